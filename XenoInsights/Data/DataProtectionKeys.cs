@@ -1,0 +1,32 @@
+using System.Xml.Linq;
+using Microsoft.AspNetCore.DataProtection.KeyManagement;
+using Microsoft.AspNetCore.DataProtection.Repositories;
+using Microsoft.EntityFrameworkCore;
+using Microsoft.Extensions.Options;
+
+namespace XenoInsights.Data;
+
+/// <summary>One key of the ring that protects cookies, shared by all instances.</summary>
+public sealed class DataProtectionKey
+{
+    public int Id { get; init; }
+    public required string FriendlyName { get; init; }
+    public required string Xml { get; init; }
+}
+
+/// <summary>Keeps the key ring in PostgreSQL. The framework's own EF repository would query outside the walls.</summary>
+internal sealed class DataProtectionKeyRepository(SystemDatabase database) : IXmlRepository, IConfigureOptions<KeyManagementOptions>
+{
+    public void Configure(KeyManagementOptions options) => options.XmlRepository = this;
+
+    // The framework asks synchronously, once a day and at start.
+    public IReadOnlyCollection<XElement> GetAllElements() =>
+        database.RunAsync(db => db.DataProtectionKeys.Select(k => k.Xml).ToListAsync()).GetAwaiter().GetResult().ConvertAll(XElement.Parse);
+
+    public void StoreElement(XElement element, string friendlyName) =>
+        database.RunAsync(async db =>
+        {
+            db.DataProtectionKeys.Add(new DataProtectionKey { FriendlyName = friendlyName, Xml = element.ToString(SaveOptions.DisableFormatting) });
+            await db.SaveChangesAsync();
+        }).GetAwaiter().GetResult();
+}

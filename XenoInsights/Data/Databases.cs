@@ -1,0 +1,103 @@
+using Microsoft.EntityFrameworkCore;
+using Microsoft.EntityFrameworkCore.Storage;
+using Npgsql;
+using XenoInsights.Tenants;
+
+namespace XenoInsights.Data;
+
+/// <summary>Units of work for one tenant, for whoever knows it by id: jobs and the install. Requests and circuits use <see cref="XenoDatabase"/>.</summary>
+public sealed class TenantDatabase(WalledTransactions transactions)
+{
+    /// <summary>Runs <paramref name="work"/> in a transaction that sees this tenant's rows only, and commits. A transient failure before the commit runs it again.</summary>
+    public Task<T> RunAsync<T>(Guid tenantId, Func<XenoDbContext, Task<T>> work, CancellationToken ct = default) =>
+        transactions.RunAsync(Walls.EnterTenant(tenantId), tenantId, work, ct);
+
+    public Task RunAsync(Guid tenantId, Func<XenoDbContext, Task> work, CancellationToken ct = default) =>
+        RunAsync(tenantId, async db => { await work(db); return true; }, ct);
+}
+
+/// <summary>Units of work for the tenant that this request or circuit has entered. Entered none, they see no tenant's rows.</summary>
+public sealed class XenoDatabase(WalledTransactions transactions, TenantContext tenant)
+{
+    public Task<T> InTenantAsync<T>(Func<XenoDbContext, Task<T>> work, CancellationToken ct = default) =>
+        transactions.RunAsync(tenant.TenantId is { } id ? Walls.EnterTenant(id) : $"set local role {Walls.AppRole}", tenant.TenantId, work, ct);
+
+    public Task InTenantAsync(Func<XenoDbContext, Task> work, CancellationToken ct = default) =>
+        InTenantAsync(async db => { await work(db); return true; }, ct);
+}
+
+/// <summary>Units of work across tenants, as the role that may do only what its grants list (<see cref="Walls.Sql"/>).</summary>
+public sealed class SystemDatabase(WalledTransactions transactions)
+{
+    public Task<T> RunAsync<T>(Func<XenoDbContext, Task<T>> work, CancellationToken ct = default) =>
+        transactions.RunAsync(Walls.EnterSystem, null, work, ct);
+
+    public Task RunAsync(Func<XenoDbContext, Task> work, CancellationToken ct = default) =>
+        RunAsync(async db => { await work(db); return true; }, ct);
+}
+
+/// <summary>The one place that opens transactions and puts the walls around them.</summary>
+public sealed class WalledTransactions : IAsyncDisposable
+{
+    private const int MaxAttempts = 4;
+
+    private readonly NpgsqlDataSource _source;
+    private readonly DbContextOptions<XenoDbContext> _options;
+
+    public WalledTransactions(string connectionString, ILoggerFactory loggerFactory)
+    {
+        _source = new NpgsqlDataSourceBuilder(connectionString).UseLoggerFactory(loggerFactory).Build();
+        _options = new DbContextOptionsBuilder<XenoDbContext>()
+            .UseNpgsql(_source).UseSnakeCaseNamingConvention().UseLoggerFactory(loggerFactory)
+            .AddInterceptors(new WalledTransactionsOnly())
+            .UseQueryTrackingBehavior(QueryTrackingBehavior.TrackAll)
+            .Options;
+    }
+
+    internal async Task<T> RunAsync<T>(string enter, Guid? tenantId, Func<XenoDbContext, Task<T>> work, CancellationToken ct)
+    {
+        for (var attempt = 1; ; attempt++)
+        {
+            await using var db = new XenoDbContext(_options, tenantId);
+            IDbContextTransaction? transaction = null;
+            T result;
+            try
+            {
+                transaction = await db.Database.BeginTransactionAsync(ct);
+                await EnterAsync(db, enter, ct);
+                result = await work(db);
+            }
+            catch (Exception failure) when (attempt < MaxAttempts && IsTransient(failure))
+            {
+                await Task.Delay(TimeSpan.FromMilliseconds(Random.Shared.Next(20, 80) * attempt), ct);
+                continue;
+            }
+            // A failure here leaves the outcome unknown, so it is the caller's: only they know whether doing it again is harmless.
+            await transaction.CommitAsync(ct);
+            return result;
+        }
+    }
+
+    public ValueTask DisposeAsync() => _source.DisposeAsync();
+
+    private static async Task EnterAsync(XenoDbContext db, string enter, CancellationToken ct)
+    {
+        await using var command = db.Connection().CreateCommand();
+        command.CommandText = enter;
+        await command.ExecuteNonQueryAsync(ct);
+    }
+
+    private static bool IsTransient(Exception failure) =>
+        failure is NpgsqlException { IsTransient: true } || failure.InnerException is NpgsqlException { IsTransient: true };
+}
+
+public static class XenoDbContextExtensions
+{
+    /// <summary>The connection of the walled transaction, for set-based SQL that EF cannot say.</summary>
+    public static NpgsqlConnection Connection(this XenoDbContext db) => (NpgsqlConnection)db.Database.GetDbConnection();
+
+    /// <summary>A command on the walled transaction.</summary>
+    public static NpgsqlCommand Command(this XenoDbContext db, string sql) =>
+        new(sql, db.Connection(), (NpgsqlTransaction?)db.Database.CurrentTransaction?.GetDbTransaction()
+            ?? throw new InvalidOperationException("SQL runs inside a unit of work only."));
+}

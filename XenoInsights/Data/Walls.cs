@@ -1,0 +1,94 @@
+using System.Data.Common;
+using Microsoft.EntityFrameworkCore.Diagnostics;
+
+namespace XenoInsights.Data;
+
+/// <summary>
+/// The second wall around a tenant's rows: row-level security, forced on every table with a <c>tenant_id</c>, and two roles that the
+/// login may become for one transaction. <see cref="Sql"/> is idempotent; a migration that creates a table with a tenant runs it again.
+/// </summary>
+public static class Walls
+{
+    /// <summary>One tenant at a time.</summary>
+    public const string AppRole = "xeno_app";
+
+    /// <summary>Only what crosses tenants: sign-in, install look-ups, claiming work, fleet health.</summary>
+    public const string SystemRole = "xeno_system";
+
+    public const string Sql =
+        """
+        do $$
+        declare
+            role_name text;
+            tenant_table text;
+            system_grant record;
+        begin
+            foreach role_name in array array['xeno_app', 'xeno_system'] loop
+                begin
+                    execute format('create role %I nologin', role_name);
+                exception when duplicate_object or unique_violation then null; -- roles belong to the cluster: another database made it
+                end;
+                begin
+                    execute format('grant %I to %I', role_name, current_user);
+                exception when unique_violation then null; -- granted by a concurrent migration of another database
+                end;
+                execute format('grant usage on schema public to %I', role_name);
+            end loop;
+
+            for tenant_table in
+                select c.relname from pg_class c
+                join pg_attribute a on a.attrelid = c.oid and a.attname = 'tenant_id' and not a.attisdropped
+                where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p')
+            loop
+                execute format('alter table %I enable row level security', tenant_table);
+                execute format('alter table %I force row level security', tenant_table);
+                execute format('drop policy if exists tenant on %I', tenant_table);
+                execute format('create policy tenant on %I to xeno_app using (tenant_id = nullif(current_setting(''app.tenant_id'', true), '''')::uuid)', tenant_table);
+                execute format('grant select, insert, update, delete on %I to xeno_app', tenant_table);
+            end loop;
+            revoke insert, update, delete on shop_domains from xeno_app;
+
+            for system_grant in
+                select * from (values
+                    ('tenants', 'select, insert, update'),
+                    ('shop_domains', 'select, insert, update'),
+                    ('memberships', 'select, insert'),
+                    ('sync_jobs', 'select'),
+                    ('data_versions', 'select'),
+                    ('shopify_credentials', 'select (tenant_id, access_token_expires_at)')) as g(table_name, privileges)
+            loop
+                execute format('drop policy if exists system on %I', system_grant.table_name);
+                execute format('create policy system on %I to xeno_system using (true)', system_grant.table_name);
+                execute format('grant %s on %I to xeno_system', system_grant.privileges, system_grant.table_name);
+            end loop;
+            grant select, insert, update on users, data_protection_keys to xeno_system;
+            grant select, insert, update, delete on oauth_states to xeno_system;
+        end
+        $$;
+        """;
+
+    /// <summary>The statements that begin every tenant transaction. Plain SET LOCAL, not set_config(): it ends with the transaction behind any pooler.</summary>
+    public static string EnterTenant(Guid tenantId) => $"set local role {AppRole}; set local app.tenant_id = '{tenantId:D}'";
+
+    /// <summary>The statement that begins every transaction across tenants.</summary>
+    public const string EnterSystem = $"set local role {SystemRole}";
+}
+
+/// <summary>Turns a query that forgot the walls into an exception: outside a transaction no role and no tenant are set.</summary>
+internal sealed class WalledTransactionsOnly : DbCommandInterceptor
+{
+    public override InterceptionResult<DbDataReader> ReaderExecuting(DbCommand command, CommandEventData eventData, InterceptionResult<DbDataReader> result) => Checked(command, result);
+
+    public override InterceptionResult<object> ScalarExecuting(DbCommand command, CommandEventData eventData, InterceptionResult<object> result) => Checked(command, result);
+
+    public override InterceptionResult<int> NonQueryExecuting(DbCommand command, CommandEventData eventData, InterceptionResult<int> result) => Checked(command, result);
+
+    public override ValueTask<InterceptionResult<DbDataReader>> ReaderExecutingAsync(DbCommand command, CommandEventData eventData, InterceptionResult<DbDataReader> result, CancellationToken cancellationToken = default) => new(Checked(command, result));
+
+    public override ValueTask<InterceptionResult<object>> ScalarExecutingAsync(DbCommand command, CommandEventData eventData, InterceptionResult<object> result, CancellationToken cancellationToken = default) => new(Checked(command, result));
+
+    public override ValueTask<InterceptionResult<int>> NonQueryExecutingAsync(DbCommand command, CommandEventData eventData, InterceptionResult<int> result, CancellationToken cancellationToken = default) => new(Checked(command, result));
+
+    private static InterceptionResult<T> Checked<T>(DbCommand command, InterceptionResult<T> result) =>
+        command.Transaction is not null ? result : throw new InvalidOperationException("A database command ran outside TenantDatabase and SystemDatabase, where neither role nor tenant is set.");
+}

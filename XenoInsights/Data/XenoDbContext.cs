@@ -1,0 +1,77 @@
+using System.Linq.Expressions;
+using Microsoft.EntityFrameworkCore;
+using Microsoft.EntityFrameworkCore.Design;
+using XenoInsights.Access;
+using XenoInsights.Ingestion;
+using XenoInsights.Install;
+using XenoInsights.Sync;
+using XenoInsights.Tenants;
+using XenoInsights.Webhooks;
+
+namespace XenoInsights.Data;
+
+/// <summary>Belongs to one tenant: gets the tenant query filter here and row-level security in the database, both by convention.</summary>
+public interface ITenantOwned
+{
+    Guid TenantId { get; }
+}
+
+/// <summary>
+/// The whole model. Contexts are made by <see cref="TenantDatabase"/> and <see cref="SystemDatabase"/> only, inside a walled transaction.
+/// New migration: <c>dotnet ef migrations add Name --project XenoInsights --output-dir Data/Migrations</c>.
+/// </summary>
+public sealed class XenoDbContext(DbContextOptions<XenoDbContext> options, Guid? tenantId = null) : DbContext(options)
+{
+    /// <summary>Names of the query filters; a filter is taken off by its name, never all at once.</summary>
+    public const string TenantFilter = "Tenant", DeletedFilter = "Deleted";
+
+    /// <summary>The tenant this context may see; null sees no tenant's rows.</summary>
+    public Guid? TenantId { get; } = tenantId;
+
+    public DbSet<Tenant> Tenants => Set<Tenant>();
+    public DbSet<Membership> Memberships => Set<Membership>();
+    public DbSet<ShopDomain> ShopDomains => Set<ShopDomain>();
+    public DbSet<DataVersion> DataVersions => Set<DataVersion>();
+    public DbSet<User> Users => Set<User>();
+    public DbSet<ShopifyCredential> ShopifyCredentials => Set<ShopifyCredential>();
+    public DbSet<OAuthState> OAuthStates => Set<OAuthState>();
+    public DbSet<Order> Orders => Set<Order>();
+    public DbSet<OrderLineItem> OrderLineItems => Set<OrderLineItem>();
+    public DbSet<OrderSale> OrderSales => Set<OrderSale>();
+    public DbSet<Refund> Refunds => Set<Refund>();
+    public DbSet<RefundLineItem> RefundLineItems => Set<RefundLineItem>();
+    public DbSet<Customer> Customers => Set<Customer>();
+    public DbSet<Product> Products => Set<Product>();
+    public DbSet<Checkout> Checkouts => Set<Checkout>();
+    public DbSet<CheckoutLineItem> CheckoutLineItems => Set<CheckoutLineItem>();
+    public DbSet<SalesDay> SalesDays => Set<SalesDay>();
+    public DbSet<ProductDay> ProductDays => Set<ProductDay>();
+    public DbSet<CustomerDay> CustomerDays => Set<CustomerDay>();
+    public DbSet<CustomerTotal> CustomerTotals => Set<CustomerTotal>();
+    public DbSet<CustomerReturn> CustomerReturns => Set<CustomerReturn>();
+    public DbSet<Event> Events => Set<Event>();
+    public DbSet<SyncJob> SyncJobs => Set<SyncJob>();
+    public DbSet<DataProtectionKey> DataProtectionKeys => Set<DataProtectionKey>();
+
+    protected override void OnModelCreating(ModelBuilder modelBuilder)
+    {
+        modelBuilder.ApplyConfigurationsFromAssembly(typeof(XenoDbContext).Assembly);
+        foreach (var entity in modelBuilder.Model.GetEntityTypes().Where(e => e.ClrType.IsAssignableTo(typeof(ITenantOwned))))
+            modelBuilder.Entity(entity.ClrType).HasQueryFilter(TenantFilter, IsOwnTenant(entity.ClrType));
+    }
+
+    // entity => (Guid?)entity.TenantId == this.TenantId; reading the context's own property keeps the cached model free of any tenant.
+    private LambdaExpression IsOwnTenant(Type entityType)
+    {
+        var entity = Expression.Parameter(entityType, "entity");
+        var owner = Expression.Convert(Expression.Property(entity, nameof(ITenantOwned.TenantId)), typeof(Guid?));
+        return Expression.Lambda(Expression.Equal(owner, Expression.Property(Expression.Constant(this), nameof(TenantId))), entity);
+    }
+}
+
+/// <summary>Lets <c>dotnet ef</c> build the model without booting the product.</summary>
+internal sealed class DesignTimeContextFactory : IDesignTimeDbContextFactory<XenoDbContext>
+{
+    public XenoDbContext CreateDbContext(string[] args) =>
+        new(new DbContextOptionsBuilder<XenoDbContext>().UseNpgsql("Host=localhost;Database=design").UseSnakeCaseNamingConvention().Options);
+}

@@ -1,0 +1,48 @@
+namespace XenoInsights.Insights;
+
+/// <summary>Shop-local dates, both included.</summary>
+public readonly record struct DateRange(DateOnly From, DateOnly To)
+{
+    public int Days => To.DayNumber - From.DayNumber + 1;
+
+    /// <summary>The range of equal length that ends the day before this one begins.</summary>
+    public DateRange Previous => new(From.AddDays(-Days), From.AddDays(-1));
+}
+
+/// <summary>The overview of a range. Money in minor units (<c>Cents</c>) of <see cref="Currency"/>; rules in docs/metrics.md.</summary>
+/// <param name="TotalRevenueCents">Total sales: net sales + shipping + taxes + duties + fees.</param>
+/// <param name="TotalCustomers">Distinct customers who placed an order in the range; guests are not customers.</param>
+/// <param name="AverageOrderValueCents">(Gross sales − discounts of the orders as placed) ÷ orders, rounded half away from zero; 0 without orders.</param>
+/// <param name="ReturnsCents">Positive: the value that came back.</param>
+/// <param name="NewCustomers">Customers whose first order ever lies in the range.</param>
+/// <param name="ReturningCustomers">Customers who ordered in the range and have two or more orders in their whole history.</param>
+public sealed record OverviewAnswer(
+    long TotalOrders, long TotalRevenueCents, long TotalCustomers, long AverageOrderValueCents,
+    string Currency, string TimeZone, DateOnly From, DateOnly To,
+    long GrossSalesCents, long DiscountsCents, long ReturnsCents, long NetSalesCents, long ShippingCents, long TaxesCents, long DutiesCents, long FeesCents,
+    long NewCustomers, long ReturningCustomers);
+
+/// <summary>One bucket of the series; empty buckets are present with zeros.</summary>
+/// <param name="Date">First day of the bucket (weeks begin on Monday); a bucket cut by the range keeps its own first day.</param>
+/// <param name="RevenueCents">Total sales.</param>
+public sealed record SeriesPoint(
+    DateOnly Date, long Orders, long RevenueCents, long GrossSalesCents, long DiscountsCents, long ReturnsCents, long NetSalesCents, long ShippingCents, long TaxesCents,
+    long AverageOrderValueCents, long NewCustomers);
+
+/// <param name="RevenueCents">Total sales of the customer's orders, refunds in the range taken off.</param>
+public sealed record TopCustomer(long ShopifyId, string Name, long Orders, long RevenueCents);
+
+/// <param name="Quantity">Units ordered less units returned in the range.</param>
+/// <param name="RevenueCents">Net sales.</param>
+public sealed record TopProduct(long ShopifyId, string Title, long Quantity, long RevenueCents, long GrossSalesCents);
+
+public enum Granularity
+{
+    Day,
+    Week,
+    Month,
+}
+
+/// <summary>Begun checkouts of a range, by the shop day they were begun on.</summary>
+/// <param name="AbandonedCents">Value of those not completed.</param>
+public sealed record CheckoutsAnswer(long Started, long Abandoned, long AbandonedCents, long Recovered, long RecoveredCents);

@@ -1,0 +1,75 @@
+using Microsoft.EntityFrameworkCore;
+using Microsoft.EntityFrameworkCore.Metadata.Builders;
+using XenoInsights.Data;
+using XenoInsights.Tenants;
+
+namespace XenoInsights.Sync;
+
+/// <summary>One run of an import. Its counters are the proof of the run: read = stored + unchanged + rejected, or it failed.</summary>
+public sealed class SyncJob : ITenantOwned
+{
+    public Guid TenantId { get; init; }
+    public Guid Id { get; init; }
+    public SyncJobType Type { get; init; }
+
+    /// <summary>Makes enqueuing idempotent: one job a tenant, type and slot.</summary>
+    public required string Slot { get; init; }
+    public SyncJobStatus Status { get; set; }
+
+    /// <summary>What it is doing now, in words for the merchant; null before and after.</summary>
+    public string? Phase { get; set; }
+
+    /// <summary>Objects (JSONL lines) that Shopify announced; grows while its exports run.</summary>
+    public long ObjectsExpected { get; set; }
+    public long ObjectsRead { get; set; }
+    public long Stored { get; set; }
+    public long Unchanged { get; set; }
+    public long Rejected { get; set; }
+
+    /// <summary>What went wrong and what to do, in words for the merchant.</summary>
+    public string? Error { get; set; }
+
+    /// <summary>Where to go on, as JSON; written in the transaction of the rows it speaks of.</summary>
+    public string? Cursor { get; set; }
+    public int Attempts { get; set; }
+
+    /// <summary>By the database clock; a running job whose lease has passed belongs to whoever claims it.</summary>
+    public DateTimeOffset? LeaseUntil { get; set; }
+    public Guid? LeaseOwner { get; set; }
+    public DateTimeOffset? NotBefore { get; set; }
+    public DateTimeOffset CreatedAt { get; init; }
+    public DateTimeOffset? StartedAt { get; set; }
+    public DateTimeOffset? FinishedAt { get; set; }
+}
+
+public enum SyncJobType
+{
+    Full = 1,
+    Delta = 2,
+    Rehydrate = 3,
+}
+
+public enum SyncJobStatus
+{
+    Queued = 1,
+    Running = 2,
+    Succeeded = 3,
+    Failed = 4,
+    Cancelled = 5,
+}
+
+internal sealed class SyncJobConfiguration : IEntityTypeConfiguration<SyncJob>
+{
+    public void Configure(EntityTypeBuilder<SyncJob> builder)
+    {
+        builder.HasKey(j => new { j.TenantId, j.Id });
+        builder.HasIndex(j => new { j.TenantId, j.Type, j.Slot }).IsUnique();
+        // One unfinished job a tenant and type, however many people and schedules ask for one.
+        builder.HasIndex(j => new { j.TenantId, j.Type }).IsUnique().HasFilter("status in ('Queued', 'Running')").HasDatabaseName("ux_sync_jobs_unfinished");
+        builder.HasIndex(j => new { j.TenantId, j.CreatedAt });
+        builder.Property(j => j.Type).HasConversion<string>();
+        builder.Property(j => j.Status).HasConversion<string>();
+        builder.Property(j => j.Cursor).HasColumnType("jsonb");
+        builder.HasOne<Tenant>().WithMany().HasForeignKey(j => j.TenantId).OnDelete(DeleteBehavior.Cascade);
+    }
+}
