@@ -1,0 +1,24 @@
+using Microsoft.Extensions.Options;
+
+namespace XenoInsights.App;
+
+/// <summary>Section <c>App</c>; checked at start.</summary>
+public sealed class AppOptions
+{
+    public const string Section = "App";
+
+    /// <summary>Where browsers and Shopify reach the app; OAuth redirect and webhook addresses are built from it.</summary>
+    public string PublicUrl { get; set; } = "";
+
+    public Uri At(string path) => new(new Uri(PublicUrl.TrimEnd('/') + "/"), path.TrimStart('/'));
+}
+
+internal sealed class AppOptionsValidator(IHostEnvironment environment) : IValidateOptions<AppOptions>
+{
+    public ValidateOptionsResult Validate(string? name, AppOptions options) =>
+        !Uri.TryCreate(options.PublicUrl, UriKind.Absolute, out var url) || url.Scheme is not ("http" or "https")
+            ? ValidateOptionsResult.Fail($"App:PublicUrl '{options.PublicUrl}' is not an http(s) address.")
+            : url.Scheme == "http" && !environment.IsDevelopment()
+                ? ValidateOptionsResult.Fail("App:PublicUrl must be https outside Development: Shopify refuses other redirect addresses.")
+                : ValidateOptionsResult.Success;
+}

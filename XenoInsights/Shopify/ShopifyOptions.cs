@@ -1,0 +1,45 @@
+using Microsoft.Extensions.Options;
+
+namespace XenoInsights.Shopify;
+
+/// <summary>The app's identity at Shopify and where shops are reached. Section <c>Shopify</c>; checked at start.</summary>
+public sealed class ShopifyOptions
+{
+    public const string Section = "Shopify";
+
+    public string ClientId { get; set; } = "";
+    public string ClientSecret { get; set; } = "";
+
+    /// <summary>Still verifies signatures while a rotated secret is being replaced.</summary>
+    public string? PreviousClientSecret { get; set; }
+    public string ApiVersion { get; set; } = "2026-10";
+
+    /// <summary>Comma separated scopes to ask for.</summary>
+    public string Scopes { get; set; } = "read_orders,read_customers,read_products";
+
+    /// <summary>Template of a shop's address; <c>{shop}</c> is its myshopify domain. Other than <c>https://{shop}</c> in Development only.</summary>
+    public string ShopUrl { get; set; } = DefaultShopUrl;
+
+    public const string DefaultShopUrl = "https://{shop}";
+
+    public Uri AddressOf(string shopDomain) => new(ShopUrl.Replace("{shop}", shopDomain, StringComparison.Ordinal).TrimEnd('/') + "/");
+
+    public IReadOnlyList<string> ScopeList => Scopes.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
+}
+
+internal sealed class ShopifyOptionsValidator(IHostEnvironment environment) : IValidateOptions<ShopifyOptions>
+{
+    public ValidateOptionsResult Validate(string? name, ShopifyOptions options)
+    {
+        var failures = new List<string>();
+        if (options.ClientId.Length == 0) failures.Add("Shopify:ClientId is missing: the client id of your app in the Shopify Dev Dashboard.");
+        if (options.ClientSecret.Length == 0) failures.Add("Shopify:ClientSecret is missing: the client secret of your app in the Shopify Dev Dashboard.");
+        if (!System.Text.RegularExpressions.Regex.IsMatch(options.ApiVersion, @"\A20\d\d-(01|04|07|10)\z"))
+            failures.Add($"Shopify:ApiVersion '{options.ApiVersion}' is not a version such as 2026-10.");
+        if (options.ScopeList.Count == 0) failures.Add("Shopify:Scopes names no scope.");
+        if (!options.ShopUrl.Contains("{shop}", StringComparison.Ordinal)) failures.Add("Shopify:ShopUrl lacks the placeholder {shop}.");
+        else if (options.ShopUrl != ShopifyOptions.DefaultShopUrl && !environment.IsDevelopment())
+            failures.Add($"Shopify:ShopUrl must be '{ShopifyOptions.DefaultShopUrl}' outside Development.");
+        return failures.Count == 0 ? ValidateOptionsResult.Success : ValidateOptionsResult.Fail(failures);
+    }
+}
