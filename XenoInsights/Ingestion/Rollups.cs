@@ -94,9 +94,9 @@ public static class Rollups
             "day, orders, order_value, gross, discounts, returns, shipping, taxes, duties, fees, new_customers, one_order_customers",
             "(orders, order_value, gross, discounts, returns, shipping, taxes, duties, fees, new_customers, one_order_customers) <> (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)",
             """
-            select day, sum(orders)::bigint orders, sum(order_value)::bigint order_value, sum(gross)::bigint gross, sum(discounts)::bigint discounts,
-                   sum(returns)::bigint "returns", sum(shipping)::bigint shipping, sum(taxes)::bigint taxes, sum(duties)::bigint duties, sum(fees)::bigint fees,
-                   sum(new_customers)::bigint new_customers, sum(one_order_customers)::bigint one_order_customers
+            select day, coalesce(sum(orders), 0)::bigint orders, coalesce(sum(order_value), 0)::bigint order_value, coalesce(sum(gross), 0)::bigint gross, coalesce(sum(discounts), 0)::bigint discounts,
+                   coalesce(sum(returns), 0)::bigint "returns", coalesce(sum(shipping), 0)::bigint shipping, coalesce(sum(taxes), 0)::bigint taxes, coalesce(sum(duties), 0)::bigint duties, coalesce(sum(fees), 0)::bigint fees,
+                   coalesce(sum(new_customers), 0)::bigint new_customers, coalesce(sum(one_order_customers), 0)::bigint one_order_customers
             from (
                 select business_day as day, count(*) orders, 0 order_value, 0 gross, 0 discounts, 0 "returns", 0 shipping, 0 taxes, 0 duties, 0 fees, 0 new_customers, 0 one_order_customers
                 from orders where tenant_id = $1 and counted group by business_day
