@@ -1,11 +1,26 @@
+using Microsoft.Extensions.Options;
+using XenoInsights.Access;
+using XenoInsights.App;
 using XenoInsights.Data;
+using XenoInsights.Shopify;
 
 if (args is ["postgres", ..])
     return await PrivatePostgresCommand.RunAsync(args);
 
 var builder = WebApplication.CreateBuilder(new WebApplicationOptions { Args = args, ContentRootPath = AppContext.BaseDirectory });
-var app = builder.Build();
-app.Run();
+await using var database = await DatabaseConnection.ResolveAsync(builder.Configuration, builder.Environment, CancellationToken.None);
+await Migrator.MigrateAsync(database.Direct);
+builder.Services.AddOptions<AppOptions>().BindConfiguration(AppOptions.Section).ValidateOnStart();
+builder.Services.AddSingleton<IValidateOptions<AppOptions>, AppOptionsValidator>();
+builder.Services.AddOptions<ShopifyOptions>().BindConfiguration(ShopifyOptions.Section).ValidateOnStart();
+builder.Services.AddSingleton<IValidateOptions<ShopifyOptions>, ShopifyOptionsValidator>();
+builder.AddData(database.Main);
+builder.AddAccess();
+
+await using var app = builder.Build();
+app.MapAccess();
+app.MapStaticAssets().AllowAnonymous();
+await app.RunAsync();
 return 0;
 
 public partial class Program;
