@@ -5,7 +5,7 @@ using Npgsql;
 namespace XenoInsights.Data;
 
 /// <summary>Reads <c>postgres://user:password@host:port/database?sslmode=require</c>, the form hosting providers hand out.</summary>
-internal static class PostgresUrl
+public static class PostgresUrl
 {
     public static bool IsUrl(string value) =>
         value.StartsWith("postgres://", StringComparison.OrdinalIgnoreCase) || value.StartsWith("postgresql://", StringComparison.OrdinalIgnoreCase);

@@ -44,5 +44,9 @@ internal sealed class ShopifyCredentialConfiguration : IEntityTypeConfiguration<
 
 internal sealed class OAuthStateConfiguration : IEntityTypeConfiguration<OAuthState>
 {
-    public void Configure(EntityTypeBuilder<OAuthState> builder) => builder.HasKey(s => s.StateHash);
+    public void Configure(EntityTypeBuilder<OAuthState> builder)
+    {
+        builder.ToTable("oauth_states");
+        builder.HasKey(s => s.StateHash);
+    }
 }

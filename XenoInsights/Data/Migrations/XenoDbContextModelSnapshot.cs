@@ -839,9 +839,9 @@ namespace XenoInsights.Data.Migrations
                         .HasColumnName("user_id");
 
                     b.HasKey("StateHash")
-                        .HasName("pk_o_auth_states");
+                        .HasName("pk_oauth_states");
 
-                    b.ToTable("o_auth_states", (string)null);
+                    b.ToTable("oauth_states", (string)null);
                 });
 
             modelBuilder.Entity("XenoInsights.Install.ShopifyCredential", b =>

@@ -12,7 +12,7 @@ using XenoInsights.Data;
 namespace XenoInsights.Data.Migrations
 {
     [DbContext(typeof(XenoDbContext))]
-    [Migration("20261123020122_Initial")]
+    [Migration("20261123021428_Initial")]
     partial class Initial
     {
         /// <inheritdoc />
@@ -842,9 +842,9 @@ namespace XenoInsights.Data.Migrations
                         .HasColumnName("user_id");
 
                     b.HasKey("StateHash")
-                        .HasName("pk_o_auth_states");
+                        .HasName("pk_oauth_states");
 
-                    b.ToTable("o_auth_states", (string)null);
+                    b.ToTable("oauth_states", (string)null);
                 });
 
             modelBuilder.Entity("XenoInsights.Install.ShopifyCredential", b =>

@@ -177,7 +177,7 @@ namespace XenoInsights.Data.Migrations
                 });
 
             migrationBuilder.CreateTable(
-                name: "o_auth_states",
+                name: "oauth_states",
                 columns: table => new
                 {
                     state_hash = table.Column<byte[]>(type: "bytea", nullable: false),
@@ -190,7 +190,7 @@ namespace XenoInsights.Data.Migrations
                 },
                 constraints: table =>
                 {
-                    table.PrimaryKey("pk_o_auth_states", x => x.state_hash);
+                    table.PrimaryKey("pk_oauth_states", x => x.state_hash);
                 });
 
             migrationBuilder.CreateTable(
@@ -593,7 +593,7 @@ namespace XenoInsights.Data.Migrations
                 name: "memberships");
 
             migrationBuilder.DropTable(
-                name: "o_auth_states");
+                name: "oauth_states");
 
             migrationBuilder.DropTable(
                 name: "order_line_items");

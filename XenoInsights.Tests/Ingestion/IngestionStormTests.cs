@@ -1,0 +1,76 @@
+using Microsoft.EntityFrameworkCore;
+using XenoInsights.Data;
+using XenoInsights.Ingestion;
+using XenoInsights.Tests.Support;
+
+namespace XenoInsights.Tests.Ingestion;
+
+public sealed class IngestionStormTests(PostgresServer server)
+{
+    private const int Writers = 16, Orders = 120, VersionsPerOrder = 6;
+
+    /// <summary>Everybody sees every new order at the same moment, in another order, several times: the case in which reading before writing counts twice.</summary>
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    [InlineData(3)]
+    public async Task Sixteen_writers_of_the_same_new_orders_leave_rollups_equal_to_the_ledger(int seed)
+    {
+        await using var stores = await TestStores.CreateAsync(server);
+        var shop = await stores.AddAsync();
+        var versions = Versions(seed);
+
+        await Task.WhenAll(Enumerable.Range(0, Writers).Select(writer => Task.Run(async () =>
+        {
+            var random = new Random(seed * 1000 + writer);
+            var mine = versions.Concat(versions.Where(_ => random.Next(4) == 0)).OrderBy(_ => random.Next()).ToArray();
+            foreach (var batch in mine.Chunk(random.Next(1, 60))) await stores.ApplyAsync(shop, batch);
+        })));
+
+        Assert.Empty(await stores.RollupDifferencesAsync(shop));
+        await AssertNewestVersionsAsync(stores, shop, versions);
+        Assert.True((await stores.Tenants.RunAsync(shop.TenantId, db => db.SalesDays.SumAsync(d => d.Orders))) > 50);
+    }
+
+    [Fact]
+    public async Task A_rebuild_in_the_middle_of_a_storm_changes_nothing()
+    {
+        await using var stores = await TestStores.CreateAsync(server);
+        var shop = await stores.AddAsync(timeZone: "Pacific/Auckland");
+        var versions = Versions(seed: 77);
+
+        var storm = Task.WhenAll(Enumerable.Range(0, 6).Select(writer => Task.Run(async () =>
+        {
+            foreach (var batch in versions.OrderBy(_ => Random.Shared.Next()).Chunk(25)) await stores.ApplyAsync(shop, batch);
+        })));
+        while (!storm.IsCompleted) await stores.Tenants.RunAsync(shop.TenantId, db => Rollups.RebuildAsync(db, shop.TenantId));
+        await storm;
+
+        Assert.Empty(await stores.RollupDifferencesAsync(shop));
+        await AssertNewestVersionsAsync(stores, shop, versions);
+    }
+
+    private static OrderRecord[] Versions(int seed)
+    {
+        var versions = new OrderVersions(seed);
+        return [.. from id in Enumerable.Range(1, Orders) from version in Enumerable.Range(0, VersionsPerOrder) select versions.Next(id, version)];
+    }
+
+    private static async Task AssertNewestVersionsAsync(TestStores stores, ShopCalendar shop, OrderRecord[] versions)
+    {
+        var hash = new ContentHash();
+        var expected = versions
+            .GroupBy(v => v.ShopifyId, v => new Versioned<OrderRecord>(v, hash.Of(v)))
+            .ToDictionary(g => g.Key, g => g.MaxBy(v => v.Version).Record);
+        var stored = await stores.Tenants.RunAsync(shop.TenantId, db => db.Orders.IgnoreQueryFilters([XenoDbContext.DeletedFilter]).ToDictionaryAsync(o => o.ShopifyId));
+
+        Assert.Equal(expected.Count, stored.Count);
+        Assert.All(expected.Values, order =>
+        {
+            Assert.Equal(order.Name, stored[order.ShopifyId].Name);
+            Assert.Equal(order.Deleted, stored[order.ShopifyId].DeletedAt is not null);
+        });
+        var ledger = await stores.Tenants.RunAsync(shop.TenantId, db => db.OrderSales.CountAsync());
+        Assert.Equal(expected.Values.Sum(o => o.Sales.Count), ledger);
+    }
+}

@@ -1,0 +1,64 @@
+using Microsoft.Extensions.Logging.Abstractions;
+using XenoInsights.Data;
+using XenoInsights.Ingestion;
+using XenoInsights.Tenants;
+
+namespace XenoInsights.Tests.Support;
+
+/// <summary>A database of its own with the product's ways into it, for tests below the web.</summary>
+public sealed class TestStores : IAsyncDisposable
+{
+    private readonly TestDatabase _database;
+    private readonly WalledTransactions _transactions;
+    private long _shopIds;
+
+    private TestStores(TestDatabase database)
+    {
+        _database = database;
+        _transactions = new WalledTransactions(database.ConnectionString, NullLoggerFactory.Instance);
+        Tenants = new TenantDatabase(_transactions);
+        System = new SystemDatabase(_transactions);
+    }
+
+    public static async Task<TestStores> CreateAsync(PostgresServer server) => new(await server.CreateDatabaseAsync());
+
+    public TenantDatabase Tenants { get; }
+    public SystemDatabase System { get; }
+    public string ConnectionString => _database.ConnectionString;
+
+    /// <summary>The way in of a request or circuit that has entered the given tenant, or none.</summary>
+    public XenoDatabase InScopeOf(Guid? tenantId)
+    {
+        var context = new TenantContext();
+        if (tenantId is { } id) context.Enter(id);
+        return new XenoDatabase(_transactions, context);
+    }
+
+    public async Task<ShopCalendar> AddAsync(string currency = "GBP", string timeZone = "Europe/London")
+    {
+        var shopId = Interlocked.Increment(ref _shopIds);
+        var tenant = new Tenant
+        {
+            TenantId = Guid.CreateVersion7(), ShopId = shopId, ShopDomain = $"shop-{shopId}.myshopify.com", Name = $"Shop {shopId}",
+            Currency = currency, TimeZone = timeZone, Status = TenantStatus.Connected, ConnectedAt = DateTimeOffset.UnixEpoch,
+        };
+        await System.RunAsync(async db =>
+        {
+            db.Tenants.Add(tenant);
+            await db.SaveChangesAsync();
+        });
+        return new ShopCalendar(tenant.TenantId, currency, timeZone);
+    }
+
+    public Task<ApplyResult> ApplyAsync(ShopCalendar shop, params IngestRecord[] batch) =>
+        Tenants.RunAsync(shop.TenantId, db => IngestionWriter.ApplyAsync(db, shop, batch));
+
+    public Task<IReadOnlyList<string>> RollupDifferencesAsync(ShopCalendar shop) =>
+        Tenants.RunAsync(shop.TenantId, db => Rollups.DifferencesAsync(db, shop.TenantId));
+
+    public async ValueTask DisposeAsync()
+    {
+        await _transactions.DisposeAsync();
+        await _database.DisposeAsync();
+    }
+}

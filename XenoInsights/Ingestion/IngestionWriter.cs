@@ -1,0 +1,72 @@
+using Npgsql;
+using XenoInsights.Data;
+
+namespace XenoInsights.Ingestion;
+
+/// <summary>How many source objects of a batch were stored, and how many were already there in this or a newer version.</summary>
+public readonly record struct ApplyResult(long Stored, long Unchanged)
+{
+    public static ApplyResult operator +(ApplyResult left, ApplyResult right) => new(left.Stored + right.Stored, left.Unchanged + right.Unchanged);
+
+    public static ApplyResult Add(ApplyResult left, ApplyResult right) => left + right;
+}
+
+/// <summary>
+/// The one door: the only code that writes Shopify's objects and their rollups. Applying is a join over versions
+/// (updated_at, then source, then content hash): in any order, any number of times, from any number of writers, the newest version
+/// ends up stored and counted exactly once.
+/// </summary>
+public static class IngestionWriter
+{
+    /// <summary>Applies a batch of one tenant inside the caller's unit of work, so that whatever the caller saves with it commits with it.</summary>
+    public static async Task<ApplyResult> ApplyAsync(XenoDbContext db, ShopCalendar shop, IReadOnlyCollection<IngestRecord> batch, CancellationToken ct = default)
+    {
+        if (batch.Count == 0) return default;
+        await Rollups.LockSharedAsync(db, shop.TenantId, ct);
+
+        var result = new ApplyResult();
+        result += await ObjectWriter.ApplyAsync(db, shop, Newest<ProductRecord>(batch), ct);
+        result += await ObjectWriter.ApplyAsync(db, shop, Newest<CustomerRecord>(batch), ct);
+        result += await ObjectWriter.ApplyAsync(db, shop, Newest<CheckoutRecord>(batch), ct);
+        result += await OrderWriter.ApplyAsync(db, shop, Newest<OrderRecord>(batch), ct);
+
+        var repeated = batch.Sum(r => r.SourceObjects) - result.Stored - result.Unchanged;
+        if (result.Stored > 0) await BumpDataVersionAsync(db, shop.TenantId, ct);
+        return result with { Unchanged = result.Unchanged + repeated };
+    }
+
+    /// <summary>One version an id, the newest, in key order: the order in which all writers lock.</summary>
+    private static List<Versioned<T>> Newest<T>(IReadOnlyCollection<IngestRecord> batch) where T : IngestRecord
+    {
+        var hash = new ContentHash();
+        var newest = new Dictionary<long, Versioned<T>>();
+        foreach (var record in batch.OfType<T>())
+        {
+            var versioned = new Versioned<T>(record, hash.Of(record));
+            if (!newest.TryGetValue(record.ShopifyId, out var other) || versioned.Version.CompareTo(other.Version) > 0) newest[record.ShopifyId] = versioned;
+        }
+        return [.. newest.Values.OrderBy(r => r.Record.ShopifyId)];
+    }
+
+    private static async Task BumpDataVersionAsync(XenoDbContext db, Guid tenantId, CancellationToken ct)
+    {
+        await using var command = db.Command(
+            """
+            insert into data_versions (tenant_id, version, changed_at) values ($1, 1, now())
+            on conflict (tenant_id) do update set version = data_versions.version + 1, changed_at = now()
+            """);
+        command.Parameters.Add(new NpgsqlParameter { Value = tenantId });
+        await command.ExecuteNonQueryAsync(ct);
+    }
+}
+
+/// <summary>A record with the key that orders its versions.</summary>
+internal readonly record struct Versioned<T>(T Record, long ContentHash) where T : IngestRecord
+{
+    public RecordVersion Version => new(Record.UpdatedAt.ToUniversalTime(), Record.Source, ContentHash);
+}
+
+internal readonly record struct RecordVersion(DateTimeOffset UpdatedAt, RecordSource Source, long ContentHash) : IComparable<RecordVersion>
+{
+    public int CompareTo(RecordVersion other) => (UpdatedAt, Source, ContentHash).CompareTo((other.UpdatedAt, other.Source, other.ContentHash));
+}

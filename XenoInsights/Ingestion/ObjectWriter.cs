@@ -1,0 +1,114 @@
+using Npgsql;
+using NpgsqlTypes;
+using XenoInsights.Data;
+
+namespace XenoInsights.Ingestion;
+
+/// <summary>Customers, products and checkouts: objects without rollups, gated by version inside one upsert.</summary>
+internal static class ObjectWriter
+{
+    public static Task<ApplyResult> ApplyAsync(XenoDbContext db, ShopCalendar shop, List<Versioned<ProductRecord>> products, CancellationToken ct) =>
+        ReplaceOlderAsync(db, products, Keyed("products", shop, products)
+            .Instant("created_at", r => r.Record.CreatedAt)
+            .Text("title", r => r.Record.Title)
+            .Text("handle", r => r.Record.Handle)
+            .Text("status", r => r.Record.Status)
+            .Text("vendor", r => r.Record.Vendor)
+            .Text("product_type", r => r.Record.ProductType)
+            .Bool("gift_card", r => r.Record.GiftCard), ct);
+
+    public static Task<ApplyResult> ApplyAsync(XenoDbContext db, ShopCalendar shop, List<Versioned<CustomerRecord>> customers, CancellationToken ct) =>
+        ReplaceOlderAsync(db, customers, Keyed("customers", shop, customers)
+            .Instant("created_at", r => r.Record.CreatedAt)
+            .Text("first_name", r => r.Record.FirstName)
+            .Text("last_name", r => r.Record.LastName)
+            .Text("display_name", r => r.Record.DisplayName)
+            .Text("email", r => r.Record.Email)
+            .Text("phone", r => r.Record.Phone)
+            .Text("country_code", r => r.Record.CountryCode)
+            .Text("city", r => r.Record.City)
+            .Text("state", r => r.Record.State)
+            .Big("number_of_orders", r => r.Record.NumberOfOrders)
+            .Big("amount_spent", r => r.Record.AmountSpent), ct);
+
+    public static Task<ApplyResult> ApplyAsync(XenoDbContext db, ShopCalendar shop, List<Versioned<CheckoutRecord>> checkouts, CancellationToken ct) =>
+        ReplaceOlderAsync(db, checkouts, Keyed("checkouts", shop, checkouts)
+            .Text("name", r => r.Record.Name)
+            .Instant("created_at", r => r.Record.CreatedAt)
+            .Instant("completed_at", r => r.Record.CompletedAt)
+            .Day("business_day", r => shop.DayOf(r.Record.CreatedAt))
+            .Big("customer_id", r => r.Record.CustomerId)
+            .Text("recovery_url", r => r.Record.RecoveryUrl)
+            .Text("currency", _ => shop.Currency)
+            .Big("total", r => r.Record.Total), ct,
+            stored => ReplaceLines(shop, stored));
+
+    private static RowSet<Versioned<T>> Keyed<T>(string table, ShopCalendar shop, List<Versioned<T>> records) where T : IngestRecord =>
+        new RowSet<Versioned<T>>(table, shop.TenantId, records)
+            .Big("shopify_id", r => r.Record.ShopifyId)
+            .Instant("updated_at", r => r.Record.UpdatedAt)
+            .Small("source", r => (short)r.Record.Source)
+            .Big("content_hash", r => r.ContentHash)
+            .Instant("deleted_at", r => r.Record.Deleted ? r.Record.UpdatedAt : (DateTimeOffset?)null);
+
+    private static async Task<ApplyResult> ReplaceOlderAsync<T>(XenoDbContext db, List<Versioned<T>> records, RowSet<Versioned<T>> rows, CancellationToken ct,
+        Func<List<T>, IEnumerable<NpgsqlBatchCommand>>? children = null) where T : IngestRecord
+    {
+        if (records.Count == 0) return default;
+
+        var storedIds = await db.QueryIdsAsync(rows.ReplaceOlder(), ct);
+        var stored = records.Where(r => storedIds.Contains(r.Record.ShopifyId)).Select(r => r.Record).ToList();
+        if (children is not null && stored.Count > 0) await db.ExecuteAsync(children(stored), ct);
+
+        var storedObjects = stored.Sum(r => (long)r.SourceObjects);
+        return new ApplyResult(storedObjects, records.Sum(r => (long)r.Record.SourceObjects) - storedObjects);
+    }
+
+    private static IEnumerable<NpgsqlBatchCommand> ReplaceLines(ShopCalendar shop, List<CheckoutRecord> checkouts)
+    {
+        yield return Sql.DeleteByIds("checkout_line_items", "checkout_id", shop.TenantId, checkouts.ConvertAll(c => c.ShopifyId));
+        var lines = checkouts.SelectMany(c => c.Lines.Select((line, ordinal) => (c.ShopifyId, ordinal, line))).ToList();
+        yield return new RowSet<(long CheckoutId, int Ordinal, CheckoutLineRecord Line)>("checkout_line_items", shop.TenantId, lines)
+            .Big("checkout_id", l => l.CheckoutId)
+            .Int("ordinal", l => l.Ordinal)
+            .Big("product_id", l => l.Line.ProductId)
+            .Text("title", l => l.Line.Title)
+            .Text("sku", l => l.Line.Sku)
+            .Int("quantity", l => l.Line.Quantity)
+            .Big("total", l => l.Line.Total)
+            .Insert();
+    }
+}
+
+/// <summary>Statements of the writers, all inside the caller's walled transaction.</summary>
+internal static class Sql
+{
+    public static NpgsqlBatchCommand DeleteByIds(string table, string column, Guid tenantId, IReadOnlyCollection<long> ids) =>
+        new($"delete from {table} where tenant_id = $1 and {column} = any($2)") { Parameters = { Uuid(tenantId), Ids(ids) } };
+
+    public static NpgsqlParameter Uuid(Guid id) => new() { Value = id, NpgsqlDbType = NpgsqlDbType.Uuid };
+
+    public static NpgsqlParameter Ids(IReadOnlyCollection<long> ids) => new() { Value = ids as long[] ?? [.. ids], NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Bigint };
+
+    public static async Task ExecuteAsync(this XenoDbContext db, IEnumerable<NpgsqlBatchCommand> commands, CancellationToken ct)
+    {
+        await using var batch = db.Batch(commands);
+        await batch.ExecuteNonQueryAsync(ct);
+    }
+
+    public static async Task<HashSet<long>> QueryIdsAsync(this XenoDbContext db, NpgsqlBatchCommand command, CancellationToken ct)
+    {
+        var ids = new HashSet<long>();
+        await using var batch = db.Batch([command]);
+        await using var reader = await batch.ExecuteReaderAsync(ct);
+        while (await reader.ReadAsync(ct)) ids.Add(reader.GetInt64(0));
+        return ids;
+    }
+
+    public static NpgsqlBatch Batch(this XenoDbContext db, IEnumerable<NpgsqlBatchCommand> commands)
+    {
+        var batch = new NpgsqlBatch(db.Connection());
+        foreach (var command in commands) batch.BatchCommands.Add(command);
+        return batch;
+    }
+}

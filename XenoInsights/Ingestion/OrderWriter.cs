@@ -1,0 +1,179 @@
+using Npgsql;
+using NpgsqlTypes;
+using XenoInsights.Data;
+
+namespace XenoInsights.Ingestion;
+
+/// <summary>
+/// Orders with their ledger, and the rollups made of it. What a version adds to the rollups is its own contribution less that of the
+/// version it replaces, both read under the order's row lock in the same transaction, so stored rollups equal the ledger at every commit.
+/// </summary>
+internal static class OrderWriter
+{
+    public static async Task<ApplyResult> ApplyAsync(XenoDbContext db, ShopCalendar shop, List<Versioned<OrderRecord>> orders, CancellationToken ct)
+    {
+        if (orders.Count == 0) return default;
+
+        // Inserting first makes the row lock exist even for an order that nobody has seen: two first deliveries that both
+        // read "nothing there" would both count.
+        var inserted = await db.QueryIdsAsync(Header(shop, orders).Insert("on conflict (tenant_id, shopify_id) do nothing returning shopify_id"), ct);
+        var older = await LockOlderAsync(db, shop, [.. orders.Where(o => !inserted.Contains(o.Record.ShopifyId))], ct);
+
+        var replaced = orders.FindAll(o => older.ContainsKey(o.Record.ShopifyId));
+        var stored = orders.FindAll(o => inserted.Contains(o.Record.ShopifyId) || older.ContainsKey(o.Record.ShopifyId));
+        if (stored.Count == 0) return new ApplyResult(0, Objects(orders));
+
+        var deltas = new RollupDeltas();
+        await SubtractStoredAsync(db, shop, older, deltas, ct);
+        foreach (var order in stored) AddIncoming(deltas, shop, order.Record);
+
+        var children = stored.ConvertAll(o => o.Record);
+        await db.ExecuteAsync([.. Replace(shop, replaced), .. Children(shop, children)], ct);
+        await Rollups.ApplyAsync(db, shop.TenantId, deltas, ct);
+
+        var storedObjects = Objects(stored);
+        return new ApplyResult(storedObjects, Objects(orders) - storedObjects);
+    }
+
+    private static long Objects(List<Versioned<OrderRecord>> orders) => orders.Sum(o => (long)o.Record.SourceObjects);
+
+    private static bool Counted(OrderRecord order) => !order.Test && !order.Deleted;
+
+    private static DateOnly DayOf(ShopCalendar shop, OrderRecord order, SaleRecord sale) => shop.DayOf(sale.Original ? order.ProcessedAt : sale.HappenedAt);
+
+    private static RowSet<Versioned<OrderRecord>> Header(ShopCalendar shop, List<Versioned<OrderRecord>> orders) =>
+        new RowSet<Versioned<OrderRecord>>("orders", shop.TenantId, orders)
+            .Big("shopify_id", o => o.Record.ShopifyId)
+            .Instant("updated_at", o => o.Record.UpdatedAt)
+            .Small("source", o => (short)o.Record.Source)
+            .Big("content_hash", o => o.ContentHash)
+            .Instant("deleted_at", o => o.Record.Deleted ? o.Record.UpdatedAt : (DateTimeOffset?)null)
+            .Text("name", o => o.Record.Name)
+            .Instant("created_at", o => o.Record.CreatedAt)
+            .Instant("processed_at", o => o.Record.ProcessedAt)
+            .Day("business_day", o => shop.DayOf(o.Record.ProcessedAt))
+            .Instant("cancelled_at", o => o.Record.CancelledAt)
+            .Big("customer_id", o => o.Record.CustomerId)
+            .Bool("test", o => o.Record.Test)
+            .Text("financial_status", o => o.Record.FinancialStatus)
+            .Text("fulfillment_status", o => o.Record.FulfillmentStatus)
+            .Text("source_name", o => o.Record.SourceName)
+            .Text("currency", _ => shop.Currency)
+            .Big("current_total", o => o.Record.CurrentTotal)
+            .Bool("counted", o => Counted(o.Record));
+
+    /// <summary>Locks the stored versions of the orders that were not new, and returns those that the incoming version replaces.</summary>
+    private static async Task<Dictionary<long, StoredOrder>> LockOlderAsync(XenoDbContext db, ShopCalendar shop, List<Versioned<OrderRecord>> orders, CancellationToken ct)
+    {
+        var older = new Dictionary<long, StoredOrder>();
+        if (orders.Count == 0) return older;
+
+        var incoming = orders.ToDictionary(o => o.Record.ShopifyId, o => o.Version);
+        await using var command = db.Command(
+            """
+            select shopify_id, updated_at, source, content_hash, business_day, customer_id, counted
+            from orders where tenant_id = $1 and shopify_id = any($2) order by shopify_id for update
+            """);
+        command.Parameters.Add(Sql.Uuid(shop.TenantId));
+        command.Parameters.Add(Sql.Ids(incoming.Keys));
+        await using var reader = await command.ExecuteReaderAsync(ct);
+        while (await reader.ReadAsync(ct))
+        {
+            var id = reader.GetInt64(0);
+            var version = new RecordVersion(reader.GetFieldValue<DateTimeOffset>(1), (RecordSource)reader.GetInt16(2), reader.GetInt64(3));
+            if (incoming[id].CompareTo(version) > 0)
+                older.Add(id, new StoredOrder(reader.GetFieldValue<DateOnly>(4), reader.IsDBNull(5) ? null : reader.GetInt64(5), reader.GetBoolean(6)));
+        }
+        return older;
+    }
+
+    private static async Task SubtractStoredAsync(XenoDbContext db, ShopCalendar shop, Dictionary<long, StoredOrder> orders, RollupDeltas deltas, CancellationToken ct)
+    {
+        var counted = orders.Where(o => o.Value.Counted).ToDictionary();
+        if (counted.Count == 0) return;
+        foreach (var order in counted.Values) deltas.AddOrder(order.BusinessDay, order.CustomerId, -1);
+
+        await using var command = db.Command(
+            "select order_id, day, original, measure, product_id, quantity, amount, discount, tax from order_sales where tenant_id = $1 and order_id = any($2)");
+        command.Parameters.Add(Sql.Uuid(shop.TenantId));
+        command.Parameters.Add(Sql.Ids(counted.Keys));
+        await using var reader = await command.ExecuteReaderAsync(ct);
+        while (await reader.ReadAsync(ct))
+            deltas.AddSale(reader.GetFieldValue<DateOnly>(1), counted[reader.GetInt64(0)].CustomerId, reader.GetBoolean(2), (SaleMeasure)reader.GetInt16(3),
+                reader.IsDBNull(4) ? null : reader.GetInt64(4), reader.GetInt32(5), reader.GetInt64(6), reader.GetInt64(7), reader.GetInt64(8), sign: -1);
+    }
+
+    private static void AddIncoming(RollupDeltas deltas, ShopCalendar shop, OrderRecord order)
+    {
+        if (!Counted(order)) return;
+        deltas.AddOrder(shop.DayOf(order.ProcessedAt), order.CustomerId, 1);
+        foreach (var sale in order.Sales)
+            deltas.AddSale(DayOf(shop, order, sale), order.CustomerId, sale.Original, sale.Measure, sale.ProductId, sale.Quantity, sale.Amount, sale.Discount, sale.Tax, sign: 1);
+    }
+
+    private static IEnumerable<NpgsqlBatchCommand> Replace(ShopCalendar shop, List<Versioned<OrderRecord>> replaced)
+    {
+        if (replaced.Count == 0) yield break;
+        yield return Header(shop, replaced).Update("shopify_id");
+        foreach (var table in (string[])["order_line_items", "order_sales", "refunds", "refund_line_items"])
+            yield return Sql.DeleteByIds(table, "order_id", shop.TenantId, replaced.ConvertAll(o => o.Record.ShopifyId));
+    }
+
+    private static IEnumerable<NpgsqlBatchCommand> Children(ShopCalendar shop, List<OrderRecord> orders)
+    {
+        var lines = orders.SelectMany(o => o.Lines.Select(line => (o.ShopifyId, line))).ToList();
+        if (lines.Count > 0)
+            yield return new RowSet<(long OrderId, OrderLineRecord Line)>("order_line_items", shop.TenantId, lines)
+                .Big("order_id", l => l.OrderId)
+                .Big("shopify_id", l => l.Line.ShopifyId)
+                .Big("product_id", l => l.Line.ProductId)
+                .Big("variant_id", l => l.Line.VariantId)
+                .Text("title", l => l.Line.Title)
+                .Text("sku", l => l.Line.Sku)
+                .Int("quantity", l => l.Line.Quantity)
+                .Int("current_quantity", l => l.Line.CurrentQuantity)
+                .Bool("gift_card", l => l.Line.GiftCard)
+                .Big("original_total", l => l.Line.OriginalTotal)
+                .Big("discount", l => l.Line.Discount)
+                .Insert();
+
+        var sales = orders.SelectMany(o => o.Sales.Select((sale, ordinal) => (o, ordinal, sale))).ToList();
+        if (sales.Count > 0)
+            yield return new RowSet<(OrderRecord Order, int Ordinal, SaleRecord Sale)>("order_sales", shop.TenantId, sales)
+                .Big("order_id", s => s.Order.ShopifyId)
+                .Int("ordinal", s => s.Ordinal)
+                .Day("day", s => DayOf(shop, s.Order, s.Sale))
+                .Instant("happened_at", s => s.Sale.HappenedAt)
+                .Bool("original", s => s.Sale.Original)
+                .Small("measure", s => (short)s.Sale.Measure)
+                .Big("line_item_id", s => s.Sale.LineItemId)
+                .Big("product_id", s => s.Sale.ProductId)
+                .Int("quantity", s => s.Sale.Quantity)
+                .Big("amount", s => s.Sale.Amount)
+                .Big("discount", s => s.Sale.Discount)
+                .Big("tax", s => s.Sale.Tax)
+                .Insert();
+
+        var refunds = orders.SelectMany(o => o.Refunds.Select(refund => (o.ShopifyId, refund))).ToList();
+        if (refunds.Count == 0) yield break;
+        yield return new RowSet<(long OrderId, RefundRecord Refund)>("refunds", shop.TenantId, refunds)
+            .Big("order_id", r => r.OrderId)
+            .Big("shopify_id", r => r.Refund.ShopifyId)
+            .Instant("created_at", r => r.Refund.CreatedAt)
+            .Instant("processed_at", r => r.Refund.ProcessedAt)
+            .Big("total", r => r.Refund.Total)
+            .Insert();
+        var refundLines = refunds.SelectMany(r => r.refund.Lines.Select((line, ordinal) => (r.ShopifyId, r.refund.ShopifyId, ordinal, line))).ToList();
+        yield return new RowSet<(long OrderId, long RefundId, int Ordinal, RefundLineRecord Line)>("refund_line_items", shop.TenantId, refundLines)
+            .Big("order_id", l => l.OrderId)
+            .Big("refund_id", l => l.RefundId)
+            .Int("ordinal", l => l.Ordinal)
+            .Big("line_item_id", l => l.Line.LineItemId)
+            .Int("quantity", l => l.Line.Quantity)
+            .Big("subtotal", l => l.Line.Subtotal)
+            .Big("tax", l => l.Line.Tax)
+            .Insert();
+    }
+
+    private sealed record StoredOrder(DateOnly BusinessDay, long? CustomerId, bool Counted);
+}

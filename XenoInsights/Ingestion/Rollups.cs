@@ -1,0 +1,163 @@
+using Npgsql;
+using XenoInsights.Data;
+
+namespace XenoInsights.Ingestion;
+
+/// <summary>The rollups: kept exact by deltas with every apply, and computable from the ledger at any time. Both must agree, always.</summary>
+public static class Rollups
+{
+    /// <summary>Applies of one tenant run side by side; a rebuild waits for them and holds them off.</summary>
+    internal static Task LockSharedAsync(XenoDbContext db, Guid tenantId, CancellationToken ct) =>
+        db.ExecuteAsync([new NpgsqlBatchCommand("select pg_advisory_xact_lock_shared(hashtextextended($1::text, 0))") { Parameters = { Sql.Uuid(tenantId) } }], ct);
+
+    /// <summary>Adds deltas row by row in key order, table after table, which is the lock order of every writer.</summary>
+    internal static async Task ApplyAsync(XenoDbContext db, Guid tenantId, RollupDeltas deltas, CancellationToken ct)
+    {
+        var returns = await CustomerHistories.ApplyAsync(db, tenantId, deltas, ct);
+
+        var commands = new List<NpgsqlBatchCommand>();
+        var days = deltas.Days.Where(d => d.Value != default).OrderBy(d => d.Key).ToList();
+        if (days.Count > 0)
+            commands.Add(new RowSet<KeyValuePair<DateOnly, SalesDelta>>("sales_days", tenantId, days)
+                .Day("day", d => d.Key)
+                .Big("orders", d => d.Value.Orders)
+                .Big("order_value", d => d.Value.OrderValue)
+                .Big("gross", d => d.Value.Gross)
+                .Big("discounts", d => d.Value.Discounts)
+                .Big("returns", d => d.Value.Returns)
+                .Big("shipping", d => d.Value.Shipping)
+                .Big("taxes", d => d.Value.Taxes)
+                .Big("duties", d => d.Value.Duties)
+                .Big("fees", d => d.Value.Fees)
+                .Big("new_customers", d => d.Value.NewCustomers)
+                .Big("one_order_customers", d => d.Value.OneOrderCustomers)
+                .AddTo("day"));
+
+        var products = deltas.Products.Where(p => p.Value != default).OrderBy(p => p.Key).ToList();
+        if (products.Count > 0)
+            commands.Add(new RowSet<KeyValuePair<(DateOnly Day, long ProductId), ProductDelta>>("product_days", tenantId, products)
+                .Day("day", p => p.Key.Day)
+                .Big("product_id", p => p.Key.ProductId)
+                .Big("units_ordered", p => p.Value.UnitsOrdered)
+                .Big("units_returned", p => p.Value.UnitsReturned)
+                .Big("gross", p => p.Value.Gross)
+                .Big("discounts", p => p.Value.Discounts)
+                .Big("returns", p => p.Value.Returns)
+                .AddTo("day", "product_id"));
+
+        var pairs = returns.Where(r => r.Value != 0).OrderBy(r => r.Key).ToList();
+        if (pairs.Count > 0)
+            commands.Add(new RowSet<KeyValuePair<(DateOnly Day, DateOnly PreviousDay), long>>("customer_returns", tenantId, pairs)
+                .Day("day", r => r.Key.Day)
+                .Day("previous_day", r => r.Key.PreviousDay)
+                .Big("customers", r => r.Value)
+                .AddTo("day", "previous_day"));
+
+        if (commands.Count > 0) await db.ExecuteAsync(commands, ct);
+    }
+
+    /// <summary>Throws the tenant's rollups away and computes them from the ledger. The answer to any doubt, and to a changed time zone.</summary>
+    public static async Task RebuildAsync(XenoDbContext db, Guid tenantId, CancellationToken ct = default)
+    {
+        await db.ExecuteAsync([new NpgsqlBatchCommand("select pg_advisory_xact_lock(hashtextextended($1::text, 0))") { Parameters = { Sql.Uuid(tenantId) } }], ct);
+        await db.ExecuteAsync(Truths.SelectMany(truth => (NpgsqlBatchCommand[])
+        [
+            new($"delete from {truth.Table} where tenant_id = $1") { Parameters = { Sql.Uuid(tenantId) } },
+            new($"insert into {truth.Table} (tenant_id, {truth.Columns}) select $1, {truth.Columns} from ({truth.Query}) truth") { Parameters = { Sql.Uuid(tenantId) } },
+        ]), ct);
+    }
+
+    /// <summary>Rows by which stored rollups differ from the ledger, as "table: row" from either side; empty when they are identical.</summary>
+    public static async Task<IReadOnlyList<string>> DifferencesAsync(XenoDbContext db, Guid tenantId, CancellationToken ct = default)
+    {
+        var differences = new List<string>();
+        foreach (var truth in Truths)
+        {
+            // Rows whose counters have all returned to zero stay: they say nothing, and deleting them would take their locks away.
+            var stored = $"select {truth.Columns} from {truth.Table} where tenant_id = $1 and ({truth.NotEmpty})";
+            var computed = $"select {truth.Columns} from ({truth.Query}) truth where {truth.NotEmpty}";
+            await using var command = db.Command(
+                $"(select 'stored ' || d::text from ({stored} except {computed}) d) union all (select 'ledger ' || d::text from ({computed} except {stored}) d) limit 20");
+            command.Parameters.Add(Sql.Uuid(tenantId));
+            await using var reader = await command.ExecuteReaderAsync(ct);
+            while (await reader.ReadAsync(ct)) differences.Add($"{truth.Table}: {reader.GetString(0)}");
+        }
+        return differences;
+    }
+
+    private sealed record Truth(string Table, string Columns, string NotEmpty, string Query);
+
+    // The measures of SaleMeasure by number: 1 sale, 2 return, 3 shipping, 4 duty, 5 fee.
+    private static readonly Truth[] Truths =
+    [
+        new("sales_days",
+            "day, orders, order_value, gross, discounts, returns, shipping, taxes, duties, fees, new_customers, one_order_customers",
+            "(orders, order_value, gross, discounts, returns, shipping, taxes, duties, fees, new_customers, one_order_customers) <> (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)",
+            """
+            select day, coalesce(sum(orders), 0)::bigint orders, coalesce(sum(order_value), 0)::bigint order_value, coalesce(sum(gross), 0)::bigint gross, coalesce(sum(discounts), 0)::bigint discounts,
+                   coalesce(sum(returns), 0)::bigint "returns", coalesce(sum(shipping), 0)::bigint shipping, coalesce(sum(taxes), 0)::bigint taxes, coalesce(sum(duties), 0)::bigint duties, coalesce(sum(fees), 0)::bigint fees,
+                   coalesce(sum(new_customers), 0)::bigint new_customers, coalesce(sum(one_order_customers), 0)::bigint one_order_customers
+            from (
+                select business_day as day, count(*) orders, 0 order_value, 0 gross, 0 discounts, 0 "returns", 0 shipping, 0 taxes, 0 duties, 0 fees, 0 new_customers, 0 one_order_customers
+                from orders where tenant_id = $1 and counted group by business_day
+                union all
+                select s.day, 0, sum(amount) filter (where measure = 1 and original), sum(amount + discount) filter (where measure = 1), sum(discount) filter (where measure = 1),
+                       -sum(amount) filter (where measure = 2), sum(amount) filter (where measure = 3), sum(tax), sum(amount) filter (where measure = 4), sum(amount) filter (where measure = 5), 0, 0
+                from order_sales s join orders o on o.tenant_id = s.tenant_id and o.shopify_id = s.order_id
+                where s.tenant_id = $1 and o.tenant_id = $1 and o.counted and s.measure <> 0 group by s.day
+                union all
+                select first_day, 0, 0, 0, 0, 0, 0, 0, 0, 0, count(*), count(*) filter (where orders = 1)
+                from (select min(business_day) first_day, count(*) orders from orders where tenant_id = $1 and counted and customer_id is not null group by customer_id) c
+                group by first_day
+            ) entries
+            group by day
+            """),
+        new("product_days",
+            "day, product_id, units_ordered, units_returned, gross, discounts, returns",
+            "(units_ordered, units_returned, gross, discounts, returns) <> (0, 0, 0, 0, 0)",
+            """
+            select s.day, coalesce(s.product_id, 0) product_id,
+                   coalesce(sum(quantity) filter (where measure = 1), 0)::bigint units_ordered, coalesce(-sum(quantity) filter (where measure = 2), 0)::bigint units_returned,
+                   coalesce(sum(amount + discount) filter (where measure = 1), 0)::bigint gross, coalesce(sum(discount) filter (where measure = 1), 0)::bigint discounts,
+                   coalesce(-sum(amount) filter (where measure = 2), 0)::bigint "returns"
+            from order_sales s join orders o on o.tenant_id = s.tenant_id and o.shopify_id = s.order_id
+            where s.tenant_id = $1 and o.tenant_id = $1 and o.counted and s.measure in (1, 2)
+            group by s.day, coalesce(s.product_id, 0)
+            """),
+        new("customer_days",
+            "customer_id, day, orders, total_sales",
+            "(orders, total_sales) <> (0, 0)",
+            """
+            select customer_id, day, sum(orders)::bigint orders, sum(total_sales)::bigint total_sales
+            from (
+                select customer_id, business_day as day, count(*) orders, 0 total_sales from orders
+                where tenant_id = $1 and counted and customer_id is not null group by customer_id, business_day
+                union all
+                select o.customer_id, s.day, 0, sum(amount + tax) from order_sales s join orders o on o.tenant_id = s.tenant_id and o.shopify_id = s.order_id
+                where s.tenant_id = $1 and o.tenant_id = $1 and o.counted and o.customer_id is not null and s.measure <> 0 group by o.customer_id, s.day
+            ) entries
+            group by customer_id, day
+            """),
+        new("customer_totals",
+            "customer_id, orders, total_sales, first_order_day, last_order_day",
+            "(orders, total_sales) <> (0, 0)",
+            """
+            select o.customer_id, count(*) orders, coalesce(sum(ledger.total_sales), 0)::bigint total_sales, min(o.business_day) first_order_day, max(o.business_day) last_order_day
+            from orders o
+            left join (select order_id, sum(amount + tax) total_sales from order_sales where tenant_id = $1 and measure <> 0 group by order_id) ledger on ledger.order_id = o.shopify_id
+            where o.tenant_id = $1 and o.counted and o.customer_id is not null
+            group by o.customer_id
+            """),
+        new("customer_returns",
+            "day, previous_day, customers",
+            "customers <> 0",
+            """
+            select day, previous_day, count(*) customers
+            from (
+                select business_day as day, lag(business_day, 1, '-infinity') over (partition by customer_id order by business_day) previous_day
+                from (select distinct customer_id, business_day from orders where tenant_id = $1 and counted and customer_id is not null) days
+            ) pairs
+            group by day, previous_day
+            """),
+    ];
+}

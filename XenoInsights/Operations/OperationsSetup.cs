@@ -1,0 +1,111 @@
+using System.Diagnostics;
+using System.Globalization;
+using Microsoft.AspNetCore.Diagnostics.HealthChecks;
+using Microsoft.AspNetCore.HttpOverrides;
+using Microsoft.AspNetCore.StaticAssets;
+using OpenTelemetry.Metrics;
+using Serilog;
+using Serilog.Events;
+using Serilog.Formatting.Compact;
+
+namespace XenoInsights.Operations;
+
+/// <summary>What everyone who runs the app relies on: logs, metrics, health, errors as RFC 9457 problem details, security headers.</summary>
+public static class OperationsSetup
+{
+    private const string DevelopmentLine = "{Timestamp:HH:mm:ss} {Level:u3} {Message:lj} {SourceContext} {TraceId}{NewLine}{Exception}";
+    private static readonly TimeSpan _readyTimeout = TimeSpan.FromSeconds(3);
+
+    /// <summary>Answered by programs, not by people: no error page there.</summary>
+    private static readonly PathString[] _programPaths = ["/api", "/webhooks", "/health", "/metrics"];
+
+    private static readonly PathString[] _quietPaths = ["/health", "/metrics", "/_blazor", "/_framework", "/webhooks"];
+
+    public static void AddOperations(this WebApplicationBuilder builder)
+    {
+        AddLogging(builder);
+        AddMetrics(builder.Services);
+        AddForwardedHeaders(builder);
+        builder.Services.AddHealthChecks().AddCheck<DatabaseHealth>("database", tags: ["ready"], timeout: _readyTimeout);
+        builder.Services.AddProblemDetails(options => options.CustomizeProblemDetails = context =>
+            context.ProblemDetails.Extensions["traceId"] = Activity.Current?.TraceId.ToString() ?? context.HttpContext.TraceIdentifier);
+        builder.Services.AddHsts(options => options.MaxAge = TimeSpan.FromDays(365));
+    }
+
+    /// <summary>The middleware; first in the pipeline, before whatever may fail or answer.</summary>
+    public static void UseOperations(this WebApplication app)
+    {
+        // The framework has put its own in front when its switch is on; a second would believe one proxy more than there is.
+        if (!app.Configuration.GetValue("FORWARDEDHEADERS_ENABLED", false))
+            app.UseForwardedHeaders();
+        if (!app.Environment.IsDevelopment())
+            app.UseHsts();
+        app.UseMiddleware<SecurityHeaders>();
+        app.UseSerilogRequestLogging(options =>
+        {
+            options.Logger = app.Services.GetRequiredService<Serilog.ILogger>();
+            options.GetLevel = (context, _, failure) => Level(context, failure);
+        });
+        app.UseWhen(context => Array.Exists(_programPaths, path => context.Request.Path.StartsWithSegments(path)), programs =>
+        {
+            programs.UseExceptionHandler(new ExceptionHandlerOptions
+            {
+                StatusCodeSelector = failure => failure is BadHttpRequestException bad ? bad.StatusCode : StatusCodes.Status500InternalServerError,
+            });
+            programs.UseStatusCodePages();
+        });
+    }
+
+    public static void MapOperations(this WebApplication app)
+    {
+        app.MapHealthChecks("/health/live", new() { Predicate = _ => false }).AllowAnonymous().DisableHttpMetrics();
+        app.MapHealthChecks("/health/ready", new() { Predicate = check => check.Tags.Contains("ready") }).AllowAnonymous().DisableHttpMetrics();
+        app.MapPrometheusScrapingEndpoint("/metrics").AllowAnonymous().DisableHttpMetrics();
+    }
+
+    /// <summary>Levels and further sinks come from the section <c>Serilog</c>. Production writes one JSON object a line.</summary>
+    private static void AddLogging(WebApplicationBuilder builder) =>
+        builder.Services.AddSerilog((services, logger) =>
+        {
+            logger.ReadFrom.Configuration(builder.Configuration).ReadFrom.Services(services).Enrich.FromLogContext();
+            if (builder.Environment.IsDevelopment())
+                logger.WriteTo.Console(outputTemplate: DevelopmentLine, formatProvider: CultureInfo.InvariantCulture);
+            else
+                logger.WriteTo.Console(new CompactJsonFormatter());
+        }, preserveStaticLogger: true);
+
+    private static void AddMetrics(IServiceCollection services) =>
+        services.AddOpenTelemetry().WithMetrics(metrics => metrics
+            .AddMeter("Microsoft.AspNetCore.Hosting", "Microsoft.AspNetCore.Server.Kestrel", "Microsoft.AspNetCore.Components.Server.Circuits")
+            .AddMeter("Microsoft.AspNetCore.RateLimiting", "System.Runtime", "Npgsql", "XenoInsights*")
+            .AddView(instrument => IsNoise(instrument.Name) ? MetricStreamConfiguration.Drop : null)
+            .AddPrometheusExporter());
+
+    /// <summary>Histograms of connections and of queues that are never long: many lines, no answers.</summary>
+    private static bool IsNoise(string instrument) =>
+        instrument.StartsWith("kestrel.", StringComparison.Ordinal) && instrument is not ("kestrel.active_connections" or "kestrel.rejected_connections")
+        || instrument is "aspnetcore.components.circuit.duration" or "aspnetcore.rate_limiting.request.time_in_queue" or "aspnetcore.rate_limiting.request_lease.duration";
+
+    /// <summary>Beyond a proxy on this machine, <c>ForwardedHeaders:KnownNetworks</c> lists whose word counts, as CIDR.</summary>
+    private static void AddForwardedHeaders(WebApplicationBuilder builder)
+    {
+        const string Key = "ForwardedHeaders:KnownNetworks";
+        var networks = (builder.Configuration.GetSection(Key).Get<string[]>() ?? []).Select(value => System.Net.IPNetwork.TryParse(value, out var network)
+            ? network : throw new InvalidOperationException($"{Key}: '{value}' is not a network such as 10.0.0.0/8.")).ToList();
+        builder.Services.Configure<ForwardedHeadersOptions>(options =>
+        {
+            options.ForwardedHeaders = ForwardedHeaders.XForwardedFor | ForwardedHeaders.XForwardedProto;
+            networks.ForEach(options.KnownIPNetworks.Add);
+        });
+    }
+
+    /// <summary>Assets, probes, circuits and stored webhooks would drown the rest; their failures are logged all the same.</summary>
+    private static LogEventLevel Level(HttpContext context, Exception? failure)
+    {
+        if (failure is not null || context.Response.StatusCode >= StatusCodes.Status500InternalServerError)
+            return LogEventLevel.Error;
+        var quiet = context.Response.StatusCode < StatusCodes.Status400BadRequest
+            && (Array.Exists(_quietPaths, path => context.Request.Path.StartsWithSegments(path)) || context.GetEndpoint()?.Metadata.GetMetadata<StaticAssetDescriptor>() is not null);
+        return quiet ? LogEventLevel.Debug : LogEventLevel.Information;
+    }
+}
