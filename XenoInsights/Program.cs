@@ -1,5 +1,9 @@
+using Microsoft.Extensions.Options;
+using XenoInsights.Access;
+using XenoInsights.App;
 using XenoInsights.Data;
 using XenoInsights.Operations;
+using XenoInsights.Shopify;
 
 if (args is ["postgres", ..])
     return await PrivatePostgresCommand.RunAsync(args);
@@ -8,12 +12,20 @@ if (args is ["healthcheck"])
 
 var builder = WebApplication.CreateBuilder(new WebApplicationOptions { Args = args, ContentRootPath = AppContext.BaseDirectory });
 await using var database = await DatabaseConnection.ResolveAsync(builder.Configuration, builder.Environment, CancellationToken.None);
+await Migrator.MigrateAsync(database.Direct);
+builder.Services.AddOptions<AppOptions>().BindConfiguration(AppOptions.Section).ValidateOnStart();
+builder.Services.AddSingleton<IValidateOptions<AppOptions>, AppOptionsValidator>();
+builder.Services.AddOptions<ShopifyOptions>().BindConfiguration(ShopifyOptions.Section).ValidateOnStart();
+builder.Services.AddSingleton<IValidateOptions<ShopifyOptions>, ShopifyOptionsValidator>();
 builder.AddOperations();
 builder.AddData(database.Main);
+builder.AddAccess();
 
-var app = builder.Build();
+await using var app = builder.Build();
 app.UseOperations();
+app.MapAccess();
 app.MapOperations();
+app.MapStaticAssets().AllowAnonymous();
 await app.RunAsync();
 return 0;
 

@@ -1,0 +1,205 @@
+using System.Security.Claims;
+using Microsoft.AspNetCore.Antiforgery;
+using Microsoft.AspNetCore.Authentication;
+using Microsoft.AspNetCore.Authentication.Cookies;
+using Microsoft.AspNetCore.Authentication.OpenIdConnect;
+using Microsoft.AspNetCore.Authorization;
+using Microsoft.AspNetCore.Http.HttpResults;
+using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Options;
+using Microsoft.IdentityModel.Protocols.OpenIdConnect;
+using XenoInsights.App;
+using XenoInsights.Tenants;
+
+namespace XenoInsights.Access;
+
+/// <summary>Who is asking: OpenID Connect sign-in, a cookie session, and everything closed to visitors unless an endpoint says otherwise.</summary>
+public static class AccessSetup
+{
+    internal const string CallbackPath = "/signin-oidc";
+    private const string SignInPath = "/signin", SignedOutPath = "/signed-out";
+    private const string Cookie = CookieAuthenticationDefaults.AuthenticationScheme, Oidc = OpenIdConnectDefaults.AuthenticationScheme;
+    private const string LoginHint = "login_hint";
+    private static readonly TimeSpan _sessionLifetime = TimeSpan.FromHours(8);
+
+    public static void AddAccess(this WebApplicationBuilder builder)
+    {
+        var services = builder.Services;
+        services.AddOptions<OidcOptions>().BindConfiguration(OidcOptions.Section).ValidateOnStart();
+        services.AddOptions<AccessOptions>().BindConfiguration(AccessOptions.Section);
+        services.AddSingleton<IValidateOptions<OidcOptions>, OidcOptionsValidator>();
+        services.AddSingleton<Users>().AddSingleton<Memberships>().AddScoped<StoreGate>();
+        services.TryAddSingleton(TimeProvider.System);
+        services.AddProblemDetails().AddAntiforgery().AddCascadingAuthenticationState();
+        services.AddAuthentication(options =>
+            {
+                options.DefaultScheme = Schemes.Selector;
+                options.DefaultSignInScheme = Cookie;
+            })
+            .AddPolicyScheme(Schemes.Selector, null, options => options.ForwardDefaultSelector = Schemes.Select)
+            .AddScheme<AuthenticationSchemeOptions, AuthorizationHeaderHandler>(Schemes.AuthorizationHeader, null)
+            .AddCookie().AddOpenIdConnect();
+        services.AddOptions<CookieAuthenticationOptions>(Cookie).Configure<IOptions<AppOptions>>(ConfigureCookie);
+        services.AddOptions<OpenIdConnectOptions>(Oidc).Configure<IOptions<OidcOptions>, IHostEnvironment>(ConfigureOidc);
+        services.AddAuthorizationBuilder()
+            .SetFallbackPolicy(new AuthorizationPolicyBuilder().RequireAuthenticatedUser().RequireClaim(Session.UserIdClaim).Build())
+            .AddPolicy(Session.OperatorPolicy, policy => policy.RequireClaim(Session.OperatorClaim, "true"));
+        if (HasBuiltInProvider(builder.Configuration, builder.Environment)) services.AddDevelopmentIdentityProvider();
+    }
+
+    /// <summary>Comes before every other Use and Map that needs to know who is asking.</summary>
+    public static void MapAccess(this WebApplication app)
+    {
+        UsePublicAddress(app);
+        app.UseAuthentication();
+        app.UseAuthorization();
+        app.MapGet(SignInPath, SignIn).AllowAnonymous().ExcludeFromDescription();
+        app.MapPost("/signout", SignOut).AllowAnonymous().ExcludeFromDescription();
+        app.MapGet(SignedOutPath, SignedOut).AllowAnonymous().ExcludeFromDescription();
+        app.MapTenantsApi();
+        if (HasBuiltInProvider(app.Configuration, app.Environment)) app.MapDevelopmentIdentityProvider();
+    }
+
+    private static bool HasBuiltInProvider(IConfiguration configuration, IHostEnvironment environment) =>
+        environment.IsDevelopment() && (configuration.GetSection(OidcOptions.Section).Get<OidcOptions>() ?? new()).IsAbsent;
+
+    // Where TLS ends before the app, requests look like http to an inner host; redirects and cookies must speak of the outer one.
+    private static void UsePublicAddress(WebApplication app)
+    {
+        var publicUrl = new Uri(app.Services.GetRequiredService<IOptions<AppOptions>>().Value.PublicUrl);
+        if (publicUrl.Scheme != Uri.UriSchemeHttps) return;
+        app.Use((http, next) =>
+        {
+            (http.Request.Scheme, http.Request.Host) = (publicUrl.Scheme, HostString.FromUriComponent(publicUrl));
+            return next();
+        });
+    }
+
+    private static void ConfigureCookie(CookieAuthenticationOptions options, IOptions<AppOptions> app)
+    {
+        var https = app.Value.PublicUrl.StartsWith("https:", StringComparison.OrdinalIgnoreCase);
+        options.Cookie.Name = https ? "__Host-xeno" : "xeno";
+        options.Cookie.SecurePolicy = https ? CookieSecurePolicy.Always : CookieSecurePolicy.SameAsRequest;
+        options.Cookie.SameSite = SameSiteMode.Lax;
+        options.Cookie.HttpOnly = true;
+        options.Cookie.Path = "/";
+        options.ExpireTimeSpan = _sessionLifetime;
+        options.SlidingExpiration = true;
+        options.LoginPath = SignInPath;
+        options.ReturnUrlParameter = "returnUrl";
+        options.Events.OnRedirectToLogin = context => ChallengeAsync(context, StatusCodes.Status401Unauthorized);
+        options.Events.OnRedirectToAccessDenied = context => ChallengeAsync(context, StatusCodes.Status403Forbidden);
+    }
+
+    private static Task ChallengeAsync(RedirectContext<CookieAuthenticationOptions> context, int status)
+    {
+        if (Schemes.IsForPrograms(context.Request)) return Results.Problem(statusCode: status).ExecuteAsync(context.HttpContext);
+        if (status == StatusCodes.Status401Unauthorized) context.Response.Redirect(context.RedirectUri);
+        else context.Response.StatusCode = status;
+        return Task.CompletedTask;
+    }
+
+    private static void ConfigureOidc(OpenIdConnectOptions options, IOptions<OidcOptions> oidc, IHostEnvironment environment)
+    {
+        options.Authority = oidc.Value.Authority;
+        if (!string.IsNullOrEmpty(oidc.Value.MetadataAddress)) options.MetadataAddress = oidc.Value.MetadataAddress;
+        options.ClientId = oidc.Value.ClientId;
+        options.ClientSecret = oidc.Value.ClientSecret;
+        options.RequireHttpsMetadata = !environment.IsDevelopment();
+        options.CallbackPath = CallbackPath;
+        options.SignedOutRedirectUri = SignedOutPath;
+        options.ResponseType = OpenIdConnectResponseType.Code;
+        options.ResponseMode = OpenIdConnectResponseMode.Query;
+        options.UsePkce = true;
+        options.Scope.Add("email");
+        options.MapInboundClaims = false;
+        options.GetClaimsFromUserInfoEndpoint = true;
+        options.ClaimActions.Remove("iss");
+        options.ClaimActions.MapJsonKey("email_verified", "email_verified");
+        options.CorrelationCookie.SameSite = SameSiteMode.Lax;
+        options.CorrelationCookie.SecurePolicy = CookieSecurePolicy.SameAsRequest;
+        options.NonceCookie.SameSite = SameSiteMode.Lax;
+        options.NonceCookie.SecurePolicy = CookieSecurePolicy.SameAsRequest;
+        options.Events.OnRedirectToIdentityProvider = context =>
+        {
+            if (oidc.Value.IsAbsent) context.ProtocolMessage.IssuerAddress = DevelopmentIdentityProvider.AuthorizeAddress(context.Request);
+            context.ProtocolMessage.LoginHint = context.Properties.GetParameter<string>(LoginHint);
+            return Task.CompletedTask;
+        };
+        options.Events.OnTokenValidated = context =>
+        {
+            // Some providers want the id token back before they end their own session.
+            var idToken = new AuthenticationToken { Name = OpenIdConnectParameterNames.IdToken, Value = context.TokenEndpointResponse?.IdToken ?? "" };
+            if (idToken.Value.Length > 0 && context.Options.Configuration?.EndSessionEndpoint is not null) context.Properties!.StoreTokens([idToken]);
+            return Task.CompletedTask;
+        };
+        options.Events.OnTicketReceived = async context =>
+        {
+            var users = context.HttpContext.RequestServices.GetRequiredService<Users>();
+            context.Principal = await users.SignInAsync(context.Principal!, Oidc, context.HttpContext.RequestAborted);
+        };
+        options.Events.OnRemoteFailure = async context =>
+        {
+            Logger(context.HttpContext).SignInFailed(context.Failure);
+            context.HandleResponse();
+            await NoticePage.Result(
+                StatusCodes.Status400BadRequest, "Sign-in did not finish",
+                "Your identity provider refused, or this attempt was too old or begun in another browser. Nothing has changed; please try again.",
+                [new("Try again", SignInPath)]).ExecuteAsync(context.HttpContext);
+        };
+    }
+
+    private static async Task SignIn(HttpContext http, string? login_hint, string? returnUrl)
+    {
+        var target = RedirectHttpResult.IsLocalUrl(returnUrl) && returnUrl[0] == '/' ? returnUrl : "/";
+        if (http.User.UserId() is not null && (login_hint is null || login_hint == http.User.FindFirstValue(Session.EmailClaim)))
+        {
+            http.Response.Redirect(target);
+            return;
+        }
+        var properties = new AuthenticationProperties { RedirectUri = target };
+        if (login_hint is not null) properties.SetParameter(LoginHint, login_hint);
+        try
+        {
+            await http.ChallengeAsync(Oidc, properties);
+        }
+        catch (InvalidOperationException failure) when (failure.InnerException is not null || failure.Message.StartsWith("IDX", StringComparison.Ordinal))
+        {
+            Logger(http).ProviderUnreachable(failure);
+            await NoticePage.Result(
+                StatusCodes.Status503ServiceUnavailable, "Sign-in is not possible right now",
+                "The identity provider does not answer. This usually passes by itself; please try again in a minute.",
+                [new("Try again", SignInPath + QueryString.Create("returnUrl", target))]).ExecuteAsync(http);
+        }
+    }
+
+    private static async Task<IResult> SignOut(HttpContext http, IAntiforgery antiforgery, IOptionsMonitor<OpenIdConnectOptions> oidc)
+    {
+        if (!await antiforgery.IsRequestValidAsync(http))
+            return Results.Problem("The form was not one of ours or has expired. Reload the page and sign out again.", statusCode: StatusCodes.Status400BadRequest);
+        var provider = await oidc.Get(Oidc).ConfigurationManager!.GetConfigurationAsync(http.RequestAborted);
+        return string.IsNullOrEmpty(provider.EndSessionEndpoint)
+            ? await SignOutHereAsync(http)
+            : Results.SignOut(new() { RedirectUri = SignedOutPath }, [Cookie, Oidc]);
+    }
+
+    private static async Task<IResult> SignOutHereAsync(HttpContext http)
+    {
+        await http.SignOutAsync(Cookie);
+        return Results.Redirect(SignedOutPath);
+    }
+
+    private static IResult SignedOut() =>
+        NoticePage.Result(StatusCodes.Status200OK, "You are signed out", "See you next time.", [new("Sign in again", SignInPath)]);
+
+    private static ILogger Logger(HttpContext http) => http.RequestServices.GetRequiredService<ILoggerFactory>().CreateLogger(typeof(AccessSetup));
+}
+
+internal static partial class AccessLog
+{
+    [LoggerMessage(LogLevel.Warning, "A sign-in did not finish")]
+    public static partial void SignInFailed(this ILogger logger, Exception? failure);
+
+    [LoggerMessage(LogLevel.Error, "The identity provider's metadata cannot be read")]
+    public static partial void ProviderUnreachable(this ILogger logger, Exception failure);
+}
