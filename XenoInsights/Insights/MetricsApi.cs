@@ -1,4 +1,5 @@
 using System.Globalization;
+using Microsoft.AspNetCore.Http.HttpResults;
 using XenoInsights.Insights.Sales;
 using XenoInsights.Tenants;
 
@@ -27,17 +28,17 @@ public static class MetricsApi
     private static Task<IResult> ByDate(HttpContext http, SalesQueries sales, TimeProvider time, string? granularity, string? from, string? to, CancellationToken ct) =>
         GranularityOf(granularity) is { } parsed
             ? AnswerAsync(http, time, from, to, range => sales.ByDateAsync(range, parsed, ct))
-            : Task.FromResult(Invalid("granularity", $"'{granularity}' is not day, week or month."));
+            : Task.FromResult<IResult>(Invalid("granularity", $"'{granularity}' is not day, week or month."));
 
     private static Task<IResult> TopCustomers(HttpContext http, SalesQueries sales, TimeProvider time, string? limit, string? from, string? to, CancellationToken ct) =>
         LimitOf(limit) is { } parsed
             ? AnswerAsync(http, time, from, to, range => sales.TopCustomersAsync(range, parsed, ct))
-            : Task.FromResult(Invalid("limit", $"'{limit}' is not a number from 1 to {MaxLimit}."));
+            : Task.FromResult<IResult>(Invalid("limit", $"'{limit}' is not a number from 1 to {MaxLimit}."));
 
     private static Task<IResult> TopProducts(HttpContext http, SalesQueries sales, TimeProvider time, string? limit, string? from, string? to, CancellationToken ct) =>
         LimitOf(limit) is { } parsed
             ? AnswerAsync(http, time, from, to, range => sales.TopProductsAsync(range, parsed, ct))
-            : Task.FromResult(Invalid("limit", $"'{limit}' is not a number from 1 to {MaxLimit}."));
+            : Task.FromResult<IResult>(Invalid("limit", $"'{limit}' is not a number from 1 to {MaxLimit}."));
 
     private static async Task<IResult> AnswerAsync<T>(HttpContext http, TimeProvider time, string? from, string? to, Func<DateRange, Task<T>> ask)
     {
@@ -69,6 +70,6 @@ public static class MetricsApi
     private static int? LimitOf(string? text) =>
         text is null ? DefaultLimit : int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var limit) && limit is >= 1 and <= MaxLimit ? limit : null;
 
-    private static IResult Invalid(string parameter, string what) =>
+    private static ValidationProblem Invalid(string parameter, string what) =>
         TypedResults.ValidationProblem(new Dictionary<string, string[]> { [parameter] = [what] }, detail: what);
 }
