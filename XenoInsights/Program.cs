@@ -1,6 +1,8 @@
 using XenoInsights.Access;
 using XenoInsights.App;
 using XenoInsights.Data;
+using XenoInsights.DemoShopify;
+using XenoInsights.Install;
 using XenoInsights.Insights;
 using XenoInsights.Operations;
 using XenoInsights.Shopify;
@@ -15,16 +17,19 @@ await using var database = await DatabaseConnection.ResolveAsync(builder.Configu
 if (args is ["migrate", ..] || builder.Environment.IsDevelopment()) await Migrator.MigrateAsync(database.Direct);
 if (args is ["migrate", ..]) return 0;
 
+builder.AddDemoShopify();
 builder.AddOperations();
 builder.AddData(database.Main);
 builder.AddAccess();
 builder.AddShopify();
+builder.AddInstall();
 builder.AddSync();
 builder.AddInsights();
 
 await using var app = builder.Build();
 app.UseOperations();
 app.MapAccess();
+app.MapInstall();
 app.MapSync();
 app.MapInsights();
 app.MapOperations();
