@@ -2,8 +2,10 @@ using Microsoft.Extensions.Options;
 using XenoInsights.Access;
 using XenoInsights.App;
 using XenoInsights.Data;
+using XenoInsights.Install;
 using XenoInsights.Operations;
 using XenoInsights.Shopify;
+using XenoInsights.Sync;
 
 if (args is ["postgres", ..])
     return await PrivatePostgresCommand.RunAsync(args);
@@ -20,10 +22,13 @@ builder.Services.AddSingleton<IValidateOptions<ShopifyOptions>, ShopifyOptionsVa
 builder.AddOperations();
 builder.AddData(database.Main);
 builder.AddAccess();
+builder.Services.AddSingleton<SyncJobs>();
+builder.AddInstall();
 
 await using var app = builder.Build();
 app.UseOperations();
 app.MapAccess();
+app.MapInstall();
 app.MapOperations();
 app.MapStaticAssets().AllowAnonymous();
 await app.RunAsync();

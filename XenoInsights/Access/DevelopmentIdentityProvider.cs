@@ -25,7 +25,7 @@ internal static class DevelopmentIdentityProvider
     private const string ChoiceField = "demo_user";
 
     // The same wherever the app listens: people are known by issuer and subject.
-    private static readonly Uri _issuer = new("https://dev-idp.xenoinsights.test/");
+    public static readonly Uri Issuer = new("https://dev-idp.xenoinsights.test/");
 
     // Both ends live in this process, so the secret need not outlive it.
     private static readonly string _clientSecret = Convert.ToHexString(RandomNumberGenerator.GetBytes(32));
@@ -43,7 +43,7 @@ internal static class DevelopmentIdentityProvider
     {
         services.AddOpenIddict().AddServer(server =>
         {
-            server.SetIssuer(_issuer);
+            server.SetIssuer(Issuer);
             server.SetConfigurationEndpointUris(Relative("/.well-known/openid-configuration")).SetJsonWebKeySetEndpointUris(Relative("/jwks"))
                 .SetAuthorizationEndpointUris(Relative("/authorize")).SetTokenEndpointUris(Relative("/token"));
             server.AllowAuthorizationCodeFlow().RequireProofKeyForCodeExchange();
@@ -69,7 +69,7 @@ internal static class DevelopmentIdentityProvider
     {
         options.ClientId = ClientId;
         options.ClientSecret = _clientSecret;
-        options.MetadataAddress = new Uri(_issuer, Relative("/.well-known/openid-configuration")).ToString();
+        options.MetadataAddress = new Uri(Issuer, Relative("/.well-known/openid-configuration")).ToString();
         options.RequireHttpsMetadata = false;
 #pragma warning disable CA2000 // Lives as long as the options: for good.
         options.Backchannel = new HttpClient(new OwnAddressHandler(server) { InnerHandler = new SocketsHttpHandler() });
