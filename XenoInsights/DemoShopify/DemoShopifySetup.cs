@@ -27,6 +27,7 @@ public static class DemoShopifySetup
         options = options with { Url = configuration["DemoShopify:Url"] ?? options.Url };
         configuration.AddInMemoryCollection(new Dictionary<string, string?>
         {
+            [EnabledKey] = "true",
             ["Shopify:ClientId"] = options.ClientId,
             ["Shopify:ClientSecret"] = options.ClientSecret,
             ["Shopify:ShopUrl"] = options.Url.TrimEnd('/') + "/{shop}",
