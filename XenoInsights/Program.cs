@@ -1,4 +1,7 @@
+using XenoInsights.DemoShopify;
+
 var builder = WebApplication.CreateBuilder(new WebApplicationOptions { Args = args, ContentRootPath = AppContext.BaseDirectory });
+builder.AddDemoShopify();
 var app = builder.Build();
 app.Run();
 

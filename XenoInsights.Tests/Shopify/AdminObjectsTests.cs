@@ -21,7 +21,7 @@ public sealed class AdminObjectsTests
 
         var order = Assert.Single(await shopify.Objects.OrdersAsync(StandIn.Shop, [1, 1, 2], Cancellation));
 
-        Assert.Equal((1, 5), (order.ShopifyId, order.SourceObjects));
+        Assert.Equal((1, 6), (order.ShopifyId, order.SourceObjects));
         Assert.Equal([(true, SaleMeasure.Sale, 101, 1, 1000), (false, SaleMeasure.Return, 101, -1, -1000)], order.Sales.Select(sale => (sale.Original, sale.Measure, sale.ProductId, sale.Quantity, sale.Amount)));
         Assert.Equal([new RefundLineRecord(11, 1, 1000, 0)], Assert.Single(order.Refunds).Lines);
         using var body = JsonDocument.Parse(Assert.Single(shopify.Requests).Body);
@@ -99,7 +99,7 @@ public sealed class AdminObjectsTests
     private static string Refund(string lines, string? after) =>
         """{"id":"gid://shopify/Refund/55","createdAt":null,"processedAt":"2026-03-06T09:59:00Z","totalRefundedSet":{"shopMoney":{"amount":"10.0"}},"refundLineItems":""" + Page(lines, after) + "}";
 
-    private static string RefundLine(long line, int quantity) => $$$"""{"lineItem":{"id":"gid://shopify/LineItem/{{{line}}}"},"quantity":{{{quantity}}},"subtotalSet":{"shopMoney":{"amount":"10.0"}},"totalTaxSet":{"shopMoney":{"amount":"0.0"}}}""";
+    private static string RefundLine(long line, int quantity) => $$$$"""{"lineItem":{"id":"gid://shopify/LineItem/{{{{line}}}}"},"quantity":{{{{quantity}}}},"subtotalSet":{"shopMoney":{"amount":"10.0"}},"totalTaxSet":{"shopMoney":{"amount":"0.0"}}}""";
 
     private static string Cursors(string body)
     {

@@ -134,6 +134,18 @@ public sealed class JsonlAssemblerTests
     }
 
     [Fact]
+    public async Task A_line_that_comes_twice_is_added_once_and_reported()
+    {
+        string[] doubled = [.. WholeOrder.SelectMany(line => (string[])[line, line])];
+
+        var (items, assembler) = await ReadAsync(string.Join('\n', doubled), "CAD");
+
+        Assert.Equal((await OnlyAsync(WholeOrder)).Record!.SourceObjects, Assert.Single(items, item => item.Record is not null).Record!.SourceObjects);
+        Assert.Equal(10, items.Count(item => item.Rejected is { Reason: "It came before." }));
+        Assert.Equal(20, assembler.Lines);
+    }
+
+    [Fact]
     public async Task A_sale_of_an_unknown_agreement_is_reported()
     {
         var (items, _) = await ReadAsync(string.Join('\n', [Order1, Sold1]), "CAD");

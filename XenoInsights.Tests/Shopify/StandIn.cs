@@ -25,7 +25,7 @@ internal sealed class StandIn : IAsyncDisposable
         var builder = WebApplication.CreateBuilder(new WebApplicationOptions { EnvironmentName = "Development", ContentRootPath = AppContext.BaseDirectory });
         builder.Logging.ClearProviders();
         builder.AddShopify();
-        builder.Services.Configure<ShopifyOptions>(options => options.ShopUrl = Address + "/{shop}");
+        builder.Services.Configure<ShopifyOptions>(options => (options.ClientId, options.ClientSecret, options.ShopUrl) = ("id", "secret", Address + "/{shop}"));
         builder.Services.AddSingleton<TimeProvider>(time);
         builder.Services.AddSingleton<AccessTokenSource>((tenantId, forceRefresh, _) =>
         {
