@@ -31,6 +31,7 @@ public sealed class AppHost : WebApplicationFactory<Program>
             ["App:PublicUrl"] = Address.GetLeftPart(UriPartial.Authority),
             ["DemoShopify:Url"] = $"http://localhost:{FreePort()}",
             ["Serilog:MinimumLevel:Default"] = "Warning",
+            ["Serilog:MinimumLevel:Override:Microsoft.Hosting.Lifetime"] = "Warning",
         };
         foreach (var (key, value) in settings ?? new Dictionary<string, string?>())
             _settings[key] = value;

@@ -41,11 +41,14 @@ public abstract class BrowserTest(BrowserFixture browser) : IAsyncDisposable
 
     /// <param name="host">Relative addresses on the page start here.</param>
     /// <param name="width">CSS pixels; 390 is a phone.</param>
-    protected async Task<BrowserPage> OpenAsync(AppHost host, ColorScheme colorScheme = ColorScheme.Light, int width = 1280, int height = 900)
+    protected Task<BrowserPage> OpenAsync(AppHost host, ColorScheme colorScheme = ColorScheme.Light, int width = 1280, int height = 900) =>
+        OpenAsync(host.Address, colorScheme, width, height);
+
+    protected async Task<BrowserPage> OpenAsync(Uri address, ColorScheme colorScheme = ColorScheme.Light, int width = 1280, int height = 900)
     {
         var context = await (await browser.BrowserAsync()).NewContextAsync(new()
         {
-            BaseURL = host.Address.ToString(),
+            BaseURL = address.ToString(),
             ColorScheme = colorScheme,
             ViewportSize = new() { Width = width, Height = height },
             Locale = "en-US",
@@ -55,7 +58,7 @@ public abstract class BrowserTest(BrowserFixture browser) : IAsyncDisposable
         return page;
     }
 
-    /// <summary>As <see cref="OpenAsync"/>, signed in as a demo user and standing on <paramref name="path"/>.</summary>
+    /// <summary>As <see cref="OpenAsync(AppHost, ColorScheme, int, int)"/>, signed in as a demo user and standing on <paramref name="path"/>.</summary>
     protected async Task<BrowserPage> OpenSignedInAsync(AppHost host, string path = "/", string email = "owner@demo.test", ColorScheme colorScheme = ColorScheme.Light, int width = 1280)
     {
         var page = await OpenAsync(host, colorScheme, width);
@@ -80,7 +83,7 @@ public abstract class BrowserTest(BrowserFixture browser) : IAsyncDisposable
         var name = string.Concat($"{TestContext.Current.TestCase?.TestClassName}.{TestContext.Current.TestCase?.TestMethodName}-{index}.png".Split(Path.GetInvalidFileNameChars()));
         var path = Path.Combine(_pictures, name);
         await page.Page.ScreenshotAsync(new() { Path = path, FullPage = true });
-        TestContext.Current.TestOutputHelper?.WriteLine($"{page.Page.Url} looked like {path}\n{string.Join('\n', page.Problems)}");
+        TestContext.Current.TestOutputHelper?.WriteLine($"{page.Page.Url} looked like {path}\n{string.Join('\n', page.Problems.Take(20))}");
     }
 }
 

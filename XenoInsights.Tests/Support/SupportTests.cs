@@ -1,5 +1,3 @@
-using Microsoft.AspNetCore.Builder;
-using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.DependencyInjection;
 using Npgsql;
 
@@ -26,7 +24,7 @@ public sealed class SupportTests(PostgresServer postgres, BrowserFixture browser
     public async Task The_product_runs_on_a_port_of_its_own_and_reaches_nobody_outside()
     {
         await using var database = await postgres.CreateDatabaseAsync();
-        await using var host = await AppHost.StartAsync(database);
+        await using var host = await AppHost.StartAsync(database, services: services => services.AddHttpClient());
         using var visitor = host.Visitor();
         var outbound = host.Services.GetRequiredService<IHttpClientFactory>().CreateClient("any");
 
@@ -45,12 +43,12 @@ public sealed class SupportTests(PostgresServer postgres, BrowserFixture browser
         await using var host = await AppHost.StartAsync(database);
         var page = await OpenAsync(host, Microsoft.Playwright.ColorScheme.Dark, width: 390);
 
-        await page.Page.GotoAsync("/no-such-page");
-        await page.Page.EvaluateAsync("console.error('mislaid')");
+        await page.Page.GotoAsync("/health/live");
+        await page.Page.EvaluateAsync("fetch('/api/no-such-route').then(() => console.error('mislaid'))");
 
         Assert.True(await page.Page.EvaluateAsync<bool>("matchMedia('(prefers-color-scheme: dark)').matches && innerWidth === 390"));
         Assert.Contains("console: mislaid", page.ConsoleErrors);
-        Assert.Contains(page.FailedRequests, request => request.EndsWith("/no-such-page: 404", StringComparison.Ordinal));
+        Assert.Contains(page.FailedRequests, request => request.EndsWith("/api/no-such-route: 404", StringComparison.Ordinal));
     }
 
     private static async Task<bool> ExistsAsync(TestDatabase database, string table)

@@ -20,7 +20,7 @@ public sealed class TenantDatabase(WalledTransactions transactions)
 public sealed class XenoDatabase(WalledTransactions transactions, TenantContext tenant)
 {
     public Task<T> InTenantAsync<T>(Func<XenoDbContext, Task<T>> work, CancellationToken ct = default) =>
-        transactions.RunAsync(tenant.TenantId is { } id ? Walls.EnterTenant(id) : $"set local role {Walls.AppRole}", tenant.TenantId, work, ct);
+        transactions.RunAsync(tenant.TenantId is { } id ? Walls.EnterTenant(id) : Walls.EnterNoTenant, tenant.TenantId, work, ct);
 
     public Task InTenantAsync(Func<XenoDbContext, Task> work, CancellationToken ct = default) =>
         InTenantAsync(async db => { await work(db); return true; }, ct);
@@ -49,22 +49,20 @@ public sealed class WalledTransactions : IAsyncDisposable
         _source = new NpgsqlDataSourceBuilder(connectionString).UseLoggerFactory(loggerFactory).Build();
         _options = new DbContextOptionsBuilder<XenoDbContext>()
             .UseNpgsql(_source).UseSnakeCaseNamingConvention().UseLoggerFactory(loggerFactory)
-            .AddInterceptors(new WalledTransactionsOnly())
+            .AddInterceptors(new WalledTransactionInterceptor(), new WalledTransactionsOnly())
             .UseQueryTrackingBehavior(QueryTrackingBehavior.TrackAll)
             .Options;
     }
 
-    internal async Task<T> RunAsync<T>(string enter, Guid? tenantId, Func<XenoDbContext, Task<T>> work, CancellationToken ct)
+    internal async Task<T> RunAsync<T>(string walls, Guid? tenantId, Func<XenoDbContext, Task<T>> work, CancellationToken ct)
     {
         for (var attempt = 1; ; attempt++)
         {
-            await using var db = new XenoDbContext(_options, tenantId);
-            IDbContextTransaction? transaction = null;
+            await using var db = new XenoDbContext(_options, tenantId, walls);
             T result;
             try
             {
-                transaction = await db.Database.BeginTransactionAsync(ct);
-                await EnterAsync(db, enter, ct);
+                await db.Database.BeginTransactionAsync(ct);
                 result = await work(db);
             }
             catch (Exception failure) when (attempt < MaxAttempts && IsTransient(failure))
@@ -73,19 +71,12 @@ public sealed class WalledTransactions : IAsyncDisposable
                 continue;
             }
             // A failure here leaves the outcome unknown, so it is the caller's: only they know whether doing it again is harmless.
-            await transaction.CommitAsync(ct);
+            await db.Database.CommitTransactionAsync(ct);
             return result;
         }
     }
 
     public ValueTask DisposeAsync() => _source.DisposeAsync();
-
-    private static async Task EnterAsync(XenoDbContext db, string enter, CancellationToken ct)
-    {
-        await using var command = db.Connection().CreateCommand();
-        command.CommandText = enter;
-        await command.ExecuteNonQueryAsync(ct);
-    }
 
     private static bool IsTransient(Exception failure) =>
         failure is NpgsqlException { IsTransient: true } || failure.InnerException is NpgsqlException { IsTransient: true };

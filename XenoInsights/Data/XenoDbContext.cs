@@ -20,13 +20,16 @@ public interface ITenantOwned
 /// The whole model. Contexts are made by <see cref="TenantDatabase"/> and <see cref="SystemDatabase"/> only, inside a walled transaction.
 /// New migration: <c>dotnet ef migrations add Name --project XenoInsights --output-dir Data/Migrations</c>.
 /// </summary>
-public sealed class XenoDbContext(DbContextOptions<XenoDbContext> options, Guid? tenantId = null) : DbContext(options)
+public sealed class XenoDbContext(DbContextOptions<XenoDbContext> options, Guid? tenantId = null, string walls = Data.Walls.EnterNoTenant) : DbContext(options)
 {
     /// <summary>Names of the query filters; a filter is taken off by its name, never all at once.</summary>
     public const string TenantFilter = "Tenant", DeletedFilter = "Deleted";
 
     /// <summary>The tenant this context may see; null sees no tenant's rows.</summary>
     public Guid? TenantId { get; } = tenantId;
+
+    /// <summary>The statements that begin each of this context's transactions.</summary>
+    internal string Walls { get; } = walls;
 
     public DbSet<Tenant> Tenants => Set<Tenant>();
     public DbSet<Membership> Memberships => Set<Membership>();

@@ -29,6 +29,7 @@ public static class InstallSetup
         AddShopClient(services, OAuthClient.HttpClientName);
         AddShopClient(services, ShopDesk.HttpClientName);
         services.AddSingleton<OAuthClient>().AddSingleton<ShopDesk>().AddSingleton<TokenVault>().AddSingleton<ShopifyTokens>().AddScoped<StoreInstall>();
+        services.AddSingleton<AccessTokenSource>(provider => provider.GetRequiredService<ShopifyTokens>().ForAdminClientAsync);
         if (builder.Environment.IsDevelopment())
         {
             AddShopClient(services, DemoConnection.HttpClientName);

@@ -44,6 +44,28 @@ public sealed class ShopifyTokens(TenantDatabase database, OAuthClient oauth, To
     public Task<string> RefreshNowAsync(Guid tenantId, string rejectedToken, CancellationToken ct) =>
         RefreshAsync(tenantId, credential => AccessToken(credential) == rejectedToken, ct);
 
+    /// <summary>The wire's <see cref="AccessTokenSource"/>: its failures are the wire's as well.</summary>
+    internal async Task<string> ForAdminClientAsync(Guid tenantId, bool forceRefresh, CancellationToken ct)
+    {
+        try
+        {
+            var token = await GetAccessTokenAsync(tenantId, ct);
+            return forceRefresh ? await RefreshNowAsync(tenantId, token, ct) : token;
+        }
+        catch (ReconnectRequiredException failure)
+        {
+            throw new ShopifyException(ShopifyFailure.Unauthorized, failure.Message, failure);
+        }
+        catch (OAuthRefusedException failure)
+        {
+            throw new ShopifyException(ShopifyFailure.InvalidRequest, InstallErrors.AppRefused.Text, failure);
+        }
+        catch (Exception failure) when (failure is HttpRequestException || IsOutage(failure, ct))
+        {
+            throw new ShopifyException(ShopifyFailure.Unavailable, "Shopify gives no new access token at the moment.", failure);
+        }
+    }
+
     internal static void Store(ShopifyCredential credential, TokenGrant grant, TokenVault vault, DateTimeOffset now)
     {
         credential.AccessToken = vault.Seal(credential.TenantId, AccessTokenColumn, grant.AccessToken);

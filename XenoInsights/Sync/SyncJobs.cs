@@ -1,23 +1,76 @@
+using System.Threading.Channels;
+using Microsoft.EntityFrameworkCore;
+using Npgsql;
 using XenoInsights.Data;
 
 namespace XenoInsights.Sync;
 
-/// <summary>The queue of runs.</summary>
-public sealed class SyncJobs(TenantDatabase tenants)
+/// <summary>A run as people and the API see it; see <see cref="SyncJob"/>.</summary>
+public sealed record SyncJobView(
+    Guid Id, SyncJobType Type, SyncJobStatus Status, string? Phase, long ObjectsExpected, long ObjectsRead, long Stored, long Unchanged, long Rejected,
+    DateTimeOffset CreatedAt, DateTimeOffset? StartedAt, DateTimeOffset? FinishedAt, string? Error);
+
+/// <summary>The queue of runs. Asking twice enqueues once: a store has at most one unfinished run of a type.</summary>
+public sealed class SyncJobs(TenantDatabase tenants, XenoDatabase database, SyncSignal signal)
 {
-    /// <summary>Enqueues a run unless an unfinished one of that type exists.</summary>
-    public Task EnqueueAsync(Guid tenantId, SyncJobType type, CancellationToken ct = default) => tenants.RunAsync(tenantId, async db =>
+    /// <summary>Enqueues a run, or returns the unfinished one of that type with <c>Created</c> false.</summary>
+    public async Task<(SyncJobView Job, bool Created)> EnqueueAsync(Guid tenantId, SyncJobType type, CancellationToken ct = default)
     {
-        await using var insert = db.Command(
-            """
-            insert into sync_jobs (tenant_id, id, type, slot, status, objects_expected, objects_read, stored, unchanged, rejected, attempts, created_at)
-            values (@tenant, @id, @type, @slot, 'Queued', 0, 0, 0, 0, 0, 0, now()) on conflict do nothing
-            """);
-        var id = Guid.CreateVersion7();
-        insert.Parameters.AddWithValue("tenant", tenantId);
-        insert.Parameters.AddWithValue("id", id);
-        insert.Parameters.AddWithValue("type", type.ToString());
-        insert.Parameters.AddWithValue("slot", $"asked:{id}");
-        await insert.ExecuteNonQueryAsync(ct);
-    }, ct);
+        var result = await tenants.RunAsync(tenantId, async db =>
+        {
+            var id = Guid.CreateVersion7();
+            await using var insert = db.Command(
+                """
+                insert into sync_jobs (tenant_id, id, type, slot, status, objects_expected, objects_read, stored, unchanged, rejected, attempts, created_at)
+                values ($1, $2, $3, $4, 'Queued', 0, 0, 0, 0, 0, 0, now()) on conflict do nothing
+                """);
+            insert.Parameters.Add(new NpgsqlParameter { Value = tenantId });
+            insert.Parameters.Add(new NpgsqlParameter { Value = id });
+            insert.Parameters.Add(new NpgsqlParameter { Value = type.ToString() });
+            insert.Parameters.Add(new NpgsqlParameter { Value = $"asked:{id}" });
+            var created = await insert.ExecuteNonQueryAsync(ct) == 1;
+            var job = await View(db.SyncJobs.Where(j => created ? j.Id == id : j.Type == type && (j.Status == SyncJobStatus.Queued || j.Status == SyncJobStatus.Running))).FirstOrDefaultAsync(ct);
+            return (job, created);
+        }, ct);
+        // The unfinished run may have ended between the insert and the look: then there is room for ours.
+        if (result.job is null) return await EnqueueAsync(tenantId, type, ct);
+        if (result.created) signal.Wake();
+        return (result.job, result.created);
+    }
+
+    /// <summary>The entered tenant's runs, newest first.</summary>
+    public Task<IReadOnlyList<SyncJobView>> ListAsync(int limit, CancellationToken ct = default) => database.InTenantAsync(async db =>
+        (IReadOnlyList<SyncJobView>)await View(db.SyncJobs.OrderByDescending(j => j.CreatedAt).ThenByDescending(j => j.Id).Take(limit)).ToListAsync(ct), ct);
+
+    public Task<SyncJobView?> FindAsync(Guid id, CancellationToken ct = default) => database.InTenantAsync(db =>
+        View(db.SyncJobs.Where(j => j.Id == id)).SingleOrDefaultAsync(ct), ct);
+
+    /// <summary>The entered tenant's run that is queued or running, the oldest first; null when it is idle.</summary>
+    public Task<SyncJobView?> RunningAsync(CancellationToken ct = default) => database.InTenantAsync(db =>
+        View(db.SyncJobs.Where(j => j.Status == SyncJobStatus.Queued || j.Status == SyncJobStatus.Running).OrderBy(j => j.CreatedAt)).FirstOrDefaultAsync(ct), ct);
+
+    private static IQueryable<SyncJobView> View(IQueryable<SyncJob> jobs) => jobs.Select(j => new SyncJobView(
+        j.Id, j.Type, j.Status, j.Phase, j.ObjectsExpected, j.ObjectsRead, j.Stored, j.Unchanged, j.Rejected, j.CreatedAt, j.StartedAt, j.FinishedAt, j.Error));
+}
+
+/// <summary>Wakes this process's worker when a run was enqueued here; other processes find it by polling.</summary>
+public sealed class SyncSignal
+{
+    private readonly Channel<bool> _wake = Channel.CreateBounded<bool>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite });
+
+    public void Wake() => _wake.Writer.TryWrite(true);
+
+    public async Task WaitAsync(TimeSpan atMost, CancellationToken ct)
+    {
+        using var waited = CancellationTokenSource.CreateLinkedTokenSource(ct);
+        waited.CancelAfter(atMost);
+        try
+        {
+            await _wake.Reader.ReadAsync(waited.Token);
+        }
+        catch (OperationCanceledException) when (!ct.IsCancellationRequested)
+        {
+            // Nobody woke it: time to look for work of other processes.
+        }
+    }
 }

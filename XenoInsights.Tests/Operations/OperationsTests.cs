@@ -1,0 +1,125 @@
+using System.Net;
+using System.Net.Http.Headers;
+using System.Net.Http.Json;
+using System.Text.Json;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.Http;
+using Microsoft.Extensions.DependencyInjection;
+using XenoInsights.Operations;
+using XenoInsights.Tests.Support;
+
+namespace XenoInsights.Tests.Operations;
+
+public sealed class OperationsTests(PostgresServer postgres)
+{
+    private static readonly string[] _quiet = ["Serilog:MinimumLevel:Default", "Serilog:MinimumLevel:Override:Microsoft", "Serilog:MinimumLevel:Override:Microsoft.Hosting.Lifetime"];
+
+    private static CancellationToken Ct => TestContext.Current.CancellationToken;
+
+    [Fact]
+    public async Task Ready_means_the_database_answers_and_live_does_not_ask_it()
+    {
+        await using var database = await postgres.CreateDatabaseAsync();
+        await using var host = await AppHost.StartAsync(database, _quiet.ToDictionary(key => key, string? (_) => "Fatal"));
+        using var http = host.Visitor();
+
+        Assert.Equal((HttpStatusCode.OK, HttpStatusCode.OK), (await StatusAsync(http, "/health/live"), await StatusAsync(http, "/health/ready")));
+
+        await database.DisposeAsync();
+
+        Assert.Equal((HttpStatusCode.OK, HttpStatusCode.ServiceUnavailable), (await StatusAsync(http, "/health/live"), await StatusAsync(http, "/health/ready")));
+    }
+
+    [Fact]
+    public async Task Metrics_are_few_and_name_requests_queries_and_the_runtime()
+    {
+        await using var database = await postgres.CreateDatabaseAsync();
+        await using var host = await AppHost.StartAsync(database);
+        using var http = host.Visitor();
+        await StatusAsync(http, "/no-such-page");
+        await StatusAsync(http, "/health/ready");
+
+        var metrics = await http.GetStringAsync(new Uri("/metrics", UriKind.Relative), Ct);
+
+        Assert.Contains("http_server_request_duration_seconds_count", metrics, StringComparison.Ordinal);
+        Assert.Contains("db_client_", metrics, StringComparison.Ordinal);
+        Assert.Contains("dotnet_gc_collections", metrics, StringComparison.Ordinal);
+
+Assert.InRange(metrics.Length, 1, 80_000);
+    }
+
+    [Theory]
+    [InlineData("/api/broken", 500)]
+    [InlineData("/api/number", 400)]
+    [InlineData("/api/no-such-route", 404)]
+    public async Task Errors_of_the_API_are_problem_details_with_the_trace_of_the_log(string path, int status)
+    {
+        await using var app = await StartAsync();
+        using var http = new HttpClient { BaseAddress = new Uri(app.Urls.First()) };
+        using var request = new HttpRequestMessage(HttpMethod.Get, path + "?n=many");
+        request.Headers.Add("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+        request.Headers.Accept.Add(new MediaTypeWithQualityHeaderValue("application/json"));
+
+        using var response = await http.SendAsync(request, Ct);
+        var problem = await response.Content.ReadFromJsonAsync<JsonElement>(Ct);
+
+        Assert.Equal((status, "application/problem+json"), ((int)response.StatusCode, response.Content.Headers.ContentType?.MediaType));
+        Assert.Equal(status, problem.GetProperty("status").GetInt32());
+        Assert.Equal("0af7651916cd43dd8448eb211c80319c", problem.GetProperty("traceId").GetString());
+        Assert.DoesNotContain("secret", problem.ToString(), StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("ForwardedHeaders:KnownNetworks:0", "127.0.0.0/8", "https")]
+    [InlineData("Unrelated", "", "https")]
+    [InlineData("FORWARDEDHEADERS_ENABLED", "true", "https")]
+    public async Task A_proxy_on_this_machine_or_in_a_known_network_tells_the_scheme(string key, string value, string scheme)
+    {
+        await using var app = await StartAsync((key, value));
+        using var http = new HttpClient { BaseAddress = new Uri(app.Urls.First()) };
+        http.DefaultRequestHeaders.Add("X-Forwarded-Proto", "https");
+        http.DefaultRequestHeaders.Add("X-Forwarded-For", "198.51.100.9, 203.0.113.7");
+
+        Assert.Equal($"{scheme} 203.0.113.7", await http.GetStringAsync(new Uri("/api/seen", UriKind.Relative), Ct));
+    }
+
+    [Fact]
+    public void A_known_network_that_is_none_is_refused_by_its_key()
+    {
+        var builder = WebApplication.CreateBuilder();
+        builder.Configuration["ForwardedHeaders:KnownNetworks:0"] = "office";
+
+        var refused = Assert.Throws<InvalidOperationException>(builder.AddOperations);
+
+        Assert.Contains("ForwardedHeaders:KnownNetworks", refused.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(null, null, "http://localhost:8080/")]
+    [InlineData(null, "9090;9091", "http://localhost:9090/")]
+    [InlineData("https://+:443;http://+:5000", "9090", "http://localhost:5000/")]
+    [InlineData("http://0.0.0.0", null, "http://localhost/")]
+    public void The_health_check_asks_where_the_app_listens(string? urls, string? ports, string address) =>
+        Assert.Equal(new Uri(address), HealthCheckCommand.OwnAddress(key => key == "ASPNETCORE_URLS" ? urls : ports));
+
+    private static async Task<HttpStatusCode> StatusAsync(HttpClient http, string path)
+    {
+        using var response = await http.GetAsync(new Uri(path, UriKind.Relative), Ct);
+        return response.StatusCode;
+    }
+
+    private static async Task<WebApplication> StartAsync(params (string Key, string Value)[] settings)
+    {
+        var builder = WebApplication.CreateBuilder([.. settings.Select(setting => $"--{setting.Key}={setting.Value}"), .. _quiet.Select(key => $"--{key}=Fatal")]);
+        builder.WebHost.UseUrls("http://127.0.0.1:0");
+        builder.AddOperations();
+        var app = builder.Build();
+        app.UseOperations();
+        app.MapGet("/api/broken", string () => throw new InvalidOperationException("the secret of the house"));
+        app.MapGet("/api/number", (int n) => n);
+        app.MapGet("/api/seen", (HttpContext context) => $"{context.Request.Scheme} {context.Connection.RemoteIpAddress}");
+        await app.StartAsync(Ct);
+        return app;
+    }
+}

@@ -1,0 +1,182 @@
+using Npgsql;
+using NpgsqlTypes;
+using XenoInsights.Data;
+using XenoInsights.Tenants;
+
+namespace XenoInsights.Insights.Sales;
+
+/// <summary>The overview's questions, for the entered tenant. Every answer comes from rollups, so its cost follows the range, not the history.</summary>
+public sealed class SalesQueries(XenoDatabase database, TenantContext tenant)
+{
+    public Task<OverviewAnswer> OverviewAsync(DateRange range, CancellationToken ct = default) => database.InTenantAsync(async db =>
+    {
+        await using var batch = Batch(db, range,
+            """
+            select t.currency, t.time_zone, s.* from tenants t cross join (
+                select coalesce(sum(orders), 0)::bigint, coalesce(sum(order_value), 0)::bigint, coalesce(sum(gross), 0)::bigint, coalesce(sum(discounts), 0)::bigint,
+                       coalesce(sum(returns), 0)::bigint, coalesce(sum(shipping), 0)::bigint, coalesce(sum(taxes), 0)::bigint, coalesce(sum(duties), 0)::bigint,
+                       coalesce(sum(fees), 0)::bigint, coalesce(sum(new_customers), 0)::bigint, coalesce(sum(one_order_customers), 0)::bigint
+                from sales_days where tenant_id = $1 and day between $2 and $3) s
+            where t.tenant_id = $1
+            """,
+            // A customer of the range is counted once: on their first day in it, which is the one they reached from before it.
+            "select coalesce(sum(customers), 0)::bigint from customer_returns where tenant_id = $1 and day between $2 and $3 and previous_day < $2");
+        await using var reader = await batch.ExecuteReaderAsync(ct);
+        await reader.ReadAsync(ct);
+        var (currency, zone) = (reader.GetString(0), reader.GetString(1));
+        var sales = SalesSums.Read(reader, 2);
+        var (newCustomers, oneOrderCustomers) = (reader.GetInt64(11), reader.GetInt64(12));
+        await reader.NextResultAsync(ct);
+        await reader.ReadAsync(ct);
+        var customers = reader.GetInt64(0);
+
+        return new OverviewAnswer(
+            sales.Orders, sales.Total, customers, sales.AverageOrderValue, currency, zone, range.From, range.To,
+            sales.Gross, sales.Discounts, sales.Returns, sales.Net, sales.Shipping, sales.Taxes, sales.Duties, sales.Fees,
+            newCustomers, customers - oneOrderCustomers);
+    }, ct);
+
+    /// <summary>One point a bucket of the range, empty ones included.</summary>
+    public Task<IReadOnlyList<SeriesPoint>> ByDateAsync(DateRange range, Granularity granularity, CancellationToken ct = default) => database.InTenantAsync(async db =>
+    {
+        await using var batch = Batch(db, range,
+            """
+            select orders, order_value, gross, discounts, returns, shipping, taxes, duties, fees, new_customers, day
+            from sales_days where tenant_id = $1 and day between $2 and $3
+            """);
+        var buckets = new SortedDictionary<DateOnly, SalesSums>();
+        for (var day = range.From; day <= range.To; day = day.AddDays(1)) buckets.TryAdd(BucketOf(day, granularity), default);
+
+        await using var reader = await batch.ExecuteReaderAsync(ct);
+        while (await reader.ReadAsync(ct))
+        {
+            var bucket = BucketOf(reader.GetFieldValue<DateOnly>(10), granularity);
+            buckets[bucket] += SalesSums.Read(reader, 0) with { NewCustomers = reader.GetInt64(9) };
+        }
+        return (IReadOnlyList<SeriesPoint>)[.. buckets.Select(b => b.Value.ToPoint(b.Key))];
+    }, ct);
+
+    /// <summary>Customers by total sales in the range.</summary>
+    public Task<IReadOnlyList<TopCustomer>> TopCustomersAsync(DateRange range, int limit, CancellationToken ct = default) => database.InTenantAsync(async db =>
+    {
+        await using var batch = Batch(db, range,
+            """
+            select top.customer_id, coalesce(nullif(c.display_name, ''), nullif(concat_ws(' ', c.first_name, c.last_name), ''), c.email, 'Customer ' || top.customer_id), top.orders, top.total_sales
+            from (select customer_id, sum(orders)::bigint orders, sum(total_sales)::bigint total_sales from customer_days
+                  where tenant_id = $1 and day between $2 and $3 group by customer_id order by 3 desc, 1 limit $4) top
+            left join customers c on c.tenant_id = $1 and c.shopify_id = top.customer_id
+            order by top.total_sales desc, top.customer_id
+            """);
+        batch.BatchCommands[0].Parameters.Add(new NpgsqlParameter { Value = limit });
+        return await ReadAsync(batch, r => new TopCustomer(r.GetInt64(0), r.GetString(1), r.GetInt64(2), r.GetInt64(3)), ct);
+    }, ct);
+
+    /// <summary>Products by net sales in the range.</summary>
+    public Task<IReadOnlyList<TopProduct>> TopProductsAsync(DateRange range, int limit, CancellationToken ct = default) => database.InTenantAsync(async db =>
+    {
+        await using var batch = Batch(db, range,
+            """
+            select top.product_id, coalesce(p.title, case top.product_id when 0 then 'Custom items' else 'Product ' || top.product_id end), top.units, top.net, top.gross
+            from (select product_id, sum(units_ordered - units_returned)::bigint units, sum(gross - discounts - returns)::bigint net, sum(gross)::bigint gross from product_days
+                  where tenant_id = $1 and day between $2 and $3 group by product_id order by 3 desc, 1 limit $4) top
+            left join products p on p.tenant_id = $1 and p.shopify_id = top.product_id
+            order by top.net desc, top.product_id
+            """);
+        batch.BatchCommands[0].Parameters.Add(new NpgsqlParameter { Value = limit });
+        return await ReadAsync(batch, r => new TopProduct(r.GetInt64(0), r.GetString(1), r.GetInt64(2), r.GetInt64(3), r.GetInt64(4)), ct);
+    }, ct);
+
+    /// <summary>Total sales in the range of the given customers, for comparisons; those without any are absent.</summary>
+    public Task<IReadOnlyDictionary<long, long>> CustomerRevenueAsync(DateRange range, IReadOnlyCollection<long> ids, CancellationToken ct = default) =>
+        RevenueAsync("select customer_id, sum(total_sales)::bigint from customer_days where tenant_id = $1 and day between $2 and $3 and customer_id = any($4) group by 1", range, ids, ct);
+
+    /// <summary>Net sales in the range of the given products, for comparisons; those without any are absent.</summary>
+    public Task<IReadOnlyDictionary<long, long>> ProductRevenueAsync(DateRange range, IReadOnlyCollection<long> ids, CancellationToken ct = default) =>
+        RevenueAsync("select product_id, sum(gross - discounts - returns)::bigint from product_days where tenant_id = $1 and day between $2 and $3 and product_id = any($4) group by 1", range, ids, ct);
+
+    public Task<CheckoutsAnswer> CheckoutsAsync(DateRange range, CancellationToken ct = default) => database.InTenantAsync(async db =>
+    {
+        await using var batch = Batch(db, range,
+            """
+            select count(*), count(*) filter (where completed_at is null), coalesce(sum(total) filter (where completed_at is null), 0)::bigint,
+                   count(completed_at), coalesce(sum(total) filter (where completed_at is not null), 0)::bigint
+            from checkouts where tenant_id = $1 and business_day between $2 and $3 and deleted_at is null
+            """);
+        return (await ReadAsync(batch, r => new CheckoutsAnswer(r.GetInt64(0), r.GetInt64(1), r.GetInt64(2), r.GetInt64(3), r.GetInt64(4)), ct))[0];
+    }, ct);
+
+    /// <summary>First and last shop day with an order; null while there is none.</summary>
+    public Task<DateRange?> HistoryAsync(CancellationToken ct = default) => database.InTenantAsync(async db =>
+    {
+        await using var batch = Batch(db, default,
+            "select day from sales_days where tenant_id = $1 and orders > 0 order by day limit 1",
+            "select day from sales_days where tenant_id = $1 and orders > 0 order by day desc limit 1");
+        await using var reader = await batch.ExecuteReaderAsync(ct);
+        if (!await reader.ReadAsync(ct)) return (DateRange?)null;
+        var first = reader.GetFieldValue<DateOnly>(0);
+        await reader.NextResultAsync(ct);
+        await reader.ReadAsync(ct);
+        return new DateRange(first, reader.GetFieldValue<DateOnly>(0));
+    }, ct);
+
+    /// <summary>The first day of the bucket that a day belongs to; weeks begin on Monday.</summary>
+    public static DateOnly BucketOf(DateOnly day, Granularity granularity) => granularity switch
+    {
+        Granularity.Day => day,
+        Granularity.Week => day.AddDays(-(((int)day.DayOfWeek + 6) % 7)),
+        Granularity.Month => new DateOnly(day.Year, day.Month, 1),
+        _ => throw new ArgumentOutOfRangeException(nameof(granularity), granularity, "Not a granularity."),
+    };
+
+    private Task<IReadOnlyDictionary<long, long>> RevenueAsync(string sql, DateRange range, IReadOnlyCollection<long> ids, CancellationToken ct) => database.InTenantAsync(async db =>
+    {
+        await using var batch = Batch(db, range, sql);
+        batch.BatchCommands[0].Parameters.Add(new NpgsqlParameter { Value = ids.ToArray() });
+        return (IReadOnlyDictionary<long, long>)(await ReadAsync(batch, r => KeyValuePair.Create(r.GetInt64(0), r.GetInt64(1)), ct)).ToDictionary();
+    }, ct);
+
+    // $1 is the tenant, $2 and $3 are the range, in every statement.
+    private NpgsqlBatch Batch(XenoDbContext db, DateRange range, params ReadOnlySpan<string> statements)
+    {
+        var batch = new NpgsqlBatch(db.Connection());
+        foreach (var sql in statements)
+        {
+            var command = new NpgsqlBatchCommand(sql);
+            command.Parameters.Add(new NpgsqlParameter { Value = tenant.TenantId ?? Guid.Empty, NpgsqlDbType = NpgsqlDbType.Uuid });
+            if (sql.Contains("$2", StringComparison.Ordinal))
+            {
+                command.Parameters.Add(new NpgsqlParameter { Value = range.From });
+                command.Parameters.Add(new NpgsqlParameter { Value = range.To });
+            }
+            batch.BatchCommands.Add(command);
+        }
+        return batch;
+    }
+
+    private static async Task<IReadOnlyList<T>> ReadAsync<T>(NpgsqlBatch batch, Func<NpgsqlDataReader, T> read, CancellationToken ct)
+    {
+        var rows = new List<T>();
+        await using var reader = await batch.ExecuteReaderAsync(ct);
+        while (await reader.ReadAsync(ct)) rows.Add(read(reader));
+        return rows;
+    }
+}
+
+/// <summary>Sums of <c>sales_days</c> and the measures that follow from them.</summary>
+internal readonly record struct SalesSums(
+    long Orders, long OrderValue, long Gross, long Discounts, long Returns, long Shipping, long Taxes, long Duties, long Fees, long NewCustomers = 0)
+{
+    public long Net => Gross - Discounts - Returns;
+    public long Total => Net + Shipping + Taxes + Duties + Fees;
+    public long AverageOrderValue => Orders == 0 ? 0 : (long)Math.Round((decimal)OrderValue / Orders, MidpointRounding.AwayFromZero);
+
+    public static SalesSums Read(NpgsqlDataReader reader, int at) => new(
+        reader.GetInt64(at), reader.GetInt64(at + 1), reader.GetInt64(at + 2), reader.GetInt64(at + 3), reader.GetInt64(at + 4),
+        reader.GetInt64(at + 5), reader.GetInt64(at + 6), reader.GetInt64(at + 7), reader.GetInt64(at + 8));
+
+    public static SalesSums operator +(SalesSums a, SalesSums b) => new(
+        a.Orders + b.Orders, a.OrderValue + b.OrderValue, a.Gross + b.Gross, a.Discounts + b.Discounts, a.Returns + b.Returns,
+        a.Shipping + b.Shipping, a.Taxes + b.Taxes, a.Duties + b.Duties, a.Fees + b.Fees, a.NewCustomers + b.NewCustomers);
+
+    public SeriesPoint ToPoint(DateOnly date) => new(date, Orders, Total, Gross, Discounts, Returns, Net, Shipping, Taxes, AverageOrderValue, NewCustomers);
+}

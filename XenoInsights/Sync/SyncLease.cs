@@ -1,0 +1,93 @@
+using System.Text.Json;
+using Npgsql;
+using NpgsqlTypes;
+using XenoInsights.Data;
+
+namespace XenoInsights.Sync;
+
+/// <summary>Another process has taken the run over, or it was cancelled: whoever holds this lease stops without a word.</summary>
+public sealed class LeaseLostException() : Exception("The run's lease was lost.");
+
+/// <summary>
+/// The right to work on one run for a while, by the database clock. Everything written for the run is written under the lease, so a
+/// worker that was thought dead and wakes up again can neither store rows nor count them.
+/// </summary>
+public sealed class SyncLease(TenantDatabase tenants, Guid tenantId, Guid jobId, SyncJobType type, string? cursor, int attempts)
+{
+    public static readonly TimeSpan Duration = TimeSpan.FromSeconds(30);
+
+    private readonly Guid _owner = Guid.NewGuid();
+
+    public Guid TenantId { get; } = tenantId;
+    public Guid JobId { get; } = jobId;
+    public SyncJobType Type { get; } = type;
+
+    /// <summary>How often the run was begun, this time included.</summary>
+    public int Attempts { get; private set; } = attempts;
+
+    /// <summary>Where the run that held the lease before had come to, as it wrote it; null at the beginning.</summary>
+    public string? Cursor { get; private set; } = cursor;
+
+    /// <summary>False when someone else was faster, or the run is over.</summary>
+    public Task<bool> TakeAsync(CancellationToken ct) => tenants.RunAsync(TenantId, async db =>
+    {
+        await using var command = db.Command(
+            """
+            update sync_jobs set status = 'Running', lease_owner = $3, lease_until = now() + $4, attempts = attempts + 1, started_at = coalesce(started_at, now()), error = null
+            where tenant_id = $1 and id = $2 and ((status = 'Queued' and coalesce(not_before, now()) <= now()) or (status = 'Running' and lease_until < now()))
+            returning cursor::text, attempts
+            """);
+        Bind(command, Duration);
+        await using var reader = await command.ExecuteReaderAsync(ct);
+        if (!await reader.ReadAsync(ct)) return false;
+        Cursor = reader.IsDBNull(0) ? null : reader.GetString(0);
+        Attempts = reader.GetInt32(1);
+        return true;
+    }, ct);
+
+    /// <summary>Writes progress in the caller's unit of work, so that it commits with the rows it speaks of, and prolongs the lease.</summary>
+    public async Task SaveAsync(XenoDbContext db, SyncProgress progress, object cursor, CancellationToken ct)
+    {
+        await using var command = db.Command(
+            """
+            update sync_jobs set lease_until = now() + $4, phase = $5, objects_expected = $6, objects_read = $7, stored = $8, unchanged = $9, rejected = $10, cursor = $11
+            where tenant_id = $1 and id = $2 and lease_owner = $3 and status = 'Running'
+            """);
+        Bind(command, Duration);
+        command.Parameters.Add(new NpgsqlParameter { Value = progress.Phase });
+        foreach (var count in (long[])[progress.Expected, progress.Read, progress.Stored, progress.Unchanged, progress.Rejected]) command.Parameters.Add(new NpgsqlParameter { Value = count });
+        command.Parameters.Add(new NpgsqlParameter { Value = JsonSerializer.Serialize(cursor), NpgsqlDbType = NpgsqlDbType.Jsonb });
+        if (await command.ExecuteNonQueryAsync(ct) == 0) throw new LeaseLostException();
+    }
+
+    public Task SaveAsync(SyncProgress progress, object cursor, CancellationToken ct) => tenants.RunAsync(TenantId, db => SaveAsync(db, progress, cursor, ct), ct);
+
+    /// <summary>Prolongs the lease; false when it is lost.</summary>
+    public Task<bool> HeartbeatAsync(CancellationToken ct) => EndAsync("lease_until = now() + $4", Duration, null, ct);
+
+    public Task<bool> SucceedAsync(CancellationToken ct) => EndAsync("status = 'Succeeded', phase = null, lease_owner = null, lease_until = null, finished_at = now() + 0 * $4", TimeSpan.Zero, null, ct);
+
+    public Task<bool> FailAsync(string error, CancellationToken ct) => EndAsync("status = 'Failed', phase = null, error = $5, lease_owner = null, lease_until = null, finished_at = now() + 0 * $4", TimeSpan.Zero, error, ct);
+
+    /// <summary>Puts the run back into the queue, to go on from its cursor after <paramref name="wait"/>.</summary>
+    public Task<bool> ReturnAsync(TimeSpan wait, string? error, CancellationToken ct) => EndAsync("status = 'Queued', error = $5, lease_owner = null, lease_until = null, not_before = now() + $4", wait, error, ct);
+
+    private Task<bool> EndAsync(string changes, TimeSpan time, string? error, CancellationToken ct) => tenants.RunAsync(TenantId, async db =>
+    {
+        await using var command = db.Command($"update sync_jobs set {changes} where tenant_id = $1 and id = $2 and lease_owner = $3 and status = 'Running'");
+        Bind(command, time);
+        if (changes.Contains("$5", StringComparison.Ordinal)) command.Parameters.Add(new NpgsqlParameter { Value = (object?)error ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.Text });
+        return await command.ExecuteNonQueryAsync(ct) == 1;
+    }, ct);
+
+    private void Bind(NpgsqlCommand command, TimeSpan time)
+    {
+        command.Parameters.Add(new NpgsqlParameter { Value = TenantId });
+        command.Parameters.Add(new NpgsqlParameter { Value = JobId });
+        command.Parameters.Add(new NpgsqlParameter { Value = _owner });
+        command.Parameters.Add(new NpgsqlParameter { Value = time, NpgsqlDbType = NpgsqlDbType.Interval });
+    }
+}
+
+/// <summary>A run's counters; the equation read = stored + unchanged + rejected must hold in the end.</summary>
+public sealed record SyncProgress(string Phase, long Expected, long Read, long Stored, long Unchanged, long Rejected);

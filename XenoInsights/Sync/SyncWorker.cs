@@ -1,0 +1,157 @@
+using Microsoft.EntityFrameworkCore;
+using XenoInsights.Data;
+using XenoInsights.Install;
+using XenoInsights.Shopify;
+using XenoInsights.Tenants;
+
+namespace XenoInsights.Sync;
+
+/// <summary>Works off the queue of runs. Any number of processes may: a run belongs to whoever holds its lease.</summary>
+public sealed class SyncWorker(SystemDatabase system, TenantDatabase tenants, FullImport fullImport, SyncSignal signal, TimeProvider time, ILogger<SyncWorker> logger) : BackgroundService
+{
+    private const int Parallel = 2, MaxAttempts = 12;
+    private static readonly TimeSpan Poll = TimeSpan.FromSeconds(1), Heartbeat = TimeSpan.FromSeconds(8);
+
+    private readonly HashSet<Guid> _running = [];
+
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        var runs = new List<Task>();
+        try
+        {
+            while (!stoppingToken.IsCancellationRequested)
+            {
+                runs.RemoveAll(r => r.IsCompleted);
+                try
+                {
+                    foreach (var lease in await FindWorkAsync(stoppingToken))
+                    {
+                        if (runs.Count >= Parallel) break;
+                        if (_running.Contains(lease.JobId) || !await lease.TakeAsync(stoppingToken)) continue;
+                        lock (_running) _running.Add(lease.JobId);
+                        runs.Add(Task.Run(() => RunAsync(lease, stoppingToken), CancellationToken.None));
+                    }
+                }
+                catch (Exception failure) when (failure is not OperationCanceledException)
+                {
+                    logger.LogError(failure, "The queue of runs cannot be read; trying again");
+                    await Task.Delay(Poll * 5, time, stoppingToken);
+                }
+                await signal.WaitAsync(Poll, stoppingToken);
+            }
+        }
+        catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
+        {
+            // Stopping: the runs below hand their leases back.
+        }
+        await Task.WhenAll(runs);
+    }
+
+    private Task<List<SyncLease>> FindWorkAsync(CancellationToken ct) => system.RunAsync(async db =>
+    {
+        await using var command = db.Command(
+            """
+            select tenant_id, id, type, attempts from sync_jobs
+            where (status = 'Queued' and coalesce(not_before, now()) <= now()) or (status = 'Running' and lease_until < now())
+            order by created_at limit 20
+            """);
+        var leases = new List<SyncLease>();
+        await using var reader = await command.ExecuteReaderAsync(ct);
+        while (await reader.ReadAsync(ct))
+            leases.Add(new SyncLease(tenants, reader.GetGuid(0), reader.GetGuid(1), Enum.Parse<SyncJobType>(reader.GetString(2)), null, reader.GetInt32(3)));
+        return leases;
+    }, ct);
+
+    private async Task RunAsync(SyncLease lease, CancellationToken stopping)
+    {
+        using var run = CancellationTokenSource.CreateLinkedTokenSource(stopping);
+        using var scope = logger.BeginScope(new Dictionary<string, object> { ["SyncJob"] = lease.JobId, ["Tenant"] = lease.TenantId });
+        var heartbeat = BeatAsync(lease, run);
+        try
+        {
+            var tenant = await tenants.RunAsync(lease.TenantId, db => db.Tenants.AsNoTracking().SingleAsync(run.Token), run.Token);
+            logger.LogInformation("{Type} run of {Shop} begins, attempt {Attempt}", lease.Type, tenant.ShopDomain, lease.Attempts);
+            await WorkAsync(lease, tenant, run.Token);
+            await lease.SucceedAsync(CancellationToken.None);
+            logger.LogInformation("{Type} run of {Shop} succeeded", lease.Type, tenant.ShopDomain);
+        }
+        catch (Exception failure)
+        {
+            await EndAsync(lease, failure, stopping);
+        }
+        finally
+        {
+            await run.CancelAsync();
+            await heartbeat;
+            lock (_running) _running.Remove(lease.JobId);
+            signal.Wake();
+        }
+    }
+
+    private Task WorkAsync(SyncLease lease, Tenant tenant, CancellationToken ct) => lease.Type switch
+    {
+        SyncJobType.Full => fullImport.RunAsync(lease, tenant, ct),
+        _ => throw new ImportFailedException($"This version cannot run a {lease.Type} import yet. Start a full one."),
+    };
+
+    /// <summary>Every way a run can end badly is a state that someone sees, with what to do about it.</summary>
+    private async Task EndAsync(SyncLease lease, Exception failure, CancellationToken stopping)
+    {
+        try
+        {
+            switch (failure)
+            {
+                case LeaseLostException:
+                    logger.LogWarning("The run was taken over by another worker");
+                    break;
+                case OperationCanceledException when stopping.IsCancellationRequested:
+                    await lease.ReturnAsync(TimeSpan.Zero, null, CancellationToken.None);
+                    break;
+                case OperationCanceledException:
+                    break; // the heartbeat found the lease lost
+                case ShopifyException { IsTransient: true } or Npgsql.NpgsqlException { IsTransient: true } or HttpRequestException or TimeoutException when lease.Attempts < MaxAttempts:
+                    var wait = TimeSpan.FromSeconds(Math.Min(600, 5 * Math.Pow(2, lease.Attempts - 1)) * (0.75 + Random.Shared.NextDouble() / 2));
+                    logger.LogWarning(failure, "The run is put off by {Wait}", wait);
+                    await lease.ReturnAsync(wait, $"{MerchantMessage(failure)} Trying again by itself.", CancellationToken.None);
+                    break;
+                default:
+                    logger.LogError(failure, "The run failed");
+                    await lease.FailAsync(MerchantMessage(failure), CancellationToken.None);
+                    break;
+            }
+        }
+        catch (Exception unreachable) when (unreachable is Npgsql.NpgsqlException or InvalidOperationException)
+        {
+            // The database is away: the lease runs out by itself, and whoever finds the run then goes on.
+            logger.LogError(unreachable, "The end of the run could not be recorded");
+        }
+    }
+
+    private static string MerchantMessage(Exception failure) => failure switch
+    {
+        ShopifyException or ImportFailedException => failure.Message,
+        Npgsql.NpgsqlException or HttpRequestException or TimeoutException => "The connection broke off.",
+        _ => "The import stopped by a fault of ours, which is recorded. Everything stored so far is correct; start the import again.",
+    };
+
+    private async Task BeatAsync(SyncLease lease, CancellationTokenSource run)
+    {
+        try
+        {
+            while (true)
+            {
+                await Task.Delay(Heartbeat, time, run.Token);
+                if (!await lease.HeartbeatAsync(run.Token)) await run.CancelAsync();
+            }
+        }
+        catch (OperationCanceledException) when (run.IsCancellationRequested)
+        {
+            // The run has ended.
+        }
+        catch (Exception failure)
+        {
+            logger.LogWarning(failure, "The run's lease could not be prolonged");
+            await run.CancelAsync();
+        }
+    }
+}

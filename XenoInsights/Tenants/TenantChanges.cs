@@ -1,0 +1,93 @@
+using System.Collections.Concurrent;
+using Npgsql;
+using XenoInsights.Data;
+
+namespace XenoInsights.Tenants;
+
+/// <summary>
+/// Tells open pages that their store's data changed. One look a second at the versions of the stores that anyone here is watching:
+/// it works across processes and behind any pooler, and costs one query a process however many pages are open.
+/// </summary>
+public sealed class TenantChanges(SystemDatabase system, TimeProvider time, ILogger<TenantChanges> logger) : BackgroundService
+{
+    private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(700);
+
+    private readonly ConcurrentDictionary<Guid, ConcurrentDictionary<object, Func<Task>>> _watchers = new();
+    private Dictionary<Guid, string> _seen = [];
+
+    /// <summary>Calls <paramref name="onChange"/> after each commit that changed the tenant's data or its runs, until disposed. Several commits within a second may come as one.</summary>
+    public IDisposable Subscribe(Guid tenantId, Func<Task> onChange)
+    {
+        var key = new object();
+        _watchers.GetOrAdd(tenantId, _ => new())[key] = onChange;
+        return new Subscription(() => { if (_watchers.TryGetValue(tenantId, out var watchers)) watchers.TryRemove(key, out _); });
+    }
+
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        using var timer = new PeriodicTimer(Interval, time);
+        try
+        {
+            while (await timer.WaitForNextTickAsync(stoppingToken)) await LookAsync(stoppingToken);
+        }
+        catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
+        {
+            // Stopping.
+        }
+    }
+
+    private async Task LookAsync(CancellationToken ct)
+    {
+        var watched = _watchers.Where(w => !w.Value.IsEmpty).Select(w => w.Key).ToArray();
+        if (watched.Length == 0)
+        {
+            _seen = [];
+            return;
+        }
+        try
+        {
+            var versions = await VersionsAsync(watched, ct);
+            var changed = versions.Where(v => _seen.TryGetValue(v.Key, out var before) && before != v.Value).Select(v => v.Key).ToList();
+            _seen = versions;
+            await Task.WhenAll(changed.SelectMany(id => _watchers[id].Values).Select(TellAsync));
+        }
+        catch (NpgsqlException failure)
+        {
+            logger.LogWarning(failure, "Changes cannot be watched for the moment");
+        }
+    }
+
+    private Task<Dictionary<Guid, string>> VersionsAsync(Guid[] tenants, CancellationToken ct) => system.RunAsync(async db =>
+    {
+        await using var command = db.Command(
+            """
+            select watched.id, coalesce((select version from data_versions where tenant_id = watched.id), 0) || ' ' ||
+                   coalesce((select string_agg(concat_ws(' ', id, status, phase, objects_expected, objects_read), ' ' order by id) from (
+                       select * from sync_jobs where tenant_id = watched.id order by created_at desc limit 3) runs), '')
+            from unnest($1) as watched(id)
+            """);
+        command.Parameters.Add(new NpgsqlParameter { Value = tenants });
+        var versions = new Dictionary<Guid, string>();
+        await using var reader = await command.ExecuteReaderAsync(ct);
+        while (await reader.ReadAsync(ct)) versions[reader.GetGuid(0)] = reader.GetString(1);
+        return versions;
+    }, ct);
+
+    private async Task TellAsync(Func<Task> onChange)
+    {
+        try
+        {
+            await onChange();
+        }
+        catch (Exception failure) when (failure is ObjectDisposedException or InvalidOperationException)
+        {
+            // The page was closed between the look and the call.
+            logger.LogDebug(failure, "A closed page could not be told");
+        }
+    }
+
+    private sealed class Subscription(Action end) : IDisposable
+    {
+        public void Dispose() => end();
+    }
+}
