@@ -1,6 +1,7 @@
 using XenoInsights.Access;
 using XenoInsights.App;
 using XenoInsights.Data;
+using XenoInsights.DemoShopify;
 using XenoInsights.Insights;
 using XenoInsights.Install;
 using XenoInsights.Operations;
@@ -17,6 +18,7 @@ if (args is ["migrate", ..] || builder.Environment.IsDevelopment()) await Migrat
 if (args is ["migrate", ..]) return 0;
 
 builder.AddOperations();
+builder.AddDemoShopify();
 builder.AddData(database.Main);
 builder.AddAccess();
 builder.AddShopify();
