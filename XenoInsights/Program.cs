@@ -2,8 +2,8 @@ using XenoInsights.Access;
 using XenoInsights.App;
 using XenoInsights.Data;
 using XenoInsights.DemoShopify;
-using XenoInsights.Insights;
 using XenoInsights.Install;
+using XenoInsights.Insights;
 using XenoInsights.Operations;
 using XenoInsights.Shopify;
 using XenoInsights.Sync;
@@ -17,8 +17,8 @@ await using var database = await DatabaseConnection.ResolveAsync(builder.Configu
 if (args is ["migrate", ..] || builder.Environment.IsDevelopment()) await Migrator.MigrateAsync(database.Direct);
 if (args is ["migrate", ..]) return 0;
 
-builder.AddOperations();
 builder.AddDemoShopify();
+builder.AddOperations();
 builder.AddData(database.Main);
 builder.AddAccess();
 builder.AddShopify();

@@ -52,8 +52,16 @@ public sealed class AppHost : WebApplicationFactory<Program>
         Task.Run(() =>
         {
             var host = new AppHost(database.ConnectionString, settings, environment, services);
-            host.StartServer();
-            return host;
+            try
+            {
+                host.StartServer();
+                return host;
+            }
+            catch
+            {
+                host.Dispose();
+                throw;
+            }
         });
 
     /// <summary>A visitor's client: keeps cookies; follows redirects unless told not to.</summary>

@@ -45,12 +45,11 @@ public sealed class ShopifyTokens(TenantDatabase database, OAuthClient oauth, To
         RefreshAsync(tenantId, credential => AccessToken(credential) == rejectedToken, ct);
 
     /// <summary>The wire's <see cref="AccessTokenSource"/>: its failures are the wire's as well.</summary>
-    internal async Task<string> ForAdminClientAsync(Guid tenantId, bool forceRefresh, CancellationToken ct)
+    internal async Task<string> ForAdminClientAsync(Guid tenantId, string? rejectedToken, CancellationToken ct)
     {
         try
         {
-            var token = await GetAccessTokenAsync(tenantId, ct);
-            return forceRefresh ? await RefreshNowAsync(tenantId, token, ct) : token;
+            return rejectedToken is null ? await GetAccessTokenAsync(tenantId, ct) : await RefreshNowAsync(tenantId, rejectedToken, ct);
         }
         catch (ReconnectRequiredException failure)
         {

@@ -11,8 +11,8 @@ namespace XenoInsights.Shopify;
 /// <param name="TimeZone">IANA.</param>
 public sealed record ShopReference(Guid TenantId, string ShopDomain, string Currency, string TimeZone);
 
-/// <summary>The access token of a tenant's shop; with <paramref name="forceRefresh"/> a new one even though the one at hand has not expired.</summary>
-public delegate Task<string> AccessTokenSource(Guid tenantId, bool forceRefresh, CancellationToken ct);
+/// <summary>The access token of a tenant's shop; another one than <paramref name="rejectedToken"/>, which Shopify refused although it had not expired.</summary>
+public delegate Task<string> AccessTokenSource(Guid tenantId, string? rejectedToken, CancellationToken ct);
 
 /// <summary>
 /// Sends documents to Shopify's GraphQL Admin API. Answers are whole or a <see cref="ShopifyException"/>: partial data, search
@@ -42,17 +42,18 @@ public sealed partial class AdminClient(
     {
         var body = JsonSerializer.SerializeToUtf8Bytes(new { query = document, variables }, JsonSerializerOptions.Web);
         var budget = _budgets.GetOrAdd(shop.ShopDomain, _ => new CostBudget(time));
-        var (throttled, failures, refreshed, refresh) = (0, 0, false, false);
+        var (throttled, failures) = (0, 0);
+        string? rejectedToken = null;
         while (true)
         {
-            var attempt = await AttemptAsync(shop, document, body, budget, refresh, ct);
-            refresh = false;
+            var token = await tokens(shop.TenantId, rejectedToken, ct);
+            var attempt = await AttemptAsync(shop, document, body, budget, token, ct);
             switch (attempt.Failure)
             {
                 case null:
                     return attempt.Data;
-                case { Failure: ShopifyFailure.Unauthorized } when !refreshed:
-                    refreshed = refresh = true;
+                case { Failure: ShopifyFailure.Unauthorized } when rejectedToken is null:
+                    rejectedToken = token;
                     break;
                 case { Failure: ShopifyFailure.Throttled } when ++throttled < MaxThrottled:
                     await Task.Delay(Jittered(attempt.RetryAfter ?? budget.WaitFor(CostOf(document))), time, ct);
@@ -69,9 +70,8 @@ public sealed partial class AdminClient(
 
     private readonly record struct Attempt(JsonElement Data, ShopifyException? Failure = null, TimeSpan? RetryAfter = null, bool MayRepeat = true);
 
-    private async Task<Attempt> AttemptAsync(ShopReference shop, string document, byte[] body, CostBudget budget, bool refreshToken, CancellationToken ct)
+    private async Task<Attempt> AttemptAsync(ShopReference shop, string document, byte[] body, CostBudget budget, string token, CancellationToken ct)
     {
-        var token = await tokens(shop.TenantId, refreshToken, ct);
         var reserved = CostOf(document);
         await budget.ReserveAsync(reserved, ct);
         ThrottleStatus? throttle = null;

@@ -129,7 +129,7 @@ public sealed class SyncWorker(SystemDatabase system, TenantDatabase tenants, Fu
 
     private static string MerchantMessage(Exception failure) => failure switch
     {
-        ShopifyException or ImportFailedException => failure.Message,
+        ShopifyException or ImportFailedException or ReconnectRequiredException => failure.Message,
         Npgsql.NpgsqlException or HttpRequestException or TimeoutException => "The connection broke off.",
         _ => "The import stopped by a fault of ours, which is recorded. Everything stored so far is correct; start the import again.",
     };
