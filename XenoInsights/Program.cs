@@ -18,6 +18,7 @@ if (args is ["migrate", ..] || builder.Environment.IsDevelopment()) await Migrat
 if (args is ["migrate", ..]) return 0;
 
 builder.AddDemoShopify();
+builder.AddAppOptions();
 builder.AddOperations();
 builder.AddData(database.Main);
 builder.AddAccess();
@@ -33,7 +34,7 @@ app.MapInstall();
 app.MapSync();
 app.MapInsights();
 app.MapOperations();
-app.MapStaticAssets().AllowAnonymous();
+app.MapStaticAssets().AllowAnonymous().DisableHttpMetrics();
 await app.RunAsync();
 return 0;
 

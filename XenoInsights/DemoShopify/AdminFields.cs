@@ -300,6 +300,10 @@ internal static class AdminFields
             .Add("harmonizedSystemCode", d => d.HarmonizedSystemCode)
             .Add("taxLines", _ => Array.Empty<object>());
 
+        On<DemoDuty>("RefundDuty")
+            .Add("amountSet", d => d.Price)
+            .Add("originalDuty", d => d);
+
         On<DemoFee>("AdditionalFee", "SaleAdditionalFee")
             .Add("id", f => new Gid("AdditionalFee", f.Id))
             .Add("name", f => f.Name)

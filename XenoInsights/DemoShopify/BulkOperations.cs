@@ -137,8 +137,10 @@ internal sealed class DemoBulk
             operation.CompletedAt = request.Host.Now;
             operation.Status = DemoBulkStatus.Canceled;
         }
-        catch (Exception e) when (e is AdminError or InvalidOperationException or IOException)
+        catch (Exception e)
         {
+            // Nobody awaits this; the platform too only says that it failed.
+            request.Host.Options.Loggers?.CreateLogger<DemoBulkOperation>().LogError(e, "Bulk query {Id} failed", operation.Id);
             operation.ErrorCode = e is AdminError ? "ACCESS_DENIED" : "INTERNAL_SERVER_ERROR";
             operation.CompletedAt = request.Host.Now;
             operation.Status = DemoBulkStatus.Failed;
@@ -244,9 +246,9 @@ internal sealed class BulkExport
         }
         finally
         {
-            foreach (var slot in slots)
+            foreach (var writer in slots.Select(slot => slot.Writer!).Distinct())
             {
-                slot.Writer!.Dispose();
+                writer.Dispose();
             }
         }
         for (var i = 1; i < slots.Count && !grouped; i++)

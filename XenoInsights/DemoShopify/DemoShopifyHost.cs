@@ -108,6 +108,11 @@ public sealed class DemoShopifyHost : IAsyncDisposable
         Directory.Delete(folder, recursive: true);
     }
 
+    /// <summary>The part of the platform's schema that is served here.</summary>
+    public static GraphQL.Types.ISchema AdminSchema => AdminGraphQL.Schema;
+
+    public static bool Answers(string type, string field) => AdminFields.Find(type, field) is not null;
+
     internal DateTimeOffset Now => Options.Time.GetUtcNow();
 
     internal string NewResultFile() => Path.Combine(folder, RandomNumberGenerator.GetHexString(32, lowercase: true));
@@ -124,7 +129,13 @@ public sealed class DemoShopifyHost : IAsyncDisposable
         return string.Create(CultureInfo.InvariantCulture, $"{Url}/bulk-results/{name}?Expires={expires}&Signature={Signature(name, expires)}");
     }
 
-    private static IReadOnlyList<DemoStore> DefaultStores(TimeProvider time) => [OnlineRetail.Create(1, time)];
+    private static IReadOnlyList<DemoStore> DefaultStores(TimeProvider time) => 
+    [
+        OnlineRetail.Create(1, time),
+        HardCases.CreateEuros(),
+        HardCases.CreateYen(),
+        HarbourLane.Create(4, time),
+    ];
 
     private void Map()
     {

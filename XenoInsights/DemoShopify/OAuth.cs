@@ -64,7 +64,7 @@ internal sealed class DemoGrant
                 return null;
             }
             InstalledScopes = granted.Scopes;
-            reinstalledAt = now;
+            reinstalledAt = DateTimeOffset.FromUnixTimeMilliseconds(now.ToUnixTimeMilliseconds());
             return expiring ? NewPair(granted.Scopes, now) : new DemoTokens(Seal('a', granted.Scopes, now, null), granted.Scopes);
         }
     }
