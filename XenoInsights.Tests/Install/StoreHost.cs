@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Globalization;
 using System.Net;
 using System.Security.Cryptography;
@@ -17,6 +18,7 @@ public sealed class StoreHost(PostgresServer postgres) : IAsyncLifetime
 {
     public const string ClientId = "test-client", ClientSecret = "hush", PreviousClientSecret = "hush-hush";
 
+    private readonly ConcurrentDictionary<string, Lazy<Task<Cookie>>> _sessions = new();
     private TestDatabase _database = null!;
 
     public AppHost App { get; private set; } = null!;
@@ -45,17 +47,25 @@ public sealed class StoreHost(PostgresServer postgres) : IAsyncLifetime
         await _database.DisposeAsync();
     }
 
-    /// <summary>A browser with the session of a demo user. It shows redirects instead of following them.</summary>
-    public async Task<HttpClient> SignInAsync(string email = "owner@demo.test")
+    /// <summary>A browser of its own with the session of a demo user, who signs in once.</summary>
+    public async Task<Browser> SignInAsync(string email = "owner@demo.test")
     {
-        var client = App.Visitor(followRedirects: false);
+        var session = await _sessions.GetOrAdd(email, _ => new(() => SessionAsync(email))).Value;
+        var browser = new Browser(App);
+        browser.SetCookie(session.Name, session.Value);
+        return browser;
+    }
+
+    private async Task<Cookie> SessionAsync(string email)
+    {
+        using var browser = new Browser(App);
         for (Uri? next = AppHost.SignInPath(email, "/signed-out"); next is not null;)
         {
-            using var response = await client.GetAsync(next);
+            using var response = await browser.GetAsync(next);
             Assert.True((int)response.StatusCode < 400, $"{next} answered {(int)response.StatusCode}.");
             next = response.Headers.Location is { } location ? new Uri(App.Address, location) : null;
         }
-        return client;
+        return browser.Session!;
     }
 
     /// <summary>Begins to connect a shop and returns the state that Shopify is given.</summary>
@@ -105,6 +115,21 @@ public sealed class StoreHost(PostgresServer postgres) : IAsyncLifetime
         using var problem = JsonDocument.Parse(body);
         Assert.Equal(code, problem.RootElement.GetProperty("code").GetString());
     }
+}
+
+/// <summary>A browser that shows redirects instead of following them, and its cookies.</summary>
+public sealed class Browser : HttpClient
+{
+    public Browser(AppHost app) : this(app, new()) { }
+
+    private Browser(AppHost app, CookieContainer cookies) : base(new SocketsHttpHandler { AllowAutoRedirect = false, CookieContainer = cookies }) =>
+        (BaseAddress, Cookies) = (app.Address, cookies);
+
+    public CookieContainer Cookies { get; }
+
+    public Cookie? Session => Cookies.GetCookies(BaseAddress!)["xeno"];
+
+    public void SetCookie(string name, string value) => Cookies.Add(BaseAddress!, new Cookie(name, value));
 }
 
 /// <summary>The real clock, put forward. Never back: other tests share it.</summary>

@@ -408,10 +408,9 @@ public sealed class StoreInstallTests(StoreHost host) : IClassFixture<StoreHost>
     }
 
     // The first callback took the browser's cookie away; whoever replays it has kept theirs.
-    private static HttpClient WithState(HttpClient browser, string state)
+    private static Browser WithState(Browser browser, string state)
     {
-        browser.DefaultRequestHeaders.Remove("Cookie");
-        browser.DefaultRequestHeaders.Add("Cookie", $"xeno-install={state}");
+        browser.SetCookie("xeno-install", state);
         return browser;
     }
 }

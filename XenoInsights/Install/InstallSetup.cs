@@ -29,11 +29,7 @@ public static class InstallSetup
         AddShopClient(services, OAuthClient.HttpClientName);
         AddShopClient(services, ShopDesk.HttpClientName);
         services.AddSingleton<OAuthClient>().AddSingleton<ShopDesk>().AddSingleton<TokenVault>().AddSingleton<ShopifyTokens>().AddScoped<StoreInstall>();
-        services.AddSingleton<AccessTokenSource>(provider =>
-        {
-            var tokens = provider.GetRequiredService<ShopifyTokens>();
-            return (tenant, rejected, ct) => rejected is null ? tokens.GetAccessTokenAsync(tenant, ct) : tokens.RefreshNowAsync(tenant, rejected, ct);
-        });
+        services.AddSingleton<AccessTokenSource>(provider => provider.GetRequiredService<ShopifyTokens>().ForAdminClientAsync);
         if (builder.Environment.IsDevelopment())
         {
             AddShopClient(services, DemoConnection.HttpClientName);

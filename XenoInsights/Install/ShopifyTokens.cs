@@ -44,6 +44,27 @@ public sealed class ShopifyTokens(TenantDatabase database, OAuthClient oauth, To
     public Task<string> RefreshNowAsync(Guid tenantId, string rejectedToken, CancellationToken ct) =>
         RefreshAsync(tenantId, credential => AccessToken(credential) == rejectedToken, ct);
 
+    /// <summary>The wire's <see cref="AccessTokenSource"/>: its failures are the wire's as well.</summary>
+    internal async Task<string> ForAdminClientAsync(Guid tenantId, string? rejectedToken, CancellationToken ct)
+    {
+        try
+        {
+            return rejectedToken is null ? await GetAccessTokenAsync(tenantId, ct) : await RefreshNowAsync(tenantId, rejectedToken, ct);
+        }
+        catch (ReconnectRequiredException failure)
+        {
+            throw new ShopifyException(ShopifyFailure.Unauthorized, failure.Message, failure);
+        }
+        catch (OAuthRefusedException failure)
+        {
+            throw new ShopifyException(ShopifyFailure.InvalidRequest, InstallErrors.AppRefused.Text, failure);
+        }
+        catch (Exception failure) when (failure is HttpRequestException || IsOutage(failure, ct))
+        {
+            throw new ShopifyException(ShopifyFailure.Unavailable, "Shopify gives no new access token at the moment.", failure);
+        }
+    }
+
     internal static void Store(ShopifyCredential credential, TokenGrant grant, TokenVault vault, DateTimeOffset now)
     {
         credential.AccessToken = vault.Seal(credential.TenantId, AccessTokenColumn, grant.AccessToken);

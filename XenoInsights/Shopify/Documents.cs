@@ -25,6 +25,8 @@ public static class Documents
     internal static string CustomersByIds { get; } = Read("CustomersByIds");
     internal static string ProductsByIds { get; } = Read("ProductsByIds");
     internal static string Counts { get; } = Read("Counts");
+    internal static string Shop { get; } = Read("Shop");
+    internal static string WebhookSubscriptionCreate { get; } = Read("WebhookSubscriptionCreate");
 
     /// <summary>
     /// A bulk document with a search, such as <c>updated_at:&gt;='2026-11-21T00:00:00Z'</c>, at its root. Bulk operations take no variables,

@@ -11,12 +11,10 @@ public sealed class ShopDesk(IHttpClientFactory clients, IOptions<ShopifyOptions
 {
     public const string HttpClientName = "shopify-desk";
 
-    private static readonly string _shopQuery = Document("Shop"), _subscribeMutation = Document("WebhookSubscriptionCreate");
-
     /// <exception cref="HttpRequestException">The shop does not answer as it should.</exception>
     public async Task<ShopInfo> ReadShopAsync(string shopDomain, string accessToken, CancellationToken ct)
     {
-        using var answer = await PostAsync(shopDomain, accessToken, new { query = _shopQuery }, ct);
+        using var answer = await PostAsync(shopDomain, accessToken, new { query = Documents.Shop }, ct);
         try
         {
             var shop = answer.RootElement.GetProperty("data").GetProperty("shop");
@@ -32,7 +30,7 @@ public sealed class ShopDesk(IHttpClientFactory clients, IOptions<ShopifyOptions
     /// <summary>Subscribes to a topic; one that is already subscribed counts as done. Null, or what is wrong.</summary>
     public async Task<string?> SubscribeAsync(string shopDomain, string accessToken, string topic, Uri target, CancellationToken ct)
     {
-        using var answer = await PostAsync(shopDomain, accessToken, new { query = _subscribeMutation, variables = new { topic, uri = target } }, ct);
+        using var answer = await PostAsync(shopDomain, accessToken, new { query = Documents.WebhookSubscriptionCreate, variables = new { topic, uri = target } }, ct);
         if (!answer.RootElement.TryGetProperty("data", out var data) || data.ValueKind != JsonValueKind.Object
             || !data.TryGetProperty("webhookSubscriptionCreate", out var created) || created.ValueKind != JsonValueKind.Object)
             return Errors(answer);
@@ -57,13 +55,6 @@ public sealed class ShopDesk(IHttpClientFactory clients, IOptions<ShopifyOptions
         {
             throw new HttpRequestException($"The Admin API of {shopDomain} did not answer in JSON.", e);
         }
-    }
-
-    private static string Document(string name)
-    {
-        using var stream = typeof(ShopDesk).Assembly.GetManifestResourceStream($"Shopify.{name}")!;
-        using var reader = new StreamReader(stream);
-        return reader.ReadToEnd();
     }
 
     private static string Text(JsonElement shop, string property) =>
