@@ -1,4 +1,5 @@
 using System.Reflection;
+using System.Text.Encodings.Web;
 using System.Text.Json;
 
 namespace XenoInsights.Shopify;
@@ -32,7 +33,7 @@ public static class Documents
     /// so it becomes part of the text. Quote times: unquoted ones match whole days.
     /// </summary>
     public static string Filtered(string bulkDocument, string search) =>
-        bulkDocument.Replace(NoFilter, $"(query: {JsonSerializer.Serialize(search)})", StringComparison.Ordinal);
+        bulkDocument.Replace(NoFilter, $"(query: \"{JsonEncodedText.Encode(search, JavaScriptEncoder.UnsafeRelaxedJsonEscaping)}\")", StringComparison.Ordinal);
 
     private static string Read(string name)
     {
