@@ -8,6 +8,7 @@ using Microsoft.AspNetCore.WebUtilities;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.DependencyInjection;
 using XenoInsights.Data;
+using XenoInsights.Sync;
 using XenoInsights.Tenants;
 using XenoInsights.Tests.Support;
 
@@ -37,7 +38,12 @@ public sealed class StoreHost(PostgresServer postgres) : IAsyncLifetime
             ["DemoShopify:Enabled"] = "false",
             ["Encryption:Keys:0"] = "test:" + Convert.ToBase64String(RandomNumberGenerator.GetBytes(32)),
         };
-        App = await AppHost.StartAsync(_database, settings, services: services => services.AddSingleton<TimeProvider>(Clock));
+        App = await AppHost.StartAsync(_database, settings, services: services =>
+        {
+            services.AddSingleton<TimeProvider>(Clock);
+            // The stand-in has nothing to import: runs stay queued.
+            services.Remove(services.Single(s => s.ImplementationType == typeof(SyncWorker)));
+        });
     }
 
     public async ValueTask DisposeAsync()
