@@ -1,0 +1,401 @@
+using System.Runtime.InteropServices;
+using System.Text.Json;
+using XenoInsights.Ingestion;
+
+namespace XenoInsights.Shopify;
+
+/// <summary>
+/// Reads orders with their lines, refunds and sales ledger. Answers may hold only the first page of a connection: the
+/// <c>…After</c> properties then say where to go on, and <see cref="Continue"/> takes the further pages.
+/// </summary>
+internal sealed class OrderReader(string currency) : RecordReader(currency)
+{
+    private const int LongestEnum = 64;
+
+    private readonly List<OrderLineRecord> _lines = [];
+    private readonly List<RefundRecord> _refunds = [];
+    private readonly List<Agreement> _agreements = [];
+    private readonly List<Sale> _sales = [];
+    private readonly List<byte> _agreementGids = [];
+    private readonly byte[] _parent = new byte[Wire.LongestGid];
+    private int _parentLength;
+    private long _id;
+    private long? _customerId, _currentTotal;
+    private DateTimeOffset? _createdAt, _processedAt, _updatedAt, _cancelledAt;
+    private string? _name, _financialStatus, _fulfillmentStatus, _sourceName;
+    private bool _test;
+
+    private delegate void NodeReader(ref Utf8JsonReader reader);
+
+    private readonly record struct Agreement(int GidStart, int GidLength, DateTimeOffset HappenedAt, bool Places);
+
+    private readonly record struct Sale(int Agreement, SaleMeasure Measure, long? LineItemId, long? ProductId, int Quantity, long Amount, long Discount, long Tax);
+
+    /// <summary>The cursor behind the lines read so far; null when they are all there.</summary>
+    public string? LinesAfter { get; private set; }
+
+    public string? AgreementsAfter { get; private set; }
+
+    /// <summary>The cursor within the agreement read last.</summary>
+    public string? SalesAfter { get; private set; }
+
+    public bool LedgerIncomplete { get; private set; }
+
+    /// <summary>Refunds that have more lines than were read, with the cursor behind those.</summary>
+    public List<(string Gid, string After)> RefundLinesAfter { get; } = [];
+
+    public override ReadOnlySpan<byte> Typename => "Order"u8;
+
+    protected override void Reset()
+    {
+        _lines.Clear();
+        _refunds.Clear();
+        RefundLinesAfter.Clear();
+        ForgetLedger();
+        _parentLength = 0;
+        _id = 0;
+        _customerId = _currentTotal = null;
+        _createdAt = _processedAt = _updatedAt = _cancelledAt = null;
+        _name = _financialStatus = _fulfillmentStatus = _sourceName = null;
+        _test = false;
+        LinesAfter = null;
+    }
+
+    public void ForgetLedger()
+    {
+        _agreements.Clear();
+        _sales.Clear();
+        _agreementGids.Clear();
+        AgreementsAfter = SalesAfter = null;
+        LedgerIncomplete = false;
+    }
+
+    protected override bool TryReadProperty(ref Utf8JsonReader reader)
+    {
+        if (Wire.Is(ref reader, "id"u8)) _id = ReadOwnId(ref reader);
+        else if (Wire.Is(ref reader, "name"u8)) _name = Wire.Text(ref reader);
+        else if (Wire.Is(ref reader, "createdAt"u8)) _createdAt = Wire.Instant(ref reader);
+        else if (Wire.Is(ref reader, "processedAt"u8)) _processedAt = Wire.Instant(ref reader);
+        else if (Wire.Is(ref reader, "updatedAt"u8)) _updatedAt = Wire.Instant(ref reader);
+        else if (Wire.Is(ref reader, "cancelledAt"u8)) _cancelledAt = Wire.InstantOrNull(ref reader);
+        else if (Wire.Is(ref reader, "test"u8)) _test = Wire.Flag(ref reader);
+        else if (Wire.Is(ref reader, "displayFinancialStatus"u8)) _financialStatus = Texts.Read(ref reader);
+        else if (Wire.Is(ref reader, "displayFulfillmentStatus"u8)) _fulfillmentStatus = Texts.Read(ref reader);
+        else if (Wire.Is(ref reader, "sourceName"u8)) _sourceName = Texts.Read(ref reader);
+        else if (Wire.Is(ref reader, "customer"u8)) _customerId = Wire.Reference(ref reader);
+        else if (Wire.Is(ref reader, "currentTotalPriceSet"u8)) _currentTotal = Wire.ShopMoney(ref reader, Currency);
+        else if (Wire.Is(ref reader, "refunds"u8)) ReadRefunds(ref reader);
+        else if (Wire.Is(ref reader, "lineItems"u8)) LinesAfter = ReadConnection(ref reader, (ref Utf8JsonReader node) => _lines.Add(ReadLine(ref node)));
+        else if (Wire.Is(ref reader, "agreements"u8)) AgreementsAfter = ReadConnection(ref reader, (ref Utf8JsonReader node) => ReadAgreement(ref node));
+        else return false;
+        LedgerIncomplete |= AgreementsAfter is not null || SalesAfter is not null;
+        return true;
+    }
+
+    /// <summary>Adds a further page of connections of the order begun. Throws when the order changed since, for then the pages do not fit together.</summary>
+    public void Continue(ref Utf8JsonReader reader)
+    {
+        var version = _updatedAt;
+        SalesAfter = null;
+        if (!Wire.Enter(ref reader)) throw new FormatException("The order is gone.");
+        while (Wire.Property(ref reader))
+            if (!TryReadProperty(ref reader)) reader.Skip();
+        if (_updatedAt != version) throw new FormatException("The order changed while its pages were read.");
+    }
+
+    /// <summary>Adds a further page of a refund's lines.</summary>
+    public string? ContinueRefund(ref Utf8JsonReader reader)
+    {
+        string? after = null;
+        long id = 0;
+        var lines = new List<RefundLineRecord>();
+        if (!Wire.Enter(ref reader)) throw new FormatException("The refund is gone.");
+        while (Wire.Property(ref reader))
+            if (Wire.Is(ref reader, "id"u8)) id = Wire.Id(ref reader);
+            else if (Wire.Is(ref reader, "refundLineItems"u8)) after = ReadRefundLines(ref reader, lines);
+            else reader.Skip();
+        var at = _refunds.FindIndex(refund => refund.ShopifyId == id);
+        _refunds[at] = _refunds[at] with { Lines = [.. _refunds[at].Lines, .. lines] };
+        return after;
+    }
+
+    public override bool TryAddChild(ref Utf8JsonReader reader, ReadOnlySpan<byte> typename)
+    {
+        _parentLength = 0;
+        if (typename.EndsWith("Sale"u8)) return TryAddSale(ReadSale(ref reader, agreement: -1));
+        if (typename.EndsWith("Agreement"u8)) return ReadAgreement(ref reader);
+        if (!typename.SequenceEqual("LineItem"u8)) throw NoChild(typename, "an order");
+        var line = ReadLine(ref reader);
+        if (!Parent.SequenceEqual(Gid)) return false;
+        _lines.Add(line);
+        return true;
+    }
+
+    public override OrderRecord Finish() => new()
+    {
+        ShopifyId = _id,
+        UpdatedAt = _updatedAt ?? throw Wire.Missing("An order", "updatedAt"),
+        SourceObjects = 1 + _lines.Count + _agreements.Count + _sales.Count,
+        Name = _name ?? throw Wire.Missing("An order", "name"),
+        CreatedAt = _createdAt ?? throw Wire.Missing("An order", "createdAt"),
+        ProcessedAt = _processedAt ?? throw Wire.Missing("An order", "processedAt"),
+        CancelledAt = _cancelledAt,
+        CustomerId = _customerId,
+        Test = _test,
+        FinancialStatus = _financialStatus,
+        FulfillmentStatus = _fulfillmentStatus,
+        SourceName = _sourceName,
+        CurrentTotal = _currentTotal ?? throw Wire.Missing("An order", "currentTotalPriceSet"),
+        Lines = _lines.ToArray(),
+        Sales = DatedSales(),
+        Refunds = _refunds.ToArray(),
+    };
+
+    private ReadOnlySpan<byte> Parent => _parent.AsSpan(0, _parentLength);
+
+    private bool TryAddSale(in Sale sale)
+    {
+        var agreement = IndexOfAgreement(Parent);
+        if (agreement >= 0) _sales.Add(sale with { Agreement = agreement });
+        return agreement >= 0;
+    }
+
+    private int IndexOfAgreement(ReadOnlySpan<byte> gid)
+    {
+        // Sales follow their agreement, so the last one is nearly always it.
+        for (var i = _agreements.Count - 1; i >= 0; i--)
+            if (CollectionsMarshal.AsSpan(_agreementGids).Slice(_agreements[i].GidStart, _agreements[i].GidLength).SequenceEqual(gid)) return i;
+        return -1;
+    }
+
+    private SaleRecord[] DatedSales()
+    {
+        var placing = PlacingAgreement();
+        var dated = new SaleRecord[_sales.Count];
+        var line = 0;
+        for (var i = 0; i < dated.Length; i++)
+        {
+            var sale = _sales[i];
+            dated[i] = new SaleRecord(
+                _agreements[sale.Agreement].HappenedAt, sale.Agreement == placing, sale.Measure, sale.LineItemId,
+                sale.ProductId ?? ProductOf(sale.LineItemId, ref line), sale.Quantity, sale.Amount, sale.Discount, sale.Tax);
+        }
+        return dated;
+    }
+
+    /// <summary>The agreement that placed the order: should there be several, the first.</summary>
+    private int PlacingAgreement()
+    {
+        var placing = -1;
+        for (var i = 0; i < _agreements.Count; i++)
+            if (_agreements[i].Places && (placing < 0 || _agreements[i].HappenedAt < _agreements[placing].HappenedAt)) placing = i;
+        return placing;
+    }
+
+    /// <param name="line">Where the last one was found: sales come in the order of their lines, so the next is near.</param>
+    private long? ProductOf(long? lineItemId, ref int line)
+    {
+        if (lineItemId is null) return null;
+        for (var step = 0; step < _lines.Count; step++)
+        {
+            var at = (line + step) % _lines.Count;
+            if (_lines[at].ShopifyId != lineItemId) continue;
+            line = at;
+            return _lines[at].ProductId;
+        }
+        return null;
+    }
+
+    private void ReadParent(ref Utf8JsonReader reader) => _parentLength = Wire.Gid(ref reader, _parent);
+
+    private OrderLineRecord ReadLine(ref Utf8JsonReader reader)
+    {
+        long? id = null, productId = null, variantId = null, originalTotal = null;
+        long discount = 0;
+        string? title = null, sku = null;
+        int? quantity = null, currentQuantity = null;
+        var giftCard = false;
+        Wire.Enter(ref reader);
+        while (Wire.Property(ref reader))
+            if (Wire.Is(ref reader, "id"u8)) id = Wire.Id(ref reader);
+            else if (Wire.Is(ref reader, "title"u8)) title = Texts.Read(ref reader);
+            else if (Wire.Is(ref reader, "sku"u8)) sku = Texts.Read(ref reader);
+            else if (Wire.Is(ref reader, "quantity"u8)) quantity = Wire.Count(ref reader);
+            else if (Wire.Is(ref reader, "currentQuantity"u8)) currentQuantity = Wire.Count(ref reader);
+            else if (Wire.Is(ref reader, "isGiftCard"u8)) giftCard = Wire.Flag(ref reader);
+            else if (Wire.Is(ref reader, "product"u8)) productId = Wire.Reference(ref reader);
+            else if (Wire.Is(ref reader, "variant"u8)) variantId = Wire.Reference(ref reader);
+            else if (Wire.Is(ref reader, "originalTotalSet"u8)) originalTotal = Wire.ShopMoney(ref reader, Currency);
+            else if (Wire.Is(ref reader, "discountAllocations"u8)) discount = SumOfAllocations(ref reader);
+            else if (Wire.Is(ref reader, "__parentId"u8)) ReadParent(ref reader);
+            else reader.Skip();
+        return new OrderLineRecord(
+            id ?? throw Wire.Missing("An order line", "id"), productId, variantId, title ?? "", sku,
+            quantity ?? throw Wire.Missing("An order line", "quantity"), currentQuantity ?? throw Wire.Missing("An order line", "currentQuantity"),
+            giftCard, originalTotal ?? throw Wire.Missing("An order line", "originalTotalSet"), discount);
+    }
+
+    private long SumOfAllocations(ref Utf8JsonReader reader)
+    {
+        long sum = 0;
+        if (!Wire.EnterList(ref reader)) return sum;
+        while (Wire.Element(ref reader))
+        {
+            Wire.Enter(ref reader);
+            while (Wire.Property(ref reader))
+                if (Wire.Is(ref reader, "allocatedAmountSet"u8)) sum = checked(sum + Wire.ShopMoney(ref reader, Currency));
+                else reader.Skip();
+        }
+        return sum;
+    }
+
+    /// <summary>False: the line's parent is another order.</summary>
+    private bool ReadAgreement(ref Utf8JsonReader reader)
+    {
+        Span<byte> gid = stackalloc byte[Wire.LongestGid];
+        var gidLength = 0;
+        var at = _agreements.Count;
+        DateTimeOffset? happenedAt = null;
+        var places = false;
+        Wire.Enter(ref reader);
+        while (Wire.Property(ref reader))
+            if (Wire.Is(ref reader, "id"u8))
+            {
+                gidLength = Wire.Gid(ref reader, gid);
+                if (IndexOfAgreement(gid[..gidLength]) is >= 0 and var known) at = known;
+            }
+            else if (Wire.Is(ref reader, "__typename"u8)) places = reader.TokenType == JsonTokenType.String && reader.ValueTextEquals("OrderAgreement"u8);
+            else if (Wire.Is(ref reader, "happenedAt"u8)) happenedAt = Wire.Instant(ref reader);
+            else if (Wire.Is(ref reader, "sales"u8)) ReadSales(ref reader, at);
+            else if (Wire.Is(ref reader, "__parentId"u8)) ReadParent(ref reader);
+            else reader.Skip();
+
+        if (gidLength == 0) throw Wire.Missing("An agreement", "id");
+        if (_parentLength > 0 && !Parent.SequenceEqual(Gid)) return false;
+        if (at < _agreements.Count && _parentLength > 0) throw new FormatException("An agreement came twice.");
+        if (at < _agreements.Count) return true;
+        _agreements.Add(new Agreement(_agreementGids.Count, gidLength, happenedAt ?? throw Wire.Missing("An agreement", "happenedAt"), places));
+        _agreementGids.AddRange(gid[..gidLength]);
+        return true;
+    }
+
+    private void ReadSales(ref Utf8JsonReader reader, int agreement)
+    {
+        SalesAfter = ReadConnection(ref reader, (ref Utf8JsonReader node) => _sales.Add(ReadSale(ref node, agreement)));
+        LedgerIncomplete |= SalesAfter is not null;
+    }
+
+    private Sale ReadSale(ref Utf8JsonReader reader, int agreement)
+    {
+        Span<byte> lineType = stackalloc byte[LongestEnum], actionType = stackalloc byte[LongestEnum];
+        int lineTypeLength = 0, actionTypeLength = 0, quantity = 0;
+        long? lineItemId = null, productId = null, total = null, discount = null, tax = null;
+        Wire.Enter(ref reader);
+        while (Wire.Property(ref reader))
+            if (Wire.Is(ref reader, "actionType"u8)) actionTypeLength = EnumText(ref reader, actionType);
+            else if (Wire.Is(ref reader, "lineType"u8)) lineTypeLength = EnumText(ref reader, lineType);
+            else if (Wire.Is(ref reader, "quantity"u8)) quantity = Wire.Count(ref reader);
+            else if (Wire.Is(ref reader, "lineItem"u8)) (lineItemId, productId) = ReadSoldLine(ref reader);
+            else if (Wire.Is(ref reader, "totalAmount"u8)) total = Wire.ShopMoney(ref reader, Currency);
+            else if (Wire.Is(ref reader, "totalDiscountAmountBeforeTaxes"u8)) discount = Wire.ShopMoney(ref reader, Currency);
+            else if (Wire.Is(ref reader, "totalTaxAmount"u8)) tax = Wire.ShopMoney(ref reader, Currency);
+            else if (Wire.Is(ref reader, "__parentId"u8)) ReadParent(ref reader);
+            else reader.Skip();
+
+        if (lineTypeLength == 0) throw Wire.Missing("A sale", "lineType");
+        if (actionTypeLength == 0) throw Wire.Missing("A sale", "actionType");
+        var taxed = tax ?? throw Wire.Missing("A sale", "totalTaxAmount");
+        return new Sale(
+            agreement, SalesLedger.Measure(lineType[..lineTypeLength], actionType[..actionTypeLength]), lineItemId, productId,
+            SalesLedger.Units(lineType[..lineTypeLength], actionType[..actionTypeLength], quantity),
+            checked((total ?? throw Wire.Missing("A sale", "totalAmount")) - taxed), discount ?? throw Wire.Missing("A sale", "totalDiscountAmountBeforeTaxes"), taxed);
+    }
+
+    private static int EnumText(ref Utf8JsonReader reader, scoped Span<byte> into) =>
+        reader.TokenType == JsonTokenType.String && reader.ValueSpan.Length <= into.Length ? reader.CopyString(into) : throw Wire.Unexpected(ref reader, "a kind of sale");
+
+    private static (long? LineItemId, long? ProductId) ReadSoldLine(ref Utf8JsonReader reader)
+    {
+        long? id = null, productId = null;
+        if (!Wire.Enter(ref reader)) return (id, productId);
+        while (Wire.Property(ref reader))
+            if (Wire.Is(ref reader, "id"u8)) id = Wire.Id(ref reader);
+            else if (Wire.Is(ref reader, "product"u8)) productId = Wire.Reference(ref reader);
+            else reader.Skip();
+        return (id, productId);
+    }
+
+    private void ReadRefunds(ref Utf8JsonReader reader)
+    {
+        if (!Wire.EnterList(ref reader)) return;
+        while (Wire.Element(ref reader)) ReadRefund(ref reader);
+    }
+
+    private void ReadRefund(ref Utf8JsonReader reader)
+    {
+        string? gid = null, after = null;
+        long id = 0;
+        long? total = null;
+        DateTimeOffset? createdAt = null, processedAt = null;
+        List<RefundLineRecord>? lines = null;
+        Wire.Enter(ref reader);
+        while (Wire.Property(ref reader))
+            if (Wire.Is(ref reader, "id"u8)) (id, gid) = (Wire.Id(ref reader), Wire.Text(ref reader));
+            else if (Wire.Is(ref reader, "createdAt"u8)) createdAt = Wire.InstantOrNull(ref reader);
+            else if (Wire.Is(ref reader, "processedAt"u8)) processedAt = Wire.InstantOrNull(ref reader);
+            else if (Wire.Is(ref reader, "totalRefundedSet"u8)) total = Wire.ShopMoney(ref reader, Currency);
+            else if (Wire.Is(ref reader, "refundLineItems"u8)) after = ReadRefundLines(ref reader, lines = []);
+            else reader.Skip();
+
+        if (gid is null) throw Wire.Missing("A refund", "id");
+        if (after is not null) RefundLinesAfter.Add((gid, after));
+        _refunds.Add(new RefundRecord(
+            id, createdAt ?? processedAt ?? throw Wire.Missing("A refund", "createdAt"), processedAt,
+            total ?? throw Wire.Missing("A refund", "totalRefundedSet"), lines ?? []));
+    }
+
+    private string? ReadRefundLines(ref Utf8JsonReader reader, List<RefundLineRecord> into) =>
+        ReadConnection(ref reader, (ref Utf8JsonReader node) => into.Add(ReadRefundLine(ref node)));
+
+    private RefundLineRecord ReadRefundLine(ref Utf8JsonReader reader)
+    {
+        long? lineItemId = null, subtotal = null, tax = null;
+        var quantity = 0;
+        Wire.Enter(ref reader);
+        while (Wire.Property(ref reader))
+            if (Wire.Is(ref reader, "lineItem"u8)) lineItemId = Wire.Reference(ref reader);
+            else if (Wire.Is(ref reader, "quantity"u8)) quantity = Wire.Count(ref reader);
+            else if (Wire.Is(ref reader, "subtotalSet"u8)) subtotal = Wire.ShopMoney(ref reader, Currency);
+            else if (Wire.Is(ref reader, "totalTaxSet"u8)) tax = Wire.ShopMoney(ref reader, Currency);
+            else reader.Skip();
+        return new RefundLineRecord(
+            lineItemId ?? throw Wire.Missing("A refund line", "lineItem"), quantity,
+            subtotal ?? throw Wire.Missing("A refund line", "subtotalSet"), tax ?? throw Wire.Missing("A refund line", "totalTaxSet"));
+    }
+
+    private static void ReadNodes(ref Utf8JsonReader reader, NodeReader readNode)
+    {
+        if (!Wire.EnterList(ref reader)) return;
+        while (Wire.Element(ref reader)) readNode(ref reader);
+    }
+
+    /// <summary>The cursor behind the page if there are more pages.</summary>
+    private static string? ReadConnection(ref Utf8JsonReader reader, NodeReader readNode)
+    {
+        if (!Wire.Enter(ref reader)) return null;
+        var more = false;
+        string? cursor = null;
+        while (Wire.Property(ref reader))
+            if (Wire.Is(ref reader, "nodes"u8)) ReadNodes(ref reader, readNode);
+            else if (Wire.Is(ref reader, "pageInfo"u8))
+            {
+                Wire.Enter(ref reader);
+                while (Wire.Property(ref reader))
+                    if (Wire.Is(ref reader, "hasNextPage"u8)) more = Wire.Flag(ref reader);
+                    else if (Wire.Is(ref reader, "endCursor"u8)) cursor = Wire.Text(ref reader);
+                    else reader.Skip();
+            }
+            else reader.Skip();
+        return more ? cursor ?? throw Wire.Missing("A page", "endCursor") : null;
+    }
+}

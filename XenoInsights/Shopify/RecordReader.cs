@@ -1,0 +1,257 @@
+using System.Text;
+using System.Text.Json;
+using XenoInsights.Ingestion;
+
+namespace XenoInsights.Shopify;
+
+/// <summary>
+/// Reads objects of one type from GraphQL JSON, the shape of bulk lines and of ordinary answers alike: what a bulk file puts on
+/// lines of its own, an answer nests in connections. One reader is used for object after object.
+/// </summary>
+/// <remarks>Readers throw <see cref="FormatException"/> or <see cref="JsonException"/> for what they cannot read; the object is then not usable.</remarks>
+internal abstract class RecordReader(string currency)
+{
+    private readonly byte[] _gid = new byte[Wire.LongestGid];
+    private int _gidLength;
+
+    /// <summary>The id of the object being read.</summary>
+    public ReadOnlySpan<byte> Gid => _gid.AsSpan(0, _gidLength);
+
+    protected TextCache Texts { get; } = new();
+
+    protected ShopCurrency Currency { get; } = ShopCurrency.Of(currency);
+
+    /// <summary>The type of the objects it reads.</summary>
+    public abstract ReadOnlySpan<byte> Typename { get; }
+
+    /// <summary>The reader for a type; null for one that is no object on its own.</summary>
+    public static RecordReader? For(ReadOnlySpan<byte> typename, string currency) =>
+        typename.SequenceEqual("Order"u8) ? new OrderReader(currency)
+        : typename.SequenceEqual("Customer"u8) ? new CustomerReader(currency)
+        : typename.SequenceEqual("Product"u8) ? new ProductReader(currency)
+        : typename.SequenceEqual("AbandonedCheckout"u8) ? new CheckoutReader(currency)
+        : null;
+
+    /// <summary>Forgets the last object and reads the one at the reader.</summary>
+    public void Begin(ref Utf8JsonReader reader)
+    {
+        _gidLength = 0;
+        Reset();
+        if (!Wire.Enter(ref reader)) throw new FormatException("Expected an object, found null.");
+        while (Wire.Property(ref reader))
+            if (Wire.Is(ref reader, "__parentId"u8)) throw new FormatException("An object of this type has no parent.");
+            else if (!TryReadProperty(ref reader)) reader.Skip();
+        if (_gidLength == 0) throw Wire.Missing("An object", "id");
+    }
+
+    /// <summary>Reads the rest of a line whose parent is this object or one of its children. False: it belongs to another object.</summary>
+    public abstract bool TryAddChild(ref Utf8JsonReader reader, ReadOnlySpan<byte> typename);
+
+    public abstract IngestRecord Finish();
+
+    protected abstract void Reset();
+
+    /// <summary>Reads the property's value if the property is known; otherwise leaves the reader on its name.</summary>
+    protected abstract bool TryReadProperty(ref Utf8JsonReader reader);
+
+    protected long ReadOwnId(ref Utf8JsonReader reader)
+    {
+        _gidLength = Wire.Gid(ref reader, _gid);
+        return Wire.Id(ref reader);
+    }
+
+    protected static FormatException NoChild(ReadOnlySpan<byte> typename, string of) => new($"'{Encoding.UTF8.GetString(typename)}' is not a part of {of}.");
+}
+
+internal sealed class CustomerReader(string currency) : RecordReader(currency)
+{
+    private long _id, _numberOfOrders, _amountSpent;
+    private DateTimeOffset? _createdAt, _updatedAt;
+    private string? _firstName, _lastName, _displayName, _email, _phone, _countryCode, _city, _state;
+
+    public override ReadOnlySpan<byte> Typename => "Customer"u8;
+
+    protected override void Reset()
+    {
+        _id = _numberOfOrders = _amountSpent = 0;
+        _createdAt = _updatedAt = null;
+        _firstName = _lastName = _displayName = _email = _phone = _countryCode = _city = _state = null;
+    }
+
+    protected override bool TryReadProperty(ref Utf8JsonReader reader)
+    {
+        if (Wire.Is(ref reader, "id"u8)) _id = ReadOwnId(ref reader);
+        else if (Wire.Is(ref reader, "createdAt"u8)) _createdAt = Wire.Instant(ref reader);
+        else if (Wire.Is(ref reader, "updatedAt"u8)) _updatedAt = Wire.Instant(ref reader);
+        else if (Wire.Is(ref reader, "firstName"u8)) _firstName = Texts.Read(ref reader);
+        else if (Wire.Is(ref reader, "lastName"u8)) _lastName = Texts.Read(ref reader);
+        else if (Wire.Is(ref reader, "displayName"u8)) _displayName = Wire.Text(ref reader);
+        else if (Wire.Is(ref reader, "defaultEmailAddress"u8)) _email = OnlyText(ref reader, "emailAddress"u8);
+        else if (Wire.Is(ref reader, "defaultPhoneNumber"u8)) _phone = OnlyText(ref reader, "phoneNumber"u8);
+        else if (Wire.Is(ref reader, "defaultAddress"u8)) ReadAddress(ref reader);
+        else if (Wire.Is(ref reader, "state"u8)) _state = Texts.Read(ref reader);
+        else if (Wire.Is(ref reader, "numberOfOrders"u8)) _numberOfOrders = Wire.BigCount(ref reader);
+        else if (Wire.Is(ref reader, "amountSpent"u8)) _amountSpent = Wire.Money(ref reader, Currency);
+        else return false;
+        return true;
+    }
+
+    public override bool TryAddChild(ref Utf8JsonReader reader, ReadOnlySpan<byte> typename) => throw NoChild(typename, "a customer");
+
+    public override CustomerRecord Finish() => new()
+    {
+        ShopifyId = _id,
+        UpdatedAt = _updatedAt ?? throw Wire.Missing("A customer", "updatedAt"),
+        CreatedAt = _createdAt ?? throw Wire.Missing("A customer", "createdAt"),
+        FirstName = _firstName,
+        LastName = _lastName,
+        DisplayName = _displayName,
+        Email = _email,
+        Phone = _phone,
+        CountryCode = _countryCode,
+        City = _city,
+        State = _state,
+        NumberOfOrders = _numberOfOrders,
+        AmountSpent = _amountSpent,
+    };
+
+    private static string? OnlyText(ref Utf8JsonReader reader, ReadOnlySpan<byte> property)
+    {
+        if (!Wire.Enter(ref reader)) return null;
+        string? text = null;
+        while (Wire.Property(ref reader))
+            if (Wire.Is(ref reader, property)) text = Wire.Text(ref reader);
+            else reader.Skip();
+        return text;
+    }
+
+    private void ReadAddress(ref Utf8JsonReader reader)
+    {
+        if (!Wire.Enter(ref reader)) return;
+        while (Wire.Property(ref reader))
+            if (Wire.Is(ref reader, "countryCodeV2"u8)) _countryCode = Texts.Read(ref reader);
+            else if (Wire.Is(ref reader, "city"u8)) _city = Texts.Read(ref reader);
+            else reader.Skip();
+    }
+}
+
+internal sealed class ProductReader(string currency) : RecordReader(currency)
+{
+    private long _id;
+    private DateTimeOffset? _createdAt, _updatedAt;
+    private string? _title, _handle, _status, _vendor, _productType;
+    private bool _giftCard;
+
+    public override ReadOnlySpan<byte> Typename => "Product"u8;
+
+    protected override void Reset()
+    {
+        _id = 0;
+        _createdAt = _updatedAt = null;
+        _title = _handle = _status = _vendor = _productType = null;
+        _giftCard = false;
+    }
+
+    protected override bool TryReadProperty(ref Utf8JsonReader reader)
+    {
+        if (Wire.Is(ref reader, "id"u8)) _id = ReadOwnId(ref reader);
+        else if (Wire.Is(ref reader, "createdAt"u8)) _createdAt = Wire.Instant(ref reader);
+        else if (Wire.Is(ref reader, "updatedAt"u8)) _updatedAt = Wire.Instant(ref reader);
+        else if (Wire.Is(ref reader, "title"u8)) _title = Wire.Text(ref reader);
+        else if (Wire.Is(ref reader, "handle"u8)) _handle = Wire.Text(ref reader);
+        else if (Wire.Is(ref reader, "status"u8)) _status = Texts.Read(ref reader);
+        else if (Wire.Is(ref reader, "vendor"u8)) _vendor = Texts.Read(ref reader);
+        else if (Wire.Is(ref reader, "productType"u8)) _productType = Texts.Read(ref reader);
+        else if (Wire.Is(ref reader, "isGiftCard"u8)) _giftCard = Wire.Flag(ref reader);
+        else return false;
+        return true;
+    }
+
+    public override bool TryAddChild(ref Utf8JsonReader reader, ReadOnlySpan<byte> typename) => throw NoChild(typename, "a product");
+
+    public override ProductRecord Finish() => new()
+    {
+        ShopifyId = _id,
+        UpdatedAt = _updatedAt ?? throw Wire.Missing("A product", "updatedAt"),
+        CreatedAt = _createdAt ?? throw Wire.Missing("A product", "createdAt"),
+        Title = _title ?? throw Wire.Missing("A product", "title"),
+        Handle = _handle,
+        Status = _status,
+        Vendor = _vendor,
+        ProductType = _productType,
+        GiftCard = _giftCard,
+    };
+}
+
+internal sealed class CheckoutReader(string currency) : RecordReader(currency)
+{
+    private readonly List<CheckoutLineRecord> _lines = [];
+    private long _id;
+    private long? _customerId, _total;
+    private DateTimeOffset? _createdAt, _updatedAt, _completedAt;
+    private string? _name, _recoveryUrl;
+
+    public override ReadOnlySpan<byte> Typename => "AbandonedCheckout"u8;
+
+    protected override void Reset()
+    {
+        _lines.Clear();
+        _id = 0;
+        _customerId = _total = null;
+        _createdAt = _updatedAt = _completedAt = null;
+        _name = _recoveryUrl = null;
+    }
+
+    protected override bool TryReadProperty(ref Utf8JsonReader reader)
+    {
+        if (Wire.Is(ref reader, "id"u8)) _id = ReadOwnId(ref reader);
+        else if (Wire.Is(ref reader, "name"u8)) _name = Wire.Text(ref reader);
+        else if (Wire.Is(ref reader, "createdAt"u8)) _createdAt = Wire.Instant(ref reader);
+        else if (Wire.Is(ref reader, "updatedAt"u8)) _updatedAt = Wire.Instant(ref reader);
+        else if (Wire.Is(ref reader, "completedAt"u8)) _completedAt = Wire.InstantOrNull(ref reader);
+        else if (Wire.Is(ref reader, "abandonedCheckoutUrl"u8)) _recoveryUrl = Wire.Text(ref reader);
+        else if (Wire.Is(ref reader, "customer"u8)) _customerId = Wire.Reference(ref reader);
+        else if (Wire.Is(ref reader, "totalPriceSet"u8)) _total = Wire.ShopMoney(ref reader, Currency);
+        else return false;
+        return true;
+    }
+
+    public override bool TryAddChild(ref Utf8JsonReader reader, ReadOnlySpan<byte> typename)
+    {
+        if (!typename.SequenceEqual("AbandonedCheckoutLineItem"u8)) throw NoChild(typename, "a checkout");
+        var ours = false;
+        long? productId = null, total = null;
+        string? title = null, sku = null;
+        int? quantity = null;
+        Span<byte> parent = stackalloc byte[Wire.LongestGid];
+        Wire.Enter(ref reader);
+        while (Wire.Property(ref reader))
+            if (Wire.Is(ref reader, "product"u8)) productId = Wire.Reference(ref reader);
+            else if (Wire.Is(ref reader, "title"u8)) title = Texts.Read(ref reader);
+            else if (Wire.Is(ref reader, "sku"u8)) sku = Texts.Read(ref reader);
+            else if (Wire.Is(ref reader, "quantity"u8)) quantity = Wire.Count(ref reader);
+            else if (Wire.Is(ref reader, "discountedTotalPriceSet"u8)) total = Wire.ShopMoney(ref reader, Currency);
+            else if (Wire.Is(ref reader, "__parentId"u8)) ours = parent[..Wire.Gid(ref reader, parent)].SequenceEqual(Gid);
+            else reader.Skip();
+        if (ours)
+            _lines.Add(new CheckoutLineRecord(
+                productId, title ?? "", sku,
+                quantity ?? throw Wire.Missing("A checkout line", "quantity"),
+                total ?? throw Wire.Missing("A checkout line", "discountedTotalPriceSet")));
+        return ours;
+    }
+
+    public override CheckoutRecord Finish() => new()
+    {
+        ShopifyId = _id,
+        UpdatedAt = _updatedAt ?? throw Wire.Missing("A checkout", "updatedAt"),
+        SourceObjects = 1 + _lines.Count,
+        Name = _name,
+        CreatedAt = _createdAt ?? throw Wire.Missing("A checkout", "createdAt"),
+        CompletedAt = _completedAt,
+        CustomerId = _customerId,
+        RecoveryUrl = _recoveryUrl,
+        Total = _total ?? throw Wire.Missing("A checkout", "totalPriceSet"),
+        Lines = [.. _lines],
+    };
+}
