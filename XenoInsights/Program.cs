@@ -20,10 +20,12 @@ builder.Services.AddSingleton<IValidateOptions<ShopifyOptions>, ShopifyOptionsVa
 builder.AddOperations();
 builder.AddData(database.Main);
 builder.AddAccess();
+builder.AddApp();
 
 await using var app = builder.Build();
 app.UseOperations();
 app.MapAccess();
+app.MapApp();
 app.MapOperations();
 app.MapStaticAssets().AllowAnonymous();
 await app.RunAsync();
