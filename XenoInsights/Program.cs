@@ -29,6 +29,7 @@ builder.AddSync();
 builder.AddInsights();
 builder.AddHousekeeping();
 builder.AddApiDocs();
+builder.AddApp();
 
 await using var app = builder.Build();
 app.UseOperations();
@@ -36,6 +37,7 @@ app.MapAccess();
 app.MapInstall();
 app.MapSync();
 app.MapInsights();
+app.MapApp();
 app.MapOperations();
 app.MapApiDocs();
 app.MapStaticAssets().AllowAnonymous().DisableHttpMetrics();
