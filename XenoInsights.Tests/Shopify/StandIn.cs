@@ -27,11 +27,11 @@ internal sealed class StandIn : IAsyncDisposable
         builder.AddShopify();
         builder.Services.Configure<ShopifyOptions>(options => (options.ClientId, options.ClientSecret, options.ShopUrl) = ("id", "secret", Address + "/{shop}"));
         builder.Services.AddSingleton<TimeProvider>(time);
-        builder.Services.AddSingleton<AccessTokenSource>((tenantId, forceRefresh, _) =>
+        builder.Services.AddSingleton<AccessTokenSource>((tenantId, rejectedToken, _) =>
         {
             Assert.Equal(Shop.TenantId, tenantId);
-            TokensAsked.Add(forceRefresh);
-            return Task.FromResult(forceRefresh ? "fresh" : "stale");
+            TokensAsked.Add(rejectedToken);
+            return Task.FromResult(rejectedToken == "stale" ? "fresh" : "stale");
         });
         _app = builder.Build();
     }
@@ -39,7 +39,7 @@ internal sealed class StandIn : IAsyncDisposable
     public HurriedTime Time { get; }
     public string Address => _server.Urls.First();
     public List<(string Path, string? Token, string Body, string? Range)> Requests { get; } = [];
-    public List<bool> TokensAsked { get; } = [];
+    public List<string?> TokensAsked { get; } = [];
 
     public AdminClient Admin => _app.Services.GetRequiredService<AdminClient>();
     public AdminObjects Objects => _app.Services.GetRequiredService<AdminObjects>();
