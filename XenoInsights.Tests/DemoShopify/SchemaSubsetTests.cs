@@ -59,9 +59,10 @@ public sealed class SchemaSubsetTests
                 Document = document,
                 Operation = operation,
                 Rules = DocumentValidator.CoreRules,
-                Variables = new Inputs(operation.Variables?.Where(v => v.Type is GraphQLNonNullType).ToDictionary(v => v.Variable.Name.StringValue, _ => (object?)null) ?? []),
+                Variables = Inputs.Empty,
             });
-            problems.AddRange(result.Errors.Where(e => e is not InvalidValueError).Select(e => e.Message));
+            // The documents are looked at without values for their variables.
+            problems.AddRange(result.Errors.Where(e => e is not InvalidVariableError).Select(e => e.Message));
         }
         return problems;
     }

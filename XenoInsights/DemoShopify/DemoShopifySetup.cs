@@ -29,6 +29,7 @@ public static class DemoShopifySetup
         {
             [EnabledKey] = "true",
             ["Shopify:ClientId"] = options.ClientId,
+            ["Shopify:Scopes"] = "read_orders,read_all_orders,read_customers,read_products",
             ["Shopify:ClientSecret"] = options.ClientSecret,
             ["Shopify:ShopUrl"] = options.Url.TrimEnd('/') + "/{shop}",
         });

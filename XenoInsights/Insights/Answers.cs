@@ -27,7 +27,7 @@ public sealed record OverviewAnswer(
 /// <param name="RevenueCents">Total sales.</param>
 public sealed record SeriesPoint(
     DateOnly Date, long Orders, long RevenueCents, long GrossSalesCents, long DiscountsCents, long ReturnsCents, long NetSalesCents, long ShippingCents, long TaxesCents,
-    long AverageOrderValueCents, long NewCustomers);
+    long AverageOrderValueCents, long NewCustomers, long TotalCustomers = 0, long ReturningCustomers = 0);
 
 /// <param name="RevenueCents">Total sales of the customer's orders, refunds in the range taken off.</param>
 public sealed record TopCustomer(long ShopifyId, string Name, long Orders, long RevenueCents);

@@ -37,7 +37,7 @@ public static class Documents
 
     private static string Read(string name)
     {
-        using var stream = Assembly.GetExecutingAssembly().GetManifestResourceStream($"Shopify.{name}")
+        using var stream = Assembly.GetExecutingAssembly().GetManifestResourceStream($"XenoInsights.Shopify.Documents.{name}.graphql")
             ?? throw new InvalidOperationException($"The document {name}.graphql is not part of the build.");
         using var reader = new StreamReader(stream);
         return reader.ReadToEnd();

@@ -41,17 +41,26 @@ public sealed class SalesQueries(XenoDatabase database, TenantContext tenant)
     {
         await using var batch = Batch(db, range,
             """
-            select orders, order_value, gross, discounts, returns, shipping, taxes, duties, fees, new_customers, day
+            select orders, order_value, gross, discounts, returns, shipping, taxes, duties, fees, new_customers, one_order_customers, day
             from sales_days where tenant_id = $1 and day between $2 and $3
-            """);
+            """,
+            "select day, previous_day, customers from customer_returns where tenant_id = $1 and day between $2 and $3");
         var buckets = new SortedDictionary<DateOnly, SalesSums>();
         for (var day = range.From; day <= range.To; day = day.AddDays(1)) buckets.TryAdd(BucketOf(day, granularity), default);
 
         await using var reader = await batch.ExecuteReaderAsync(ct);
         while (await reader.ReadAsync(ct))
         {
-            var bucket = BucketOf(reader.GetFieldValue<DateOnly>(10), granularity);
-            buckets[bucket] += SalesSums.Read(reader, 0) with { NewCustomers = reader.GetInt64(9) };
+            var bucket = BucketOf(reader.GetFieldValue<DateOnly>(11), granularity);
+            buckets[bucket] += SalesSums.Read(reader, 0) with { NewCustomers = reader.GetInt64(9), OneOrderCustomers = reader.GetInt64(10) };
+        }
+        await reader.NextResultAsync(ct);
+        while (await reader.ReadAsync(ct))
+        {
+            // As for the range: counted on their first day in the bucket, or in that part of it which the range covers.
+            var bucket = BucketOf(reader.GetFieldValue<DateOnly>(0), granularity);
+            var begin = bucket < range.From ? range.From : bucket;
+            if (reader.GetFieldValue<DateOnly>(1) < begin) buckets[bucket] += new SalesSums { Customers = reader.GetInt64(2) };
         }
         return (IReadOnlyList<SeriesPoint>)[.. buckets.Select(b => b.Value.ToPoint(b.Key))];
     }, ct);
@@ -164,7 +173,8 @@ public sealed class SalesQueries(XenoDatabase database, TenantContext tenant)
 
 /// <summary>Sums of <c>sales_days</c> and the measures that follow from them.</summary>
 internal readonly record struct SalesSums(
-    long Orders, long OrderValue, long Gross, long Discounts, long Returns, long Shipping, long Taxes, long Duties, long Fees, long NewCustomers = 0)
+    long Orders, long OrderValue, long Gross, long Discounts, long Returns, long Shipping, long Taxes, long Duties, long Fees,
+    long NewCustomers = 0, long OneOrderCustomers = 0, long Customers = 0)
 {
     public long Net => Gross - Discounts - Returns;
     public long Total => Net + Shipping + Taxes + Duties + Fees;
@@ -176,7 +186,9 @@ internal readonly record struct SalesSums(
 
     public static SalesSums operator +(SalesSums a, SalesSums b) => new(
         a.Orders + b.Orders, a.OrderValue + b.OrderValue, a.Gross + b.Gross, a.Discounts + b.Discounts, a.Returns + b.Returns,
-        a.Shipping + b.Shipping, a.Taxes + b.Taxes, a.Duties + b.Duties, a.Fees + b.Fees, a.NewCustomers + b.NewCustomers);
+        a.Shipping + b.Shipping, a.Taxes + b.Taxes, a.Duties + b.Duties, a.Fees + b.Fees,
+        a.NewCustomers + b.NewCustomers, a.OneOrderCustomers + b.OneOrderCustomers, a.Customers + b.Customers);
 
-    public SeriesPoint ToPoint(DateOnly date) => new(date, Orders, Total, Gross, Discounts, Returns, Net, Shipping, Taxes, AverageOrderValue, NewCustomers);
+    public SeriesPoint ToPoint(DateOnly date) => new(date, Orders, Total, Gross, Discounts, Returns, Net, Shipping, Taxes, AverageOrderValue, NewCustomers,
+        Customers, Customers - OneOrderCustomers);
 }
