@@ -27,11 +27,11 @@ internal sealed class StandIn : IAsyncDisposable
         builder.AddShopify();
         builder.Services.Configure<ShopifyOptions>(options => (options.ClientId, options.ClientSecret, options.ShopUrl) = ("id", "secret", Address + "/{shop}"));
         builder.Services.AddSingleton<TimeProvider>(time);
-        builder.Services.AddSingleton<AccessTokenSource>((tenantId, forceRefresh, _) =>
+        builder.Services.AddSingleton<AccessTokenSource>((tenantId, rejectedToken, _) =>
         {
             Assert.Equal(Shop.TenantId, tenantId);
-            TokensAsked.Add(forceRefresh);
-            return Task.FromResult(forceRefresh ? "fresh" : "stale");
+            TokensAsked.Add(rejectedToken is not null);
+            return Task.FromResult(rejectedToken is null ? "stale" : "fresh");
         });
         _app = builder.Build();
     }
