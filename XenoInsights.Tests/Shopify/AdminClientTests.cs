@@ -35,7 +35,7 @@ public sealed class AdminClientTests
 
         await shopify.Admin.SendAsync(StandIn.Shop, Query, null, Cancellation);
 
-        Assert.Equal([null, "stale"], shopify.TokensAsked);
+        Assert.Equal([false, true], shopify.TokensAsked);
         Assert.Equal(["stale", "fresh"], shopify.Requests.Select(request => request.Token));
     }
 

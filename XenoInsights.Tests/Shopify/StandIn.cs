@@ -30,8 +30,8 @@ internal sealed class StandIn : IAsyncDisposable
         builder.Services.AddSingleton<AccessTokenSource>((tenantId, rejectedToken, _) =>
         {
             Assert.Equal(Shop.TenantId, tenantId);
-            TokensAsked.Add(rejectedToken);
-            return Task.FromResult(rejectedToken == "stale" ? "fresh" : "stale");
+            TokensAsked.Add(rejectedToken is not null);
+            return Task.FromResult(rejectedToken is null ? "stale" : "fresh");
         });
         _app = builder.Build();
     }
@@ -39,7 +39,7 @@ internal sealed class StandIn : IAsyncDisposable
     public HurriedTime Time { get; }
     public string Address => _server.Urls.First();
     public List<(string Path, string? Token, string Body, string? Range)> Requests { get; } = [];
-    public List<string?> TokensAsked { get; } = [];
+    public List<bool> TokensAsked { get; } = [];
 
     public AdminClient Admin => _app.Services.GetRequiredService<AdminClient>();
     public AdminObjects Objects => _app.Services.GetRequiredService<AdminObjects>();

@@ -45,13 +45,16 @@ public static class DemoShopifySetup
 /// <summary>Starts with the product, before it serves its first page, and stops after it.</summary>
 public sealed class DemoShopifyService(DemoShopifyOptions options) : IHostedService
 {
+    private int stopped;
+
     public DemoShopifyHost? Host { get; private set; }
 
     public async Task StartAsync(CancellationToken cancellationToken) => Host = await DemoShopifyHost.StartAsync(options, cancellationToken);
 
     public async Task StopAsync(CancellationToken cancellationToken)
     {
-        if (Host is { } host)
+        // A host that is stopped and disposed at once stops its services twice.
+        if (Host is { } host && Interlocked.Exchange(ref stopped, 1) == 0)
         {
             await host.DisposeAsync();
         }

@@ -34,7 +34,7 @@ internal sealed class DemoConnection(
                 await ConnectAsync(stoppingToken);
                 return;
             }
-            catch (Exception failure) when (failure is HttpRequestException or DbUpdateException || (failure is TaskCanceledException && !stoppingToken.IsCancellationRequested))
+            catch (Exception failure) when (failure is HttpRequestException or Npgsql.NpgsqlException or InvalidOperationException { InnerException: Npgsql.NpgsqlException } || (failure is TaskCanceledException && !stoppingToken.IsCancellationRequested))
             {
                 logger.TriesAgain(Shop, pause, failure);
                 await Task.Delay(pause, time, stoppingToken);
