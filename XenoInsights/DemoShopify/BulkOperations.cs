@@ -269,7 +269,7 @@ internal sealed class BulkExport
 
     private void Write(Slot slot, object node, Gid? parent, DemoBulkOperation operation)
     {
-        var selection = SelectionOf(slot.Node!, slot.NodeType, node);
+        var selection = slot.NodeType is null ? SelectionOf(slot.Node!, null, node) : slot.Selected ??= SelectionOf(slot.Node!, slot.NodeType, node);
         var writer = slot.Writer!;
         WriteObject(writer, selection, node, parent);
         writer.EndLine();
@@ -336,7 +336,8 @@ internal sealed class BulkExport
         }
         else if (value is not null && field.Selection is { } nested)
         {
-            WriteObject(writer, SelectionOf(nested, field.ObjectType, value), value, null);
+            var selection = field.ObjectType is null ? SelectionOf(nested, null, value) : field.Selected ??= SelectionOf(nested, field.ObjectType, value);
+            WriteObject(writer, selection, value, null);
         }
         else
         {
@@ -412,11 +413,16 @@ internal sealed class BulkExport
     private sealed record Selection(Field[] Fields, Slot[] Children, AdminResolver? Id);
 
     /// <summary>TypeName is set for __typename; ObjectType is null where only the object tells.</summary>
-    private sealed record Field(byte[] Key, AdminResolver? Resolver, AdminArguments Arguments, GraphQLSelectionSet? Selection, string? ObjectType, string? TypeName);
+    private sealed record Field(byte[] Key, AdminResolver? Resolver, AdminArguments Arguments, GraphQLSelectionSet? Selection, string? ObjectType, string? TypeName)
+    {
+        public Selection? Selected { get; set; }
+    }
 
     private sealed record Slot(GraphQLField Field, AdminResolver Resolver, AdminArguments Arguments, GraphQLSelectionSet? Node, string? NodeType)
     {
         public JsonLines? Writer { get; set; }
+
+        public Selection? Selected { get; set; }
     }
 }
 
