@@ -96,7 +96,7 @@ internal sealed class DemoBulk
             return new AdminPayload(operation, [new AdminUserError(null, $"A bulk operation cannot be canceled when it is {operation.Status.ToString().ToLowerInvariant()}")]);
         }
         operation.Status = DemoBulkStatus.Canceling;
-        operation.Cancellation.Cancel();
+        operation.Cancellation.CancelAfter(Step);
         return AdminPayload.Of(operation);
     }
 
@@ -119,13 +119,17 @@ internal sealed class DemoBulk
         try
         {
             await Task.Delay(Step, cancellation);
-            operation.Status = DemoBulkStatus.Running;
+            if (operation.Status == DemoBulkStatus.Created)
+            {
+                operation.Status = DemoBulkStatus.Running;
+            }
             await export.WriteAsync(file, operation, cancellation);
             while (faults.HoldBulk)
             {
                 await Task.Delay(Step, cancellation);
             }
-            if (faults.Take(f => f.CancelBulk, (f, left) => f.CancelBulk = left))
+            cancellation.ThrowIfCancellationRequested();
+            if (operation.Status == DemoBulkStatus.Canceling || faults.Take(f => f.CancelBulk, (f, left) => f.CancelBulk = left))
             {
                 throw new OperationCanceledException();
             }
