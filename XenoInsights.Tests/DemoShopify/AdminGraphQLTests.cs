@@ -156,6 +156,25 @@ public sealed class AdminGraphQLTests(SmallStores stores) : IClassFixture<SmallS
     }
 
     [Fact]
+    public async Task Objects_asked_for_by_id_cost_each()
+    {
+        using var session = await ShopifySession.InstallAsync(stores.Host, HardCases.Domain);
+        var ids = (await stores.Host.Store(HardCases.Domain).DataAsync()).Orders.All().Take(20).Select(o => $"gid://shopify/Order/{o.Id}").ToArray();
+        var answer = await session.QueryAsync("query($ids: [ID!]!) { nodes(ids: $ids) { ... on Order { id customer { id } } } }", new { ids });
+        Assert.Equal(ids, answer["data"]!["nodes"]!.AsArray().Select(n => (string)n!["id"]!));
+        Assert.Equal(40, (int)answer["extensions"]!["cost"]!["requestedQueryCost"]!);
+    }
+
+    [Fact]
+    public async Task A_refund_is_found_by_its_id()
+    {
+        using var session = await ShopifySession.InstallAsync(stores.Host, HardCases.Domain);
+        var refund = (await stores.Host.Store(HardCases.Domain).DataAsync()).Orders.All().SelectMany(o => o.Refunds).Last();
+        var answer = await session.QueryAsync("query($id: ID!) { refund(id: $id) { id order { id } } }", new { id = $"gid://shopify/Refund/{refund.Id}" });
+        Assert.NotNull(answer["data"]!["refund"]!["order"]!["id"]);
+    }
+
+    [Fact]
     public async Task A_query_above_a_thousand_points_is_refused()
     {
         using var session = await ShopifySession.InstallAsync(stores.Host, HardCases.Domain);

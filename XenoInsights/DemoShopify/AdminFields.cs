@@ -382,7 +382,7 @@ internal static class AdminFields
             .Add("note", x => x.Note)
             .Add("totalRefundedSet", x => x.Total)
             .Add("duties", _ => Array.Empty<object>())
-            .Add("order", (x, _, r) => r.Data.Orders.All().First(o => o.Refunds.Contains(x)))
+            .Add("order", (x, _, r) => r.Data.Orders.Find(r.Shop.Ids.OrderOfPart(x.Id)))
             .Connection("refundLineItems", x => x.Lines)
             .Connection("refundShippingLines", x => x.Shipping)
             .Connection("orderAdjustments", x => x.Adjustments)
@@ -746,7 +746,7 @@ internal static class AdminFields
     private static DemoRefund? Refund(AdminRequest r, long id)
     {
         r.Require("read_orders", "refund");
-        return r.Data.Orders.All().Where(o => r.Visible(o) is not null).SelectMany(o => o.Refunds).FirstOrDefault(refund => refund.Id == id);
+        return r.Visible(r.Data.Orders.Find(r.Shop.Ids.OrderOfPart(id)))?.Refunds.FirstOrDefault(refund => refund.Id == id);
     }
 
     private static object? Node(AdminRequest r, string? id)

@@ -96,7 +96,7 @@ internal sealed class DemoBulk
             return new AdminPayload(operation, [new AdminUserError(null, $"A bulk operation cannot be canceled when it is {operation.Status.ToString().ToLowerInvariant()}")]);
         }
         operation.Status = DemoBulkStatus.Canceling;
-        operation.Cancellation.Cancel();
+        operation.Cancellation.CancelAfter(Step);
         return AdminPayload.Of(operation);
     }
 
@@ -119,13 +119,17 @@ internal sealed class DemoBulk
         try
         {
             await Task.Delay(Step, cancellation);
-            operation.Status = DemoBulkStatus.Running;
+            if (operation.Status == DemoBulkStatus.Created)
+            {
+                operation.Status = DemoBulkStatus.Running;
+            }
             await export.WriteAsync(file, operation, cancellation);
             while (faults.HoldBulk)
             {
                 await Task.Delay(Step, cancellation);
             }
-            if (faults.Take(f => f.CancelBulk, (f, left) => f.CancelBulk = left))
+            cancellation.ThrowIfCancellationRequested();
+            if (operation.Status == DemoBulkStatus.Canceling || faults.Take(f => f.CancelBulk, (f, left) => f.CancelBulk = left))
             {
                 throw new OperationCanceledException();
             }
@@ -269,7 +273,7 @@ internal sealed class BulkExport
 
     private void Write(Slot slot, object node, Gid? parent, DemoBulkOperation operation)
     {
-        var selection = SelectionOf(slot.Node!, slot.NodeType, node);
+        var selection = slot.NodeType is null ? SelectionOf(slot.Node!, null, node) : slot.Selected ??= SelectionOf(slot.Node!, slot.NodeType, node);
         var writer = slot.Writer!;
         WriteObject(writer, selection, node, parent);
         writer.EndLine();
@@ -336,7 +340,8 @@ internal sealed class BulkExport
         }
         else if (value is not null && field.Selection is { } nested)
         {
-            WriteObject(writer, SelectionOf(nested, field.ObjectType, value), value, null);
+            var selection = field.ObjectType is null ? SelectionOf(nested, null, value) : field.Selected ??= SelectionOf(nested, field.ObjectType, value);
+            WriteObject(writer, selection, value, null);
         }
         else
         {
@@ -412,11 +417,16 @@ internal sealed class BulkExport
     private sealed record Selection(Field[] Fields, Slot[] Children, AdminResolver? Id);
 
     /// <summary>TypeName is set for __typename; ObjectType is null where only the object tells.</summary>
-    private sealed record Field(byte[] Key, AdminResolver? Resolver, AdminArguments Arguments, GraphQLSelectionSet? Selection, string? ObjectType, string? TypeName);
+    private sealed record Field(byte[] Key, AdminResolver? Resolver, AdminArguments Arguments, GraphQLSelectionSet? Selection, string? ObjectType, string? TypeName)
+    {
+        public Selection? Selected { get; set; }
+    }
 
     private sealed record Slot(GraphQLField Field, AdminResolver Resolver, AdminArguments Arguments, GraphQLSelectionSet? Node, string? NodeType)
     {
         public JsonLines? Writer { get; set; }
+
+        public Selection? Selected { get; set; }
     }
 }
 

@@ -16,19 +16,19 @@ internal static class Cost
     private static readonly HashSet<string> Free = ["MoneyBag", "MoneyV2", "PageInfo", "CustomerPhoneNumber"];
 
     public static int Requested(GraphQLDocument document, GraphQLOperationDefinition operation, ISchema schema, IReadOnlyDictionary<string, object?>? variables) =>
-        Operation(document, operation, schema, field => Window(field, operation, variables));
+        Operation(document, operation, schema, variables, field => Window(field, operation, variables));
 
     /// <summary>The same with the pages that came out instead of the ones asked for.</summary>
     public static int Actual(GraphQLDocument document, GraphQLOperationDefinition operation, ISchema schema, IReadOnlyDictionary<string, object?>? variables, IReadOnlyDictionary<ASTNode, int> pages) =>
-        Operation(document, operation, schema, field => pages.GetValueOrDefault(field));
+        Operation(document, operation, schema, variables, field => pages.GetValueOrDefault(field));
 
-    private static int Operation(GraphQLDocument document, GraphQLOperationDefinition operation, ISchema schema, Func<GraphQLField, int> size)
+    private static int Operation(GraphQLDocument document, GraphQLOperationDefinition operation, ISchema schema, IReadOnlyDictionary<string, object?>? variables, Func<GraphQLField, int> size)
     {
         if (operation.Operation == OperationType.Mutation)
         {
             return Mutation * operation.SelectionSet.Selections.OfType<GraphQLField>().Count();
         }
-        return Selections(operation.SelectionSet, schema.Query, new Walk(document, schema, size));
+        return Selections(operation.SelectionSet, schema.Query, new Walk(document, schema, size, field => Listed(field, variables)));
     }
 
     private static int Selections(GraphQLSelectionSet? selections, IGraphType type, Walk walk) =>
@@ -49,6 +49,10 @@ internal static class Cost
         if (type.Name.EndsWith("Connection", StringComparison.Ordinal))
         {
             return 2 + (Growth(walk.Size(field)) * Selections(field.SelectionSet, type, walk));
+        }
+        if (parent == walk.Schema.Query && field.Name == "nodes")
+        {
+            return walk.Listed(field) * (1 + Selections(field.SelectionSet, type, walk));
         }
         if (type.Name.EndsWith("Edge", StringComparison.Ordinal))
         {
@@ -76,6 +80,14 @@ internal static class Cost
         };
     }
 
+    private static int Listed(GraphQLField field, IReadOnlyDictionary<string, object?>? variables) =>
+        field.Arguments?.FirstOrDefault(a => a.Name == "ids")?.Value switch
+        {
+            GraphQLListValue list => list.Values?.Count ?? 0,
+            GraphQLVariable variable when variables?.GetValueOrDefault(variable.Name.StringValue) is IEnumerable<object?> list => list.Count(),
+            _ => 0,
+        };
+
     private static int Variable(string name, GraphQLOperationDefinition operation, IReadOnlyDictionary<string, object?>? variables)
     {
         if (variables is not null && variables.TryGetValue(name, out var value) && value is IConvertible and not string)
@@ -87,7 +99,7 @@ internal static class Cost
             : 0;
     }
 
-    private sealed record Walk(GraphQLDocument Document, ISchema Schema, Func<GraphQLField, int> Size)
+    private sealed record Walk(GraphQLDocument Document, ISchema Schema, Func<GraphQLField, int> Size, Func<GraphQLField, int> Listed)
     {
         public GraphQLFragmentDefinition? Fragment(GraphQLFragmentSpread spread) =>
             Document.Definitions.OfType<GraphQLFragmentDefinition>().FirstOrDefault(f => f.FragmentName.Name == spread.FragmentName.Name);

@@ -53,6 +53,9 @@ public readonly record struct DemoIds(int Store)
     /// <summary>Parts of an order: lines, sales, agreements, refunds … each kind counted for itself, below 100,000.</summary>
     public long Part(long orderNumber, int part) => ((Store + 1) * 1_000_000_000_000) + (orderNumber * 100_000) + part;
 
+    /// <summary>The order a part belongs to.</summary>
+    public long OrderOfPart(long id) => Order((id - ((Store + 1) * 1_000_000_000_000)) / 100_000);
+
     public long? NumberOfOrder(long id) => NumberIn(id, Order(0));
 
     public long? NumberOfCustomer(long id) => NumberIn(id, Customer(0));
