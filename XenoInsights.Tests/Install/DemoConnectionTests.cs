@@ -12,7 +12,7 @@ public sealed class DemoConnectionTests(PostgresServer postgres)
     public async Task A_fresh_checkout_connects_its_demo_store_by_itself_for_owner_and_viewer()
     {
         await using var database = await postgres.CreateDatabaseAsync();
-        await using var app = await AppHost.StartAsync(database);
+        await using var app = await AppHost.StartAsync(database, new Dictionary<string, string?> { ["DemoShopify:ConnectStore"] = "true" });
         using var owner = app.Visitor();
         using var viewer = app.Visitor();
         using var signedIn = await owner.GetAsync(AppHost.SignInPath("owner@demo.test", "/signed-out"), Ct);

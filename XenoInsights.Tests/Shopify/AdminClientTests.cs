@@ -206,7 +206,7 @@ public sealed class BulkOperationsTests
         Assert.False(operation.HasEnded);
         using var body = JsonDocument.Parse(Assert.Single(shopify.Requests).Body);
         var inner = body.RootElement.GetProperty("variables").GetProperty("query").GetString();
-        Assert.Contains("orders(query: \"updated_at:>='2026-11-21T00:00:00Z'\")", inner, StringComparison.Ordinal);
+        Assert.Contains("orders(query: \"updated_at:>='2026-11-21T00:00:00Z'\",", inner, StringComparison.Ordinal);
         Assert.Contains("groupObjects: true", body.RootElement.GetProperty("query").GetString(), StringComparison.Ordinal);
     }
 

@@ -30,6 +30,8 @@ public sealed class AppHost : WebApplicationFactory<Program>
             ["ConnectionStrings:XenoInsights"] = connectionString,
             ["App:PublicUrl"] = Address.GetLeftPart(UriPartial.Authority),
             ["DemoShopify:Url"] = $"http://localhost:{FreePort()}",
+            // A year of data is imported only where a test asks for it.
+            ["DemoShopify:ConnectStore"] = "false",
             ["Serilog:MinimumLevel:Default"] = "Warning",
             ["Serilog:MinimumLevel:Override:Microsoft.Hosting.Lifetime"] = "Warning",
         };

@@ -25,7 +25,7 @@ internal sealed class DemoConnection(
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
-        if (!configuration.GetValue("DemoShopify:Enabled", false) || !oidc.Value.IsAbsent) return;
+        if (!configuration.GetValue("DemoShopify:Enabled", false) || !configuration.GetValue("DemoShopify:ConnectStore", true) || !oidc.Value.IsAbsent) return;
         await StartedAsync(stoppingToken);
         for (var pause = _firstPause; ; pause = pause * 2 < _longestPause ? pause * 2 : _longestPause)
         {

@@ -7,7 +7,7 @@ namespace XenoInsights.Shopify;
 /// <summary>The GraphQL documents we send, one file each in <c>Shopify/Documents</c>.</summary>
 public static class Documents
 {
-    private const string NoFilter = "(query: \"\")";
+    private const string NoFilter = "query: \"\"";
 
     public static string BulkOrders { get; } = Read("BulkOrders");
     public static string BulkCustomers { get; } = Read("BulkCustomers");
@@ -33,7 +33,7 @@ public static class Documents
     /// so it becomes part of the text. Quote times: unquoted ones match whole days.
     /// </summary>
     public static string Filtered(string bulkDocument, string search) =>
-        bulkDocument.Replace(NoFilter, $"(query: \"{JsonEncodedText.Encode(search, JavaScriptEncoder.UnsafeRelaxedJsonEscaping)}\")", StringComparison.Ordinal);
+        bulkDocument.Replace(NoFilter, $"query: \"{JsonEncodedText.Encode(search, JavaScriptEncoder.UnsafeRelaxedJsonEscaping)}\"", StringComparison.Ordinal);
 
     private static string Read(string name)
     {
