@@ -11,6 +11,7 @@ export async function create(host, library, data) {
   const cursor = add(host, 'chart-cursor');
   const dot = add(host, 'chart-dot');
   const dotBefore = add(host, 'chart-dot before');
+  const running = add(host, 'chart-running');
   const tip = add(host, 'chart-tip');
   let shown = null;
 
@@ -103,6 +104,8 @@ export async function create(host, library, data) {
       else if (data.points.length === 1) name.style.translate = '-50%';
     });
     names.style.top = `${area.top + area.height + 8}px`;
+    running.hidden = true;
+    if (data.lastIsRunning && data.points.length > 1) placeDot(running, area.left + area.width, data.points.at(-1).value);
     if (shown !== null) show(Math.min(shown, data.points.length - 1));
   }
 
@@ -148,8 +151,13 @@ function options(data, host) {
   const colour = name => style.getPropertyValue(name).trim();
   const single = data.points.length === 1;
   const compared = data.points.some(p => p.before);
-  const series = [{ name: data.name, data: data.points.map((p, x) => ({ x, y: p.value })) }];
-  if (compared) series.push({ name: 'Before', data: data.points.map((p, x) => ({ x, y: p.before?.value ?? null })) });
+  const last = data.points.length - 1;
+  const dotted = data.lastIsRunning && !single;
+  // The running day is a line of its own, from the last whole point to it.
+  const line = (name, y) => ({ name, data: data.points.map((p, x) => ({ x, y: y(p, x) })) });
+  const series = [line(data.name, (p, x) => dotted && x === last ? null : p.value)];
+  series.push(line('Running', (p, x) => dotted && x >= last - 1 ? p.value : null));
+  if (compared) series.push(line('Before', p => p.before?.value ?? null));
   return {
     series,
     chart: {
@@ -157,10 +165,9 @@ function options(data, host) {
       animations: { enabled: false }, toolbar: { show: false }, zoom: { enabled: false }, selection: { enabled: false },
       redrawOnParentResize: false, redrawOnWindowResize: false, parentHeightOffset: 0,
     },
-    colors: [colour('--accent'), colour('--compare')],
-    stroke: { curve: 'straight', width: [2, 1.5], dashArray: [0, 4], lineCap: 'round' },
-    fill: { type: 'solid', opacity: [0.09, 0] },
-    forecastDataPoints: data.lastIsRunning && !single ? { count: 1, dashArray: 5, strokeWidth: 2, fillOpacity: 0.09 } : { count: 0 },
+    colors: [colour('--accent'), colour('--accent'), colour('--compare')],
+    stroke: { curve: 'straight', width: [2, 2, 1.5], dashArray: [0, '1 5', 4], lineCap: 'round' },
+    fill: { type: 'solid', opacity: [0.09, 0, 0] },
     markers: { size: single ? 4 : 0, strokeWidth: 0, hover: { sizeOffset: 0 } },
     dataLabels: { enabled: false },
     legend: { show: false },
