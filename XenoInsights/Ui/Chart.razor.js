@@ -3,6 +3,8 @@
 
 const TIP_WIDTH = 214;
 const SPACE_PER_NAME = 96;
+const SPACE_PER_SHORT_NAME = 64;
+const NARROW = 480;
 
 export async function create(host, library, data) {
   const { default: ApexCharts } = await import(new URL(library, document.baseURI).href);
@@ -89,13 +91,14 @@ export async function create(host, library, data) {
 
   function layOut() {
     const area = grid();
-    const every = Math.max(1, Math.ceil(data.points.length / Math.max(1, Math.floor(area.width / SPACE_PER_NAME))));
+    const narrow = area.width < NARROW;
+    const every = Math.max(1, Math.ceil(data.points.length / Math.max(1, Math.floor(area.width / (narrow ? SPACE_PER_SHORT_NAME : SPACE_PER_NAME)))));
     // Whole weeks read better than an odd number of days.
     const step = data.points.length > 14 && every > 2 && every < 7 ? 7 : every;
     names.replaceChildren();
     data.points.forEach((point, i) => {
       if (i % step) return;
-      const name = text(names, 'span', point.axisName);
+      const name = text(names, 'span', narrow ? point.shortAxisName : point.axisName);
       const x = area.left + area.width * share(i);
       name.style.left = `${x}px`;
       const half = name.offsetWidth / 2;
