@@ -96,15 +96,16 @@ export async function create(host, library, data) {
     // Whole weeks read better than an odd number of days.
     const step = data.points.length > 14 && every > 2 && every < 7 ? 7 : every;
     names.replaceChildren();
+    let end = -Infinity;
     data.points.forEach((point, i) => {
       if (i % step) return;
       const name = text(names, 'span', narrow ? point.shortAxisName : point.axisName);
       const x = area.left + area.width * share(i);
-      name.style.left = `${x}px`;
-      const half = name.offsetWidth / 2;
-      if (i > 0 && x + half > host.clientWidth) name.remove();
-      else if (i > 0) name.style.translate = '-50%';
-      else if (data.points.length === 1) name.style.translate = '-50%';
+      const centred = i > 0 || data.points.length === 1;
+      const left = Math.min(centred ? x - name.offsetWidth / 2 : x, host.clientWidth - name.offsetWidth);
+      name.style.left = `${left}px`;
+      if (left < end + 12) name.remove();
+      else end = left + name.offsetWidth;
     });
     names.style.top = `${area.top + area.height + 8}px`;
     running.hidden = true;
@@ -171,7 +172,7 @@ function options(data, host) {
     colors: [colour('--accent'), colour('--accent'), colour('--compare')],
     stroke: { curve: 'straight', width: [2, 2, 1.5], dashArray: [0, '1 5', 4], lineCap: 'round' },
     fill: { type: 'solid', opacity: [0.09, 0, 0] },
-    markers: { size: single ? 4 : 0, strokeWidth: 0, hover: { sizeOffset: 0 } },
+    markers: { size: single ? 4 : 0, strokeWidth: 0, hover: { sizeOffset: 0 }, discrete: lonely(series[0].data, colour('--accent')) },
     dataLabels: { enabled: false },
     legend: { show: false },
     tooltip: { enabled: false },
@@ -190,6 +191,12 @@ function options(data, host) {
       },
     },
   };
+}
+
+// A point between two gaps has no line to be seen on.
+function lonely(points, fillColor) {
+  return points.filter((p, i) => p.y !== null && (points[i - 1]?.y ?? null) === null && (points[i + 1]?.y ?? null) === null)
+    .map(p => ({ seriesIndex: 0, dataPointIndex: p.x, fillColor, strokeColor: fillColor, size: 3 }));
 }
 
 function add(parent, className) {
