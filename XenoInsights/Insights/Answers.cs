@@ -1,3 +1,5 @@
+using System.Text.Json.Serialization;
+
 namespace XenoInsights.Insights;
 
 /// <summary>Shop-local dates, both included.</summary>
@@ -6,6 +8,7 @@ public readonly record struct DateRange(DateOnly From, DateOnly To)
     public int Days => To.DayNumber - From.DayNumber + 1;
 
     /// <summary>The range of equal length that ends the day before this one begins.</summary>
+    [JsonIgnore]
     public DateRange Previous => new(From.AddDays(-Days), From.AddDays(-1));
 }
 

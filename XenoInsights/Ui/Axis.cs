@@ -27,7 +27,7 @@ public readonly record struct Axis(decimal Min, decimal Max, decimal Step)
         return Steps((high - low) / 5, smallestStep)
             .Select(step => new Axis(Math.Floor(low / step) * step, Math.Ceiling(high / step) * step, step))
             .Where(axis => axis.Intervals <= 5)
-            .OrderBy(axis => axis.Max - axis.Min).ThenBy(axis => axis.Intervals)
+            .OrderBy(axis => axis.Intervals < 3).ThenBy(axis => axis.Max - axis.Min).ThenBy(axis => Math.Abs(axis.Intervals - 4))
             .First();
     }
 

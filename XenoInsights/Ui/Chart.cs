@@ -2,10 +2,10 @@ namespace XenoInsights.Ui;
 
 /// <summary>One place on the horizontal axis: the figure there, and the one it is compared with.</summary>
 /// <param name="Name">As the tooltip and listeners name it: Mon 26 Oct.</param>
-/// <param name="AxisName">As the axis names it: 26 Oct.</param>
+/// <param name="AxisName">As the axis names it: Mon 26 Oct; and where room is scarce.</param>
 /// <param name="Value">Null leaves a gap: nothing is known there.</param>
 /// <param name="Text">The value as it is written in full.</param>
-public sealed record ChartPoint(string Name, string AxisName, decimal? Value, string Text, ChartComparison? Before = null);
+public sealed record ChartPoint(string Name, string AxisName, string ShortAxisName, decimal? Value, string Text, ChartComparison? Before = null);
 
 /// <param name="Change">Such as +143%; its tone says whether that is good.</param>
 public sealed record ChartComparison(string Name, decimal? Value, string Text, string Change, string Tone);

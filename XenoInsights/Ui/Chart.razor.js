@@ -3,6 +3,8 @@
 
 const TIP_WIDTH = 214;
 const SPACE_PER_NAME = 96;
+const SPACE_PER_SHORT_NAME = 64;
+const NARROW = 480;
 
 export async function create(host, library, data) {
   const { default: ApexCharts } = await import(new URL(library, document.baseURI).href);
@@ -11,6 +13,7 @@ export async function create(host, library, data) {
   const cursor = add(host, 'chart-cursor');
   const dot = add(host, 'chart-dot');
   const dotBefore = add(host, 'chart-dot before');
+  const running = add(host, 'chart-running');
   const tip = add(host, 'chart-tip');
   let shown = null;
 
@@ -88,21 +91,25 @@ export async function create(host, library, data) {
 
   function layOut() {
     const area = grid();
-    const every = Math.max(1, Math.ceil(data.points.length / Math.max(1, Math.floor(area.width / SPACE_PER_NAME))));
+    const narrow = area.width < NARROW;
+    const every = Math.max(1, Math.ceil(data.points.length / Math.max(1, Math.floor(area.width / (narrow ? SPACE_PER_SHORT_NAME : SPACE_PER_NAME)))));
     // Whole weeks read better than an odd number of days.
     const step = data.points.length > 14 && every > 2 && every < 7 ? 7 : every;
     names.replaceChildren();
+    let end = -Infinity;
     data.points.forEach((point, i) => {
       if (i % step) return;
-      const name = text(names, 'span', point.axisName);
+      const name = text(names, 'span', narrow ? point.shortAxisName : point.axisName);
       const x = area.left + area.width * share(i);
-      name.style.left = `${x}px`;
-      const half = name.offsetWidth / 2;
-      if (i > 0 && x + half > host.clientWidth) name.remove();
-      else if (i > 0) name.style.translate = '-50%';
-      else if (data.points.length === 1) name.style.translate = '-50%';
+      const centred = i > 0 || data.points.length === 1;
+      const left = Math.min(centred ? x - name.offsetWidth / 2 : x, host.clientWidth - name.offsetWidth);
+      name.style.left = `${left}px`;
+      if (left < end + 12) name.remove();
+      else end = left + name.offsetWidth;
     });
     names.style.top = `${area.top + area.height + 8}px`;
+    running.hidden = true;
+    if (data.lastIsRunning && data.points.length > 1) placeDot(running, area.left + area.width, data.points.at(-1).value);
     if (shown !== null) show(Math.min(shown, data.points.length - 1));
   }
 
@@ -148,8 +155,13 @@ function options(data, host) {
   const colour = name => style.getPropertyValue(name).trim();
   const single = data.points.length === 1;
   const compared = data.points.some(p => p.before);
-  const series = [{ name: data.name, data: data.points.map((p, x) => ({ x, y: p.value })) }];
-  if (compared) series.push({ name: 'Before', data: data.points.map((p, x) => ({ x, y: p.before?.value ?? null })) });
+  const last = data.points.length - 1;
+  const dotted = data.lastIsRunning && !single;
+  // The running day is a line of its own, from the last whole point to it.
+  const line = (name, y) => ({ name, data: data.points.map((p, x) => ({ x, y: y(p, x) })) });
+  const series = [line(data.name, (p, x) => dotted && x === last ? null : p.value)];
+  series.push(line('Running', (p, x) => dotted && x >= last - 1 ? p.value : null));
+  if (compared) series.push(line('Before', p => p.before?.value ?? null));
   return {
     series,
     chart: {
@@ -157,11 +169,10 @@ function options(data, host) {
       animations: { enabled: false }, toolbar: { show: false }, zoom: { enabled: false }, selection: { enabled: false },
       redrawOnParentResize: false, redrawOnWindowResize: false, parentHeightOffset: 0,
     },
-    colors: [colour('--accent'), colour('--compare')],
-    stroke: { curve: 'straight', width: [2, 1.5], dashArray: [0, 4], lineCap: 'round' },
-    fill: { type: 'solid', opacity: [0.09, 0] },
-    forecastDataPoints: data.lastIsRunning && !single ? { count: 1, dashArray: 5, strokeWidth: 2, fillOpacity: 0.09 } : { count: 0 },
-    markers: { size: single ? 4 : 0, strokeWidth: 0, hover: { sizeOffset: 0 } },
+    colors: [colour('--accent'), colour('--accent'), colour('--compare')],
+    stroke: { curve: 'straight', width: [2, 2, 1.5], dashArray: [0, '1 5', 4], lineCap: 'round' },
+    fill: { type: 'solid', opacity: [0.09, 0, 0] },
+    markers: { size: single ? 4 : 0, strokeWidth: 0, hover: { sizeOffset: 0 }, discrete: lonely(series[0].data, colour('--accent')) },
     dataLabels: { enabled: false },
     legend: { show: false },
     tooltip: { enabled: false },
@@ -180,6 +191,12 @@ function options(data, host) {
       },
     },
   };
+}
+
+// A point between two gaps has no line to be seen on.
+function lonely(points, fillColor) {
+  return points.filter((p, i) => p.y !== null && (points[i - 1]?.y ?? null) === null && (points[i + 1]?.y ?? null) === null)
+    .map(p => ({ seriesIndex: 0, dataPointIndex: p.x, fillColor, strokeColor: fillColor, size: 3 }));
 }
 
 function add(parent, className) {

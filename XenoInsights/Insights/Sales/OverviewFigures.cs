@@ -5,7 +5,14 @@ namespace XenoInsights.Insights.Sales;
 
 /// <summary>Everything on the overview page: four panels that load, and fail, by themselves.</summary>
 public sealed record OverviewFigures(
-    DateRange? History, Panel<KeyFigures> Key, Panel<Ranking<TopProduct>> Products, Panel<Ranking<TopCustomer>> Customers, Panel<ComparedCheckouts> Checkouts);
+    DateRange? History, Panel<KeyFigures> Key, Panel<Ranking<TopProduct>> Products, Panel<Ranking<TopCustomer>> Customers, Panel<ComparedCheckouts> Checkouts)
+{
+    public OverviewFigures WithoutComparison() => new(
+        History, Key with { Value = Key.Value is { } key ? key with { Before = null, SeriesBefore = null } : null },
+        Products with { Value = Products.Value is { } products ? products with { Before = null } : null },
+        Customers with { Value = Customers.Value is { } customers ? customers with { Before = null } : null },
+        Checkouts with { Value = Checkouts.Value is { } checkouts ? checkouts with { Before = null } : null });
+}
 
 public sealed record KeyFigures(OverviewAnswer Now, OverviewAnswer? Before, IReadOnlyList<SeriesPoint> Series, IReadOnlyList<SeriesPoint>? SeriesBefore);
 

@@ -7,8 +7,7 @@ using XenoInsights.Ui;
 namespace XenoInsights.Insights.Sales;
 
 /// <summary>The store at a glance. What it shows is written in its address, so any view can be kept, sent and reloaded.</summary>
-public sealed partial class OverviewPage(
-    OverviewLoader loader, SyncJobs jobs, TenantChanges changes, NavigationManager navigation, TimeProvider time) : ComponentBase
+public sealed partial class OverviewPage : ComponentBase, IDisposable
 {
     /// <summary>Longer series are loaded again by the circuit instead of travelling inside the page.</summary>
     private const int LargestHandedSeries = 400;
@@ -16,6 +15,7 @@ public sealed partial class OverviewPage(
 
     private readonly Days _days = new(CultureInfo.CurrentCulture);
     private readonly CancellationTokenSource _closed = new();
+    private readonly IReadOnlyList<Shortcuts.Shortcut> _keys;
     private ShopClock _clock = null!;
     private Measures _measures = null!;
     private Period _period = null!;
@@ -26,9 +26,36 @@ public sealed partial class OverviewPage(
     private OverviewFigures? _figures;
     private SyncJobView? _running;
     private DateTimeOffset? _currentTo;
+    private string? _uncompared;
     private CancellationTokenSource? _load;
     private IDisposable? _subscription;
     private bool _isLoading, _hasChanged, _isRefreshing;
+
+    private readonly OverviewLoader _loader;
+    private readonly SyncJobs _jobs;
+    private readonly TenantChanges _changes;
+    private readonly NavigationManager _navigation;
+    private readonly TimeProvider _time;
+
+    public OverviewPage(OverviewLoader loader, SyncJobs jobs, TenantChanges changes, NavigationManager navigation, TimeProvider time)
+    {
+        (_loader, _jobs, _changes, _navigation, _time) = (loader, jobs, changes, navigation, time);
+        _keys =
+        [
+            ShortcutTo("d", Preset.Today),
+            ShortcutTo("e", Preset.Yesterday),
+            ShortcutTo("7", Preset.Last7Days),
+            ShortcutTo("28", Preset.Last28Days),
+            ShortcutTo("9", Preset.Last91Days),
+            ShortcutTo("m", Preset.MonthToDate),
+            ShortcutTo("y", Preset.YearToDate),
+            ShortcutTo("a", Preset.AllTime),
+            new("ArrowLeft", "←", "Earlier period", () => Run(() => Go(_period.Earlier(Today)))),
+            new("ArrowRight", "→", "Later period", () => Run(() => { if (_period.Later(Today) is { } later) Go(later); })),
+            new("x", "X", "Next comparison", () => Run(() => Go((Comparison)(((int)_comparison + 1) % Enum.GetValues<Comparison>().Length)))),
+            new("i", "I", "Day, week, month", () => Run(() => Go((Granularity)(((int)_granularity + 1) % Enum.GetValues<Granularity>().Length)))),
+        ];
+    }
 
     [CascadingParameter] public required StoreAccess Store { get; set; }
 
@@ -44,7 +71,7 @@ public sealed partial class OverviewPage(
     [PersistentState]
     public Handed? FromPrerendering
     {
-        get => _figures is not null && _answered is not null && (_figures.Key.Value?.Series.Count ?? 0) <= LargestHandedSeries ? new(_answered, _figures, _running, _currentTo) : null;
+        get => _figures is not null && _answered is not null && (_figures.Key.Value?.Series.Count ?? 0) <= LargestHandedSeries ? new(_answered, _figures, _running, _currentTo, _uncompared) : null;
         set => _handed = value;
     }
 
@@ -70,9 +97,13 @@ public sealed partial class OverviewPage(
         }
     }
 
+    private string NearestDay => _period.Range.From > _figures!.History!.Value.To
+        ? $"The last day with orders is {_days.Full(_figures.History.Value.To)}."
+        : $"The first day with orders is {_days.Full(_figures.History.Value.From)}.";
+
     protected override async Task OnParametersSetAsync()
     {
-        _clock = new(time, Store.TimeZone);
+        _clock = new(_time, Store.TimeZone);
         _measures = new(new(Store.Currency, CultureInfo.CurrentCulture), CultureInfo.CurrentCulture);
         TakeHanded();
         _period = Period.Read(PresetKey, From, To, Today, _figures?.History);
@@ -84,7 +115,7 @@ public sealed partial class OverviewPage(
 
     protected override void OnAfterRender(bool firstRender)
     {
-        if (firstRender) _subscription = changes.Subscribe(Store.TenantId, () => InvokeAsync(RefreshAsync));
+        if (firstRender) _subscription = _changes.Subscribe(Store.TenantId, () => InvokeAsync(RefreshAsync));
     }
 
     private Question Asked => new(_period.Preset, _period.Range.From, _period.Range.To, _comparison, _granularity);
@@ -92,7 +123,7 @@ public sealed partial class OverviewPage(
     private void TakeHanded()
     {
         if (_handed is null) return;
-        (_answered, _figures, _running, _currentTo) = _handed;
+        (_answered, _figures, _running, _currentTo, _uncompared) = _handed;
         _shownGranularity = _answered.Granularity;
         _handed = null;
     }
@@ -106,17 +137,18 @@ public sealed partial class OverviewPage(
         _isLoading = _figures is not null;
         try
         {
-            var running = jobs.RunningAsync(load.Token);
-            var figures = await loader.LoadAsync(_period.Range, _period.ComparedWith(_comparison), _granularity, load.Token);
+            var running = _jobs.RunningAsync(load.Token);
+            var figures = await _loader.LoadAsync(_period.Range, _period.ComparedWith(_comparison), _granularity, load.Token);
             // Only the figures tell how far “All time” reaches back.
             if (_period.Preset == Preset.AllTime && figures.History is { } history && Period.Of(Preset.AllTime, Today, history) is var all && all != _period)
             {
                 _period = all;
                 _granularity = Enum.TryParse<Granularity>(GranularityKey, ignoreCase: true, out _) ? _granularity : all.DefaultGranularity;
                 asked = Asked;
-                figures = await loader.LoadAsync(all.Range, null, _granularity, load.Token);
+                figures = await _loader.LoadAsync(all.Range, null, _granularity, load.Token);
             }
-            _running = await running;
+            _running = await running is { Type: SyncJobType.Full } import ? import : null;
+            figures = Comparable(figures);
             _figures = _figures is null || _answered != asked ? figures : Merge(_figures, figures);
             (_answered, _shownGranularity) = (asked, asked.Granularity);
             _currentTo ??= Store.DataCurrentTo;
@@ -142,11 +174,11 @@ public sealed partial class OverviewPage(
             while (_hasChanged && !_closed.IsCancellationRequested)
             {
                 _hasChanged = false;
-                _currentTo = time.GetUtcNow();
+                _currentTo = _time.GetUtcNow();
                 if (_load is null) await LoadAsync();
                 _isLoading = false;
                 StateHasChanged();
-                await Task.Delay(_refreshInterval, time, _closed.Token);
+                await Task.Delay(_refreshInterval, _time, _closed.Token);
             }
         }
         catch (OperationCanceledException) when (_closed.IsCancellationRequested)
@@ -161,12 +193,26 @@ public sealed partial class OverviewPage(
 
     private Task ReloadAsync() => LoadAsync();
 
+    // Days before the history begins are unknown, not zero: held against them, everything would look like growth.
+    private OverviewFigures Comparable(OverviewFigures figures)
+    {
+        _uncompared = null;
+        if (_period.ComparedWith(_comparison) is not { } before || figures.History is not { } history || before.From >= history.From) return figures;
+        _uncompared = $"Not compared: history begins on {_days.Full(history.From)}.";
+        return figures.WithoutComparison();
+    }
+
     private static OverviewFigures Merge(OverviewFigures old, OverviewFigures newer) => new(
         newer.History ?? old.History, old.Key.ReplacedBy(newer.Key), old.Products.ReplacedBy(newer.Products),
         old.Customers.ReplacedBy(newer.Customers), old.Checkouts.ReplacedBy(newer.Checkouts));
 
     private bool HasNothing(KeyFigures key) => _figures!.History is { } history && key.Now is { TotalOrders: 0, TotalRevenueCents: 0, ReturnsCents: 0 }
         && (_period.Range.From > history.To || _period.Range.To < history.From);
+
+    private Shortcuts.Shortcut ShortcutTo(string key, Preset preset) =>
+        new(key, key.ToUpperInvariant(), Period.Label(preset), () => Run(() => Go(Period.Of(preset, Today, _figures?.History))));
+
+    private Task Run(Action action) => InvokeAsync(action);
 
     private void Go(Period period) => Navigate(new()
     {
@@ -182,7 +228,7 @@ public sealed partial class OverviewPage(
 
     private void Go(Metric metric) => Navigate(new() { ["metric"] = metric == Metric.All[0] ? null : metric.Key });
 
-    private void Navigate(Dictionary<string, object?> parameters) => navigation.NavigateTo(navigation.GetUriWithQueryParameters(parameters));
+    private void Navigate(Dictionary<string, object?> parameters) => _navigation.NavigateTo(_navigation.GetUriWithQueryParameters(parameters));
 
     private static string Iso(DateOnly day) => day.ToString("yyyy-MM-dd", CultureInfo.InvariantCulture);
 
@@ -196,5 +242,5 @@ public sealed partial class OverviewPage(
     /// <summary>What was asked, so that an answer is known to fit it.</summary>
     public sealed record Question(Preset Preset, DateOnly From, DateOnly To, Comparison Comparison, Granularity Granularity);
 
-    public sealed record Handed(Question Answered, OverviewFigures Figures, SyncJobView? Running, DateTimeOffset? CurrentTo);
+    public sealed record Handed(Question Answered, OverviewFigures Figures, SyncJobView? Running, DateTimeOffset? CurrentTo, string? Uncompared);
 }
