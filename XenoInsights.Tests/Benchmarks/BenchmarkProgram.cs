@@ -1,17 +1,23 @@
+using System.Globalization;
+
 namespace XenoInsights.Tests.Benchmarks;
 
-/// <summary>Measurements, each as a ratio in one run against the physical limit or the plain alternative. Never part of the tests.</summary>
+/// <summary>Measurements, each as a ratio in one run against the physical limit or the plain alternative (docs/performance.md). Never part of the tests.</summary>
 internal static class BenchmarkProgram
 {
     public static async Task<int> RunAsync(string[] args)
     {
-        switch (args)
+        var sizes = args.Skip(1).Select(size => int.Parse(size, CultureInfo.InvariantCulture)).ToArray();
+        switch (args.FirstOrDefault())
         {
-            case ["door", .. var rest]:
-                await DoorBenchmark.RunAsync(rest is [var orders, ..] ? int.Parse(orders, System.Globalization.CultureInfo.InvariantCulture) : 100_000);
+            case "door":
+                await DoorBenchmark.RunAsync(sizes is [var orders, ..] ? orders : 100_000);
+                return 0;
+            case "import":
+                await ImportBenchmark.RunAsync(sizes is [] ? [10_000, 100_000, 1_000_000] : sizes);
                 return 0;
             default:
-                await Console.Error.WriteLineAsync("benchmark door [orders]");
+                await Console.Error.WriteLineAsync("benchmark door [orders] | import [orders …]");
                 return 2;
         }
     }

@@ -43,13 +43,19 @@ internal static class CustomerHistories
         return returns;
     }
 
-    private static async Task LockAsync(XenoDbContext db, Guid tenantId, long[] customers, CancellationToken ct) => await db.ExecuteAsync(
-    [
-        new("insert into customer_totals (tenant_id, customer_id, orders, total_sales) select $1, id, 0, 0 from unnest($2) id on conflict do nothing")
-        { Parameters = { Sql.Uuid(tenantId), Sql.Ids(customers) } },
-        new("select from customer_totals where tenant_id = $1 and customer_id = any($2) order by customer_id for update")
-        { Parameters = { Sql.Uuid(tenantId), Sql.Ids(customers) } },
-    ], ct);
+    /// <summary>Creates the rows that are missing, then locks all in key order: in this order nobody can wait for each other crosswise.</summary>
+    private static async Task LockAsync(XenoDbContext db, Guid tenantId, long[] customers, CancellationToken ct)
+    {
+        var existing = await db.QueryIdsAsync(
+            new("select customer_id from customer_totals where tenant_id = $1 and customer_id = any($2)") { Parameters = { Sql.Uuid(tenantId), Sql.Ids(customers) } }, ct);
+        await db.ExecuteAsync(
+        [
+            new("insert into customer_totals (tenant_id, customer_id, orders, total_sales) select $1, id, 0, 0 from unnest($2) id on conflict do nothing")
+            { Parameters = { Sql.Uuid(tenantId), Sql.Ids([.. customers.Where(id => !existing.Contains(id))]) } },
+            new("select from customer_totals where tenant_id = $1 and customer_id = any($2) order by customer_id for update")
+            { Parameters = { Sql.Uuid(tenantId), Sql.Ids(customers) } },
+        ], ct);
+    }
 
     private static async Task<Dictionary<long, Dictionary<DateOnly, long>>> OrdersByDayAsync(XenoDbContext db, Guid tenantId, long[] customers, CancellationToken ct)
     {
@@ -75,7 +81,9 @@ internal static class CustomerHistories
         foreach (var (day, count) in history.Where(d => d.Value > 0).OrderBy(d => d.Key))
         {
             RollupDeltas.At(returns, (day, previous)) += sign;
-            if (previous == Never) RollupDeltas.At(days, day).NewCustomers += sign;
+            ref var sales = ref RollupDeltas.At(days, day);
+            sales.Customers += sign;
+            if (previous == Never) sales.NewCustomers += sign;
             previous = day;
             orders += count;
         }
@@ -92,20 +100,26 @@ internal static class CustomerHistories
                 .Big("orders", c => c.Value.Orders)
                 .Big("total_sales", c => c.Value.TotalSales)
                 .AddTo("customer_id", "day"),
-            new RowSet<KeyValuePair<long, TotalDelta>>("customer_totals", tenantId, [.. totals.OrderBy(t => t.Key)])
-                .Big("customer_id", t => t.Key)
-                .Big("orders", t => t.Value.Orders)
-                .Big("total_sales", t => t.Value.TotalSales)
-                .AddTo("customer_id"),
+            UpdateTotals(tenantId, [.. totals.OrderBy(t => t.Key)]),
         };
-        var reordered = totals.Where(t => t.Value.Days is not null).OrderBy(t => t.Key).ToList();
-        if (reordered.Count > 0)
-            commands.Add(new RowSet<KeyValuePair<long, TotalDelta>>("customer_totals", tenantId, reordered)
-                .Big("customer_id", t => t.Key)
-                .Day("first_order_day", t => t.Value.Days!.Count == 0 ? (DateOnly?)null : t.Value.Days.Min())
-                .Day("last_order_day", t => t.Value.Days!.Count == 0 ? (DateOnly?)null : t.Value.Days.Max())
-                .Update("customer_id"));
         return db.ExecuteAsync(commands, ct);
+    }
+
+    private static NpgsqlBatchCommand UpdateTotals(Guid tenantId, List<KeyValuePair<long, TotalDelta>> totals)
+    {
+        var rows = new RowSet<KeyValuePair<long, TotalDelta>>("customer_totals", tenantId, totals)
+            .Big("customer_id", t => t.Key)
+            .Big("orders", t => t.Value.Orders)
+            .Big("total_sales", t => t.Value.TotalSales)
+            .Bool("reordered", t => t.Value.Days is not null)
+            .Day("first_order_day", t => t.Value.Days is { Count: > 0 } days ? days.Min() : (DateOnly?)null)
+            .Day("last_order_day", t => t.Value.Days is { Count: > 0 } days ? days.Max() : (DateOnly?)null);
+        return rows.Update("customer_id",
+            """
+            orders = stored.orders + incoming.orders, total_sales = stored.total_sales + incoming.total_sales,
+            first_order_day = case when incoming.reordered then incoming.first_order_day else stored.first_order_day end,
+            last_order_day = case when incoming.reordered then incoming.last_order_day else stored.last_order_day end
+            """);
     }
 
     private sealed class TotalDelta

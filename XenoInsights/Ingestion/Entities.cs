@@ -173,6 +173,9 @@ public sealed class SalesDay : ITenantOwned
     public long Duties { get; init; }
     public long Fees { get; init; }
 
+    /// <summary>Customers who placed an order on this day.</summary>
+    public long Customers { get; init; }
+
     /// <summary>Customers whose first order ever was placed on this day.</summary>
     public long NewCustomers { get; init; }
 

@@ -56,7 +56,7 @@ internal sealed class RollupDeltas
 
 internal record struct SalesDelta
 {
-    public long Orders, OrderValue, Gross, Discounts, Returns, Shipping, Taxes, Duties, Fees, NewCustomers, OneOrderCustomers;
+    public long Orders, OrderValue, Gross, Discounts, Returns, Shipping, Taxes, Duties, Fees, Customers, NewCustomers, OneOrderCustomers;
 }
 
 internal record struct ProductDelta

@@ -31,10 +31,10 @@ internal sealed class RowSet<T>(string table, Guid tenantId, IReadOnlyList<T> ro
         {suffix}
         """);
 
-    /// <summary>Updates rows by key; all other columns take the incoming value.</summary>
-    public NpgsqlBatchCommand Update(string key) => Command(
+    /// <summary>Updates rows by key: all other columns take the incoming value, unless <paramref name="changes"/> says otherwise (<c>stored</c> and <c>incoming</c> name the two rows).</summary>
+    public NpgsqlBatchCommand Update(string key, string? changes = null) => Command(
         $"""
-        update {table} as stored set {string.Join(", ", _columns.Where(c => c.Name != key).Select(c => $"{c.Name} = incoming.{c.Name}"))}
+        update {table} as stored set {changes ?? string.Join(", ", _columns.Where(c => c.Name != key).Select(c => $"{c.Name} = incoming.{c.Name}"))}
         from unnest({Arrays}) as incoming({Names})
         where stored.tenant_id = $1 and stored.{key} = incoming.{key}
         """);

@@ -10,7 +10,7 @@ public static class MetricsApi
 {
     private const int DefaultDays = 30, MaxDays = 3700, DefaultLimit = 5, MaxLimit = 250;
 
-    public static void AddInsights(this WebApplicationBuilder builder) => builder.Services.AddScoped<SalesQueries>();
+    public static void AddInsights(this WebApplicationBuilder builder) => builder.Services.AddSingleton<AnswerCache>().AddScoped<SalesQueries>();
 
     public static void MapInsights(this WebApplication app)
     {

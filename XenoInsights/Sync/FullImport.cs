@@ -18,7 +18,7 @@ public sealed class ImportFailedException(string message) : Exception(message);
 /// </summary>
 public sealed class FullImport(BulkOperations bulk, BulkDownload download, TenantDatabase tenants, TimeProvider time, ILogger<FullImport> logger)
 {
-    private const int BatchObjects = 12_000, ExportAttempts = 3;
+    private const int BatchObjects = 30_000, Appliers = 2, ExportAttempts = 3;
     private static readonly TimeSpan FirstPoll = TimeSpan.FromMilliseconds(200), SlowestPoll = TimeSpan.FromSeconds(5);
 
     public async Task RunAsync(SyncLease lease, Tenant tenant, CancellationToken ct)
@@ -81,7 +81,8 @@ public sealed class FullImport(BulkOperations bulk, BulkDownload download, Tenan
     private async Task ReadExportAsync(SyncLease lease, ShopCalendar shop, ImportCursor cursor, ImportPart part, BulkOperation export, CancellationToken ct)
     {
         part.Begin(export.ObjectCount);
-        if (export.Url is not null) await ApplyFileAsync(lease, shop, cursor, part, export, ct);
+        await lease.SaveAsync(cursor.Progress($"Importing {WordFor(part.Kind)}"), cursor, ct);
+        if (export.Url is not null) await ApplyFileAsync(lease, shop, part, export, ct);
 
         if (part.Read != part.Announced)
             throw new ShopifyException(ShopifyFailure.PartialData, $"Shopify announced {part.Announced:N0} objects for {WordFor(part.Kind)}, but its file held {part.Read:N0}. The import is not complete; start it again.");
@@ -91,49 +92,48 @@ public sealed class FullImport(BulkOperations bulk, BulkDownload download, Tenan
         await lease.SaveAsync(cursor.Progress($"Imported {WordFor(part.Kind)}"), cursor, ct);
     }
 
-    /// <summary>Parsing and storing overlap: one batch is being applied while the next is read. What waits in between is bounded, so memory is too.</summary>
-    private async Task ApplyFileAsync(SyncLease lease, ShopCalendar shop, ImportCursor cursor, ImportPart part, BulkOperation export, CancellationToken ct)
+    /// <summary>
+    /// Parsing and storing overlap, and so do two transactions: while one adds to the rollups, the next stores its rows. What waits in
+    /// between is bounded, so memory is too.
+    /// </summary>
+    private async Task ApplyFileAsync(SyncLease lease, ShopCalendar shop, ImportPart part, BulkOperation export, CancellationToken ct)
     {
         using var failed = CancellationTokenSource.CreateLinkedTokenSource(ct);
         var batches = Channel.CreateBounded<Batch>(1);
-        var reading = Task.Run(async () =>
+        var stages = Enumerable.Range(0, Appliers).Select(_ => ApplyBatchesAsync(batches.Reader)).Append(ReadBatchesAsync(shop, export, batches.Writer, failed.Token)).ToList();
+        await foreach (var stage in Task.WhenEach(stages).WithCancellation(CancellationToken.None))
         {
-            try
-            {
-                await ReadBatchesAsync(shop, export, batches.Writer, failed.Token);
-                batches.Writer.Complete();
-            }
-            catch (Exception failure)
-            {
-                batches.Writer.Complete(failure);
-            }
-        }, CancellationToken.None);
-        try
-        {
-            await foreach (var batch in batches.Reader.ReadAllAsync(ct))
-            {
-                await tenants.RunAsync(lease.TenantId, async db =>
-                {
-                    var applied = await IngestionWriter.ApplyAsync(db, shop, batch.Records, ct);
-                    part.After(batch, applied);
-                    await lease.SaveAsync(db, cursor.Progress($"Importing {WordFor(part.Kind)}"), cursor, ct);
-                }, ct);
-                part.Commit();
-            }
+            if (!stage.IsCompletedSuccessfully) await failed.CancelAsync();
         }
-        finally
+        // The failure that stopped the others comes first, not the cancellation it caused.
+        if (stages.Find(s => s.IsFaulted) is { } fault) await fault;
+        await Task.WhenAll(stages);
+
+        async Task ApplyBatchesAsync(ChannelReader<Batch> reader)
         {
-            await failed.CancelAsync();
-            await reading;
+            await Task.Yield();
+            await foreach (var batch in reader.ReadAllAsync(failed.Token))
+                await ApplyAsync(lease, shop, part, batch, failed.Token);
         }
+    }
+
+    private async Task ApplyAsync(SyncLease lease, ShopCalendar shop, ImportPart part, Batch batch, CancellationToken ct)
+    {
+        var applied = await tenants.RunAsync(lease.TenantId, async db =>
+        {
+            var applied = await IngestionWriter.ApplyAsync(db, shop, batch.Records, ct);
+            await lease.CountAsync(db, $"Importing {WordFor(part.Kind)}", batch.Objects, applied, batch.RejectedObjects, ct);
+            return applied;
+        }, ct);
+        part.Count(batch, applied);
     }
 
     private async Task ReadBatchesAsync(ShopCalendar shop, BulkOperation export, ChannelWriter<Batch> batches, CancellationToken ct)
     {
+        await Task.Yield();
         await using var file = await download.OpenAsync(export.Url!, export.FileSize, ct);
-        var assembler = new JsonlAssembler(shop.Currency);
         var batch = new Batch();
-        await foreach (var item in assembler.ReadAsync(file, ct))
+        await foreach (var item in new JsonlAssembler(shop.Currency).ReadAsync(file, ct))
         {
             batch.Add(item);
             if (batch.Objects < BatchObjects) continue;
@@ -141,6 +141,7 @@ public sealed class FullImport(BulkOperations bulk, BulkDownload download, Tenan
             batch = new Batch();
         }
         await batches.WriteAsync(batch, ct);
+        batches.Complete();
     }
 
     private static string WordFor(ImportKind kind) => kind switch
@@ -205,16 +206,17 @@ public sealed class ImportPart
         Rejections.Clear();
     }
 
-    internal void After(Batch batch, ApplyResult applied)
+    internal void Count(Batch batch, ApplyResult applied)
     {
-        // A unit of work may be run again after a transient failure, so counting starts from the last commit each time.
-        (Read, Stored, Unchanged, Rejected) = (_committed.Read + batch.Objects, _committed.Stored + applied.Stored, _committed.Unchanged + applied.Unchanged, _committed.Rejected + batch.RejectedObjects);
-        if (Rejections.Count < KeptRejections) Rejections.AddRange(batch.Rejections.Except(Rejections).Take(KeptRejections - Rejections.Count));
+        lock (Rejections)
+        {
+            Read += batch.Objects;
+            Stored += applied.Stored;
+            Unchanged += applied.Unchanged;
+            Rejected += batch.RejectedObjects;
+            Rejections.AddRange(batch.Rejections.Take(KeptRejections - Rejections.Count));
+        }
     }
-
-    internal void Commit() => _committed = (Read, Stored, Unchanged, Rejected);
-
-    private (long Read, long Stored, long Unchanged, long Rejected) _committed;
 }
 
 /// <summary>What one transaction applies.</summary>

@@ -2,6 +2,7 @@ using System.Text.Json;
 using Npgsql;
 using NpgsqlTypes;
 using XenoInsights.Data;
+using XenoInsights.Ingestion;
 
 namespace XenoInsights.Sync;
 
@@ -45,8 +46,22 @@ public sealed class SyncLease(TenantDatabase tenants, Guid tenantId, Guid jobId,
         return true;
     }, ct);
 
-    /// <summary>Writes progress in the caller's unit of work, so that it commits with the rows it speaks of, and prolongs the lease.</summary>
-    public async Task SaveAsync(XenoDbContext db, SyncProgress progress, object cursor, CancellationToken ct)
+    /// <summary>Adds to the counters in the unit of work that stored the rows, and prolongs the lease; units of work side by side add up.</summary>
+    public async Task CountAsync(XenoDbContext db, string phase, long read, ApplyResult applied, long rejected, CancellationToken ct)
+    {
+        await using var command = db.Command(
+            """
+            update sync_jobs set lease_until = now() + $4, phase = $5, objects_read = objects_read + $6, stored = stored + $7, unchanged = unchanged + $8, rejected = rejected + $9
+            where tenant_id = $1 and id = $2 and lease_owner = $3 and status = 'Running'
+            """);
+        Bind(command, Duration);
+        command.Parameters.Add(new NpgsqlParameter { Value = phase });
+        foreach (var count in (long[])[read, applied.Stored, applied.Unchanged, rejected]) command.Parameters.Add(new NpgsqlParameter { Value = count });
+        if (await command.ExecuteNonQueryAsync(ct) == 0) throw new LeaseLostException();
+    }
+
+    /// <summary>Sets all counters and where the run has come to.</summary>
+    public Task SaveAsync(SyncProgress progress, object cursor, CancellationToken ct) => tenants.RunAsync(TenantId, async db =>
     {
         await using var command = db.Command(
             """
@@ -58,9 +73,7 @@ public sealed class SyncLease(TenantDatabase tenants, Guid tenantId, Guid jobId,
         foreach (var count in (long[])[progress.Expected, progress.Read, progress.Stored, progress.Unchanged, progress.Rejected]) command.Parameters.Add(new NpgsqlParameter { Value = count });
         command.Parameters.Add(new NpgsqlParameter { Value = JsonSerializer.Serialize(cursor), NpgsqlDbType = NpgsqlDbType.Jsonb });
         if (await command.ExecuteNonQueryAsync(ct) == 0) throw new LeaseLostException();
-    }
-
-    public Task SaveAsync(SyncProgress progress, object cursor, CancellationToken ct) => tenants.RunAsync(TenantId, db => SaveAsync(db, progress, cursor, ct), ct);
+    }, ct);
 
     /// <summary>Prolongs the lease; false when it is lost.</summary>
     public Task<bool> HeartbeatAsync(CancellationToken ct) => EndAsync("lease_until = now() + $4", Duration, null, ct);

@@ -757,6 +757,10 @@ namespace XenoInsights.Data.Migrations
                         .HasColumnType("date")
                         .HasColumnName("day");
 
+                    b.Property<long>("Customers")
+                        .HasColumnType("bigint")
+                        .HasColumnName("customers");
+
                     b.Property<long>("Discounts")
                         .HasColumnType("bigint")
                         .HasColumnName("discounts");

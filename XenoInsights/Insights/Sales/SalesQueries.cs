@@ -6,9 +6,9 @@ using XenoInsights.Tenants;
 namespace XenoInsights.Insights.Sales;
 
 /// <summary>The overview's questions, for the entered tenant. Every answer comes from rollups, so its cost follows the range, not the history.</summary>
-public sealed class SalesQueries(XenoDatabase database, TenantContext tenant)
+public sealed class SalesQueries(XenoDatabase database, TenantContext tenant, AnswerCache answers)
 {
-    public Task<OverviewAnswer> OverviewAsync(DateRange range, CancellationToken ct = default) => database.InTenantAsync(async db =>
+    public Task<OverviewAnswer> OverviewAsync(DateRange range, CancellationToken ct = default) => AskAsync(("overview", range), async db =>
     {
         await using var batch = Batch(db, range,
             """
@@ -37,35 +37,31 @@ public sealed class SalesQueries(XenoDatabase database, TenantContext tenant)
     }, ct);
 
     /// <summary>One point a bucket of the range, empty ones included.</summary>
-    public Task<IReadOnlyList<SeriesPoint>> ByDateAsync(DateRange range, Granularity granularity, CancellationToken ct = default) => database.InTenantAsync(async db =>
+    public Task<IReadOnlyList<SeriesPoint>> ByDateAsync(DateRange range, Granularity granularity, CancellationToken ct = default) => AskAsync(("by-date", range, granularity), async db =>
     {
-        await using var batch = Batch(db, range,
-            """
-            select orders, order_value, gross, discounts, returns, shipping, taxes, duties, fees, new_customers, one_order_customers, day
-            from sales_days where tenant_id = $1 and day between $2 and $3
-            """,
-            // As for the range: counted on their first day in the bucket, or in that part of it which the range covers.
-            """
-            select date_trunc($4, day)::date, sum(customers)::bigint from customer_returns
-            where tenant_id = $1 and day between $2 and $3 and previous_day < greatest(date_trunc($4, day)::date, $2) group by 1
-            """);
-        batch.BatchCommands[1].Parameters.Add(new NpgsqlParameter { Value = granularity.ToString() });
         var buckets = new SortedDictionary<DateOnly, SalesSums>();
         for (var day = range.From; day <= range.To; day = day.AddDays(1)) buckets.TryAdd(BucketOf(day, granularity), default);
 
+        await using var batch = Batch(db, range,
+            """
+            select orders, order_value, gross, discounts, returns, shipping, taxes, duties, fees, new_customers, one_order_customers, customers, day
+            from sales_days where tenant_id = $1 and day between $2 and $3
+            """);
+        if (granularity != Granularity.Day) AddCustomersOfBuckets(batch, range, granularity);
         await using var reader = await batch.ExecuteReaderAsync(ct);
         while (await reader.ReadAsync(ct))
         {
-            var bucket = BucketOf(reader.GetFieldValue<DateOnly>(11), granularity);
-            buckets[bucket] += SalesSums.Read(reader, 0) with { NewCustomers = reader.GetInt64(9), OneOrderCustomers = reader.GetInt64(10) };
+            var bucket = BucketOf(reader.GetFieldValue<DateOnly>(12), granularity);
+            var customers = granularity == Granularity.Day ? reader.GetInt64(11) : 0;
+            buckets[bucket] += SalesSums.Read(reader, 0) with { NewCustomers = reader.GetInt64(9), OneOrderCustomers = reader.GetInt64(10), Customers = customers };
         }
-        await reader.NextResultAsync(ct);
-        while (await reader.ReadAsync(ct)) buckets[reader.GetFieldValue<DateOnly>(0)] += new SalesSums { Customers = reader.GetInt64(1) };
+        if (await reader.NextResultAsync(ct))
+            while (await reader.ReadAsync(ct)) buckets[reader.GetFieldValue<DateOnly>(0)] += new SalesSums { Customers = reader.GetInt64(1) };
         return (IReadOnlyList<SeriesPoint>)[.. buckets.Select(b => b.Value.ToPoint(b.Key))];
     }, ct);
 
     /// <summary>Customers by total sales in the range.</summary>
-    public Task<IReadOnlyList<TopCustomer>> TopCustomersAsync(DateRange range, int limit, CancellationToken ct = default) => database.InTenantAsync(async db =>
+    public Task<IReadOnlyList<TopCustomer>> TopCustomersAsync(DateRange range, int limit, CancellationToken ct = default) => AskAsync(("customers/top", range, limit), async db =>
     {
         await using var batch = Batch(db, range,
             """
@@ -80,7 +76,7 @@ public sealed class SalesQueries(XenoDatabase database, TenantContext tenant)
     }, ct);
 
     /// <summary>Products by net sales in the range.</summary>
-    public Task<IReadOnlyList<TopProduct>> TopProductsAsync(DateRange range, int limit, CancellationToken ct = default) => database.InTenantAsync(async db =>
+    public Task<IReadOnlyList<TopProduct>> TopProductsAsync(DateRange range, int limit, CancellationToken ct = default) => AskAsync(("products/top", range, limit), async db =>
     {
         await using var batch = Batch(db, range,
             """
@@ -102,7 +98,7 @@ public sealed class SalesQueries(XenoDatabase database, TenantContext tenant)
     public Task<IReadOnlyDictionary<long, long>> ProductRevenueAsync(DateRange range, IReadOnlyCollection<long> ids, CancellationToken ct = default) =>
         RevenueAsync("select product_id, sum(gross - discounts - returns)::bigint from product_days where tenant_id = $1 and day between $2 and $3 and product_id = any($4) group by 1", range, ids, ct);
 
-    public Task<CheckoutsAnswer> CheckoutsAsync(DateRange range, CancellationToken ct = default) => database.InTenantAsync(async db =>
+    public Task<CheckoutsAnswer> CheckoutsAsync(DateRange range, CancellationToken ct = default) => AskAsync(("checkouts", range), async db =>
     {
         await using var batch = Batch(db, range,
             """
@@ -136,6 +132,21 @@ public sealed class SalesQueries(XenoDatabase database, TenantContext tenant)
         _ => throw new ArgumentOutOfRangeException(nameof(granularity), granularity, "Not a granularity."),
     };
 
+    private Task<T> AskAsync<T>(object question, Func<XenoDbContext, Task<T>> answer, CancellationToken ct) where T : notnull =>
+        database.InTenantAsync(db => answers.GetAsync(db, tenant.TenantId ?? Guid.Empty, question, () => answer(db), ct), ct);
+
+    // As for the range: counted on their first day in the bucket, or in that part of it which the range covers. A day's are in its own row.
+    private void AddCustomersOfBuckets(NpgsqlBatch batch, DateRange range, Granularity granularity)
+    {
+        var command = Command(range,
+            """
+            select date_trunc($4, day)::date, sum(customers)::bigint from customer_returns
+            where tenant_id = $1 and day between $2 and $3 and previous_day < greatest(date_trunc($4, day)::date, $2) group by 1
+            """);
+        command.Parameters.Add(new NpgsqlParameter { Value = granularity.ToString() });
+        batch.BatchCommands.Add(command);
+    }
+
     private Task<IReadOnlyDictionary<long, long>> RevenueAsync(string sql, DateRange range, IReadOnlyCollection<long> ids, CancellationToken ct) => database.InTenantAsync(async db =>
     {
         await using var batch = Batch(db, range, sql);
@@ -143,22 +154,22 @@ public sealed class SalesQueries(XenoDatabase database, TenantContext tenant)
         return (IReadOnlyDictionary<long, long>)(await ReadAsync(batch, r => KeyValuePair.Create(r.GetInt64(0), r.GetInt64(1)), ct)).ToDictionary();
     }, ct);
 
-    // $1 is the tenant, $2 and $3 are the range, in every statement.
     private NpgsqlBatch Batch(XenoDbContext db, DateRange range, params ReadOnlySpan<string> statements)
     {
         var batch = new NpgsqlBatch(db.Connection());
-        foreach (var sql in statements)
-        {
-            var command = new NpgsqlBatchCommand(sql);
-            command.Parameters.Add(new NpgsqlParameter { Value = tenant.TenantId ?? Guid.Empty, NpgsqlDbType = NpgsqlDbType.Uuid });
-            if (sql.Contains("$2", StringComparison.Ordinal))
-            {
-                command.Parameters.Add(new NpgsqlParameter { Value = range.From });
-                command.Parameters.Add(new NpgsqlParameter { Value = range.To });
-            }
-            batch.BatchCommands.Add(command);
-        }
+        foreach (var sql in statements) batch.BatchCommands.Add(Command(range, sql));
         return batch;
+    }
+
+    // $1 is the tenant, $2 and $3 are the range, in every statement.
+    private NpgsqlBatchCommand Command(DateRange range, string sql)
+    {
+        var command = new NpgsqlBatchCommand(sql);
+        command.Parameters.Add(new NpgsqlParameter { Value = tenant.TenantId ?? Guid.Empty, NpgsqlDbType = NpgsqlDbType.Uuid });
+        if (!sql.Contains("$2", StringComparison.Ordinal)) return command;
+        command.Parameters.Add(new NpgsqlParameter { Value = range.From });
+        command.Parameters.Add(new NpgsqlParameter { Value = range.To });
+        return command;
     }
 
     private static async Task<IReadOnlyList<T>> ReadAsync<T>(NpgsqlBatch batch, Func<NpgsqlDataReader, T> read, CancellationToken ct)

@@ -357,6 +357,7 @@ namespace XenoInsights.Data.Migrations
                     taxes = table.Column<long>(type: "bigint", nullable: false),
                     duties = table.Column<long>(type: "bigint", nullable: false),
                     fees = table.Column<long>(type: "bigint", nullable: false),
+                    customers = table.Column<long>(type: "bigint", nullable: false),
                     new_customers = table.Column<long>(type: "bigint", nullable: false),
                     one_order_customers = table.Column<long>(type: "bigint", nullable: false)
                 },

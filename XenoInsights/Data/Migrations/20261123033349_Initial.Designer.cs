@@ -12,7 +12,7 @@ using XenoInsights.Data;
 namespace XenoInsights.Data.Migrations
 {
     [DbContext(typeof(XenoDbContext))]
-    [Migration("20261123021428_Initial")]
+    [Migration("20261123033349_Initial")]
     partial class Initial
     {
         /// <inheritdoc />
@@ -759,6 +759,10 @@ namespace XenoInsights.Data.Migrations
                     b.Property<DateOnly>("Day")
                         .HasColumnType("date")
                         .HasColumnName("day");
+
+                    b.Property<long>("Customers")
+                        .HasColumnType("bigint")
+                        .HasColumnName("customers");
 
                     b.Property<long>("Discounts")
                         .HasColumnType("bigint")
