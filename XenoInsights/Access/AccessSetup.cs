@@ -70,7 +70,7 @@ public static class AccessSetup
         if (publicUrl.Scheme != Uri.UriSchemeHttps) return;
         app.Use((http, next) =>
         {
-            (http.Request.Scheme, http.Request.Host) = (publicUrl.Scheme, HostString.FromUriComponent(publicUrl));
+            (http.Request.Scheme, http.Request.Host) = (publicUrl.Scheme, publicUrl.IsDefaultPort ? new HostString(publicUrl.Host) : new HostString(publicUrl.Host, publicUrl.Port));
             return next();
         });
     }

@@ -18,7 +18,7 @@ public sealed class DatabaseConnection : IAsyncDisposable
     /// <summary>For all ordinary work; may lead through a pooler in transaction mode.</summary>
     public string Main { get; }
 
-    /// <summary>Never through a pooler: for migrations and the scheduler. The same as <see cref="Main"/> unless configured.</summary>
+    /// <summary>Never through a pooler: for migrations. The same as <see cref="Main"/> unless configured.</summary>
     public string Direct { get; }
 
     /// <summary>The server started for this process, if nothing was configured.</summary>

@@ -24,13 +24,14 @@ public static class Walls
             system_grant record;
         begin
             foreach role_name in array array['xeno_app', 'xeno_system'] loop
+                -- Roles belong to the cluster: another database, or an administrator, may have made and granted them.
                 begin
-                    execute format('create role %I nologin', role_name);
-                exception when duplicate_object or unique_violation then null; -- roles belong to the cluster: another database made it
+                    if to_regrole(role_name) is null then execute format('create role %I nologin', role_name); end if;
+                exception when duplicate_object or unique_violation then null; -- made by a concurrent migration
                 end;
                 begin
-                    execute format('grant %I to %I', role_name, current_user);
-                exception when unique_violation then null; -- granted by a concurrent migration of another database
+                    if not pg_has_role(current_user, role_name, case when current_setting('server_version_num')::int >= 160000 then 'set' else 'member' end) then execute format('grant %I to %I', role_name, current_user); end if;
+                exception when unique_violation then null; -- granted by a concurrent migration
                 end;
                 execute format('grant usage on schema public to %I', role_name);
             end loop;
@@ -57,6 +58,7 @@ public static class Walls
                     ('data_versions', 'select'),
                     ('shopify_credentials', 'select (tenant_id, access_token_expires_at)')) as g(table_name, privileges)
             loop
+                continue when to_regclass(system_grant.table_name) is null; -- comes with a later migration
                 execute format('drop policy if exists system on %I', system_grant.table_name);
                 execute format('create policy system on %I to xeno_system using (true)', system_grant.table_name);
                 execute format('grant %s on %I to xeno_system', system_grant.privileges, system_grant.table_name);

@@ -3,9 +3,15 @@ using System.Runtime.InteropServices;
 
 namespace XenoInsights.Ingestion;
 
-/// <summary>A stable 64-bit hash of a record's content, so that an unchanged object is recognised and two versions of one second have an order.</summary>
+/// <summary>
+/// A stable 64-bit hash of a record's content, so that an unchanged object is recognised and two versions of one second have an order.
+/// Raise <see cref="Format"/> with every field that joins a record: it leads the hash, so re-reading an object replaces what older code stored.
+/// </summary>
 internal sealed class ContentHash
 {
+    private const long Format = 1;
+    private const int FormatShift = 56;
+
     private readonly XxHash64 _hash = new();
 
     public long Of(IngestRecord record)
@@ -19,7 +25,7 @@ internal sealed class ContentHash
             case CheckoutRecord checkout: Add(checkout); break;
             default: throw new ArgumentException($"{record.GetType().Name} is not a known record.", nameof(record));
         }
-        var value = unchecked((long)_hash.GetCurrentHashAsUInt64());
+        var value = (Format << FormatShift) | (unchecked((long)_hash.GetCurrentHashAsUInt64()) & ((1L << FormatShift) - 1));
         _hash.Reset();
         return value;
     }

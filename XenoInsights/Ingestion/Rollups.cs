@@ -57,7 +57,7 @@ public static class Rollups
         if (commands.Count > 0) await db.ExecuteAsync(commands, ct);
     }
 
-    /// <summary>Throws the tenant's rollups away and computes them from the ledger. The answer to any doubt, and to a changed time zone.</summary>
+    /// <summary>Throws the tenant's rollups away and computes them from the ledger: the answer to any doubt.</summary>
     public static async Task RebuildAsync(XenoDbContext db, Guid tenantId, CancellationToken ct = default)
     {
         await db.ExecuteAsync([new NpgsqlBatchCommand("select pg_advisory_xact_lock(hashtextextended($1::text, 0))") { Parameters = { Sql.Uuid(tenantId) } }], ct);

@@ -2,6 +2,7 @@ using Microsoft.EntityFrameworkCore;
 using Quartz;
 using XenoInsights.Data;
 using XenoInsights.Install;
+using XenoInsights.Tenants;
 
 namespace XenoInsights.Operations;
 
@@ -41,17 +42,20 @@ internal sealed class KeepTokensAlive(SystemDatabase system, ShopifyTokens token
     public async ValueTask Execute(IJobExecutionContext context, CancellationToken cancellationToken = default)
     {
         var idle = time.GetUtcNow().AddDays(-1);
-        var tenants = await system.RunAsync(db => db.ShopifyCredentials.IgnoreQueryFilters([XenoDbContext.TenantFilter])
-            .Where(c => c.AccessTokenExpiresAt < idle).Select(c => c.TenantId).ToListAsync(cancellationToken), cancellationToken);
+        var tenants = await system.RunAsync(db =>
+            (from credential in db.ShopifyCredentials.IgnoreQueryFilters([XenoDbContext.TenantFilter])
+             join tenant in db.Tenants on credential.TenantId equals tenant.TenantId
+             where credential.AccessTokenExpiresAt < idle && tenant.Status == TenantStatus.Connected
+             select credential.TenantId).ToListAsync(cancellationToken), cancellationToken);
         foreach (var tenant in tenants)
         {
             try
             {
                 await tokens.GetAccessTokenAsync(tenant, cancellationToken);
             }
-            catch (Exception failure) when (failure is ReconnectRequiredException or HttpRequestException or TaskCanceledException && !cancellationToken.IsCancellationRequested)
+            catch (Exception failure) when (!cancellationToken.IsCancellationRequested)
             {
-                // A dead token is on record as ReconnectRequired; an outage is tried again tomorrow.
+                // One store's trouble is not the next one's: a dead token is on record as ReconnectRequired, an outage is tried again tomorrow.
                 logger.LogWarning(failure, "The token of {Tenant} could not be refreshed", tenant);
             }
         }

@@ -62,9 +62,9 @@ public sealed class FullImport(BulkOperations bulk, BulkDownload download, Tenan
     {
         for (var wait = FirstPoll; ; wait = TimeSpan.FromTicks(Math.Min(wait.Ticks * 3 / 2, SlowestPoll.Ticks)))
         {
-            var operation = await bulk.GetAsync(shop, part.OperationId!, ct);
-            if (operation.Status == BulkStatus.Completed) return operation;
-            if (!operation.HasEnded)
+            var operation = await FindExportAsync(shop, part.OperationId!, ct);
+            if (operation is { Status: BulkStatus.Completed }) return operation;
+            if (operation is { HasEnded: false })
             {
                 part.Announced = operation.ObjectCount;
                 await lease.SaveAsync(cursor.Progress($"Shopify is preparing {WordFor(part.Kind)}"), cursor, ct);
@@ -72,9 +72,22 @@ public sealed class FullImport(BulkOperations bulk, BulkDownload download, Tenan
                 continue;
             }
             if (part.Exports >= ExportAttempts)
-                throw new ImportFailedException($"Shopify did not finish its export of {WordFor(part.Kind)} in {part.Exports} attempts ({operation.Status} {operation.ErrorCode}). Nothing half done was counted as complete. Start the import again later.");
-            logger.LogWarning("Export {Operation} of {Kind} ended as {Status} {Error}; asking again", operation.Id, part.Kind, operation.Status, operation.ErrorCode);
+                throw new ImportFailedException($"Shopify did not finish its export of {WordFor(part.Kind)} in {part.Exports} attempts ({operation?.Status.ToString() ?? "forgotten"} {operation?.ErrorCode}). Nothing half done was counted as complete. Start the import again later.");
+            logger.LogWarning("Export {Operation} of {Kind} ended as {Status} {Error}; asking again", part.OperationId, part.Kind, operation?.Status, operation?.ErrorCode);
             await StartExportAsync(lease, shop, cursor, part, ct);
+        }
+    }
+
+    /// <summary>Null when Shopify has forgotten the operation: after a week, or when the store was connected anew.</summary>
+    private async Task<BulkOperation?> FindExportAsync(ShopReference shop, string id, CancellationToken ct)
+    {
+        try
+        {
+            return await bulk.GetAsync(shop, id, ct);
+        }
+        catch (ShopifyException failure) when (failure.Failure == ShopifyFailure.NotFound)
+        {
+            return null;
         }
     }
 

@@ -36,6 +36,8 @@ public static class SyncSetup
         if (http.Store().Role == MemberRole.Viewer) return TypedResults.Problem("Viewers cannot start an import. Ask an owner or admin of the store.", statusCode: StatusCodes.Status403Forbidden);
         if (TypeOf(request.Type) is not { } type)
             return TypedResults.ValidationProblem(new Dictionary<string, string[]> { ["type"] = [$"'{request.Type}' is not full, delta or rehydrate."] });
+        if (type != SyncJobType.Full)
+            return TypedResults.ValidationProblem(new Dictionary<string, string[]> { ["type"] = ["Only full imports can be started for now."] });
 
         var (job, created) = await jobs.EnqueueAsync(http.Store().TenantId, type, ct);
         return created

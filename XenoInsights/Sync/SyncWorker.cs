@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using Microsoft.EntityFrameworkCore;
 using XenoInsights.Data;
 using XenoInsights.Install;
@@ -9,10 +10,10 @@ namespace XenoInsights.Sync;
 /// <summary>Works off the queue of runs. Any number of processes may: a run belongs to whoever holds its lease.</summary>
 public sealed class SyncWorker(SystemDatabase system, TenantDatabase tenants, FullImport fullImport, SyncSignal signal, TimeProvider time, ILogger<SyncWorker> logger) : BackgroundService
 {
-    private const int Parallel = 2, MaxAttempts = 12;
+    private const int Parallel = 2, MaxAttempts = 12, MaxStarts = 30;
     private static readonly TimeSpan Poll = TimeSpan.FromSeconds(1), Heartbeat = TimeSpan.FromSeconds(8);
 
-    private readonly HashSet<Guid> _running = [];
+    private readonly ConcurrentDictionary<Guid, bool> _running = new();
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
@@ -27,8 +28,8 @@ public sealed class SyncWorker(SystemDatabase system, TenantDatabase tenants, Fu
                     foreach (var lease in await FindWorkAsync(stoppingToken))
                     {
                         if (runs.Count >= Parallel) break;
-                        if (_running.Contains(lease.JobId) || !await lease.TakeAsync(stoppingToken)) continue;
-                        lock (_running) _running.Add(lease.JobId);
+                        if (_running.ContainsKey(lease.JobId) || !await lease.TakeAsync(stoppingToken)) continue;
+                        _running[lease.JobId] = true;
                         runs.Add(Task.Run(() => RunAsync(lease, stoppingToken), CancellationToken.None));
                     }
                 }
@@ -71,6 +72,7 @@ public sealed class SyncWorker(SystemDatabase system, TenantDatabase tenants, Fu
         {
             var tenant = await tenants.RunAsync(lease.TenantId, db => db.Tenants.AsNoTracking().SingleAsync(run.Token), run.Token);
             logger.LogInformation("{Type} run of {Shop} begins, attempt {Attempt}", lease.Type, tenant.ShopDomain, lease.Attempts);
+            if (lease.Attempts > MaxStarts) throw new ImportFailedException($"The import was interrupted {MaxStarts} times. Start it again; if it stops again, tell whoever runs this installation.");
             await WorkAsync(lease, tenant, run.Token);
             await lease.SucceedAsync(CancellationToken.None);
             logger.LogInformation("{Type} run of {Shop} succeeded", lease.Type, tenant.ShopDomain);
@@ -83,7 +85,7 @@ public sealed class SyncWorker(SystemDatabase system, TenantDatabase tenants, Fu
         {
             await run.CancelAsync();
             await heartbeat;
-            lock (_running) _running.Remove(lease.JobId);
+            _running.TryRemove(lease.JobId, out _);
             signal.Wake();
         }
     }

@@ -32,7 +32,7 @@ public sealed record StoreAccess
     public string Handle => ShopDomain.Split('.')[0];
 }
 
-/// <summary>Which stores a person may see. Asked afresh each time, so a membership that ends, ends at once. Operators get nothing extra.</summary>
+/// <summary>Which stores a person may see. Asked afresh each time, so a membership that ends, ends with the next request or page. Operators get nothing extra.</summary>
 public sealed class Memberships(SystemDatabase database)
 {
     /// <summary>By name.</summary>

@@ -5,22 +5,25 @@ using XenoInsights.Data;
 namespace XenoInsights.Tenants;
 
 /// <summary>
-/// Tells open pages that their store's data changed. One look a second at the versions of the stores that anyone here is watching:
+/// Tells open pages that their store's data changed. A look a second or so at the versions of the stores that anyone here is watching:
 /// it works across processes and behind any pooler, and costs one query a process however many pages are open.
 /// </summary>
 public sealed class TenantChanges(SystemDatabase system, TimeProvider time, ILogger<TenantChanges> logger) : BackgroundService
 {
     private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(700);
 
-    private readonly ConcurrentDictionary<Guid, ConcurrentDictionary<object, Func<Task>>> _watchers = new();
+    private readonly ConcurrentDictionary<Guid, ConcurrentDictionary<Watcher, bool>> _watchers = new();
     private Dictionary<Guid, string> _seen = [];
 
-    /// <summary>Calls <paramref name="onChange"/> after each commit that changed the tenant's data or its runs, until disposed. Several commits within a second may come as one.</summary>
+    /// <summary>
+    /// Calls <paramref name="onChange"/> after each commit that changed the tenant's data or its runs, until disposed. Several commits
+    /// within a second may come as one. The first call comes at once: what changed while the page was being made is not missed.
+    /// </summary>
     public IDisposable Subscribe(Guid tenantId, Func<Task> onChange)
     {
-        var key = new object();
-        _watchers.GetOrAdd(tenantId, _ => new())[key] = onChange;
-        return new Subscription(() => { if (_watchers.TryGetValue(tenantId, out var watchers)) watchers.TryRemove(key, out _); });
+        var watcher = new Watcher(onChange);
+        _watchers.GetOrAdd(tenantId, _ => new())[watcher] = true;
+        return new Subscription(() => { if (_watchers.TryGetValue(tenantId, out var watchers)) watchers.TryRemove(watcher, out _); });
     }
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
@@ -47,9 +50,9 @@ public sealed class TenantChanges(SystemDatabase system, TimeProvider time, ILog
         try
         {
             var versions = await VersionsAsync(watched, ct);
-            var changed = versions.Where(v => _seen.TryGetValue(v.Key, out var before) && before != v.Value).Select(v => v.Key).ToList();
+            var told = versions.SelectMany(v => _watchers[v.Key].Keys.Where(w => w.IsNew || !_seen.TryGetValue(v.Key, out var before) || before != v.Value)).ToList();
             _seen = versions;
-            await Task.WhenAll(changed.SelectMany(id => _watchers[id].Values).Select(TellAsync));
+            await Task.WhenAll(told.Select(TellAsync));
         }
         catch (NpgsqlException failure)
         {
@@ -73,17 +76,24 @@ public sealed class TenantChanges(SystemDatabase system, TimeProvider time, ILog
         return versions;
     }, ct);
 
-    private async Task TellAsync(Func<Task> onChange)
+    private async Task TellAsync(Watcher watcher)
     {
+        watcher.IsNew = false;
         try
         {
-            await onChange();
+            await watcher.OnChange();
         }
         catch (Exception failure) when (failure is ObjectDisposedException or InvalidOperationException)
         {
             // The page was closed between the look and the call.
             logger.LogDebug(failure, "A closed page could not be told");
         }
+    }
+
+    private sealed class Watcher(Func<Task> onChange)
+    {
+        public Func<Task> OnChange => onChange;
+        public bool IsNew { get; set; } = true;
     }
 
     private sealed class Subscription(Action end) : IDisposable
