@@ -20,5 +20,5 @@ WORKDIR /app
 COPY --from=build /app ./
 USER $APP_UID
 EXPOSE 8080
-HEALTHCHECK --interval=15s --timeout=6s --start-period=30s CMD ["dotnet", "XenoInsights.dll", "healthcheck"]
+HEALTHCHECK --interval=30s --timeout=6s --start-period=30s CMD ["dotnet", "XenoInsights.dll", "healthcheck"]
 ENTRYPOINT ["dotnet", "XenoInsights.dll"]

@@ -1,33 +1,46 @@
-using Microsoft.Extensions.Options;
 using XenoInsights.Access;
 using XenoInsights.App;
 using XenoInsights.Data;
+using XenoInsights.DemoShopify;
+using XenoInsights.Install;
+using XenoInsights.Insights;
 using XenoInsights.Operations;
 using XenoInsights.Shopify;
+using XenoInsights.Sync;
+using XenoInsights.Tenants;
 
-if (args is ["postgres", ..])
-    return await PrivatePostgresCommand.RunAsync(args);
-if (args is ["healthcheck"])
-    return await HealthCheckCommand.RunAsync();
+if (args is ["postgres", ..]) return await PrivatePostgresCommand.RunAsync(args);
+if (args is ["healthcheck"]) return await HealthCheckCommand.RunAsync();
 
 var builder = WebApplication.CreateBuilder(new WebApplicationOptions { Args = args, ContentRootPath = AppContext.BaseDirectory });
 await using var database = await DatabaseConnection.ResolveAsync(builder.Configuration, builder.Environment, CancellationToken.None);
-await Migrator.MigrateAsync(database.Direct);
-builder.Services.AddOptions<AppOptions>().BindConfiguration(AppOptions.Section).ValidateOnStart();
-builder.Services.AddSingleton<IValidateOptions<AppOptions>, AppOptionsValidator>();
-builder.Services.AddOptions<ShopifyOptions>().BindConfiguration(ShopifyOptions.Section).ValidateOnStart();
-builder.Services.AddSingleton<IValidateOptions<ShopifyOptions>, ShopifyOptionsValidator>();
+if (args is ["migrate", ..] || builder.Environment.IsDevelopment()) await Migrator.MigrateAsync(database.Direct);
+if (args is ["migrate", ..]) return 0;
+
+builder.AddDemoShopify();
+builder.AddAppOptions();
 builder.AddOperations();
 builder.AddData(database.Main);
+builder.AddTenants();
 builder.AddAccess();
+builder.AddShopify();
+builder.AddInstall();
+builder.AddSync();
+builder.AddInsights();
+builder.AddHousekeeping();
+builder.AddApiDocs();
 builder.AddApp();
 
 await using var app = builder.Build();
 app.UseOperations();
 app.MapAccess();
+app.MapInstall();
+app.MapSync();
+app.MapInsights();
 app.MapApp();
 app.MapOperations();
-app.MapStaticAssets().AllowAnonymous();
+app.MapApiDocs();
+app.MapStaticAssets().AllowAnonymous().DisableHttpMetrics();
 await app.RunAsync();
 return 0;
 

@@ -144,6 +144,26 @@ public sealed class PrivatePostgresTests : IDisposable
     }
 
     [Fact]
+    public async Task Below_a_closed_home_the_data_move_to_where_the_account_of_the_server_can_reach_them()
+    {
+        Directory.CreateDirectory(_root);
+        if (!OperatingSystem.IsWindows())
+            File.SetUnixFileMode(_root, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+        var moves = Environment.IsPrivilegedProcess && !OperatingSystem.IsWindows();    // only root starts the server as somebody else
+
+        string data;
+        await using (var postgres = await PrivatePostgres.StartAsync(_options with { DataRoot = Path.Combine(_root, ".data") }, Ct))
+        {
+            data = postgres.DataFolder;
+            Assert.Equal(1, await ScalarAsync<int>(postgres.ConnectionString, "select 1"));
+        }
+
+        Assert.StartsWith(moves ? "/var/tmp/xenoinsights-" : _root, data, StringComparison.Ordinal);
+        if (moves)
+            Directory.Delete(Path.GetDirectoryName(data)!, recursive: true);
+    }
+
+    [Fact]
     public async Task A_folder_without_PostgreSQL_is_refused_by_its_key()
     {
         Directory.CreateDirectory(_root);

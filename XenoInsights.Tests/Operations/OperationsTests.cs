@@ -46,7 +46,8 @@ public sealed class OperationsTests(PostgresServer postgres)
         Assert.Contains("db_client_", metrics, StringComparison.Ordinal);
         Assert.Contains("dotnet_gc_collections", metrics, StringComparison.Ordinal);
 
-Assert.InRange(metrics.Length, 1, 80_000);
+        // Metrics are the process's: every other host that a test runs beside this one adds its lines, but no kinds of them.
+        Assert.InRange(metrics.Split('\n').Count(line => line.StartsWith("# TYPE", StringComparison.Ordinal)), 10, 80);
     }
 
     [Theory]
@@ -71,17 +72,17 @@ Assert.InRange(metrics.Length, 1, 80_000);
     }
 
     [Theory]
-    [InlineData("ForwardedHeaders:KnownNetworks:0", "127.0.0.0/8", "https")]
-    [InlineData("Unrelated", "", "https")]
-    [InlineData("FORWARDEDHEADERS_ENABLED", "true", "https")]
-    public async Task A_proxy_on_this_machine_or_in_a_known_network_tells_the_scheme(string key, string value, string scheme)
+    [InlineData("ForwardedHeaders:KnownNetworks:0", "127.0.0.0/8")]
+    [InlineData("Unrelated", "")]
+    [InlineData("FORWARDEDHEADERS_ENABLED", "true")]
+    public async Task A_proxy_on_this_machine_or_in_a_known_network_tells_scheme_and_address_and_one_hop_only(string key, string value)
     {
         await using var app = await StartAsync((key, value));
         using var http = new HttpClient { BaseAddress = new Uri(app.Urls.First()) };
         http.DefaultRequestHeaders.Add("X-Forwarded-Proto", "https");
         http.DefaultRequestHeaders.Add("X-Forwarded-For", "198.51.100.9, 203.0.113.7");
 
-        Assert.Equal($"{scheme} 203.0.113.7", await http.GetStringAsync(new Uri("/api/seen", UriKind.Relative), Ct));
+        Assert.Equal("https 203.0.113.7", await http.GetStringAsync(new Uri("/api/seen", UriKind.Relative), Ct));
     }
 
     [Fact]

@@ -3,6 +3,7 @@ using Microsoft.AspNetCore.Hosting;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Playwright;
 using MudBlazor.Services;
+using Scalar.AspNetCore;
 using XenoInsights.Operations;
 using XenoInsights.Tests.Support;
 
@@ -31,6 +32,21 @@ public sealed class SecurityHeadersTests(BrowserFixture browser) : BrowserTest(b
         Assert.Null(await page.Page.EvaluateAsync<bool?>("window.injected ?? null"));
         Assert.Equal(2, page.ConsoleErrors.Count(error => error.Contains("Content Security Policy", StringComparison.Ordinal)));
         await page.Page.CloseAsync();
+        await app.StopAsync(Ct);
+    }
+
+    [Fact]
+    public async Task The_API_page_works_under_its_own_policy()
+    {
+        await using var app = await StartAsync("Production");
+        var page = await OpenAsync(new Uri(app.Urls.First()));
+
+        await page.Page.GotoAsync("/api/docs");
+        await page.Page.GetByText("/probe").First.WaitForAsync();
+
+        Assert.Empty(page.Problems);
+        await page.Page.CloseAsync();
+        await app.StopAsync(Ct);
     }
 
     [Fact]
@@ -68,6 +84,8 @@ public sealed class SecurityHeadersTests(BrowserFixture browser) : BrowserTest(b
         app.UseOperations();
         app.UseAntiforgery();
         app.MapOperations();
+        app.MapGet("/openapi/v1.json", () => """{"openapi":"3.1.1","info":{"title":"Probe","version":"1"},"paths":{"/probe":{"get":{"responses":{"200":{"description":"OK"}}}}}}""");
+        app.MapScalarApiReference("/api/docs", options => options.DisableDefaultFonts());
         app.MapStaticAssets(Path.Combine(AppContext.BaseDirectory, "XenoInsights.staticwebassets.endpoints.json"));
         app.MapRazorComponents<PolicyPage>().AddInteractiveServerRenderMode();
         await app.StartAsync(Ct);

@@ -30,6 +30,8 @@ public sealed class AppHost : WebApplicationFactory<Program>
             ["ConnectionStrings:XenoInsights"] = connectionString,
             ["App:PublicUrl"] = Address.GetLeftPart(UriPartial.Authority),
             ["DemoShopify:Url"] = $"http://localhost:{FreePort()}",
+            // A year of data is imported only where a test asks for it.
+            ["DemoShopify:ConnectStore"] = "false",
             ["Serilog:MinimumLevel:Default"] = "Warning",
             ["Serilog:MinimumLevel:Override:Microsoft.Hosting.Lifetime"] = "Warning",
         };
@@ -52,8 +54,16 @@ public sealed class AppHost : WebApplicationFactory<Program>
         Task.Run(() =>
         {
             var host = new AppHost(database.ConnectionString, settings, environment, services);
-            host.StartServer();
-            return host;
+            try
+            {
+                host.StartServer();
+                return host;
+            }
+            catch
+            {
+                host.Dispose();
+                throw;
+            }
         });
 
     /// <summary>A visitor's client: keeps cookies; follows redirects unless told not to.</summary>

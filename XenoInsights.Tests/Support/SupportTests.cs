@@ -48,7 +48,7 @@ public sealed class SupportTests(PostgresServer postgres, BrowserFixture browser
 
         Assert.True(await page.Page.EvaluateAsync<bool>("matchMedia('(prefers-color-scheme: dark)').matches && innerWidth === 390"));
         Assert.Contains("console: mislaid", page.ConsoleErrors);
-        Assert.Contains(page.FailedRequests, request => request.EndsWith("/api/no-such-route: 404", StringComparison.Ordinal));
+        Assert.Contains(page.FailedRequests, request => request.EndsWith("/api/no-such-route: 401", StringComparison.Ordinal));
     }
 
     private static async Task<bool> ExistsAsync(TestDatabase database, string table)

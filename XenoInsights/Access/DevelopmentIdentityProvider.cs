@@ -4,6 +4,7 @@ using Microsoft.AspNetCore;
 using Microsoft.AspNetCore.Authentication.OpenIdConnect;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.Extensions.Options;
+using Microsoft.IdentityModel.Tokens;
 using OpenIddict.Abstractions;
 using OpenIddict.Server.AspNetCore;
 using XenoInsights.App;
@@ -20,15 +21,16 @@ internal static class DevelopmentIdentityProvider
 {
     public const string Owner = "owner@demo.test", Viewer = "viewer@demo.test", Operator = "operator@demo.test";
 
+    public const string ClientId = "xeno-insights", MetadataPath = Path + "/.well-known/openid-configuration";
+
     private const string Path = "/dev-idp";
-    private const string ClientId = "xeno-insights";
     private const string ChoiceField = "demo_user";
 
     // The same wherever the app listens: people are known by issuer and subject.
-    private static readonly Uri _issuer = new("https://dev-idp.xenoinsights.test/");
+    public static readonly Uri Issuer = new("https://dev-idp.xenoinsights.test/");
 
     // Both ends live in this process, so the secret need not outlive it.
-    private static readonly string _clientSecret = Convert.ToHexString(RandomNumberGenerator.GetBytes(32));
+    public static readonly string ClientSecret = Convert.ToHexString(RandomNumberGenerator.GetBytes(32));
 
     private static readonly DemoUser[] _users =
     [
@@ -43,12 +45,14 @@ internal static class DevelopmentIdentityProvider
     {
         services.AddOpenIddict().AddServer(server =>
         {
-            server.SetIssuer(_issuer);
-            server.SetConfigurationEndpointUris(Relative("/.well-known/openid-configuration")).SetJsonWebKeySetEndpointUris(Relative("/jwks"))
+            server.SetIssuer(Issuer);
+            server.SetConfigurationEndpointUris(MetadataPath.TrimStart('/')).SetJsonWebKeySetEndpointUris(Relative("/jwks"))
                 .SetAuthorizationEndpointUris(Relative("/authorize")).SetTokenEndpointUris(Relative("/token"));
             server.AllowAuthorizationCodeFlow().RequireProofKeyForCodeExchange();
             server.RegisterScopes(Scopes.OpenId, Scopes.Profile, Scopes.Email);
-            server.AddEphemeralEncryptionKey().AddEphemeralSigningKey().DisableAccessTokenEncryption();
+            // OpenIddict's own ephemeral keys are RSA of 4096 bits: making them holds up the first request for seconds.
+            server.AddSigningKey(new ECDsaSecurityKey(ECDsa.Create(ECCurve.NamedCurves.nistP256))).AddEncryptionKey(new SymmetricSecurityKey(RandomNumberGenerator.GetBytes(32)));
+            server.DisableAccessTokenEncryption();
             server.EnableDegradedMode();
             server.UseAspNetCore().EnableAuthorizationEndpointPassthrough().DisableTransportSecurityRequirement();
             server.AddEventHandler<ValidateAuthorizationRequestContext>(handler => handler.UseInlineHandler(ValidateClient));
@@ -68,8 +72,8 @@ internal static class DevelopmentIdentityProvider
     private static void UseProvider(OpenIdConnectOptions options, IServer server)
     {
         options.ClientId = ClientId;
-        options.ClientSecret = _clientSecret;
-        options.MetadataAddress = new Uri(_issuer, Relative("/.well-known/openid-configuration")).ToString();
+        options.ClientSecret = ClientSecret;
+        options.MetadataAddress = new Uri(Issuer, MetadataPath).ToString();
         options.RequireHttpsMetadata = false;
 #pragma warning disable CA2000 // Lives as long as the options: for good.
         options.Backchannel = new HttpClient(new OwnAddressHandler(server) { InnerHandler = new SocketsHttpHandler() });
@@ -87,7 +91,7 @@ internal static class DevelopmentIdentityProvider
 
     private static ValueTask ValidateClient(ValidateTokenRequestContext context)
     {
-        if (context.ClientId != ClientId || context.ClientSecret != _clientSecret) context.Reject(Errors.InvalidClient, "Unknown client.");
+        if (context.ClientId != ClientId || context.ClientSecret != ClientSecret) context.Reject(Errors.InvalidClient, "Unknown client.");
         return default;
     }
 

@@ -22,3 +22,12 @@ internal sealed class AppOptionsValidator(IHostEnvironment environment) : IValid
                 ? ValidateOptionsResult.Fail("App:PublicUrl must be https outside Development: Shopify refuses other redirect addresses.")
                 : ValidateOptionsResult.Success;
 }
+
+public static class AppOptionsSetup
+{
+    public static void AddAppOptions(this WebApplicationBuilder builder)
+    {
+        builder.Services.AddOptions<AppOptions>().BindConfiguration(AppOptions.Section).ValidateOnStart();
+        builder.Services.AddSingleton<IValidateOptions<AppOptions>, AppOptionsValidator>();
+    }
+}

@@ -46,7 +46,7 @@ public sealed class WalledTransactions : IAsyncDisposable
 
     public WalledTransactions(string connectionString, ILoggerFactory loggerFactory)
     {
-        _source = new NpgsqlDataSourceBuilder(connectionString).UseLoggerFactory(loggerFactory).Build();
+        _source = new NpgsqlDataSourceBuilder(connectionString) { Name = "xeno" }.UseLoggerFactory(loggerFactory).Build();
         _options = new DbContextOptionsBuilder<XenoDbContext>()
             .UseNpgsql(_source).UseSnakeCaseNamingConvention().UseLoggerFactory(loggerFactory)
             .AddInterceptors(new WalledTransactionInterceptor(), new WalledTransactionsOnly())

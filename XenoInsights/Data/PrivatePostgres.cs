@@ -96,9 +96,11 @@ public sealed class PrivatePostgres : IAsyncDisposable
             await postgres.StartAsync(ct);
             return postgres;
         }
-        catch
+        catch (Exception e)
         {
             await postgres.DisposeAsync();
+            if (e is UnauthorizedAccessException)
+                throw new InvalidOperationException($"{postgres._root} belongs to another account, perhaps because XenoInsights ran as root before. Remove it, or set Postgres:DataRoot to another folder.", e);
             throw;
         }
     }

@@ -7,7 +7,9 @@ public static class PrivatePostgresCommand
 {
     public static async Task<int> RunAsync(string[] args)
     {
-        var configuration = new ConfigurationBuilder().AddEnvironmentVariables().AddCommandLine(args[1..]).Build();
+        var configuration = new ConfigurationBuilder()
+            .AddJsonFile(Path.Combine(AppContext.BaseDirectory, "appsettings.json"), optional: true)
+            .AddEnvironmentVariables().AddCommandLine(args[1..]).Build();
         await using var postgres = await PrivatePostgres.StartAsync(DatabaseConnection.PrivateOptions(configuration), CancellationToken.None);
         Console.WriteLine(postgres.ConnectionString);
         var end = new TaskCompletionSource();

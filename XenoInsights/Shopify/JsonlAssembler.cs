@@ -23,13 +23,14 @@ public sealed record RejectedObject(long Line, string? Gid, string Reason, strin
 /// <summary>
 /// Turns the JSONL of a bulk operation run with <c>groupObjects: true</c> into records: each object is followed by its children.
 /// Memory stays that of one buffer and the object being assembled, however long the file. An object with a child that cannot be
-/// read is given up as a whole, since its money would be wrong; a child of some other object than the one it follows is
-/// reported, never guessed. One assembler reads one file.
+/// read is given up as a whole, since its money would be wrong; a child of some other object than the one it follows, or one
+/// that comes a second time, is reported and not added. One assembler reads one file.
 /// </summary>
 public sealed class JsonlAssembler(string currency)
 {
     private const int BufferSize = 1 << 18;
     private const int LongestLine = 1 << 26;
+    private const string Repeated = "It came before.";
 
     private readonly List<BulkItem> _ready = [];
 
@@ -115,7 +116,7 @@ public sealed class JsonlAssembler(string currency)
             var reader = new Utf8JsonReader(line);
             var typename = TypenameOf(reader);
             _reader ??= RecordReader.For(typename, currency);
-            if (_reader is not null && typename.SequenceEqual(_reader.Typename)) Begin(ref reader, _reader);
+            if (_reader is not null && typename.SequenceEqual(_reader.Typename)) Begin(ref reader, _reader, line);
             else AddChild(ref reader, typename, line);
         }
         catch (Exception unreadable) when (unreadable is FormatException or JsonException or OverflowException)
@@ -134,22 +135,46 @@ public sealed class JsonlAssembler(string currency)
         throw Wire.Missing("A line", "__typename");
     }
 
-    private void Begin(ref Utf8JsonReader reader, RecordReader record)
+    private void Begin(ref Utf8JsonReader reader, RecordReader record, ReadOnlySpan<byte> line)
     {
-        Close();
         Roots++;
+        if (IsOpen(reader))
+        {
+            Report(line, Repeated);
+            return;
+        }
+        Close();
         record.Begin(ref reader);
         reader.Read(); // anything behind the object is an error
         (_open, _openLine, _openLines) = (record, Lines, 1);
     }
 
+    private bool IsOpen(Utf8JsonReader reader)
+    {
+        if (_open is null || !Wire.Enter(ref reader)) return false;
+        Span<byte> gid = stackalloc byte[Wire.LongestGid];
+        while (Wire.Property(ref reader))
+            if (Wire.Is(ref reader, "id"u8)) return gid[..Wire.Gid(ref reader, gid)].SequenceEqual(_open.Gid);
+            else reader.Skip();
+        return false;
+    }
+
     private void AddChild(ref Utf8JsonReader reader, ReadOnlySpan<byte> typename, ReadOnlySpan<byte> line)
     {
-        var ours = _open is not null && _open.TryAddChild(ref reader, typename);
-        if (ours) reader.Read();
-        if (ours) _openLines++;
-        else _ready.Add(new BulkItem(null, new RejectedObject(Lines, Find(line, "id"u8), "Its parent is not the object it follows.", Find(line, "__parentId"u8))));
+        var fate = _open?.AddChild(ref reader, typename) ?? ChildFate.Elsewhere;
+        if (fate == ChildFate.Added)
+        {
+            reader.Read();
+            _openLines++;
+        }
+        else
+        {
+            Report(line, fate == ChildFate.Repeated ? Repeated : "Its parent is not the object it follows.");
+        }
     }
+
+    private void Report(ReadOnlySpan<byte> line, string reason) =>
+        _ready.Add(new BulkItem(null, new RejectedObject(Lines, Find(line, "id"u8), reason, Find(line, "__parentId"u8))));
 
     private void Reject(ReadOnlySpan<byte> line, string reason)
     {

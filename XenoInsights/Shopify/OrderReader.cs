@@ -119,16 +119,16 @@ internal sealed class OrderReader(string currency) : RecordReader(currency)
         return after;
     }
 
-    public override bool TryAddChild(ref Utf8JsonReader reader, ReadOnlySpan<byte> typename)
+    protected override ChildFate TryAddChild(ref Utf8JsonReader reader, ReadOnlySpan<byte> typename)
     {
         _parentLength = 0;
         if (typename.EndsWith("Sale"u8)) return TryAddSale(ReadSale(ref reader, agreement: -1));
         if (typename.EndsWith("Agreement"u8)) return ReadAgreement(ref reader);
         if (!typename.SequenceEqual("LineItem"u8)) throw NoChild(typename, "an order");
         var line = ReadLine(ref reader);
-        if (!Parent.SequenceEqual(Gid)) return false;
-        _lines.Add(line);
-        return true;
+        var fate = Judge(Parent.SequenceEqual(Gid));
+        if (fate == ChildFate.Added) _lines.Add(line);
+        return fate;
     }
 
     public override OrderRecord Finish() => new()
@@ -153,11 +153,12 @@ internal sealed class OrderReader(string currency) : RecordReader(currency)
 
     private ReadOnlySpan<byte> Parent => _parent.AsSpan(0, _parentLength);
 
-    private bool TryAddSale(in Sale sale)
+    private ChildFate TryAddSale(in Sale sale)
     {
         var agreement = IndexOfAgreement(Parent);
-        if (agreement >= 0) _sales.Add(sale with { Agreement = agreement });
-        return agreement >= 0;
+        var fate = Judge(agreement >= 0);
+        if (fate == ChildFate.Added) _sales.Add(sale with { Agreement = agreement });
+        return fate;
     }
 
     private int IndexOfAgreement(ReadOnlySpan<byte> gid)
@@ -217,7 +218,11 @@ internal sealed class OrderReader(string currency) : RecordReader(currency)
         var giftCard = false;
         Wire.Enter(ref reader);
         while (Wire.Property(ref reader))
-            if (Wire.Is(ref reader, "id"u8)) id = Wire.Id(ref reader);
+            if (Wire.Is(ref reader, "id"u8))
+            {
+                id = Wire.Id(ref reader);
+                NoteChild(ref reader);
+            }
             else if (Wire.Is(ref reader, "title"u8)) title = Texts.Read(ref reader);
             else if (Wire.Is(ref reader, "sku"u8)) sku = Texts.Read(ref reader);
             else if (Wire.Is(ref reader, "quantity"u8)) quantity = Wire.Count(ref reader);
@@ -249,8 +254,7 @@ internal sealed class OrderReader(string currency) : RecordReader(currency)
         return sum;
     }
 
-    /// <summary>False: the line's parent is another order.</summary>
-    private bool ReadAgreement(ref Utf8JsonReader reader)
+    private ChildFate ReadAgreement(ref Utf8JsonReader reader)
     {
         Span<byte> gid = stackalloc byte[Wire.LongestGid];
         var gidLength = 0;
@@ -271,12 +275,11 @@ internal sealed class OrderReader(string currency) : RecordReader(currency)
             else reader.Skip();
 
         if (gidLength == 0) throw Wire.Missing("An agreement", "id");
-        if (_parentLength > 0 && !Parent.SequenceEqual(Gid)) return false;
-        if (at < _agreements.Count && _parentLength > 0) throw new FormatException("An agreement came twice.");
-        if (at < _agreements.Count) return true;
+        if (_parentLength > 0 && !Parent.SequenceEqual(Gid)) return ChildFate.Elsewhere;
+        if (at < _agreements.Count) return ChildFate.Repeated; // in a bulk file; in an answer it is the same agreement with further sales
         _agreements.Add(new Agreement(_agreementGids.Count, gidLength, happenedAt ?? throw Wire.Missing("An agreement", "happenedAt"), places));
         _agreementGids.AddRange(gid[..gidLength]);
-        return true;
+        return ChildFate.Added;
     }
 
     private void ReadSales(ref Utf8JsonReader reader, int agreement)
@@ -292,7 +295,8 @@ internal sealed class OrderReader(string currency) : RecordReader(currency)
         long? lineItemId = null, productId = null, total = null, discount = null, tax = null;
         Wire.Enter(ref reader);
         while (Wire.Property(ref reader))
-            if (Wire.Is(ref reader, "actionType"u8)) actionTypeLength = EnumText(ref reader, actionType);
+            if (Wire.Is(ref reader, "id"u8)) NoteChild(ref reader);
+            else if (Wire.Is(ref reader, "actionType"u8)) actionTypeLength = EnumText(ref reader, actionType);
             else if (Wire.Is(ref reader, "lineType"u8)) lineTypeLength = EnumText(ref reader, lineType);
             else if (Wire.Is(ref reader, "quantity"u8)) quantity = Wire.Count(ref reader);
             else if (Wire.Is(ref reader, "lineItem"u8)) (lineItemId, productId) = ReadSoldLine(ref reader);

@@ -1,8 +1,21 @@
+using System.IO.Hashing;
 using System.Text;
 using System.Text.Json;
 using XenoInsights.Ingestion;
 
 namespace XenoInsights.Shopify;
+
+/// <summary>What became of a line that belongs to another object.</summary>
+internal enum ChildFate
+{
+    Added,
+
+    /// <summary>Its parent is neither the object being read nor a part of it.</summary>
+    Elsewhere,
+
+    /// <summary>It was added before; adding it again would count it twice.</summary>
+    Repeated,
+}
 
 /// <summary>
 /// Reads objects of one type from GraphQL JSON, the shape of bulk lines and of ordinary answers alike: what a bulk file puts on
@@ -12,7 +25,9 @@ namespace XenoInsights.Shopify;
 internal abstract class RecordReader(string currency)
 {
     private readonly byte[] _gid = new byte[Wire.LongestGid];
+    private readonly HashSet<ulong> _childKeys = [];
     private int _gidLength;
+    private ulong _childKey;
 
     /// <summary>The id of the object being read.</summary>
     public ReadOnlySpan<byte> Gid => _gid.AsSpan(0, _gidLength);
@@ -36,6 +51,7 @@ internal abstract class RecordReader(string currency)
     public void Begin(ref Utf8JsonReader reader)
     {
         _gidLength = 0;
+        _childKeys.Clear();
         Reset();
         if (!Wire.Enter(ref reader)) throw new FormatException("Expected an object, found null.");
         while (Wire.Property(ref reader))
@@ -44,10 +60,16 @@ internal abstract class RecordReader(string currency)
         if (_gidLength == 0) throw Wire.Missing("An object", "id");
     }
 
-    /// <summary>Reads the rest of a line whose parent is this object or one of its children. False: it belongs to another object.</summary>
-    public abstract bool TryAddChild(ref Utf8JsonReader reader, ReadOnlySpan<byte> typename);
+    /// <summary>Reads a line that says it has a parent, and adds it if that is the object being read or a part of it.</summary>
+    public ChildFate AddChild(ref Utf8JsonReader reader, ReadOnlySpan<byte> typename)
+    {
+        _childKey = 0;
+        return TryAddChild(ref reader, typename);
+    }
 
     public abstract IngestRecord Finish();
+
+    protected abstract ChildFate TryAddChild(ref Utf8JsonReader reader, ReadOnlySpan<byte> typename);
 
     protected abstract void Reset();
 
@@ -59,6 +81,13 @@ internal abstract class RecordReader(string currency)
         _gidLength = Wire.Gid(ref reader, _gid);
         return Wire.Id(ref reader);
     }
+
+    /// <summary>To be called on a child's id. Not every kind of child has a numbered one.</summary>
+    protected void NoteChild(ref Utf8JsonReader reader) => _childKey = XxHash3.HashToUInt64(reader.ValueSpan);
+
+    /// <summary>Whether the child just read may be added.</summary>
+    protected ChildFate Judge(bool ours) =>
+        !ours ? ChildFate.Elsewhere : _childKey != 0 && !_childKeys.Add(_childKey) ? ChildFate.Repeated : ChildFate.Added;
 
     protected static FormatException NoChild(ReadOnlySpan<byte> typename, string of) => new($"'{Encoding.UTF8.GetString(typename)}' is not a part of {of}.");
 }
@@ -96,7 +125,7 @@ internal sealed class CustomerReader(string currency) : RecordReader(currency)
         return true;
     }
 
-    public override bool TryAddChild(ref Utf8JsonReader reader, ReadOnlySpan<byte> typename) => throw NoChild(typename, "a customer");
+    protected override ChildFate TryAddChild(ref Utf8JsonReader reader, ReadOnlySpan<byte> typename) => throw NoChild(typename, "a customer");
 
     public override CustomerRecord Finish() => new()
     {
@@ -167,7 +196,7 @@ internal sealed class ProductReader(string currency) : RecordReader(currency)
         return true;
     }
 
-    public override bool TryAddChild(ref Utf8JsonReader reader, ReadOnlySpan<byte> typename) => throw NoChild(typename, "a product");
+    protected override ChildFate TryAddChild(ref Utf8JsonReader reader, ReadOnlySpan<byte> typename) => throw NoChild(typename, "a product");
 
     public override ProductRecord Finish() => new()
     {
@@ -216,7 +245,7 @@ internal sealed class CheckoutReader(string currency) : RecordReader(currency)
         return true;
     }
 
-    public override bool TryAddChild(ref Utf8JsonReader reader, ReadOnlySpan<byte> typename)
+    protected override ChildFate TryAddChild(ref Utf8JsonReader reader, ReadOnlySpan<byte> typename)
     {
         if (!typename.SequenceEqual("AbandonedCheckoutLineItem"u8)) throw NoChild(typename, "a checkout");
         var ours = false;
@@ -226,19 +255,19 @@ internal sealed class CheckoutReader(string currency) : RecordReader(currency)
         Span<byte> parent = stackalloc byte[Wire.LongestGid];
         Wire.Enter(ref reader);
         while (Wire.Property(ref reader))
-            if (Wire.Is(ref reader, "product"u8)) productId = Wire.Reference(ref reader);
+            if (Wire.Is(ref reader, "id"u8)) NoteChild(ref reader);
+            else if (Wire.Is(ref reader, "product"u8)) productId = Wire.Reference(ref reader);
             else if (Wire.Is(ref reader, "title"u8)) title = Texts.Read(ref reader);
             else if (Wire.Is(ref reader, "sku"u8)) sku = Texts.Read(ref reader);
             else if (Wire.Is(ref reader, "quantity"u8)) quantity = Wire.Count(ref reader);
             else if (Wire.Is(ref reader, "discountedTotalPriceSet"u8)) total = Wire.ShopMoney(ref reader, Currency);
             else if (Wire.Is(ref reader, "__parentId"u8)) ours = parent[..Wire.Gid(ref reader, parent)].SequenceEqual(Gid);
             else reader.Skip();
-        if (ours)
-            _lines.Add(new CheckoutLineRecord(
-                productId, title ?? "", sku,
-                quantity ?? throw Wire.Missing("A checkout line", "quantity"),
-                total ?? throw Wire.Missing("A checkout line", "discountedTotalPriceSet")));
-        return ours;
+        var line = new CheckoutLineRecord(
+            productId, title ?? "", sku, quantity ?? throw Wire.Missing("A checkout line", "quantity"), total ?? throw Wire.Missing("A checkout line", "discountedTotalPriceSet"));
+        var fate = Judge(ours);
+        if (fate == ChildFate.Added) _lines.Add(line);
+        return fate;
     }
 
     public override CheckoutRecord Finish() => new()

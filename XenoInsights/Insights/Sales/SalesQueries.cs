@@ -44,7 +44,12 @@ public sealed class SalesQueries(XenoDatabase database, TenantContext tenant)
             select orders, order_value, gross, discounts, returns, shipping, taxes, duties, fees, new_customers, one_order_customers, day
             from sales_days where tenant_id = $1 and day between $2 and $3
             """,
-            "select day, previous_day, customers from customer_returns where tenant_id = $1 and day between $2 and $3");
+            // As for the range: counted on their first day in the bucket, or in that part of it which the range covers.
+            """
+            select date_trunc($4, day)::date, sum(customers)::bigint from customer_returns
+            where tenant_id = $1 and day between $2 and $3 and previous_day < greatest(date_trunc($4, day)::date, $2) group by 1
+            """);
+        batch.BatchCommands[1].Parameters.Add(new NpgsqlParameter { Value = granularity.ToString() });
         var buckets = new SortedDictionary<DateOnly, SalesSums>();
         for (var day = range.From; day <= range.To; day = day.AddDays(1)) buckets.TryAdd(BucketOf(day, granularity), default);
 
@@ -55,13 +60,7 @@ public sealed class SalesQueries(XenoDatabase database, TenantContext tenant)
             buckets[bucket] += SalesSums.Read(reader, 0) with { NewCustomers = reader.GetInt64(9), OneOrderCustomers = reader.GetInt64(10) };
         }
         await reader.NextResultAsync(ct);
-        while (await reader.ReadAsync(ct))
-        {
-            // As for the range: counted on their first day in the bucket, or in that part of it which the range covers.
-            var bucket = BucketOf(reader.GetFieldValue<DateOnly>(0), granularity);
-            var begin = bucket < range.From ? range.From : bucket;
-            if (reader.GetFieldValue<DateOnly>(1) < begin) buckets[bucket] += new SalesSums { Customers = reader.GetInt64(2) };
-        }
+        while (await reader.ReadAsync(ct)) buckets[reader.GetFieldValue<DateOnly>(0)] += new SalesSums { Customers = reader.GetInt64(1) };
         return (IReadOnlyList<SeriesPoint>)[.. buckets.Select(b => b.Value.ToPoint(b.Key))];
     }, ct);
 

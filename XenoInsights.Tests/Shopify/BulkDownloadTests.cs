@@ -1,0 +1,111 @@
+using System.Globalization;
+using Microsoft.AspNetCore.Http;
+using Microsoft.Net.Http.Headers;
+using XenoInsights.Shopify;
+
+namespace XenoInsights.Tests.Shopify;
+
+public sealed class BulkDownloadTests
+{
+    private static readonly byte[] File = [.. Enumerable.Range(0, 300_000).Select(i => (byte)(i * 31 >> 3))];
+
+    private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
+
+    [Fact]
+    public async Task A_file_comes_whole()
+    {
+        await using var store = await StandIn.StartAsync(Serve());
+
+        Assert.Equal(File, await DownloadAsync(store, File.Length));
+        Assert.Null(Assert.Single(store.Requests).Token);
+    }
+
+    [Fact]
+    public async Task A_dropped_connection_is_taken_up_where_it_left_off()
+    {
+        await using var store = await StandIn.StartAsync(Serve(dropAfter: 100_000), Serve(dropAfter: 50_000), StandIn.Hangup, StandIn.Json("", 503), Serve());
+
+        Assert.Equal(File, await DownloadAsync(store, File.Length));
+        Assert.Equal(5, store.Requests.Count);
+        Assert.Null(store.Requests[0].Range);
+        Assert.All(store.Requests.Skip(1), request => Assert.StartsWith("bytes=", request.Range));
+    }
+
+    [Fact]
+    public async Task A_server_without_ranges_is_read_again_from_the_start()
+    {
+        await using var store = await StandIn.StartAsync(Serve(dropAfter: 100_000, ranges: false), Serve(ranges: false));
+
+        Assert.Equal(File, await DownloadAsync(store, File.Length));
+    }
+
+    [Fact]
+    public async Task A_connection_that_brings_nothing_more_is_given_up()
+    {
+        await using var store = await StandIn.StartAsync(Serve(dropAfter: 100_000), StandIn.Hangup);
+
+        var failure = await Assert.ThrowsAsync<ShopifyException>(() => DownloadAsync(store, File.Length));
+
+        Assert.Equal(ShopifyFailure.Unavailable, failure.Failure);
+        Assert.InRange(store.Requests.Count, 5, 6);
+    }
+
+    [Fact]
+    public async Task A_file_shorter_than_announced_is_a_failure()
+    {
+        await using var store = await StandIn.StartAsync(Serve());
+
+        Assert.Equal(ShopifyFailure.PartialData, (await Assert.ThrowsAsync<ShopifyException>(() => DownloadAsync(store, File.Length + 1))).Failure);
+    }
+
+    [Fact]
+    public async Task A_file_that_ends_early_without_saying_its_length_is_a_failure()
+    {
+        await using var store = await StandIn.StartAsync(context => context.Response.Body.WriteAsync(File.AsMemory(0, 1000)).AsTask());
+
+        Assert.NotEqual(ShopifyFailure.NotFound, (await Assert.ThrowsAsync<ShopifyException>(() => DownloadAsync(store, File.Length))).Failure);
+    }
+
+    [Fact]
+    public async Task An_expired_address_is_told_at_once()
+    {
+        await using var store = await StandIn.StartAsync(StandIn.Json("<Error/>", 403));
+
+        Assert.Equal(ShopifyFailure.NotFound, (await Assert.ThrowsAsync<ShopifyException>(() => DownloadAsync(store, null))).Failure);
+        Assert.Single(store.Requests);
+    }
+
+    [Fact]
+    public async Task A_file_replaced_meanwhile_is_not_mixed_with_the_old_one()
+    {
+        await using var store = await StandIn.StartAsync(Serve(dropAfter: 100_000, version: "\"one\""), Serve(version: "\"two\""));
+
+        Assert.Equal(ShopifyFailure.PartialData, (await Assert.ThrowsAsync<ShopifyException>(() => DownloadAsync(store, File.Length))).Failure);
+    }
+
+    private static async Task<byte[]> DownloadAsync(StandIn store, long? size)
+    {
+        await using var file = await store.Download.OpenAsync(new Uri(store.Address + "/file.jsonl?signature=x"), size, Cancellation);
+        using var copy = new MemoryStream();
+        await file.CopyToAsync(copy, Cancellation);
+        return copy.ToArray();
+    }
+
+    private static RequestDelegate Serve(int? dropAfter = null, bool ranges = true, string version = "\"one\"") => async context =>
+    {
+        var from = ranges && RangeOf(context.Request, version) is { } asked ? asked : 0;
+        if (from > 0) context.Response.StatusCode = StatusCodes.Status206PartialContent;
+        if (from > 0) context.Response.Headers.ContentRange = string.Create(CultureInfo.InvariantCulture, $"bytes {from}-{File.Length - 1}/{File.Length}");
+        context.Response.Headers.ETag = version;
+        context.Response.ContentLength = File.Length - from;
+        await context.Response.Body.WriteAsync(File.AsMemory(from, dropAfter ?? (File.Length - from)));
+        await context.Response.Body.FlushAsync();
+        if (dropAfter is null) return;
+        await Task.Delay(50);
+        context.Abort();
+    };
+
+    private static int? RangeOf(HttpRequest request, string version) =>
+        request.Headers.IfRange.FirstOrDefault() is { } onlyIf && onlyIf != version ? null
+        : RangeHeaderValue.TryParse(request.Headers.Range.ToString(), out var range) ? (int?)range.Ranges.Single().From : null;
+}

@@ -1,0 +1,15 @@
+using Xunit.MicrosoftTestingPlatform;
+using Xunit.Runner.InProc.SystemConsole;
+
+namespace XenoInsights.Tests;
+
+/// <summary>The tests as always; <c>benchmark NAME</c> runs a benchmark instead (docs/performance.md).</summary>
+internal static class TestProgram
+{
+    public static Task<int> Main(string[] args) => args switch
+    {
+        ["benchmark", .. var rest] => Benchmarks.BenchmarkProgram.RunAsync(rest),
+        _ when args.Any(arg => arg is "--server" or "--internal-msbuild-node") => TestPlatformTestFramework.RunAsync(args, SelfRegisteredExtensions.AddSelfRegisteredExtensions),
+        _ => ConsoleRunner.Run(args),
+    };
+}

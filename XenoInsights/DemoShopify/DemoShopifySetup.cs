@@ -1,0 +1,62 @@
+namespace XenoInsights.DemoShopify;
+
+public static class DemoShopifySetup
+{
+    private const string EnabledKey = "DemoShopify:Enabled";
+
+    /// <summary>In Development without credentials of a real app, points the product at the pretend Shopify and runs it beside the product.</summary>
+    /// <exception cref="InvalidOperationException">It was switched on outside Development.</exception>
+    public static WebApplicationBuilder AddDemoShopify(this WebApplicationBuilder builder)
+    {
+        var configuration = builder.Configuration;
+        var development = builder.Environment.IsDevelopment();
+        var enabled = configuration.GetValue<bool?>(EnabledKey) ?? (development && string.IsNullOrEmpty(configuration["Shopify:ClientId"]));
+        if (!enabled)
+        {
+            return builder;
+        }
+        if (!development)
+        {
+            throw new InvalidOperationException($"{EnabledKey} is for Development only: remove it and set Shopify:ClientId and Shopify:ClientSecret to the app's credentials.");
+        }
+        var options = new DemoShopifyOptions
+        {
+            AppUrl = Uri.TryCreate(configuration["App:PublicUrl"], UriKind.Absolute, out var app) ? app : null,
+            AutoApprove = [Stores.OnlineRetail.Domain],
+        };
+        options = options with { Url = configuration["DemoShopify:Url"] ?? options.Url };
+        configuration.AddInMemoryCollection(new Dictionary<string, string?>
+        {
+            [EnabledKey] = "true",
+            ["Shopify:ClientId"] = options.ClientId,
+            ["Shopify:Scopes"] = "read_orders,read_all_orders,read_customers,read_products",
+            ["Shopify:ClientSecret"] = options.ClientSecret,
+            ["Shopify:ShopUrl"] = options.Url.TrimEnd('/') + "/{shop}",
+        });
+        builder.Services.AddHostedService(services => new DemoShopifyService(options with
+        {
+            Time = services.GetService<TimeProvider>() ?? TimeProvider.System,
+            Loggers = services.GetRequiredService<ILoggerFactory>(),
+        }));
+        return builder;
+    }
+}
+
+/// <summary>Starts with the product, before it serves its first page, and stops after it.</summary>
+public sealed class DemoShopifyService(DemoShopifyOptions options) : IHostedService
+{
+    private int stopped;
+
+    public DemoShopifyHost? Host { get; private set; }
+
+    public async Task StartAsync(CancellationToken cancellationToken) => Host = await DemoShopifyHost.StartAsync(options, cancellationToken);
+
+    public async Task StopAsync(CancellationToken cancellationToken)
+    {
+        // A host that is stopped and disposed at once stops its services twice.
+        if (Host is { } host && Interlocked.Exchange(ref stopped, 1) == 0)
+        {
+            await host.DisposeAsync();
+        }
+    }
+}

@@ -1,0 +1,75 @@
+using System.Globalization;
+using Microsoft.AspNetCore.Http.HttpResults;
+using XenoInsights.Insights.Sales;
+using XenoInsights.Tenants;
+
+namespace XenoInsights.Insights;
+
+/// <summary>The questions of the dashboards as an API: same queries, same numbers.</summary>
+public static class MetricsApi
+{
+    private const int DefaultDays = 30, MaxDays = 3700, DefaultLimit = 5, MaxLimit = 250;
+
+    public static void AddInsights(this WebApplicationBuilder builder) => builder.Services.AddScoped<SalesQueries>();
+
+    public static void MapInsights(this WebApplication app)
+    {
+        var metrics = app.MapGroup("/api/metrics").RequireTenantId().WithTags("Metrics").ProducesValidationProblem().ProducesProblem(StatusCodes.Status404NotFound);
+        metrics.MapGet("/overview", Overview).WithSummary("Sales, orders and customers of a range").Produces<OverviewAnswer>()
+            .WithDescription("from and to are shop-local dates (yyyy-MM-dd), both included; without them the last 30 days. Money in minor units of the shop's currency.");
+        metrics.MapGet("/orders/by-date", ByDate).WithSummary("The same by day, week or month, empty buckets included").Produces<IReadOnlyList<SeriesPoint>>();
+        metrics.MapGet("/customers/top", TopCustomers).WithSummary("Customers by total sales").Produces<IReadOnlyList<TopCustomer>>();
+        metrics.MapGet("/products/top", TopProducts).WithSummary("Products by net sales").Produces<IReadOnlyList<TopProduct>>();
+    }
+
+    private static Task<IResult> Overview(HttpContext http, SalesQueries sales, TimeProvider time, string? from, string? to, CancellationToken ct) =>
+        AnswerAsync(http, time, from, to, range => sales.OverviewAsync(range, ct));
+
+    private static Task<IResult> ByDate(HttpContext http, SalesQueries sales, TimeProvider time, string? granularity, string? from, string? to, CancellationToken ct) =>
+        GranularityOf(granularity) is { } parsed
+            ? AnswerAsync(http, time, from, to, range => sales.ByDateAsync(range, parsed, ct))
+            : Task.FromResult<IResult>(Invalid("granularity", $"'{granularity}' is not day, week or month."));
+
+    private static Task<IResult> TopCustomers(HttpContext http, SalesQueries sales, TimeProvider time, string? limit, string? from, string? to, CancellationToken ct) =>
+        LimitOf(limit) is { } parsed
+            ? AnswerAsync(http, time, from, to, range => sales.TopCustomersAsync(range, parsed, ct))
+            : Task.FromResult<IResult>(Invalid("limit", $"'{limit}' is not a number from 1 to {MaxLimit}."));
+
+    private static Task<IResult> TopProducts(HttpContext http, SalesQueries sales, TimeProvider time, string? limit, string? from, string? to, CancellationToken ct) =>
+        LimitOf(limit) is { } parsed
+            ? AnswerAsync(http, time, from, to, range => sales.TopProductsAsync(range, parsed, ct))
+            : Task.FromResult<IResult>(Invalid("limit", $"'{limit}' is not a number from 1 to {MaxLimit}."));
+
+    private static async Task<IResult> AnswerAsync<T>(HttpContext http, TimeProvider time, string? from, string? to, Func<DateRange, Task<T>> ask)
+    {
+        if (from is not null && DateOf(from) is null) return Invalid("from", $"'{from}' is not a date such as 2026-11-23.");
+        if (to is not null && DateOf(to) is null) return Invalid("to", $"'{to}' is not a date such as 2026-11-23.");
+
+        var last = DateOf(to) ?? ShopToday(http.Store(), time);
+        if (DateOf(from) is null && last.DayNumber < DefaultDays) return Invalid("to", $"'{to}' leaves no {DefaultDays} days before it.");
+        var first = DateOf(from) ?? last.AddDays(1 - DefaultDays);
+        if (first > last) return Invalid("from", $"from ({first:yyyy-MM-dd}) lies after to ({last:yyyy-MM-dd}).");
+        if (last.DayNumber - first.DayNumber >= MaxDays) return Invalid("from", $"A range has at most {MaxDays} days.");
+        return TypedResults.Ok(await ask(new DateRange(first, last)));
+    }
+
+    private static DateOnly ShopToday(StoreAccess store, TimeProvider time) =>
+        DateOnly.FromDateTime(TimeZoneInfo.ConvertTimeFromUtc(time.GetUtcNow().UtcDateTime, TimeZoneInfo.FindSystemTimeZoneById(store.TimeZone)));
+
+    private static DateOnly? DateOf(string? text) =>
+        DateOnly.TryParseExact(text, "yyyy-MM-dd", CultureInfo.InvariantCulture, DateTimeStyles.None, out var date) ? date : null;
+
+    private static Granularity? GranularityOf(string? text) => text switch
+    {
+        null or "day" => Granularity.Day,
+        "week" => Granularity.Week,
+        "month" => Granularity.Month,
+        _ => null,
+    };
+
+    private static int? LimitOf(string? text) =>
+        text is null ? DefaultLimit : int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var limit) && limit is >= 1 and <= MaxLimit ? limit : null;
+
+    private static ValidationProblem Invalid(string parameter, string what) =>
+        TypedResults.ValidationProblem(new Dictionary<string, string[]> { [parameter] = [what] }, detail: what);
+}

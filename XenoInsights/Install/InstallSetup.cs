@@ -1,0 +1,96 @@
+using Microsoft.Extensions.Options;
+using XenoInsights.Access;
+using XenoInsights.App;
+using XenoInsights.Data;
+using XenoInsights.Shopify;
+
+namespace XenoInsights.Install;
+
+/// <summary>Connecting stores: OAuth with Shopify, the tokens that come of it, and in Development the demo store.</summary>
+public static class InstallSetup
+{
+    // Within a refresh a few attempts run under a row lock; together they must end before those who wait for it give up.
+    private static readonly TimeSpan _tokenTimeout = TimeSpan.FromSeconds(8), _connectTimeout = TimeSpan.FromSeconds(5);
+    private const long MaxAnswerBytes = 1 << 20;
+
+    public static void AddInstall(this WebApplicationBuilder builder)
+    {
+        var services = builder.Services;
+        services.AddOptions<EncryptionOptions>().BindConfiguration(EncryptionOptions.Section).ValidateOnStart();
+        services.AddSingleton<IValidateOptions<EncryptionOptions>, EncryptionOptionsValidator>();
+        if (builder.Environment.IsDevelopment())
+        {
+            var dataRoot = DatabaseConnection.PrivateOptions(builder.Configuration).DataRoot;
+            services.PostConfigure<EncryptionOptions>(options =>
+            {
+                if (options.Keys.Count == 0) options.Keys.Add(DevelopmentEncryptionKey.ReadOrCreate(dataRoot));
+            });
+        }
+        AddShopClient(services, OAuthClient.HttpClientName);
+        AddShopClient(services, ShopDesk.HttpClientName);
+        services.AddSingleton<OAuthClient>().AddSingleton<ShopDesk>().AddSingleton<TokenVault>().AddSingleton<ShopifyTokens>().AddScoped<StoreInstall>();
+        services.AddSingleton<AccessTokenSource>(provider => provider.GetRequiredService<ShopifyTokens>().ForAdminClientAsync);
+        if (builder.Environment.IsDevelopment())
+        {
+            AddShopClient(services, DemoConnection.HttpClientName);
+            services.AddHostedService<DemoConnection>();
+        }
+    }
+
+    public static void MapInstall(this WebApplication app)
+    {
+        app.MapMethods("/auth/start", [HttpMethods.Get, HttpMethods.Post], StartAsync).ExcludeFromDescription();
+        app.MapGet(StoreInstall.CallbackPath, CompleteAsync).ExcludeFromDescription();
+    }
+
+    // A shop that redirects elsewhere does not get to see our secret or a token.
+    private static void AddShopClient(IServiceCollection services, string name) => services
+        .AddHttpClient(name, client => (client.Timeout, client.MaxResponseContentBufferSize) = (_tokenTimeout, MaxAnswerBytes))
+        .ConfigurePrimaryHttpMessageHandler(() => new SocketsHttpHandler { AllowAutoRedirect = false, UseCookies = false, ConnectTimeout = _connectTimeout });
+
+    private static async Task<IResult> StartAsync(HttpContext http, StoreInstall install, IOptions<AppOptions> app, CancellationToken ct)
+    {
+        var shop = http.Request.HasFormContentType ? (await http.Request.ReadFormAsync(ct))["shop"] : http.Request.Query["shop"];
+        try
+        {
+            var (consent, state) = await install.BeginAsync(http.User.UserId()!.Value, shop.Count == 1 ? shop[0] : null, http.Request.Query, ct);
+            http.Response.Cookies.Append(StateCookie(app.Value), state, CookieOptions(app.Value));
+            return Results.Redirect(consent.ToString());
+        }
+        catch (InstallRefusedException refusal)
+        {
+            return Answer(http, refusal);
+        }
+    }
+
+    private static async Task<IResult> CompleteAsync(HttpContext http, StoreInstall install, IOptions<AppOptions> app, CancellationToken ct)
+    {
+        var browserState = http.Request.Cookies[StateCookie(app.Value)];
+        http.Response.Cookies.Delete(StateCookie(app.Value), CookieOptions(app.Value));
+        try
+        {
+            var domain = await install.CompleteAsync(http.User.UserId()!.Value, http.Request.Query, browserState, ct);
+            return Results.Redirect($"/stores/{domain.Split('.')[0]}/overview");
+        }
+        catch (InstallRefusedException refusal)
+        {
+            return Answer(http, refusal);
+        }
+    }
+
+    private static bool IsHttps(AppOptions app) => app.PublicUrl.StartsWith("https:", StringComparison.OrdinalIgnoreCase);
+
+    private static string StateCookie(AppOptions app) => IsHttps(app) ? "__Host-xeno-install" : "xeno-install";
+
+    private static CookieOptions CookieOptions(AppOptions app) =>
+        new() { HttpOnly = true, Secure = IsHttps(app), SameSite = SameSiteMode.Lax, Path = "/", MaxAge = StoreInstall.StateLifetime, IsEssential = true };
+
+    private static IResult Answer(HttpContext http, InstallRefusedException refusal)
+    {
+        http.RequestServices.GetRequiredService<ILogger<StoreInstall>>().Refused(refusal.Error.Code, refusal);
+        var error = refusal.Error;
+        return http.Request.GetTypedHeaders().Accept.Any(a => a.MediaType == "text/html")
+            ? NoticePage.Result(error.Status, error.Title, error.Text, [new("Your stores", "/stores")])
+            : Results.Problem(error.Text, statusCode: error.Status, title: error.Title, extensions: new Dictionary<string, object?> { ["code"] = error.Code });
+    }
+}

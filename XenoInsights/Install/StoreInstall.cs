@@ -1,0 +1,238 @@
+using System.Globalization;
+using System.Security.Cryptography;
+using System.Text;
+using Microsoft.AspNetCore.WebUtilities;
+using Microsoft.EntityFrameworkCore;
+using Microsoft.Extensions.Options;
+using XenoInsights.App;
+using XenoInsights.Data;
+using XenoInsights.Shopify;
+using XenoInsights.Sync;
+using XenoInsights.Tenants;
+
+namespace XenoInsights.Install;
+
+/// <summary>
+/// Connecting a store by OAuth's authorization code grant. Whoever gets through has proved to Shopify that they may install apps
+/// there: they become the store's owner if it has none, and otherwise its admin.
+/// </summary>
+public sealed class StoreInstall(
+    SystemDatabase system, TenantDatabase tenants, OAuthClient oauth, ShopDesk desk, TokenVault vault, SyncJobs syncJobs,
+    IOptions<ShopifyOptions> shopify, IOptions<AppOptions> app, TimeProvider time, ILogger<StoreInstall> logger)
+{
+    public const string CallbackPath = "/auth/callback";
+
+    internal static readonly TimeSpan StateLifetime = TimeSpan.FromMinutes(10);
+    private static readonly TimeSpan _clockTolerance = TimeSpan.FromSeconds(90);
+    private static readonly TimeSpan _stateRetention = TimeSpan.FromDays(1);
+    private static readonly TimeSpan _webhooksTimeout = TimeSpan.FromSeconds(20);
+    private const int StateBytes = 32, WebhooksAtOnce = 4;
+
+    // Older orders come with it, but Shopify grants it to approved apps only.
+    private const string AllOrdersScope = "read_all_orders";
+
+    private static readonly string[] _topics =
+    [
+        "ORDERS_CREATE", "ORDERS_UPDATED", "ORDERS_EDITED", "ORDERS_CANCELLED", "ORDERS_PAID", "ORDERS_DELETE", "REFUNDS_CREATE",
+        "CUSTOMERS_CREATE", "CUSTOMERS_UPDATE", "CUSTOMERS_DELETE", "CUSTOMERS_MERGE", "PRODUCTS_CREATE", "PRODUCTS_UPDATE", "PRODUCTS_DELETE",
+        "CHECKOUTS_CREATE", "CHECKOUTS_UPDATE", "CHECKOUTS_DELETE", "SHOP_UPDATE", "APP_UNINSTALLED", "APP_SCOPES_UPDATE", "BULK_OPERATIONS_FINISH",
+    ];
+
+    /// <summary>Where to send the person for Shopify's consent, and the state that their browser has to bring back.</summary>
+    /// <exception cref="InstallRefusedException"/>
+    public async Task<(Uri Consent, string State)> BeginAsync(Guid userId, string? shop, IQueryCollection query, CancellationToken ct)
+    {
+        // Links from Shopify's admin are signed. Their age does not matter here: a sign-in may have come between.
+        if (query.ContainsKey(QuerySignature.Parameter) && !QuerySignature.IsValid(query, shopify.Value)) throw new InstallRefusedException(InstallErrors.BadSignature);
+        if (!ShopDomainName.TryParse(shop, out var domain)) throw new InstallRefusedException(InstallErrors.BadShop);
+        var state = WebEncoders.Base64UrlEncode(RandomNumberGenerator.GetBytes(StateBytes));
+        await StoreStateAsync(userId, domain, state, ct);
+        var consent = QueryHelpers.AddQueryString(new Uri(shopify.Value.AddressOf(domain), "admin/oauth/authorize").ToString(), new Dictionary<string, string?>
+        {
+            ["client_id"] = shopify.Value.ClientId,
+            ["scope"] = string.Join(',', shopify.Value.ScopeList),
+            ["redirect_uri"] = app.Value.At(CallbackPath).ToString(),
+            ["state"] = state,
+        });
+        return (new(consent), state);
+    }
+
+    /// <summary>Checks Shopify's answer, connects the store and starts its full import. Returns its domain.</summary>
+    /// <param name="browserState">The state that this browser was given.</param>
+    /// <exception cref="InstallRefusedException"/>
+    public async Task<string> CompleteAsync(Guid userId, IQueryCollection query, string? browserState, CancellationToken ct)
+    {
+        var domain = await VerifyAsync(userId, query, browserState, ct);
+        var (grant, shop) = await ApprovedAsync(domain, query["code"].ToString(), ct);
+        var tenantId = await system.RunAsync(db => FindOrAddTenantAsync(db, shop, ct), ct);
+        await tenants.RunAsync(tenantId, db => ConnectAsync(db, tenantId, userId, shop, grant, ct), ct);
+        logger.Connected(shop.Domain, tenantId);
+        // Before the import begins: what changes while it runs then arrives as well.
+        await SubscribeAsync(shop.Domain, grant.AccessToken, ct);
+        await syncJobs.EnqueueAsync(tenantId, SyncJobType.Full, ct);
+        return shop.Domain;
+    }
+
+    private async Task StoreStateAsync(Guid userId, string domain, string state, CancellationToken ct)
+    {
+        var now = time.GetUtcNow();
+        await system.RunAsync(async db =>
+        {
+            await db.OAuthStates.Where(s => s.ExpiresAt < now - _stateRetention).ExecuteDeleteAsync(ct);
+            db.OAuthStates.Add(new() { StateHash = Hash(state), ShopDomain = domain, UserId = userId, CreatedAt = now, ExpiresAt = now + StateLifetime });
+            await db.SaveChangesAsync(ct);
+        }, ct);
+    }
+
+    private async Task<string> VerifyAsync(Guid userId, IQueryCollection query, string? browserState, CancellationToken ct)
+    {
+        if (query.ContainsKey("error")) throw new InstallRefusedException(InstallErrors.Cancelled);
+        if (!QuerySignature.IsValid(query, shopify.Value)) throw new InstallRefusedException(InstallErrors.BadSignature);
+        if (!IsRecent(query["timestamp"].ToString())) throw new InstallRefusedException(InstallErrors.Stale);
+        if (!ShopDomainName.TryParse(query["shop"].ToString(), out var domain)) throw new InstallRefusedException(InstallErrors.BadShop);
+        var state = query["state"].ToString();
+        if (browserState is null || !CryptographicOperations.FixedTimeEquals(Hash(state), Hash(browserState))) throw new InstallRefusedException(InstallErrors.BadState);
+        var askedFor = await UseStateAsync(userId, state, ct) ?? throw new InstallRefusedException(InstallErrors.BadState);
+        return askedFor == domain ? domain : throw new InstallRefusedException(InstallErrors.OtherShop);
+    }
+
+    private bool IsRecent(string timestamp) =>
+        long.TryParse(timestamp, NumberStyles.None, CultureInfo.InvariantCulture, out var seconds)
+        && Math.Abs(time.GetUtcNow().ToUnixTimeSeconds() - seconds) <= _clockTolerance.TotalSeconds;
+
+    // One statement, so that of two callbacks with one state only one gets through.
+    private Task<string?> UseStateAsync(Guid userId, string state, CancellationToken ct) => system.RunAsync(async db =>
+    {
+        await using var command = db.Command(
+            "update oauth_states set used_at = @now where state_hash = @hash and user_id = @user and used_at is null and expires_at > @now returning shop_domain");
+        command.Parameters.AddWithValue("now", time.GetUtcNow());
+        command.Parameters.AddWithValue("hash", Hash(state));
+        command.Parameters.AddWithValue("user", userId);
+        return (string?)await command.ExecuteScalarAsync(ct);
+    }, ct);
+
+    private async Task<(TokenGrant Grant, ShopInfo Shop)> ApprovedAsync(string domain, string code, CancellationToken ct)
+    {
+        try
+        {
+            var grant = await oauth.ExchangeCodeAsync(domain, code, ct);
+            var missing = MissingScopes(grant).ToList();
+            if (missing.Count > 0) throw new InstallRefusedException(InstallErrors.MissingScopes(missing));
+            var shop = await desk.ReadShopAsync(domain, grant.AccessToken, ct);
+            // A shop may still answer to a domain it once had; the one it names itself is where its webhooks come from.
+            return ShopDomainName.TryParse(shop.Domain, out var permanent) ? (grant, shop with { Domain = permanent }) : throw new InstallRefusedException(InstallErrors.OtherShop);
+        }
+        catch (OAuthRefusedException refused)
+        {
+            throw new InstallRefusedException(refused.IsAboutOurCredentials ? InstallErrors.AppRefused : InstallErrors.CodeRefused, refused);
+        }
+        catch (Exception failure) when (failure is HttpRequestException || (failure is TaskCanceledException && !ct.IsCancellationRequested))
+        {
+            throw new InstallRefusedException(InstallErrors.ShopUnavailable, failure);
+        }
+    }
+
+    // Granting write_x grants read_x without naming it.
+    private IEnumerable<string> MissingScopes(TokenGrant grant)
+    {
+        var granted = Scopes(grant);
+        return shopify.Value.ScopeList.Where(wanted => wanted != AllOrdersScope && !granted.Contains(wanted)
+            && !(wanted.StartsWith("read_", StringComparison.Ordinal) && granted.Contains("write_" + wanted["read_".Length..])));
+    }
+
+    private static HashSet<string> Scopes(TokenGrant grant) => [.. grant.Scope.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries)];
+
+    /// <summary>The shop id decides: a shop that comes back, under whatever domain, finds its old tenant.</summary>
+    private async Task<Guid> FindOrAddTenantAsync(XenoDbContext db, ShopInfo shop, CancellationToken ct)
+    {
+        // Two people may be connecting one shop at this moment.
+        await db.Database.ExecuteSqlAsync($"select pg_advisory_xact_lock(hashtext('install'), hashtext({shop.ShopId.ToString(CultureInfo.InvariantCulture)}))", ct);
+        await ReleaseDomainAsync(db, shop, ct);
+        var domains = db.ShopDomains.IgnoreQueryFilters([XenoDbContext.TenantFilter]).Where(d => d.ShopId == shop.ShopId);
+        if (await domains.AsNoTracking().SingleOrDefaultAsync(ct) is { } known)
+        {
+            await domains.ExecuteUpdateAsync(set => set.SetProperty(d => d.Domain, shop.Domain), ct);
+            return known.TenantId;
+        }
+        var tenant = new Tenant
+        {
+            TenantId = Guid.CreateVersion7(), ShopId = shop.ShopId, ShopDomain = shop.Domain, Name = shop.Name, Currency = shop.Currency, TimeZone = shop.TimeZone,
+            Status = TenantStatus.ReconnectRequired, ConnectedAt = time.GetUtcNow(),
+        };
+        db.Tenants.Add(tenant);
+        db.ShopDomains.Add(new() { Domain = shop.Domain, TenantId = tenant.TenantId, ShopId = shop.ShopId });
+        await db.SaveChangesAsync(ct);
+        return tenant.TenantId;
+    }
+
+    // Shopify gave the domain to this shop, so the one that had it before is no longer reached there. Its data stay, under a
+    // name that no shop can have, until it connects again from wherever it is now.
+    private static async Task ReleaseDomainAsync(XenoDbContext db, ShopInfo shop, CancellationToken ct)
+    {
+        var former = await db.ShopDomains.IgnoreQueryFilters([XenoDbContext.TenantFilter]).AsNoTracking()
+            .SingleOrDefaultAsync(d => d.Domain == shop.Domain && d.ShopId != shop.ShopId, ct);
+        if (former is null) return;
+        var parked = $"shop-{former.ShopId}.invalid";
+        await db.ShopDomains.IgnoreQueryFilters([XenoDbContext.TenantFilter]).Where(d => d.ShopId == former.ShopId)
+            .ExecuteUpdateAsync(set => set.SetProperty(d => d.Domain, parked), ct);
+        await db.Tenants.IgnoreQueryFilters([XenoDbContext.TenantFilter]).Where(t => t.TenantId == former.TenantId)
+            .ExecuteUpdateAsync(set => set.SetProperty(t => t.ShopDomain, parked).SetProperty(t => t.Status, TenantStatus.ReconnectRequired), ct);
+    }
+
+    private async Task ConnectAsync(XenoDbContext db, Guid tenantId, Guid userId, ShopInfo shop, TokenGrant grant, CancellationToken ct)
+    {
+        await db.Database.ExecuteSqlAsync($"select 1 from tenants where tenant_id = {tenantId} for update", ct);
+        var now = time.GetUtcNow();
+        var tenant = await db.Tenants.SingleAsync(ct);
+        (tenant.ShopDomain, tenant.Name, tenant.Currency, tenant.TimeZone) = (shop.Domain, shop.Name, shop.Currency, shop.TimeZone);
+        (tenant.Status, tenant.ConnectedAt, tenant.HistoryLimited) = (TenantStatus.Connected, now, !Scopes(grant).Contains(AllOrdersScope));
+        await WelcomeAsync(db, tenantId, userId, now, ct);
+        var credential = await db.ShopifyCredentials.SingleOrDefaultAsync(ct);
+        if (credential is null) db.ShopifyCredentials.Add(credential = new() { TenantId = tenantId, AccessToken = [], Scopes = "" });
+        ShopifyTokens.Store(credential, grant, vault, now);
+        await db.SaveChangesAsync(ct);
+    }
+
+    private static async Task WelcomeAsync(XenoDbContext db, Guid tenantId, Guid userId, DateTimeOffset now, CancellationToken ct)
+    {
+        var members = await db.Memberships.ToListAsync(ct);
+        var role = members.Exists(m => m.Role == MemberRole.Owner) ? MemberRole.Admin : MemberRole.Owner;
+        var mine = members.Find(m => m.UserId == userId);
+        if (mine is null) db.Memberships.Add(new() { TenantId = tenantId, UserId = userId, Role = role, CreatedAt = now });
+        else if (mine.Role < role) mine.Role = role;
+    }
+
+    /// <summary>Without a subscription the regular reconciliation still brings the changes, only later: a failure is logged and no more.</summary>
+    private async Task SubscribeAsync(string domain, string accessToken, CancellationToken ct)
+    {
+        var target = app.Value.At("/webhooks/shopify");
+        using var limit = CancellationTokenSource.CreateLinkedTokenSource(ct);
+        limit.CancelAfter(_webhooksTimeout);
+        await Parallel.ForEachAsync(_topics, new ParallelOptions { MaxDegreeOfParallelism = WebhooksAtOnce, CancellationToken = CancellationToken.None }, async (topic, _) =>
+        {
+            try
+            {
+                if (await desk.SubscribeAsync(domain, accessToken, topic, target, limit.Token) is { } problem) logger.NotSubscribed(domain, topic, problem, null);
+            }
+            catch (Exception failure) when (failure is HttpRequestException or OperationCanceledException)
+            {
+                logger.NotSubscribed(domain, topic, failure.Message, failure);
+            }
+        });
+        ct.ThrowIfCancellationRequested();
+    }
+
+    private static byte[] Hash(string state) => SHA256.HashData(Encoding.UTF8.GetBytes(state));
+}
+
+internal static partial class StoreInstallLog
+{
+    [LoggerMessage(LogLevel.Information, "Connected {Shop} as tenant {TenantId}")]
+    public static partial void Connected(this ILogger logger, string shop, Guid tenantId);
+
+    [LoggerMessage(LogLevel.Warning, "{Shop} does not send {Topic}: {Problem}")]
+    public static partial void NotSubscribed(this ILogger logger, string shop, string topic, string problem, Exception? failure);
+
+    [LoggerMessage(LogLevel.Warning, "A store was not connected: {Code}")]
+    public static partial void Refused(this ILogger logger, string code, Exception refusal);
+}

@@ -1,0 +1,119 @@
+using System.Runtime.InteropServices;
+using System.Text.Json;
+using XenoInsights.Ingestion;
+
+namespace XenoInsights.Shopify;
+
+/// <summary>How many objects a shop has; <see cref="Orders"/> counts only what the app may see.</summary>
+public sealed record ShopCounts(long Orders, long Customers, long Products, long AbandonedCheckouts);
+
+/// <summary>
+/// Reads single objects as they are now: what a webhook announced, or what a bulk file could not give. Objects that no longer
+/// exist are missing from the result.
+/// </summary>
+public sealed class AdminObjects(AdminClient admin)
+{
+    // A query may cost 1000 at most; an order with its pages costs about 115, a customer 5, a product 1.
+    private const int OrdersAtOnce = 5;
+    private const int CustomersAtOnce = 100;
+    private const int ProductsAtOnce = 250;
+
+    /// <exception cref="ShopifyException">Also when an object is not as expected (<see cref="ShopifyFailure.PartialData"/>): it is never left out silently.</exception>
+    public async Task<IReadOnlyList<OrderRecord>> OrdersAsync(ShopReference shop, IEnumerable<long> ids, CancellationToken ct)
+    {
+        var orders = new List<OrderRecord>();
+        var reader = new OrderReader(shop.Currency);
+        foreach (var chunk in ids.Distinct().Chunk(OrdersAtOnce))
+            foreach (var node in await NodesAsync(shop, Documents.OrdersByIds, "Order", chunk, ct))
+            {
+                Read(node, reader.Begin);
+                await CompleteAsync(shop, reader, node.GetProperty("id").GetString()!, ct);
+                orders.Add(reader.Finish());
+            }
+        return orders;
+    }
+
+    public Task<IReadOnlyList<CustomerRecord>> CustomersAsync(ShopReference shop, IEnumerable<long> ids, CancellationToken ct) =>
+        ReadAsync<CustomerRecord>(shop, new CustomerReader(shop.Currency), Documents.CustomersByIds, "Customer", ids.Distinct().Chunk(CustomersAtOnce), ct);
+
+    public Task<IReadOnlyList<ProductRecord>> ProductsAsync(ShopReference shop, IEnumerable<long> ids, CancellationToken ct) =>
+        ReadAsync<ProductRecord>(shop, new ProductReader(shop.Currency), Documents.ProductsByIds, "Product", ids.Distinct().Chunk(ProductsAtOnce), ct);
+
+    public async Task<ShopCounts> CountsAsync(ShopReference shop, CancellationToken ct)
+    {
+        var data = await admin.SendAsync(shop, Documents.Counts, null, ct);
+        return new ShopCounts(Exact(data, "orders"), Exact(data, "customers"), Exact(data, "products"), Exact(data, "abandonedCheckouts"));
+    }
+
+    private async Task<IReadOnlyList<TRecord>> ReadAsync<TRecord>(
+        ShopReference shop, RecordReader reader, string document, string type, IEnumerable<long[]> chunks, CancellationToken ct) where TRecord : IngestRecord
+    {
+        var records = new List<TRecord>();
+        foreach (var chunk in chunks)
+            foreach (var node in await NodesAsync(shop, document, type, chunk, ct))
+            {
+                Read(node, reader.Begin);
+                records.Add((TRecord)reader.Finish());
+            }
+        return records;
+    }
+
+    private async Task<IEnumerable<JsonElement>> NodesAsync(ShopReference shop, string document, string type, long[] ids, CancellationToken ct)
+    {
+        var data = await admin.SendAsync(shop, document, new { ids = ids.Select(id => $"gid://shopify/{type}/{id}") }, ct);
+        return data.GetProperty("nodes").EnumerateArray().Where(node => node.ValueKind == JsonValueKind.Object);
+    }
+
+    private async Task CompleteAsync(ShopReference shop, OrderReader reader, string id, CancellationToken ct)
+    {
+        while (reader.LinesAfter is { } after)
+            Read(await OrderPageAsync(shop, Documents.OrderLines, new { id, after }, ct), reader.Continue);
+        if (reader.LedgerIncomplete) await ReadLedgerAsync(shop, reader, id, ct);
+        foreach (var (refund, first) in reader.RefundLinesAfter)
+            for (string? after = first; after is not null;)
+            {
+                var data = await admin.SendAsync(shop, Documents.RefundLines, new { id = refund, after }, ct);
+                string? next = null;
+                Read(data.GetProperty("refund"), (ref Utf8JsonReader json) => next = reader.ContinueRefund(ref json));
+                after = next;
+            }
+    }
+
+    private async Task ReadLedgerAsync(ShopReference shop, OrderReader reader, string id, CancellationToken ct)
+    {
+        reader.ForgetLedger();
+        string? after = null, salesAfter = null;
+        do
+        {
+            Read(await OrderPageAsync(shop, Documents.OrderLedger, new { id, after, salesAfter }, ct), reader.Continue);
+            salesAfter = reader.SalesAfter;
+            if (salesAfter is null) after = reader.AgreementsAfter;
+        }
+        while (salesAfter is not null || after is not null);
+    }
+
+    private async Task<JsonElement> OrderPageAsync(ShopReference shop, string document, object variables, CancellationToken ct) =>
+        (await admin.SendAsync(shop, document, variables, ct)).GetProperty("order");
+
+    private delegate void JsonReading(ref Utf8JsonReader reader);
+
+    private static void Read(JsonElement element, JsonReading read)
+    {
+        try
+        {
+            var reader = new Utf8JsonReader(JsonMarshal.GetRawUtf8Value(element));
+            read(ref reader);
+        }
+        catch (Exception unreadable) when (unreadable is FormatException or OverflowException)
+        {
+            throw new ShopifyException(ShopifyFailure.PartialData, $"An object of Shopify could not be read: {unreadable.Message}", unreadable);
+        }
+    }
+
+    private static long Exact(JsonElement data, string name)
+    {
+        var count = data.GetProperty(name);
+        return count.GetProperty("precision").GetString() == "EXACT" ? count.GetProperty("count").GetInt64()
+            : throw new ShopifyException(ShopifyFailure.PartialData, $"Shopify counts {name} only roughly.");
+    }
+}

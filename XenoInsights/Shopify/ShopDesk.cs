@@ -1,0 +1,67 @@
+using System.Text.Json;
+using Microsoft.Extensions.Options;
+
+namespace XenoInsights.Shopify;
+
+/// <summary>A shop as its own Admin API describes it.</summary>
+public sealed record ShopInfo(long ShopId, string Domain, string Name, string Currency, string TimeZone);
+
+/// <summary>The few Admin API calls of connecting a shop: small, unthrottled, before the tenant exists.</summary>
+public sealed class ShopDesk(IHttpClientFactory clients, IOptions<ShopifyOptions> options)
+{
+    public const string HttpClientName = "shopify-desk";
+
+    /// <exception cref="HttpRequestException">The shop does not answer as it should.</exception>
+    public async Task<ShopInfo> ReadShopAsync(string shopDomain, string accessToken, CancellationToken ct)
+    {
+        using var answer = await PostAsync(shopDomain, accessToken, new { query = Documents.Shop }, ct);
+        try
+        {
+            var shop = answer.RootElement.GetProperty("data").GetProperty("shop");
+            return new(
+                NumericId(Text(shop, "id")), Text(shop, "myshopifyDomain"), Text(shop, "name"), Text(shop, "currencyCode"), Text(shop, "ianaTimezone"));
+        }
+        catch (Exception e) when (e is KeyNotFoundException or InvalidOperationException or FormatException)
+        {
+            throw new HttpRequestException($"{shopDomain} does not describe itself: {Errors(answer)}", e);
+        }
+    }
+
+    /// <summary>Subscribes to a topic; one that is already subscribed counts as done. Null, or what is wrong.</summary>
+    public async Task<string?> SubscribeAsync(string shopDomain, string accessToken, string topic, Uri target, CancellationToken ct)
+    {
+        using var answer = await PostAsync(shopDomain, accessToken, new { query = Documents.WebhookSubscriptionCreate, variables = new { topic, uri = target } }, ct);
+        if (!answer.RootElement.TryGetProperty("data", out var data) || data.ValueKind != JsonValueKind.Object
+            || !data.TryGetProperty("webhookSubscriptionCreate", out var created) || created.ValueKind != JsonValueKind.Object)
+            return Errors(answer);
+        var complaints = created.GetProperty("userErrors").EnumerateArray().Select(e => e.GetProperty("message").GetString() ?? "")
+            .Where(m => !m.Contains("already been taken", StringComparison.OrdinalIgnoreCase)).ToList();
+        return complaints.Count == 0 ? null : string.Join(" ", complaints);
+    }
+
+    private async Task<JsonDocument> PostAsync(string shopDomain, string accessToken, object body, CancellationToken ct)
+    {
+        var client = clients.CreateClient(HttpClientName);
+        var address = new Uri(options.Value.AddressOf(shopDomain), $"admin/api/{options.Value.ApiVersion}/graphql.json");
+        using var request = new HttpRequestMessage(HttpMethod.Post, address) { Content = JsonContent.Create(body) };
+        request.Headers.Add("X-Shopify-Access-Token", accessToken);
+        using var response = await client.SendAsync(request, ct);
+        if (!response.IsSuccessStatusCode) throw new HttpRequestException($"The Admin API of {shopDomain} answered {(int)response.StatusCode}.", null, response.StatusCode);
+        try
+        {
+            return await JsonDocument.ParseAsync(await response.Content.ReadAsStreamAsync(ct), cancellationToken: ct);
+        }
+        catch (JsonException e)
+        {
+            throw new HttpRequestException($"The Admin API of {shopDomain} did not answer in JSON.", e);
+        }
+    }
+
+    private static string Text(JsonElement shop, string property) =>
+        shop.GetProperty(property).GetString() is { Length: > 0 } text ? text : throw new FormatException($"{property} is empty.");
+
+    private static long NumericId(string gid) => long.Parse(gid[(gid.LastIndexOf('/') + 1)..], System.Globalization.CultureInfo.InvariantCulture);
+
+    private static string Errors(JsonDocument answer) =>
+        answer.RootElement.ValueKind == JsonValueKind.Object && answer.RootElement.TryGetProperty("errors", out var errors) ? errors.ToString() : "the answer holds no data.";
+}

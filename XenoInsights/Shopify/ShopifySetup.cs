@@ -1,0 +1,42 @@
+using System.Net;
+using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Options;
+
+namespace XenoInsights.Shopify;
+
+public static class ShopifySetup
+{
+    /// <summary>Everything of this folder. Who registers it also registers an <see cref="AccessTokenSource"/>.</summary>
+    public static WebApplicationBuilder AddShopify(this WebApplicationBuilder builder)
+    {
+        var services = builder.Services;
+        services.AddOptions<ShopifyOptions>().BindConfiguration(ShopifyOptions.Section).ValidateOnStart();
+        services.AddSingleton<IValidateOptions<ShopifyOptions>, ShopifyOptionsValidator>();
+        services.TryAddSingleton(TimeProvider.System);
+        services.AddHttpClient(AdminClient.HttpName, client => client.Timeout = TimeSpan.FromSeconds(60))
+            .ConfigurePrimaryHttpMessageHandler(() => new SocketsHttpHandler
+            {
+                // A store that redirects may have become another one; the token must not follow.
+                AllowAutoRedirect = false,
+                AutomaticDecompression = DecompressionMethods.All,
+                ConnectTimeout = TimeSpan.FromSeconds(10),
+                MaxConnectionsPerServer = 8,
+                PooledConnectionLifetime = TimeSpan.FromMinutes(5),
+                UseCookies = false,
+            });
+        // No time limit: a file may take an hour. Silence is limited where it is read.
+        services.AddHttpClient(BulkDownload.HttpName, client => client.Timeout = Timeout.InfiniteTimeSpan)
+            .ConfigurePrimaryHttpMessageHandler(() => new SocketsHttpHandler
+            {
+                ConnectTimeout = TimeSpan.FromSeconds(10),
+                MaxConnectionsPerServer = 4,
+                PooledConnectionLifetime = TimeSpan.FromMinutes(5),
+                UseCookies = false,
+            });
+        services.AddSingleton<AdminClient>();
+        services.AddSingleton<BulkOperations>();
+        services.AddSingleton<BulkDownload>();
+        services.AddSingleton<AdminObjects>();
+        return builder;
+    }
+}

@@ -1,0 +1,10 @@
+namespace XenoInsights.Tenants;
+
+public static class TenantsSetup
+{
+    public static void AddTenants(this WebApplicationBuilder builder)
+    {
+        builder.Services.AddSingleton<TenantChanges>();
+        builder.Services.AddHostedService(services => services.GetRequiredService<TenantChanges>());
+    }
+}
