@@ -12,5 +12,6 @@ public sealed record ChartComparison(string Name, decimal? Value, string Text, s
 
 /// <param name="Name">The figure: Total sales.</param>
 /// <param name="LineTexts">What stands at each line of the axis, from the bottom up.</param>
+/// <param name="Rhythm">Where not every point can be named, those a multiple of this apart are: 7 for days.</param>
 /// <param name="LastIsRunning">The last point still moves; it is drawn dotted.</param>
-public sealed record ChartData(string Name, IReadOnlyList<ChartPoint> Points, Axis Axis, IReadOnlyList<string> LineTexts, bool LastIsRunning);
+public sealed record ChartData(string Name, IReadOnlyList<ChartPoint> Points, Axis Axis, IReadOnlyList<string> LineTexts, int Rhythm, bool LastIsRunning);

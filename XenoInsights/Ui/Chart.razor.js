@@ -93,8 +93,7 @@ export async function create(host, library, data) {
     const area = grid();
     const narrow = area.width < NARROW;
     const every = Math.max(1, Math.ceil(data.points.length / Math.max(1, Math.floor(area.width / (narrow ? SPACE_PER_SHORT_NAME : SPACE_PER_NAME)))));
-    // Whole weeks read better than an odd number of days.
-    const step = data.points.length > 14 && every > 2 && every < 7 ? 7 : every;
+    const step = every > 1 ? Math.ceil(every / data.rhythm) * data.rhythm : 1;
     names.replaceChildren();
     let end = -Infinity;
     data.points.forEach((point, i) => {

@@ -32,10 +32,10 @@ public sealed class Money
     public decimal Units(long minor) => minor / _minorPerUnit;
 
     /// <summary>Every minor unit, for tables and ledgers: £1,647,220.50.</summary>
-    public string Exact(long minor) => Units(minor).ToString("C", _exact);
+    public string Exact(long minor) => Unbroken(Units(minor).ToString("C", _exact));
 
     /// <summary>Whole units, for tiles: £1,647,221.</summary>
-    public string Whole(long minor) => decimal.Round(Units(minor), 0, MidpointRounding.AwayFromZero).ToString("C", _whole);
+    public string Whole(long minor) => Unbroken(decimal.Round(Units(minor), 0, MidpointRounding.AwayFromZero).ToString("C", _whole));
 
     /// <summary>Shortened, for axes only: £40k, £1.2m.</summary>
     public string Compact(long minor)
@@ -45,6 +45,9 @@ public sealed class Money
         var amount = _whole.CurrencyPositivePattern switch { 0 => symbol + text, 1 => text + symbol, 2 => $"{symbol}\u00A0{text}", _ => $"{text}\u00A0{symbol}" };
         return minor < 0 ? Figures.Minus + amount : amount;
     }
+
+    // The formatter parts symbol and figure with an ordinary space, where a line could break.
+    private static string Unbroken(string amount) => amount.Replace(' ', '\u00A0');
 
     private static NumberFormatInfo Format(string currency, CultureInfo culture, int decimals)
     {

@@ -7,7 +7,8 @@ using XenoInsights.Ui;
 namespace XenoInsights.Insights.Sales;
 
 /// <summary>The store at a glance. What it shows is written in its address, so any view can be kept, sent and reloaded.</summary>
-public sealed partial class OverviewPage : ComponentBase, IDisposable
+public sealed partial class OverviewPage(
+    OverviewLoader loader, SyncJobs jobs, TenantChanges changes, NavigationManager navigation, TimeProvider time) : ComponentBase, IDisposable
 {
     /// <summary>Longer series are loaded again by the circuit instead of travelling inside the page.</summary>
     private const int LargestHandedSeries = 400;
@@ -15,7 +16,7 @@ public sealed partial class OverviewPage : ComponentBase, IDisposable
 
     private readonly Days _days = new(CultureInfo.CurrentCulture);
     private readonly CancellationTokenSource _closed = new();
-    private readonly IReadOnlyList<Shortcuts.Shortcut> _keys;
+    private IReadOnlyList<Shortcuts.Shortcut> _keys = [];
     private ShopClock _clock = null!;
     private Measures _measures = null!;
     private Period _period = null!;
@@ -24,38 +25,13 @@ public sealed partial class OverviewPage : ComponentBase, IDisposable
     private Metric _metric = Metric.All[0];
     private Question? _answered;
     private OverviewFigures? _figures;
+    private Handed? _handed;
     private SyncJobView? _running;
     private DateTimeOffset? _currentTo;
     private string? _uncompared;
     private CancellationTokenSource? _load;
     private IDisposable? _subscription;
     private bool _isLoading, _hasChanged, _isRefreshing;
-
-    private readonly OverviewLoader _loader;
-    private readonly SyncJobs _jobs;
-    private readonly TenantChanges _changes;
-    private readonly NavigationManager _navigation;
-    private readonly TimeProvider _time;
-
-    public OverviewPage(OverviewLoader loader, SyncJobs jobs, TenantChanges changes, NavigationManager navigation, TimeProvider time)
-    {
-        (_loader, _jobs, _changes, _navigation, _time) = (loader, jobs, changes, navigation, time);
-        _keys =
-        [
-            ShortcutTo("d", Preset.Today),
-            ShortcutTo("e", Preset.Yesterday),
-            ShortcutTo("7", Preset.Last7Days),
-            ShortcutTo("28", Preset.Last28Days),
-            ShortcutTo("9", Preset.Last91Days),
-            ShortcutTo("m", Preset.MonthToDate),
-            ShortcutTo("y", Preset.YearToDate),
-            ShortcutTo("a", Preset.AllTime),
-            new("ArrowLeft", "←", "Earlier period", () => Run(() => Go(_period.Earlier(Today)))),
-            new("ArrowRight", "→", "Later period", () => Run(() => { if (_period.Later(Today) is { } later) Go(later); })),
-            new("x", "X", "Next comparison", () => Run(() => Go((Comparison)(((int)_comparison + 1) % Enum.GetValues<Comparison>().Length)))),
-            new("i", "I", "Day, week, month", () => Run(() => Go((Granularity)(((int)_granularity + 1) % Enum.GetValues<Granularity>().Length)))),
-        ];
-    }
 
     [CascadingParameter] public required StoreAccess Store { get; set; }
 
@@ -74,8 +50,6 @@ public sealed partial class OverviewPage : ComponentBase, IDisposable
         get => _figures is not null && _answered is not null && (_figures.Key.Value?.Series.Count ?? 0) <= LargestHandedSeries ? new(_answered, _figures, _running, _currentTo, _uncompared) : null;
         set => _handed = value;
     }
-
-    private Handed? _handed;
 
     private DateOnly Today => _clock.Today;
 
@@ -101,9 +75,25 @@ public sealed partial class OverviewPage : ComponentBase, IDisposable
         ? $"The last day with orders is {_days.Full(_figures.History.Value.To)}."
         : $"The first day with orders is {_days.Full(_figures.History.Value.From)}.";
 
+    protected override void OnInitialized() => _keys =
+    [
+        ShortcutTo("d", Preset.Today),
+        ShortcutTo("e", Preset.Yesterday),
+        ShortcutTo("7", Preset.Last7Days),
+        ShortcutTo("28", Preset.Last28Days),
+        ShortcutTo("9", Preset.Last91Days),
+        ShortcutTo("m", Preset.MonthToDate),
+        ShortcutTo("y", Preset.YearToDate),
+        ShortcutTo("a", Preset.AllTime),
+        new("ArrowLeft", "←", "Earlier period", () => Run(() => Go(_period.Earlier(Today)))),
+        new("ArrowRight", "→", "Later period", () => Run(() => { if (_period.Later(Today) is { } later) Go(later); })),
+        new("x", "X", "Next comparison", () => Run(() => Go((Comparison)(((int)_comparison + 1) % Enum.GetValues<Comparison>().Length)))),
+        new("i", "I", "Day, week, month", () => Run(() => Go((Granularity)(((int)_granularity + 1) % Enum.GetValues<Granularity>().Length)))),
+    ];
+
     protected override async Task OnParametersSetAsync()
     {
-        _clock = new(_time, Store.TimeZone);
+        _clock = new(time, Store.TimeZone);
         _measures = new(new(Store.Currency, CultureInfo.CurrentCulture), CultureInfo.CurrentCulture);
         TakeHanded();
         _period = Period.Read(PresetKey, From, To, Today, _figures?.History);
@@ -115,7 +105,7 @@ public sealed partial class OverviewPage : ComponentBase, IDisposable
 
     protected override void OnAfterRender(bool firstRender)
     {
-        if (firstRender) _subscription = _changes.Subscribe(Store.TenantId, () => InvokeAsync(RefreshAsync));
+        if (firstRender) _subscription = changes.Subscribe(Store.TenantId, () => InvokeAsync(RefreshAsync));
     }
 
     private Question Asked => new(_period.Preset, _period.Range.From, _period.Range.To, _comparison, _granularity);
@@ -137,15 +127,15 @@ public sealed partial class OverviewPage : ComponentBase, IDisposable
         _isLoading = _figures is not null;
         try
         {
-            var running = _jobs.RunningAsync(load.Token);
-            var figures = await _loader.LoadAsync(_period.Range, _period.ComparedWith(_comparison), _granularity, load.Token);
+            var running = jobs.RunningAsync(load.Token);
+            var figures = await loader.LoadAsync(_period.Range, _period.ComparedWith(_comparison), _granularity, load.Token);
             // Only the figures tell how far “All time” reaches back.
             if (_period.Preset == Preset.AllTime && figures.History is { } history && Period.Of(Preset.AllTime, Today, history) is var all && all != _period)
             {
                 _period = all;
                 _granularity = Enum.TryParse<Granularity>(GranularityKey, ignoreCase: true, out _) ? _granularity : all.DefaultGranularity;
                 asked = Asked;
-                figures = await _loader.LoadAsync(all.Range, null, _granularity, load.Token);
+                figures = await loader.LoadAsync(all.Range, null, _granularity, load.Token);
             }
             _running = await running is { Type: SyncJobType.Full } import ? import : null;
             figures = Comparable(figures);
@@ -174,11 +164,11 @@ public sealed partial class OverviewPage : ComponentBase, IDisposable
             while (_hasChanged && !_closed.IsCancellationRequested)
             {
                 _hasChanged = false;
-                _currentTo = _time.GetUtcNow();
+                _currentTo = time.GetUtcNow();
                 if (_load is null) await LoadAsync();
                 _isLoading = false;
                 StateHasChanged();
-                await Task.Delay(_refreshInterval, _time, _closed.Token);
+                await Task.Delay(_refreshInterval, time, _closed.Token);
             }
         }
         catch (OperationCanceledException) when (_closed.IsCancellationRequested)
@@ -228,7 +218,7 @@ public sealed partial class OverviewPage : ComponentBase, IDisposable
 
     private void Go(Metric metric) => Navigate(new() { ["metric"] = metric == Metric.All[0] ? null : metric.Key });
 
-    private void Navigate(Dictionary<string, object?> parameters) => _navigation.NavigateTo(_navigation.GetUriWithQueryParameters(parameters));
+    private void Navigate(Dictionary<string, object?> parameters) => navigation.NavigateTo(navigation.GetUriWithQueryParameters(parameters));
 
     private static string Iso(DateOnly day) => day.ToString("yyyy-MM-dd", CultureInfo.InvariantCulture);
 
