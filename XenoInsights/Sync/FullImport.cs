@@ -27,6 +27,8 @@ public sealed class FullImport(BulkOperations bulk, BulkDownload download, Tenan
         var calendar = new ShopCalendar(tenant.TenantId, tenant.Currency, tenant.TimeZone);
         var cursor = lease.Cursor is null ? ImportCursor.Start() : JsonSerializer.Deserialize<ImportCursor>(lease.Cursor)!;
 
+        // What earlier turns of this run went through is not held against this one: they may have been killed.
+        foreach (var part in cursor.Parts.Where(p => !p.Done && p.OperationId is not null)) part.Exports = 1;
         // All exports run side by side at Shopify; five may.
         foreach (var part in cursor.Parts.Where(p => !p.Done && p.OperationId is null)) await StartExportAsync(lease, shop, cursor, part, ct);
         foreach (var part in cursor.Parts.Where(p => !p.Done)) await ImportPartAsync(lease, shop, calendar, cursor, part, ct);
@@ -62,9 +64,9 @@ public sealed class FullImport(BulkOperations bulk, BulkDownload download, Tenan
     {
         for (var wait = FirstPoll; ; wait = TimeSpan.FromTicks(Math.Min(wait.Ticks * 3 / 2, SlowestPoll.Ticks)))
         {
-            var operation = await bulk.GetAsync(shop, part.OperationId!, ct);
-            if (operation.Status == BulkStatus.Completed) return operation;
-            if (!operation.HasEnded)
+            var operation = await FindExportAsync(shop, part, ct);
+            if (operation is { Status: BulkStatus.Completed }) return operation;
+            if (operation is { HasEnded: false })
             {
                 part.Announced = operation.ObjectCount;
                 await lease.SaveAsync(cursor.Progress($"Shopify is preparing {WordFor(part.Kind)}"), cursor, ct);
@@ -72,15 +74,29 @@ public sealed class FullImport(BulkOperations bulk, BulkDownload download, Tenan
                 continue;
             }
             if (part.Exports >= ExportAttempts)
-                throw new ImportFailedException($"Shopify did not finish its export of {WordFor(part.Kind)} in {part.Exports} attempts ({operation.Status} {operation.ErrorCode}). Nothing half done was counted as complete. Start the import again later.");
-            logger.LogWarning("Export {Operation} of {Kind} ended as {Status} {Error}; asking again", operation.Id, part.Kind, operation.Status, operation.ErrorCode);
+                throw new ImportFailedException($"Shopify did not finish its export of {WordFor(part.Kind)} in {part.Exports} attempts ({operation?.Status.ToString() ?? "Unknown"} {operation?.ErrorCode}). Nothing half done was counted as complete. Start the import again later.");
+            logger.LogWarning("Export {Operation} of {Kind} ended as {Status} {Error}; asking again", part.OperationId, part.Kind, operation?.Status, operation?.ErrorCode);
             await StartExportAsync(lease, shop, cursor, part, ct);
+        }
+    }
+
+    /// <summary>Null when Shopify has forgotten it, as it does after some days.</summary>
+    private async Task<BulkOperation?> FindExportAsync(ShopReference shop, ImportPart part, CancellationToken ct)
+    {
+        try
+        {
+            return await bulk.GetAsync(shop, part.OperationId!, ct);
+        }
+        catch (ShopifyException forgotten) when (forgotten.Failure == ShopifyFailure.NotFound)
+        {
+            return null;
         }
     }
 
     private async Task ReadExportAsync(SyncLease lease, ShopCalendar shop, ImportCursor cursor, ImportPart part, BulkOperation export, CancellationToken ct)
     {
         part.Begin(export.ObjectCount);
+        await lease.SaveAsync(cursor.Progress($"Importing {WordFor(part.Kind)}"), cursor, ct);
         if (export.Url is not null) await ApplyFileAsync(lease, shop, cursor, part, export, ct);
 
         if (part.Read != part.Announced)
@@ -186,7 +202,7 @@ public sealed class ImportPart
     public ImportKind Kind { get; init; }
     public string? OperationId { get; set; }
 
-    /// <summary>How many exports were asked for, since Shopify's may fail.</summary>
+    /// <summary>How many exports this turn of the run had, since Shopify's may fail.</summary>
     public int Exports { get; set; }
     public long Announced { get; set; }
     public long Read { get; set; }
@@ -202,6 +218,7 @@ public sealed class ImportPart
     {
         Announced = announced;
         Read = Stored = Unchanged = Rejected = 0;
+        Commit();
         Rejections.Clear();
     }
 

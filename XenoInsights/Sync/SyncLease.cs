@@ -12,10 +12,8 @@ public sealed class LeaseLostException() : Exception("The run's lease was lost."
 /// The right to work on one run for a while, by the database clock. Everything written for the run is written under the lease, so a
 /// worker that was thought dead and wakes up again can neither store rows nor count them.
 /// </summary>
-public sealed class SyncLease(TenantDatabase tenants, Guid tenantId, Guid jobId, SyncJobType type, string? cursor, int attempts)
+public sealed class SyncLease(TenantDatabase tenants, Guid tenantId, Guid jobId, SyncJobType type, int attempts, TimeSpan duration)
 {
-    public static readonly TimeSpan Duration = TimeSpan.FromSeconds(30);
-
     private readonly Guid _owner = Guid.NewGuid();
 
     public Guid TenantId { get; } = tenantId;
@@ -26,7 +24,7 @@ public sealed class SyncLease(TenantDatabase tenants, Guid tenantId, Guid jobId,
     public int Attempts { get; private set; } = attempts;
 
     /// <summary>Where the run that held the lease before had come to, as it wrote it; null at the beginning.</summary>
-    public string? Cursor { get; private set; } = cursor;
+    public string? Cursor { get; private set; }
 
     /// <summary>False when someone else was faster, or the run is over.</summary>
     public Task<bool> TakeAsync(CancellationToken ct) => tenants.RunAsync(TenantId, async db =>
@@ -37,7 +35,7 @@ public sealed class SyncLease(TenantDatabase tenants, Guid tenantId, Guid jobId,
             where tenant_id = $1 and id = $2 and ((status = 'Queued' and coalesce(not_before, now()) <= now()) or (status = 'Running' and lease_until < now()))
             returning cursor::text, attempts
             """);
-        Bind(command, Duration);
+        Bind(command, duration);
         await using var reader = await command.ExecuteReaderAsync(ct);
         if (!await reader.ReadAsync(ct)) return false;
         Cursor = reader.IsDBNull(0) ? null : reader.GetString(0);
@@ -45,15 +43,18 @@ public sealed class SyncLease(TenantDatabase tenants, Guid tenantId, Guid jobId,
         return true;
     }, ct);
 
-    /// <summary>Writes progress in the caller's unit of work, so that it commits with the rows it speaks of, and prolongs the lease.</summary>
+    /// <summary>
+    /// Writes progress in the caller's unit of work, so that it commits with the rows it speaks of, and prolongs the lease: from this
+    /// moment, not from the beginning of a unit of work that may have taken longer than a lease lasts.
+    /// </summary>
     public async Task SaveAsync(XenoDbContext db, SyncProgress progress, object cursor, CancellationToken ct)
     {
         await using var command = db.Command(
             """
-            update sync_jobs set lease_until = now() + $4, phase = $5, objects_expected = $6, objects_read = $7, stored = $8, unchanged = $9, rejected = $10, cursor = $11
+            update sync_jobs set lease_until = clock_timestamp() + $4, phase = $5, objects_expected = $6, objects_read = $7, stored = $8, unchanged = $9, rejected = $10, cursor = $11
             where tenant_id = $1 and id = $2 and lease_owner = $3 and status = 'Running'
             """);
-        Bind(command, Duration);
+        Bind(command, duration);
         command.Parameters.Add(new NpgsqlParameter { Value = progress.Phase });
         foreach (var count in (long[])[progress.Expected, progress.Read, progress.Stored, progress.Unchanged, progress.Rejected]) command.Parameters.Add(new NpgsqlParameter { Value = count });
         command.Parameters.Add(new NpgsqlParameter { Value = JsonSerializer.Serialize(cursor), NpgsqlDbType = NpgsqlDbType.Jsonb });
@@ -63,7 +64,7 @@ public sealed class SyncLease(TenantDatabase tenants, Guid tenantId, Guid jobId,
     public Task SaveAsync(SyncProgress progress, object cursor, CancellationToken ct) => tenants.RunAsync(TenantId, db => SaveAsync(db, progress, cursor, ct), ct);
 
     /// <summary>Prolongs the lease; false when it is lost.</summary>
-    public Task<bool> HeartbeatAsync(CancellationToken ct) => EndAsync("lease_until = now() + $4", Duration, null, ct);
+    public Task<bool> HeartbeatAsync(CancellationToken ct) => EndAsync("lease_until = clock_timestamp() + $4", duration, null, ct);
 
     public Task<bool> SucceedAsync(CancellationToken ct) => EndAsync("status = 'Succeeded', phase = null, lease_owner = null, lease_until = null, finished_at = now() + 0 * $4", TimeSpan.Zero, null, ct);
 

@@ -51,7 +51,7 @@ public sealed class SalesQueries(XenoDatabase database, TenantContext tenant)
             """);
         batch.BatchCommands[1].Parameters.Add(new NpgsqlParameter { Value = granularity.ToString() });
         var buckets = new SortedDictionary<DateOnly, SalesSums>();
-        for (var day = range.From; day <= range.To; day = day.AddDays(1)) buckets.TryAdd(BucketOf(day, granularity), default);
+        for (var day = 0; day < range.Days; day++) buckets.TryAdd(BucketOf(range.From.AddDays(day), granularity), default);
 
         await using var reader = await batch.ExecuteReaderAsync(ct);
         while (await reader.ReadAsync(ct))
