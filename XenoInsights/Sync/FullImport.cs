@@ -27,6 +27,8 @@ public sealed class FullImport(BulkOperations bulk, BulkDownload download, Tenan
         var calendar = new ShopCalendar(tenant.TenantId, tenant.Currency, tenant.TimeZone);
         var cursor = lease.Cursor is null ? ImportCursor.Start() : JsonSerializer.Deserialize<ImportCursor>(lease.Cursor)!;
 
+        // What earlier turns of this run went through is not held against this one: they may have been killed.
+        foreach (var part in cursor.Parts.Where(p => !p.Done && p.OperationId is not null)) part.Exports = 1;
         // All exports run side by side at Shopify; five may.
         foreach (var part in cursor.Parts.Where(p => !p.Done && p.OperationId is null)) await StartExportAsync(lease, shop, cursor, part, ct);
         foreach (var part in cursor.Parts.Where(p => !p.Done)) await ImportPartAsync(lease, shop, calendar, cursor, part, ct);
@@ -200,7 +202,7 @@ public sealed class ImportPart
     public ImportKind Kind { get; init; }
     public string? OperationId { get; set; }
 
-    /// <summary>How many exports were asked for, since Shopify's may fail.</summary>
+    /// <summary>How many exports this turn of the run had, since Shopify's may fail.</summary>
     public int Exports { get; set; }
     public long Announced { get; set; }
     public long Read { get; set; }

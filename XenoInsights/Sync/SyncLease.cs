@@ -13,10 +13,8 @@ public sealed class LeaseLostException() : Exception("The run's lease was lost."
 /// The right to work on one run for a while, by the database clock. Everything written for the run is written under the lease, so a
 /// worker that was thought dead and wakes up again can neither store rows nor count them.
 /// </summary>
-public sealed class SyncLease(TenantDatabase tenants, Guid tenantId, Guid jobId, SyncJobType type, string? cursor, int attempts)
+public sealed class SyncLease(TenantDatabase tenants, Guid tenantId, Guid jobId, SyncJobType type, int attempts, TimeSpan duration)
 {
-    public static readonly TimeSpan Duration = TimeSpan.FromSeconds(30);
-
     private readonly Guid _owner = Guid.NewGuid();
 
     public Guid TenantId { get; } = tenantId;
@@ -27,7 +25,7 @@ public sealed class SyncLease(TenantDatabase tenants, Guid tenantId, Guid jobId,
     public int Attempts { get; private set; } = attempts;
 
     /// <summary>Where the run that held the lease before had come to, as it wrote it; null at the beginning.</summary>
-    public string? Cursor { get; private set; } = cursor;
+    public string? Cursor { get; private set; }
 
     /// <summary>False when someone else was faster, or the run is over.</summary>
     public Task<bool> TakeAsync(CancellationToken ct) => tenants.RunAsync(TenantId, async db =>
@@ -38,7 +36,7 @@ public sealed class SyncLease(TenantDatabase tenants, Guid tenantId, Guid jobId,
             where tenant_id = $1 and id = $2 and ((status = 'Queued' and coalesce(not_before, now()) <= now()) or (status = 'Running' and lease_until < now()))
             returning cursor::text, attempts
             """);
-        Bind(command, Duration);
+        Bind(command, duration);
         await using var reader = await command.ExecuteReaderAsync(ct);
         if (!await reader.ReadAsync(ct)) return false;
         Cursor = reader.IsDBNull(0) ? null : reader.GetString(0);
@@ -46,15 +44,15 @@ public sealed class SyncLease(TenantDatabase tenants, Guid tenantId, Guid jobId,
         return true;
     }, ct);
 
-    /// <summary>Adds to the counters in the unit of work that stored the rows, and prolongs the lease; units of work side by side add up.</summary>
+    /// <summary>Adds to the counters in the unit of work that stored the rows, and prolongs the lease; units of work side by side add up. <c>now()</c> is when a unit of work began: a long one must not take back what a heartbeat gave meanwhile.</summary>
     public async Task CountAsync(XenoDbContext db, string phase, long read, ApplyResult applied, long rejected, CancellationToken ct)
     {
         await using var command = db.Command(
             """
-            update sync_jobs set lease_until = now() + $4, phase = $5, objects_read = objects_read + $6, stored = stored + $7, unchanged = unchanged + $8, rejected = rejected + $9
+            update sync_jobs set lease_until = greatest(lease_until, now() + $4), phase = $5, objects_read = objects_read + $6, stored = stored + $7, unchanged = unchanged + $8, rejected = rejected + $9
             where tenant_id = $1 and id = $2 and lease_owner = $3 and status = 'Running'
             """);
-        Bind(command, Duration);
+        Bind(command, duration);
         command.Parameters.Add(new NpgsqlParameter { Value = phase });
         foreach (var count in (long[])[read, applied.Stored, applied.Unchanged, rejected]) command.Parameters.Add(new NpgsqlParameter { Value = count });
         if (await command.ExecuteNonQueryAsync(ct) == 0) throw new LeaseLostException();
@@ -65,10 +63,10 @@ public sealed class SyncLease(TenantDatabase tenants, Guid tenantId, Guid jobId,
     {
         await using var command = db.Command(
             """
-            update sync_jobs set lease_until = now() + $4, phase = $5, objects_expected = $6, objects_read = $7, stored = $8, unchanged = $9, rejected = $10, cursor = $11
+            update sync_jobs set lease_until = greatest(lease_until, now() + $4), phase = $5, objects_expected = $6, objects_read = $7, stored = $8, unchanged = $9, rejected = $10, cursor = $11
             where tenant_id = $1 and id = $2 and lease_owner = $3 and status = 'Running'
             """);
-        Bind(command, Duration);
+        Bind(command, duration);
         command.Parameters.Add(new NpgsqlParameter { Value = progress.Phase });
         foreach (var count in (long[])[progress.Expected, progress.Read, progress.Stored, progress.Unchanged, progress.Rejected]) command.Parameters.Add(new NpgsqlParameter { Value = count });
         command.Parameters.Add(new NpgsqlParameter { Value = JsonSerializer.Serialize(cursor), NpgsqlDbType = NpgsqlDbType.Jsonb });
@@ -76,7 +74,7 @@ public sealed class SyncLease(TenantDatabase tenants, Guid tenantId, Guid jobId,
     }, ct);
 
     /// <summary>Prolongs the lease; false when it is lost.</summary>
-    public Task<bool> HeartbeatAsync(CancellationToken ct) => EndAsync("lease_until = now() + $4", Duration, null, ct);
+    public Task<bool> HeartbeatAsync(CancellationToken ct) => EndAsync("lease_until = greatest(lease_until, now() + $4)", duration, null, ct);
 
     public Task<bool> SucceedAsync(CancellationToken ct) => EndAsync("status = 'Succeeded', phase = null, lease_owner = null, lease_until = null, finished_at = now() + 0 * $4", TimeSpan.Zero, null, ct);
 

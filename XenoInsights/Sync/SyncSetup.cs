@@ -11,6 +11,8 @@ public static class SyncSetup
 
     public static void AddSync(this WebApplicationBuilder builder)
     {
+        builder.Services.AddOptions<SyncOptions>().BindConfiguration(SyncOptions.Section)
+            .Validate(options => options.LeaseSeconds is >= 1 and <= 600, $"{SyncOptions.Section}:{nameof(SyncOptions.LeaseSeconds)} must be 1 to 600 seconds.").ValidateOnStart();
         builder.Services.AddSingleton<SyncSignal>().AddSingleton<FullImport>().AddScoped<SyncJobs>();
         builder.Services.AddHostedService<SyncWorker>();
         builder.Services.ConfigureHttpJsonOptions(json => json.SerializerOptions.Converters.Add(new JsonStringEnumConverter(JsonNamingPolicy.CamelCase)));
@@ -55,4 +57,13 @@ public static class SyncSetup
         "rehydrate" => SyncJobType.Rehydrate,
         _ => null,
     };
+}
+
+/// <summary>Section <c>Sync</c>.</summary>
+public sealed class SyncOptions
+{
+    public const string Section = "Sync";
+
+    /// <summary>How long a run whose process died waits for another to take it over. A living one prolongs its lease four times in it.</summary>
+    public int LeaseSeconds { get; set; } = 30;
 }

@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using Microsoft.EntityFrameworkCore;
+using Microsoft.Extensions.Options;
 using XenoInsights.Data;
 using XenoInsights.Install;
 using XenoInsights.Shopify;
@@ -8,11 +9,12 @@ using XenoInsights.Tenants;
 namespace XenoInsights.Sync;
 
 /// <summary>Works off the queue of runs. Any number of processes may: a run belongs to whoever holds its lease.</summary>
-public sealed class SyncWorker(SystemDatabase system, TenantDatabase tenants, FullImport fullImport, SyncSignal signal, TimeProvider time, ILogger<SyncWorker> logger) : BackgroundService
+public sealed class SyncWorker(SystemDatabase system, TenantDatabase tenants, FullImport fullImport, SyncSignal signal, IOptions<SyncOptions> options, TimeProvider time, ILogger<SyncWorker> logger) : BackgroundService
 {
     private const int Parallel = 2, MaxAttempts = 12, MaxStarts = 30;
-    private static readonly TimeSpan Poll = TimeSpan.FromSeconds(1), Heartbeat = TimeSpan.FromSeconds(8);
+    private static readonly TimeSpan Poll = TimeSpan.FromSeconds(1);
 
+    private readonly TimeSpan _lease = TimeSpan.FromSeconds(options.Value.LeaseSeconds);
     private readonly ConcurrentDictionary<Guid, bool> _running = new();
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
@@ -59,7 +61,7 @@ public sealed class SyncWorker(SystemDatabase system, TenantDatabase tenants, Fu
         var leases = new List<SyncLease>();
         await using var reader = await command.ExecuteReaderAsync(ct);
         while (await reader.ReadAsync(ct))
-            leases.Add(new SyncLease(tenants, reader.GetGuid(0), reader.GetGuid(1), Enum.Parse<SyncJobType>(reader.GetString(2)), null, reader.GetInt32(3)));
+            leases.Add(new SyncLease(tenants, reader.GetGuid(0), reader.GetGuid(1), Enum.Parse<SyncJobType>(reader.GetString(2)), reader.GetInt32(3), _lease));
         return leases;
     }, ct);
 
@@ -142,7 +144,7 @@ public sealed class SyncWorker(SystemDatabase system, TenantDatabase tenants, Fu
         {
             while (true)
             {
-                await Task.Delay(Heartbeat, time, run.Token);
+                await Task.Delay(_lease / 4, time, run.Token);
                 if (!await lease.HeartbeatAsync(run.Token)) await run.CancelAsync();
             }
         }

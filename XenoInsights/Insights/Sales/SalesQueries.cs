@@ -40,7 +40,7 @@ public sealed class SalesQueries(XenoDatabase database, TenantContext tenant, An
     public Task<IReadOnlyList<SeriesPoint>> ByDateAsync(DateRange range, Granularity granularity, CancellationToken ct = default) => AskAsync(("by-date", range, granularity), async db =>
     {
         var buckets = new SortedDictionary<DateOnly, SalesSums>();
-        for (var day = range.From; day <= range.To; day = day.AddDays(1)) buckets.TryAdd(BucketOf(day, granularity), default);
+        for (var day = 0; day < range.Days; day++) buckets.TryAdd(BucketOf(range.From.AddDays(day), granularity), default);
 
         await using var batch = Batch(db, range,
             """

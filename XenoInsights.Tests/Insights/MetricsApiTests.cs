@@ -1,0 +1,295 @@
+using System.Globalization;
+using System.Net;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using Microsoft.EntityFrameworkCore;
+using Microsoft.Extensions.DependencyInjection;
+using XenoInsights.Data;
+using XenoInsights.Ingestion;
+using XenoInsights.Tenants;
+using XenoInsights.Tests.Install;
+using XenoInsights.Tests.Support;
+using XenoInsights.Tests.Sync;
+
+namespace XenoInsights.Tests.Insights;
+
+/// <summary>The contract of <c>/api/metrics</c>: parameters, defaults, refusals and shapes.</summary>
+public sealed class MetricsApiTests(MetricsStores stores) : IClassFixture<MetricsStores>
+{
+    private static readonly string[] _questions = ["overview", "orders/by-date", "customers/top", "products/top"];
+
+    private static CancellationToken Ct => TestContext.Current.CancellationToken;
+
+    public static TheoryData<string> Questions => [.. _questions];
+
+    public static TheoryData<string, string, string> Refusals
+    {
+        get
+        {
+            var refusals = new TheoryData<string, string, string>();
+            foreach (var question in _questions)
+            {
+                refusals.Add(question, "from=2025-02-30", "from");
+                refusals.Add(question, "from=", "from");
+                refusals.Add(question, "from=01.02.2025", "from");
+                refusals.Add(question, "from=2025-01-01T00:00:00Z", "from");
+                refusals.Add(question, "to=yesterday", "to");
+                refusals.Add(question, "to=2025-1-5", "to");
+                refusals.Add(question, "to=0001-01-05", "to");
+                refusals.Add(question, "from=2025-03-02&to=2025-03-01", "from");
+                refusals.Add(question, "from=9999-12-31", "from");
+                refusals.Add(question, "from=2000-01-01&to=2025-01-01", "from");
+            }
+            foreach (var limit in (string[])["0", "-1", "251", "abc", "", "5.0", "1e2", "99999999999999999999"])
+            {
+                refusals.Add("customers/top", $"limit={limit}", "limit");
+                refusals.Add("products/top", $"limit={limit}", "limit");
+            }
+            foreach (var granularity in (string[])["year", "", "Day", "1"]) refusals.Add("orders/by-date", $"granularity={granularity}", "granularity");
+            return refusals;
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(Refusals))]
+    public async Task A_parameter_that_cannot_be_used_is_named_in_a_400(string question, string parameters, string named)
+    {
+        using var response = await GetAsync(stores.Owner, $"{question}?{parameters}&tenant_id={stores.Empty}");
+
+        Assert.Equal((HttpStatusCode.BadRequest, "application/problem+json"), (response.StatusCode, response.Content.Headers.ContentType?.MediaType));
+        using var problem = JsonDocument.Parse(await response.Content.ReadAsStringAsync(Ct));
+        Assert.Equal(named, Assert.Single(problem.RootElement.GetProperty("errors").EnumerateObject()).Name);
+        Assert.Equal(400, problem.RootElement.GetProperty("status").GetInt32());
+    }
+
+    [Theory]
+    [InlineData("from=9999-12-01&to=9999-12-31", 31)]
+    [InlineData("from=0001-01-01&to=0001-01-31", 31)]
+    [InlineData("from=2024-02-29&to=2024-02-29", 1)]
+    [InlineData("from=2015-01-01&to=2025-02-16", 3700)]
+    public async Task The_ends_of_the_calendar_and_the_longest_range_are_answered(string parameters, int days)
+    {
+        var points = await stores.AskAsync(stores.Empty, $"orders/by-date?{parameters}");
+        foreach (var question in _questions.Append("orders/by-date?granularity=week").Append("orders/by-date?granularity=month"))
+            await stores.AskAsync(stores.Empty, question + (question.Contains('?', StringComparison.Ordinal) ? '&' : '?') + parameters);
+
+        Assert.Equal(days, points.GetArrayLength());
+    }
+
+    [Theory]
+    [MemberData(nameof(Questions))]
+    public async Task Without_a_session_the_answer_is_401_as_problem_json(string question)
+    {
+        using var visitor = stores.App.Visitor(followRedirects: false);
+
+        using var response = await GetAsync(visitor, $"{question}?tenant_id={stores.Empty}");
+
+        Assert.Equal((HttpStatusCode.Unauthorized, "application/problem+json"), (response.StatusCode, response.Content.Headers.ContentType?.MediaType));
+        using var problem = JsonDocument.Parse(await response.Content.ReadAsStringAsync(Ct));
+        Assert.Equal(401, problem.RootElement.GetProperty("status").GetInt32());
+    }
+
+    [Theory]
+    [MemberData(nameof(Questions))]
+    public async Task A_foreign_store_is_answered_exactly_like_one_that_does_not_exist(string question)
+    {
+        using var foreign = await GetAsync(stores.Owner, $"{question}?tenant_id={stores.Foreign}");
+        using var nonexistent = await GetAsync(stores.Owner, $"{question}?tenant_id={Guid.NewGuid()}");
+
+        Assert.Equal((HttpStatusCode.NotFound, "application/problem+json"), (foreign.StatusCode, foreign.Content.Headers.ContentType?.MediaType));
+        Assert.Equal(HttpStatusCode.NotFound, nonexistent.StatusCode);
+        Assert.Equal(await WithoutTraceAsync(nonexistent), await WithoutTraceAsync(foreign));
+        Assert.Equal(Headers(nonexistent), Headers(foreign));
+    }
+
+    [Fact]
+    public async Task Whatever_else_is_wrong_a_foreign_store_is_not_found_first()
+    {
+        using var response = await GetAsync(stores.Owner, $"overview?from=nonsense&tenant_id={stores.Foreign}");
+
+        Assert.Equal(HttpStatusCode.NotFound, response.StatusCode);
+    }
+
+    [Theory]
+    [MemberData(nameof(Questions))]
+    public async Task Without_a_store_the_answer_is_400_and_names_the_parameter(string question)
+    {
+        using var response = await GetAsync(stores.Owner, question);
+
+        Assert.Equal(HttpStatusCode.BadRequest, response.StatusCode);
+        using var problem = JsonDocument.Parse(await response.Content.ReadAsStringAsync(Ct));
+        Assert.True(problem.RootElement.GetProperty("errors").TryGetProperty("tenant_id", out _));
+    }
+
+    [Fact]
+    public async Task A_store_without_data_answers_with_zeros()
+    {
+        const string range = "from=2025-03-01&to=2025-03-09";
+
+        var overview = await stores.AskAsync(stores.Empty, $"overview?{range}");
+        var points = await stores.AskAsync(stores.Empty, $"orders/by-date?{range}");
+
+        Assert.Equal(
+            """
+            {"totalOrders":0,"totalRevenueCents":0,"totalCustomers":0,"averageOrderValueCents":0,"currency":"JPY","timeZone":"Asia/Tokyo","from":"2025-03-01","to":"2025-03-09","grossSalesCents":0,"discountsCents":0,"returnsCents":0,"netSalesCents":0,"shippingCents":0,"taxesCents":0,"dutiesCents":0,"feesCents":0,"newCustomers":0,"returningCustomers":0}
+            """, overview.GetRawText());
+        Assert.Equal(Enumerable.Range(1, 9).Select(day => $"2025-03-0{day}"), points.EnumerateArray().Select(p => p.GetProperty("date").GetString()));
+        Assert.All(points.EnumerateArray(), p => Assert.All(p.EnumerateObject().Where(f => f.Name != "date"), f => Assert.Equal(0, f.Value.GetInt64())));
+        Assert.Equal(0, (await stores.AskAsync(stores.Empty, $"customers/top?{range}")).GetArrayLength());
+        Assert.Equal(0, (await stores.AskAsync(stores.Empty, $"products/top?{range}")).GetArrayLength());
+    }
+
+    [Fact]
+    public async Task Weeks_begin_on_Monday_and_empty_ones_are_there()
+    {
+        var points = await stores.AskAsync(stores.Busy, "orders/by-date?granularity=week&from=2025-01-01&to=2025-02-02");
+
+        // Orders on Wednesday the 1st, Sunday the 5th and Monday the 27th.
+        Assert.Equal(
+            ["2024-12-30 2", "2025-01-06 0", "2025-01-13 0", "2025-01-20 0", "2025-01-27 1"],
+            points.EnumerateArray().Select(p => $"{p.GetProperty("date").GetString()} {p.GetProperty("orders").GetInt64()}"));
+    }
+
+    [Fact]
+    public async Task Months_are_calendar_months_and_empty_ones_are_there()
+    {
+        var points = await stores.AskAsync(stores.Busy, "orders/by-date?granularity=month&from=2024-11-20&to=2025-03-31");
+
+        Assert.Equal(
+            ["2024-11-01 0", "2024-12-01 0", "2025-01-01 3", "2025-02-01 0", "2025-03-01 1"],
+            points.EnumerateArray().Select(p => $"{p.GetProperty("date").GetString()} {p.GetProperty("orders").GetInt64()}"));
+    }
+
+    [Fact]
+    public async Task A_bucket_that_the_range_cuts_holds_only_the_days_of_the_range()
+    {
+        var points = await stores.AskAsync(stores.Busy, "orders/by-date?granularity=week&from=2025-01-02&to=2025-01-05");
+
+        var point = Assert.Single(points.EnumerateArray());
+        Assert.Equal(("2024-12-30", 1L, 700L), (point.GetProperty("date").GetString(), point.GetProperty("orders").GetInt64(), point.GetProperty("revenueCents").GetInt64()));
+    }
+
+    [Fact]
+    public async Task Five_are_listed_unless_more_or_fewer_are_asked_for()
+    {
+        const string range = "from=2025-03-31&to=2025-03-31";
+
+        Assert.Equal(5, (await stores.AskAsync(stores.Busy, $"products/top?{range}")).GetArrayLength());
+        Assert.Equal(1, (await stores.AskAsync(stores.Busy, $"products/top?limit=1&{range}")).GetArrayLength());
+        Assert.Equal(MetricsStores.Products, (await stores.AskAsync(stores.Busy, $"products/top?limit=250&{range}")).GetArrayLength());
+        Assert.Equal(1, (await stores.AskAsync(stores.Busy, $"customers/top?limit=250&{range}")).GetArrayLength());
+    }
+
+    [Fact]
+    public async Task By_default_the_last_thirty_days_of_the_shop_are_meant_and_its_day_begins_at_its_own_midnight()
+    {
+        if (stores.Clock.GetUtcNow().Minute == 59) stores.Clock.Advance(TimeSpan.FromMinutes(1));
+        var now = stores.Clock.GetUtcNow();
+        var tillMidnight = TimeSpan.FromHours(1) - TimeSpan.FromTicks(now.Ticks % TimeSpan.TicksPerHour);
+        // There is always a zone in which the next full hour is midnight.
+        var hour = (now + tillMidnight).Hour;
+        var zone = hour <= 12 ? -hour : 24 - hour;
+        var tenant = await stores.AddAsync($"Etc/GMT{-zone:+0;-0;+0}", "USD", MemberRole.Viewer);
+        DateOnly Today() => DateOnly.FromDateTime((stores.Clock.GetUtcNow() + TimeSpan.FromHours(zone)).DateTime);
+
+        stores.Clock.Advance(tillMidnight - TimeSpan.FromSeconds(30));
+        var lastDay = Today();
+        var before = await stores.AskAsync(tenant, "overview");
+        var series = await stores.AskAsync(tenant, "orders/by-date");
+        stores.Clock.Advance(TimeSpan.FromSeconds(31));
+        var after = await stores.AskAsync(tenant, "overview");
+        var onlyFrom = await stores.AskAsync(tenant, $"overview?from={ImportHost.Day(lastDay)}");
+        var onlyTo = await stores.AskAsync(tenant, "overview?to=2025-03-31");
+
+        Assert.Equal(lastDay.AddDays(1), Today());
+        Assert.Equal((lastDay.AddDays(-29), lastDay), RangeOf(before));
+        Assert.Equal(30, series.GetArrayLength());
+        Assert.Equal((lastDay.AddDays(-28), lastDay.AddDays(1)), RangeOf(after));
+        Assert.Equal((lastDay, lastDay.AddDays(1)), RangeOf(onlyFrom));
+        Assert.Equal((new DateOnly(2025, 3, 2), new DateOnly(2025, 3, 31)), RangeOf(onlyTo));
+    }
+
+    private static (DateOnly, DateOnly) RangeOf(JsonElement overview) =>
+        (DateOnly.ParseExact(overview.GetProperty("from").GetString()!, "yyyy-MM-dd", CultureInfo.InvariantCulture), DateOnly.ParseExact(overview.GetProperty("to").GetString()!, "yyyy-MM-dd", CultureInfo.InvariantCulture));
+
+    private static Task<HttpResponseMessage> GetAsync(HttpClient client, string question) => client.GetAsync(new Uri("/api/metrics/" + question, UriKind.Relative), Ct);
+
+    private static async Task<string> WithoutTraceAsync(HttpResponseMessage response)
+    {
+        var problem = JsonNode.Parse(await response.Content.ReadAsStringAsync(Ct))!.AsObject();
+        Assert.True(problem.Remove("traceId"));
+        return problem.ToJsonString();
+    }
+
+    private static IEnumerable<string> Headers(HttpResponseMessage response) =>
+        response.Headers.Concat(response.Content.Headers).Select(h => h.Key).Where(name => name is not ("Date" or "Content-Length")).Order();
+}
+
+/// <summary>The product with stores whose data are put through the door directly: an empty one, one with a few orders, and one of somebody else.</summary>
+public sealed class MetricsStores(PostgresServer postgres) : IAsyncLifetime
+{
+    public const int Products = 7;
+
+    private TestDatabase _database = null!;
+    private long _shops;
+
+    public AppHost App { get; private set; } = null!;
+    public HttpClient Owner { get; private set; } = null!;
+    public MovableClock Clock { get; } = new();
+    public Guid Empty { get; private set; }
+    public Guid Busy { get; private set; }
+    public Guid Foreign { get; private set; }
+
+    public async ValueTask InitializeAsync()
+    {
+        _database = await postgres.CreateDatabaseAsync();
+        App = await AppHost.StartAsync(_database, services: services => services.AddSingleton<TimeProvider>(Clock));
+        Owner = await App.SignInAsync();
+        Empty = await AddAsync("Asia/Tokyo", "JPY", MemberRole.Viewer);
+        Busy = await AddAsync("Europe/London", "GBP", MemberRole.Owner);
+        Foreign = await AddAsync("Europe/London", "GBP", null);
+        var shop = new ShopCalendar(Busy, "GBP", "Europe/London");
+        IngestRecord[] orders =
+        [
+            Order(1, new(2025, 1, 1, 12, 0, 0, TimeSpan.Zero), 500), Order(2, new(2025, 1, 5, 23, 59, 59, TimeSpan.Zero), 700), Order(3, new(2025, 1, 27, 0, 0, 0, TimeSpan.Zero), 900),
+            // Summer time has begun: it is already the 31st in London.
+            Order(4, new(2025, 3, 30, 23, 0, 0, TimeSpan.Zero), [.. Enumerable.Range(1, Products).Select(i => 100L * i)]),
+        ];
+        await App.Services.GetRequiredService<TenantDatabase>().RunAsync(Busy, db => IngestionWriter.ApplyAsync(db, shop, orders));
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        Owner.Dispose();
+        await App.DisposeAsync();
+        await _database.DisposeAsync();
+    }
+
+    public Task<JsonElement> AskAsync(Guid tenant, string question) => ImportHost.AskAsync(Owner, tenant, question);
+
+    /// <param name="role">The owner's in the new store; null: none.</param>
+    public Task<Guid> AddAsync(string timeZone, string currency, MemberRole? role)
+    {
+        var shop = Interlocked.Increment(ref _shops);
+        var tenant = new Tenant
+        {
+            TenantId = Guid.CreateVersion7(), ShopId = shop, ShopDomain = $"metrics-{shop}.myshopify.com", Name = $"Metrics {shop}",
+            Currency = currency, TimeZone = timeZone, Status = TenantStatus.Connected, ConnectedAt = DateTimeOffset.UnixEpoch,
+        };
+        return App.Services.GetRequiredService<SystemDatabase>().RunAsync(async db =>
+        {
+            db.Tenants.Add(tenant);
+            await db.SaveChangesAsync();
+            if (role is not null)
+                await db.Database.ExecuteSqlAsync($"insert into memberships (tenant_id, user_id, role, created_at) select {tenant.TenantId}, user_id, {role.ToString()}, now() from users where email = 'owner@demo.test'");
+            return tenant.TenantId;
+        });
+    }
+
+    private static OrderRecord Order(long id, DateTimeOffset at, params long[] amounts) => new()
+    {
+        ShopifyId = id, UpdatedAt = at, Name = $"#{id}", CreatedAt = at, ProcessedAt = at, CustomerId = 77, CurrentTotal = amounts.Sum(),
+        Lines = [.. amounts.Select((amount, i) => new OrderLineRecord((id * 100) + i, i + 1, null, $"Product {i + 1}", null, 1, 1, false, amount, 0))],
+        Sales = [.. amounts.Select((amount, i) => new SaleRecord(at, true, SaleMeasure.Sale, (id * 100) + i, i + 1, 1, amount, 0, 0))],
+    };
+}

@@ -1,0 +1,212 @@
+using System.Collections.Concurrent;
+using System.Diagnostics;
+using System.Net;
+using System.Net.Sockets;
+using Npgsql;
+using XenoInsights.DemoShopify;
+using XenoInsights.DemoShopify.Stores;
+using XenoInsights.Tests.Support;
+
+namespace XenoInsights.Tests.Sync;
+
+/// <summary>The real product as a process of its own, killed without warning in the middle of an import, again and again.</summary>
+public sealed class ImportKillTests(PostgresServer postgres)
+{
+    private const int Kills = 5, Orders = 20_000;
+    private const string Domain = "killed.myshopify.com";
+
+    private static CancellationToken Ct => TestContext.Current.CancellationToken;
+
+    [Fact]
+    public async Task An_import_killed_at_random_moments_ends_by_itself_with_the_data_of_an_undisturbed_one()
+    {
+        var seed = Random.Shared.Next();
+        TestContext.Current.TestOutputHelper!.WriteLine($"seed {seed}");
+        var random = new Random(seed);
+        await using var shopify = await DemoShopifyHost.StartAsync(new DemoShopifyOptions { Url = "http://127.0.0.1:0", Stores = [NewStore()] }, Ct);
+        await using var database = await postgres.CreateDatabaseAsync();
+        var settings = ImportHost.SettingsFor(shopify);
+        settings["Sync:LeaseSeconds"] = "1";
+
+        await using (var first = await ProductProcess.StartAsync(database, settings))
+        {
+            using var owner = await first.SignInAsync();
+            await ImportHost.ConnectAsync(owner, Domain);
+            await KillDuringImportAsync(first, database, earlierAttempts: 0, random);
+        }
+        for (var kill = 2; kill <= Kills; kill++)
+        {
+            var attempts = await AttemptsAsync(database);
+            await using var next = await ProductProcess.StartAsync(database, settings);
+            await KillDuringImportAsync(next, database, attempts, random);
+        }
+        await using var last = await ProductProcess.StartAsync(database, settings);
+        var (status, error) = await EndAsync(database);
+
+        Assert.True(status == "Succeeded", $"{status}: {error}\n{last.Output}");
+        Assert.Equal(1L, await ScalarAsync<long>(database, "select count(*) from sync_jobs"));
+        Assert.InRange(await AttemptsAsync(database), Kills + 1, int.MaxValue);
+        Assert.True(await ScalarAsync<bool>(database, "select objects_read = objects_expected and objects_read = stored + unchanged and rejected = 0 from sync_jobs"));
+        await AssertSameAsUndisturbedAsync(database);
+    }
+
+    private static DemoStore NewStore() => GeneratedStore.Create(
+        new() { Ordinal = 400, Domain = Domain, Seed = 9, Orders = Orders, Days = 365, Customers = 6000, Products = 200 }, TimeProvider.System);
+
+    /// <summary>Waits until this process works on the import, then kills it up to two seconds later.</summary>
+    private static async Task KillDuringImportAsync(ProductProcess product, TestDatabase database, int earlierAttempts, Random random)
+    {
+        for (var patience = 0; await AttemptsAsync(database) <= earlierAttempts; patience++)
+        {
+            Assert.True(patience < 2400, $"Nobody took the import over.\n{product.Output}");
+            await Task.Delay(25, Ct);
+        }
+        await Task.Delay(random.Next(0, 2000), Ct);
+        Assert.Equal("Running", await ScalarAsync<string>(database, "select status from sync_jobs"));
+        product.Kill();
+    }
+
+    private static Task<int> AttemptsAsync(TestDatabase database) => ScalarAsync<int>(database, "select attempts from sync_jobs");
+
+    private static async Task<(string Status, string? Error)> EndAsync(TestDatabase database)
+    {
+        for (var patience = 0; patience < 1200; patience++)
+        {
+            var status = await ScalarAsync<string>(database, "select status from sync_jobs");
+            if (status is "Succeeded" or "Failed") return (status, await ScalarAsync<string?>(database, "select error from sync_jobs"));
+            await Task.Delay(100, Ct);
+        }
+        return ("unfinished", null);
+    }
+
+    /// <summary>Row by row, ledger and rollups, whatever the tenant is called.</summary>
+    private async Task AssertSameAsUndisturbedAsync(TestDatabase killed)
+    {
+        await using var undisturbed = await ImportHost.StartAsync(postgres, [NewStore()]);
+        var (tenant, _) = await undisturbed.ImportAsync(Domain);
+        Assert.Empty(await undisturbed.RollupDifferencesAsync(tenant));
+        await using var connection = new NpgsqlConnection(undisturbed.ConnectionString + ";Pooling=false");
+        foreach (var table in (string[])["orders", "order_line_items", "order_sales", "refunds", "refund_line_items", "customers", "products", "checkouts", "checkout_line_items",
+            "sales_days", "product_days", "customer_days", "customer_totals", "customer_returns"])
+        {
+            var digest = $"select count(*) || ' rows ' || coalesce(md5(string_agg(row, ',' order by row)), '') from (select (to_jsonb(t) - 'tenant_id')::text as row from {table} t) rows";
+            Assert.Equal((table, await ScalarAsync<string>(undisturbed.ConnectionString, digest)), (table, await ScalarAsync<string>(killed.ConnectionString, digest)));
+        }
+        Assert.Equal(Orders, await ScalarAsync<long>(killed.ConnectionString, "select count(*) from orders"));
+        Assert.True(await ScalarAsync<bool>(killed.ConnectionString,
+            "select (select sum(gross - discounts - returns + shipping + taxes + duties + fees) from sales_days) = (select sum(amount + tax) from order_sales where measure <> 0)"));
+    }
+
+    private static Task<T> ScalarAsync<T>(TestDatabase database, string sql) => ScalarAsync<T>(database.ConnectionString, sql);
+
+    private static async Task<T> ScalarAsync<T>(string connectionString, string sql)
+    {
+        await using var connection = new NpgsqlConnection(connectionString);
+        await connection.OpenAsync(Ct);
+        await using var command = new NpgsqlCommand(sql, connection);
+        return await command.ExecuteScalarAsync(Ct) is T value ? value : default!;
+    }
+}
+
+/// <summary>The built product, started as <c>dotnet XenoInsights.dll</c> on a port of its own.</summary>
+internal sealed class ProductProcess : IAsyncDisposable
+{
+    private readonly Process _process;
+    private readonly Uri _address;
+    private readonly ConcurrentQueue<string> _output = new();
+
+    private ProductProcess(Process process, Uri address)
+    {
+        (_process, _address) = (process, address);
+        process.OutputDataReceived += (_, line) => Keep(line.Data);
+        process.ErrorDataReceived += (_, line) => Keep(line.Data);
+        process.BeginOutputReadLine();
+        process.BeginErrorReadLine();
+    }
+
+    /// <summary>The end of what it wrote.</summary>
+    public string Output => string.Join('\n', _output);
+
+    private static CancellationToken Ct => TestContext.Current.CancellationToken;
+
+    public static async Task<ProductProcess> StartAsync(TestDatabase database, IReadOnlyDictionary<string, string?> settings)
+    {
+        var address = new Uri($"http://localhost:{FreePort()}/");
+        var start = new ProcessStartInfo("dotnet", [Path.Combine(AppContext.BaseDirectory, "XenoInsights.dll")])
+        {
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+            Environment =
+            {
+                ["ASPNETCORE_ENVIRONMENT"] = "Development",
+                ["ASPNETCORE_URLS"] = address.GetLeftPart(UriPartial.Authority),
+                ["App__PublicUrl"] = address.GetLeftPart(UriPartial.Authority),
+                ["ConnectionStrings__XenoInsights"] = database.ConnectionString,
+                ["Serilog__MinimumLevel__Default"] = "Warning",
+            },
+        };
+        foreach (var (key, value) in settings) start.Environment[key.Replace(":", "__", StringComparison.Ordinal)] = value;
+        var product = new ProductProcess(Process.Start(start)!, address);
+        try
+        {
+            await product.ListeningAsync();
+            return product;
+        }
+        catch
+        {
+            await product.DisposeAsync();
+            throw;
+        }
+    }
+
+    public async Task<HttpClient> SignInAsync()
+    {
+        var client = new HttpClient(new SocketsHttpHandler { CookieContainer = new CookieContainer() }) { BaseAddress = _address };
+        using var landing = await client.GetAsync(AppHost.SignInPath("owner@demo.test", "/signed-out"), Ct);
+        Assert.True(landing.IsSuccessStatusCode, $"Signing in ended with {(int)landing.StatusCode}.\n{Output}");
+        return client;
+    }
+
+    /// <summary>SIGKILL: it gets no chance to tidy up.</summary>
+    public void Kill() => _process.Kill();
+
+    public async ValueTask DisposeAsync()
+    {
+        if (!_process.HasExited) _process.Kill();
+        await _process.WaitForExitAsync(CancellationToken.None);
+        _process.Dispose();
+    }
+
+    private async Task ListeningAsync()
+    {
+        using var client = new HttpClient { BaseAddress = _address };
+        for (var patience = 0; patience < 600 && !_process.HasExited; patience++)
+        {
+            try
+            {
+                using var answer = await client.GetAsync(new Uri("health/live", UriKind.Relative), Ct);
+                if (answer.IsSuccessStatusCode) return;
+            }
+            catch (HttpRequestException)
+            {
+                // Not listening yet.
+            }
+            await Task.Delay(100, Ct);
+        }
+        throw new InvalidOperationException($"The product does not start.\n{Output}");
+    }
+
+    private void Keep(string? line)
+    {
+        if (line is null) return;
+        _output.Enqueue(line);
+        while (_output.Count > 60) _output.TryDequeue(out _);
+    }
+
+    private static int FreePort()
+    {
+        using var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        socket.Bind(new IPEndPoint(IPAddress.Loopback, 0));
+        return ((IPEndPoint)socket.LocalEndPoint!).Port;
+    }
+}
