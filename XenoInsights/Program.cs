@@ -32,6 +32,7 @@ builder.AddApiDocs();
 builder.AddApp();
 
 await using var app = builder.Build();
+app.UseErrorPage();
 app.UseOperations();
 app.MapAccess();
 app.MapInstall();

@@ -1,4 +1,5 @@
 using System.Globalization;
+using Microsoft.AspNetCore.Diagnostics;
 using Microsoft.AspNetCore.Localization;
 using MudBlazor;
 using MudBlazor.Services;
@@ -9,7 +10,7 @@ namespace XenoInsights.App;
 /// <summary>The pages: Blazor on interactive server rendering, MudBlazor, and everyone's own numbers and dates.</summary>
 public static class AppSetup
 {
-    /// <summary>State that a page hands from its prendering to its circuit comes back as one message; the default of 32 kB would cut a quarter of days off.</summary>
+    /// <summary>State that a page hands from its prerendering to its circuit comes back as one message; the default of 32 kB would cut a quarter of days off.</summary>
     private const long LargestCircuitMessage = 512 * 1024;
 
     public static void AddApp(this WebApplicationBuilder builder)
@@ -26,14 +27,29 @@ public static class AppSetup
         builder.Services.Configure<RequestLocalizationOptions>(Localize);
     }
 
+    /// <summary>The first of all: what nobody inside answers, a page answers. Development keeps the framework's own page with the stack.</summary>
+    public static void UseErrorPage(this WebApplication app)
+    {
+        if (!app.Environment.IsDevelopment()) app.UseExceptionHandler("/error", createScopeForErrors: true);
+    }
+
     /// <summary>After authentication and authorization.</summary>
     public static void MapApp(this WebApplication app)
     {
         app.UseStatusCodePagesWithReExecute("/not-found", createScopeForStatusCodePages: true);
+        app.Use((http, next) =>
+        {
+            if (!IsForPeople(http) && http.Features.Get<IStatusCodePagesFeature>() is { } pages) pages.Enabled = false;
+            return next(http);
+        });
         app.UseRequestLocalization();
         app.UseAntiforgery();
         app.MapRazorComponents<App>().AddInteractiveServerRenderMode();
     }
+
+    // Programs get statuses and problem details, never a page.
+    private static bool IsForPeople(HttpContext http) =>
+        HttpMethods.IsGet(http.Request.Method) && http.Request.Headers.Accept.ToString().Contains("text/html", StringComparison.OrdinalIgnoreCase) && !http.Request.Path.StartsWithSegments("/api");
 
     // Words are English; numbers and dates follow the person's browser. Cultures with another calendar would need words of their own.
     private static void Localize(RequestLocalizationOptions options)
