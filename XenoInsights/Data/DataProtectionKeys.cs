@@ -19,14 +19,15 @@ internal sealed class DataProtectionKeyRepository(SystemDatabase database) : IXm
 {
     public void Configure(KeyManagementOptions options) => options.XmlRepository = this;
 
-    // The framework asks synchronously, once a day and at start.
+    // The framework asks synchronously, at start and once a day, on whatever thread needs a key. Task.Run leaves that thread's
+    // synchronization context: waiting inside a circuit's own would wait for itself.
     public IReadOnlyCollection<XElement> GetAllElements() =>
-        database.RunAsync(db => db.DataProtectionKeys.Select(k => k.Xml).ToListAsync()).GetAwaiter().GetResult().ConvertAll(XElement.Parse);
+        Task.Run(() => database.RunAsync(db => db.DataProtectionKeys.Select(k => k.Xml).ToListAsync())).GetAwaiter().GetResult().ConvertAll(XElement.Parse);
 
     public void StoreElement(XElement element, string friendlyName) =>
-        database.RunAsync(async db =>
+        Task.Run(() => database.RunAsync(async db =>
         {
             db.DataProtectionKeys.Add(new DataProtectionKey { FriendlyName = friendlyName, Xml = element.ToString(SaveOptions.DisableFormatting) });
             await db.SaveChangesAsync();
-        }).GetAwaiter().GetResult();
+        })).GetAwaiter().GetResult();
 }

@@ -46,6 +46,7 @@ public enum Granularity
     Month,
 }
 
-/// <summary>Begun checkouts of a range, by the shop day they were begun on.</summary>
-/// <param name="AbandonedCents">Value of those not completed.</param>
-public sealed record CheckoutsAnswer(long Started, long Abandoned, long AbandonedCents, long Recovered, long RecoveredCents);
+/// <summary>Abandoned checkouts of a range, by the shop day they were begun on. Shopify lists a checkout only once it was abandoned; some are completed later.</summary>
+/// <param name="Abandoned">All of them: lost and recovered.</param>
+/// <param name="LostCents">Value of those not completed so far.</param>
+public sealed record CheckoutsAnswer(long Abandoned, long Lost, long LostCents, long Recovered, long RecoveredCents);

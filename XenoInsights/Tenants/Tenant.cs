@@ -79,6 +79,13 @@ public sealed class DataVersion : ITenantOwned
     public DateTimeOffset ChangedAt { get; init; }
 }
 
+public static class DataVersions
+{
+    /// <summary>When the entered tenant's data last changed; null before its first import.</summary>
+    public static Task<DateTimeOffset?> LastChangeAsync(this XenoDatabase database, CancellationToken ct = default) =>
+        database.InTenantAsync(db => db.DataVersions.Select(v => (DateTimeOffset?)v.ChangedAt).SingleOrDefaultAsync(ct), ct);
+}
+
 internal sealed class TenantConfiguration : IEntityTypeConfiguration<Tenant>
 {
     public void Configure(EntityTypeBuilder<Tenant> builder)

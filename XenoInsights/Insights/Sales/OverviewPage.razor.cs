@@ -1,5 +1,6 @@
 using System.Globalization;
 using Microsoft.AspNetCore.Components;
+using XenoInsights.Data;
 using XenoInsights.Sync;
 using XenoInsights.Tenants;
 using XenoInsights.Ui;
@@ -8,7 +9,7 @@ namespace XenoInsights.Insights.Sales;
 
 /// <summary>The store at a glance. What it shows is written in its address, so any view can be kept, sent and reloaded.</summary>
 public sealed partial class OverviewPage(
-    OverviewLoader loader, SyncJobs jobs, TenantChanges changes, NavigationManager navigation, TimeProvider time) : ComponentBase, IDisposable
+    OverviewLoader loader, SyncJobs jobs, TenantChanges changes, NavigationManager navigation, XenoDatabase database, TimeProvider time) : ComponentBase, IDisposable
 {
     /// <summary>Longer series are loaded again by the circuit instead of travelling inside the page.</summary>
     private const int LargestHandedSeries = 400;
@@ -164,7 +165,7 @@ public sealed partial class OverviewPage(
             while (_hasChanged && !_closed.IsCancellationRequested)
             {
                 _hasChanged = false;
-                _currentTo = time.GetUtcNow();
+                _currentTo = await database.LastChangeAsync(_closed.Token);
                 if (_load is null) await LoadAsync();
                 _isLoading = false;
                 StateHasChanged();
