@@ -8,6 +8,7 @@ using XenoInsights.Operations;
 using XenoInsights.Shopify;
 using XenoInsights.Sync;
 using XenoInsights.Tenants;
+using XenoInsights.Webhooks;
 
 if (args is ["postgres", ..]) return await PrivatePostgresCommand.RunAsync(args);
 if (args is ["healthcheck"]) return await HealthCheckCommand.RunAsync();
@@ -36,6 +37,7 @@ app.UseErrorPage();
 app.UseOperations();
 app.MapAccess();
 app.MapInstall();
+app.MapWebhooks();
 app.MapSync();
 app.MapInsights();
 app.MapApp();
