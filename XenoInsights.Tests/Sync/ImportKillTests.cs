@@ -41,7 +41,7 @@ public sealed class ImportKillTests(PostgresServer postgres)
                 using var owner = await product.SignInAsync();
                 await ImportHost.ConnectAsync(owner, Domain);
             }
-            // The first time while Shopify prepares its exports, then anywhere in their reading but near the end.
+            // The first time right at the beginning, then anywhere in the reading but near its end.
             await KillDuringImportAsync(product, database, attempts, kill == 1 ? 0 : random.NextInt64(all * 8 / 10), TimeSpan.FromMilliseconds(random.Next(100)));
         }
         await using var last = await ProductProcess.StartAsync(database, settings);
