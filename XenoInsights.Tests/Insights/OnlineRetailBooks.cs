@@ -13,12 +13,15 @@ internal sealed class OnlineRetailBooks
 {
     private static readonly HashSet<string> _shipping = ["POST", "DOT", "C2"];
 
+    private readonly ILookup<DateOnly, Entry> _entriesOfDay;
+
     private OnlineRetailBooks(int weeks, List<Invoice> invoices)
     {
         Orders = [.. invoices.Where(i => !i.IsCancellation).Select(i => i with { Lines = [.. i.Lines.Where(l => l is { Quantity: > 0, Price: > 0 })] }).Where(i => i.Lines.Count > 0)];
         Refunds = Match([.. invoices.Where(i => i.IsCancellation)]);
         Days = (DayOf(Orders.Min(o => o.At), weeks), DayOf(invoices.Max(i => i.At), weeks));
         Entries = [.. EntriesOf(weeks)];
+        _entriesOfDay = Entries.ToLookup(e => e.Day);
         Placed = [.. Orders.Select(o => new Placing(DayOf(o.At, weeks), o.Customer))];
         OrdersOf = Orders.Where(o => o.Customer is not null).CountBy(o => o.Customer!.Value).ToDictionary();
         FirstDayOf = Placed.Where(p => p.Customer is not null).GroupBy(p => p.Customer!.Value).ToDictionary(g => g.Key, g => g.Min(p => p.Day));
@@ -51,7 +54,7 @@ internal sealed class OnlineRetailBooks
 
     public Figures In(DateOnly from, DateOnly to)
     {
-        var entries = Entries.Where(e => e.Day >= from && e.Day <= to).ToArray();
+        var entries = Enumerable.Range(from.DayNumber, to.DayNumber - from.DayNumber + 1).SelectMany(day => _entriesOfDay[DateOnly.FromDayNumber(day)]).ToArray();
         var placed = Placed.Where(p => p.Day >= from && p.Day <= to).ToArray();
         var customers = placed.Where(p => p.Customer is not null).Select(p => p.Customer!.Value).ToHashSet();
         return new Figures(

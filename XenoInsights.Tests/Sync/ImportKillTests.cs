@@ -23,22 +23,26 @@ public sealed class ImportKillTests(PostgresServer postgres)
         var seed = Random.Shared.Next();
         TestContext.Current.TestOutputHelper!.WriteLine($"seed {seed}");
         var random = new Random(seed);
-        await using var shopify = await DemoShopifyHost.StartAsync(new DemoShopifyOptions { Url = "http://127.0.0.1:0", Stores = [NewStore()] }, Ct);
+        var store = NewStore();
+        var all = await ImportStores.ObjectsAsync(store);
+        await using var shopify = await DemoShopifyHost.StartAsync(new DemoShopifyOptions { Url = "http://127.0.0.1:0", Stores = [store] }, Ct);
         await using var database = await postgres.CreateDatabaseAsync();
         var settings = ImportHost.SettingsFor(shopify);
         settings["Sync:LeaseSeconds"] = "1";
 
-        await using (var first = await ProductProcess.StartAsync(database, settings))
-        {
-            using var owner = await first.SignInAsync();
-            await ImportHost.ConnectAsync(owner, Domain);
-            await KillDuringImportAsync(first, database, earlierAttempts: 0, random);
-        }
-        for (var kill = 2; kill <= Kills; kill++)
+        for (var kill = 1; kill <= Kills; kill++)
         {
             var attempts = await AttemptsAsync(database);
-            await using var next = await ProductProcess.StartAsync(database, settings);
-            await KillDuringImportAsync(next, database, attempts, random);
+            // What the last process had read would be taken for the reading of this one, which begins the file again.
+            await PostgresServer.ExecuteAsync(database.ConnectionString, "update sync_jobs set objects_read = 0");
+            await using var product = await ProductProcess.StartAsync(database, settings);
+            if (kill == 1)
+            {
+                using var owner = await product.SignInAsync();
+                await ImportHost.ConnectAsync(owner, Domain);
+            }
+            // The first time right at the beginning, then anywhere in the reading but near its end.
+            await KillDuringImportAsync(product, database, attempts, kill == 1 ? 0 : random.NextInt64(all * 8 / 10), TimeSpan.FromMilliseconds(random.Next(100)));
         }
         await using var last = await ProductProcess.StartAsync(database, settings);
         var (status, error) = await EndAsync(database);
@@ -50,20 +54,34 @@ public sealed class ImportKillTests(PostgresServer postgres)
         await AssertSameAsUndisturbedAsync(database);
     }
 
+    [Theory]
+    [InlineData("0")]
+    [InlineData("601")]
+    public async Task A_lease_that_makes_no_sense_is_refused_at_the_start(string seconds)
+    {
+        await using var database = await postgres.CreateDatabaseAsync();
+
+        var refused = await Assert.ThrowsAsync<Microsoft.Extensions.Options.OptionsValidationException>(
+            () => AppHost.StartAsync(database, new Dictionary<string, string?> { ["Sync:LeaseSeconds"] = seconds }));
+
+        Assert.Contains("Sync:LeaseSeconds must be 1 to 600 seconds.", refused.Message, StringComparison.Ordinal);
+    }
+
     private static DemoStore NewStore() => GeneratedStore.Create(
         new() { Ordinal = 400, Domain = Domain, Seed = 9, Orders = Orders, Days = 365, Customers = 6000, Products = 200 }, TimeProvider.System);
 
-    /// <summary>Waits until this process works on the import, then kills it up to two seconds later.</summary>
-    private static async Task KillDuringImportAsync(ProductProcess product, TestDatabase database, int earlierAttempts, Random random)
+    /// <summary>Waits until this process has taken the import over and read so many objects, and then kills it.</summary>
+    private static async Task KillDuringImportAsync(ProductProcess product, TestDatabase database, int earlierAttempts, long objects, TimeSpan pause)
     {
-        for (var patience = 0; await AttemptsAsync(database) <= earlierAttempts; patience++)
+        for (var patience = 0; !await ScalarAsync<bool>(database, $"select attempts > {earlierAttempts} and objects_read >= {objects} from sync_jobs"); patience++)
         {
-            Assert.True(patience < 2400, $"Nobody took the import over.\n{product.Output}");
-            await Task.Delay(25, Ct);
+            Assert.True(patience < 4000, $"Nobody took the import over and read {objects} objects.\n{product.Output}");
+            await Task.Delay(15, Ct);
         }
-        await Task.Delay(random.Next(0, 2000), Ct);
-        Assert.Equal("Running", await ScalarAsync<string>(database, "select status from sync_jobs"));
+        await Task.Delay(pause, Ct);
         product.Kill();
+        TestContext.Current.TestOutputHelper!.WriteLine("killed: " + await ScalarAsync<string>(database, "select concat_ws(' ', status, phase, objects_read, 'of', objects_expected) from sync_jobs"));
+        Assert.Equal("Running", await ScalarAsync<string>(database, "select status from sync_jobs"));
     }
 
     private static Task<int> AttemptsAsync(TestDatabase database) => ScalarAsync<int>(database, "select attempts from sync_jobs");

@@ -11,6 +11,8 @@ public static class InstallSetup
 {
     // Within a refresh a few attempts run under a row lock; together they must end before those who wait for it give up.
     private static readonly TimeSpan _tokenTimeout = TimeSpan.FromSeconds(8), _connectTimeout = TimeSpan.FromSeconds(5);
+    // Our own callback asks for a token, for the shop and for its webhooks, one after the other.
+    private static readonly TimeSpan _callbackTimeout = TimeSpan.FromMinutes(1);
     private const long MaxAnswerBytes = 1 << 20;
 
     public static void AddInstall(this WebApplicationBuilder builder)
@@ -26,13 +28,13 @@ public static class InstallSetup
                 if (options.Keys.Count == 0) options.Keys.Add(DevelopmentEncryptionKey.ReadOrCreate(dataRoot));
             });
         }
-        AddShopClient(services, OAuthClient.HttpClientName);
-        AddShopClient(services, ShopDesk.HttpClientName);
+        AddShopClient(services, OAuthClient.HttpClientName, _tokenTimeout);
+        AddShopClient(services, ShopDesk.HttpClientName, _tokenTimeout);
         services.AddSingleton<OAuthClient>().AddSingleton<ShopDesk>().AddSingleton<TokenVault>().AddSingleton<ShopifyTokens>().AddScoped<StoreInstall>();
         services.AddSingleton<AccessTokenSource>(provider => provider.GetRequiredService<ShopifyTokens>().ForAdminClientAsync);
         if (builder.Environment.IsDevelopment())
         {
-            AddShopClient(services, DemoConnection.HttpClientName);
+            AddShopClient(services, DemoConnection.HttpClientName, _callbackTimeout);
             services.AddHostedService<DemoConnection>();
         }
     }
@@ -44,8 +46,8 @@ public static class InstallSetup
     }
 
     // A shop that redirects elsewhere does not get to see our secret or a token.
-    private static void AddShopClient(IServiceCollection services, string name) => services
-        .AddHttpClient(name, client => (client.Timeout, client.MaxResponseContentBufferSize) = (_tokenTimeout, MaxAnswerBytes))
+    private static void AddShopClient(IServiceCollection services, string name, TimeSpan timeout) => services
+        .AddHttpClient(name, client => (client.Timeout, client.MaxResponseContentBufferSize) = (timeout, MaxAnswerBytes))
         .ConfigurePrimaryHttpMessageHandler(() => new SocketsHttpHandler { AllowAutoRedirect = false, UseCookies = false, ConnectTimeout = _connectTimeout });
 
     private static async Task<IResult> StartAsync(HttpContext http, StoreInstall install, IOptions<AppOptions> app, CancellationToken ct)
