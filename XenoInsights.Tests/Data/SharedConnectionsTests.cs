@@ -1,0 +1,52 @@
+using Microsoft.EntityFrameworkCore;
+using Microsoft.Extensions.Logging.Abstractions;
+using XenoInsights.Data;
+using XenoInsights.Ingestion;
+using XenoInsights.Tests.Ingestion;
+using XenoInsights.Tests.Support;
+
+namespace XenoInsights.Tests.Data;
+
+/// <summary>Many tenants over few server connections: nobody may find what the connection's last user left behind.</summary>
+public sealed class SharedConnectionsTests(PostgresServer server)
+{
+    private const int Tenants = 16, QuestionsEach = 60;
+
+    /// <summary>Directly, and through a PgBouncer in transaction mode where one is installed.</summary>
+    public static TheoryData<bool> Ways => PgBouncer.Binary is null ? [false] : [false, true];
+
+    [Theory]
+    [MemberData(nameof(Ways))]
+    public async Task Tenants_that_share_connections_never_see_each_other(bool throughPgBouncer)
+    {
+        await using var stores = await TestStores.CreateAsync(server);
+        await using var bouncer = throughPgBouncer ? await PgBouncer.StartAsync(stores.ConnectionString) : null;
+        await using var transactions = new WalledTransactions(bouncer?.ConnectionString ?? stores.ConnectionString, NullLoggerFactory.Instance);
+        var (database, system) = (new TenantDatabase(transactions), new SystemDatabase(transactions));
+
+        var shops = new List<ShopCalendar>();
+        for (var i = 0; i < Tenants; i++) shops.Add(await stores.AddAsync());
+        await Task.WhenAll(shops.Select(shop => database.RunAsync(shop.TenantId, db => IngestionWriter.ApplyAsync(db, shop, Records(shop)))));
+
+        var wrong = 0;
+        await Task.WhenAll(shops.Select(shop => Task.Run(async () =>
+        {
+            for (var i = 0; i < QuestionsEach; i++)
+            {
+                // Raw SQL without a tenant of its own: what it sees is what the connection lets it see.
+                var seen = await database.RunAsync(shop.TenantId, db => db.Database.SqlQueryRaw<Guid>("select distinct tenant_id as \"Value\" from order_sales").ToListAsync());
+                if (seen is not [var only] || only != shop.TenantId) Interlocked.Increment(ref wrong);
+                if (i % 10 == 0 && await system.RunAsync(db => db.Tenants.IgnoreQueryFilters([XenoDbContext.TenantFilter]).CountAsync()) != Tenants) Interlocked.Increment(ref wrong);
+            }
+        })));
+
+        Assert.Equal(0, wrong);
+        Assert.All(shops, shop => Assert.Empty(database.RunAsync(shop.TenantId, db => Rollups.DifferencesAsync(db, shop.TenantId)).GetAwaiter().GetResult()));
+    }
+
+    private static OrderRecord[] Records(ShopCalendar shop)
+    {
+        var versions = new OrderVersions(shop.TenantId.GetHashCode());
+        return [.. Enumerable.Range(1, 30).Select(id => versions.Next(id, 0))];
+    }
+}
