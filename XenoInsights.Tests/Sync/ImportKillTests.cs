@@ -107,7 +107,9 @@ public sealed class ImportKillTests(PostgresServer postgres)
         foreach (var table in (string[])["orders", "order_line_items", "order_sales", "refunds", "refund_line_items", "customers", "products", "checkouts", "checkout_line_items",
             "sales_days", "product_days", "customer_days", "customer_totals", "customer_returns"])
         {
-            var digest = $"select count(*) || ' rows ' || coalesce(md5(string_agg(row, ',' order by row)), '') from (select (to_jsonb(t) - 'tenant_id')::text as row from {table} t) rows";
+            // How often batches met on the way decides which day pairs were counted up and down again; those rows say nothing.
+            var counted = table == "customer_returns" ? "where customers <> 0" : "";
+            var digest = $"select count(*) || ' rows ' || coalesce(md5(string_agg(row, ',' order by row)), '') from (select (to_jsonb(t) - 'tenant_id')::text as row from {table} t {counted}) rows";
             Assert.Equal((table, await ScalarAsync<string>(undisturbed.ConnectionString, digest)), (table, await ScalarAsync<string>(killed.ConnectionString, digest)));
         }
         Assert.Equal(Orders, await ScalarAsync<long>(killed.ConnectionString, "select count(*) from orders"));
