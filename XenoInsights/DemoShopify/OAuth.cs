@@ -324,7 +324,7 @@ internal static class DemoPages
     private static string Text(string value) => WebUtility.HtmlEncode(value);
 
     private static string Page(string title, string body) => $$"""
-        <!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>{{Text(title)}}</title>
+        <!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,"><title>{{Text(title)}}</title>
         <style>
         :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
         body { margin: 0; background: light-dark(#f4f5f3, #171a18); color: light-dark(#1d2420, #e8ece9); }
