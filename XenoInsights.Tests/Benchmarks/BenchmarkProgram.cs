@@ -16,8 +16,11 @@ internal static class BenchmarkProgram
             case "import":
                 await ImportBenchmark.RunAsync(sizes is [] ? [10_000, 100_000, 1_000_000] : sizes);
                 return 0;
+            case "endpoints":
+                await ImportBenchmark.AskAgainAsync(sizes is [] ? [10_000, 100_000, 1_000_000] : sizes);
+                return 0;
             default:
-                await Console.Error.WriteLineAsync("benchmark door [orders] | import [orders …]");
+                await Console.Error.WriteLineAsync("benchmark door [orders] | import [orders …] | endpoints [orders …]");
                 return 2;
         }
     }

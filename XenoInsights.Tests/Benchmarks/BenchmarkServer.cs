@@ -19,10 +19,12 @@ internal sealed class BenchmarkServer : IAsyncDisposable
     {
         await ExecuteAsync(_postgres.ConnectionString, $"drop database if exists {name} with (force)");
         await ExecuteAsync(_postgres.ConnectionString, $"create database {name}");
-        var database = new NpgsqlConnectionStringBuilder(_postgres.ConnectionString) { Database = name, CommandTimeout = 1800 }.ConnectionString;
-        await Migrator.MigrateAsync(database);
-        return database;
+        await Migrator.MigrateAsync(Database(name));
+        return Database(name);
     }
+
+    /// <summary>A database that an earlier run left.</summary>
+    public string Database(string name) => new NpgsqlConnectionStringBuilder(_postgres.ConnectionString) { Database = name, CommandTimeout = 1800 }.ConnectionString;
 
     /// <summary>Rows an import wrote, over all tables it writes.</summary>
     public static async Task<long> RowsAsync(string database)

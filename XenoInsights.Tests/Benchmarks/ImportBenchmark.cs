@@ -32,6 +32,18 @@ internal static class ImportBenchmark
         }
     }
 
+    /// <summary>The endpoints again, on what earlier runs imported.</summary>
+    public static async Task AskAgainAsync(int[] sizes)
+    {
+        await using var server = await BenchmarkServer.StartAsync();
+        foreach (var orders in sizes)
+        {
+            Console.WriteLine($"{orders:N0} orders");
+            await using var product = await Product.StartAsync(server.Database($"import_{orders}"), "http://127.0.0.1:1");
+            await EndpointsBenchmark.RunAsync(product.Http, await product.TenantAsync());
+        }
+    }
+
     private static Task<DemoShopifyHost> StartShopifyAsync(int orders) => DemoShopifyHost.StartAsync(new DemoShopifyOptions
     {
         Url = "http://127.0.0.1:0",
