@@ -30,7 +30,7 @@ public static class AccessSetup
         services.AddSingleton<IValidateOptions<OidcOptions>, OidcOptionsValidator>();
         services.AddSingleton<Users>().AddSingleton<Memberships>().AddScoped<StoreGate>();
         services.TryAddSingleton(TimeProvider.System);
-        services.AddProblemDetails().AddAntiforgery().AddCascadingAuthenticationState();
+        services.AddAntiforgery();
         services.AddAuthentication(options =>
             {
                 options.DefaultScheme = Schemes.Selector;

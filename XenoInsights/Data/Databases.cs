@@ -50,7 +50,6 @@ public sealed class WalledTransactions : IAsyncDisposable
         _options = new DbContextOptionsBuilder<XenoDbContext>()
             .UseNpgsql(_source).UseSnakeCaseNamingConvention().UseLoggerFactory(loggerFactory)
             .AddInterceptors(new WalledTransactionInterceptor(), new WalledTransactionsOnly())
-            .UseQueryTrackingBehavior(QueryTrackingBehavior.TrackAll)
             .Options;
     }
 
