@@ -47,7 +47,12 @@ public static class Walls
                 execute format('create policy tenant on %I to xeno_app using (tenant_id = nullif(current_setting(''app.tenant_id'', true), '''')::uuid)', tenant_table);
                 execute format('grant select, insert, update, delete on %I to xeno_app', tenant_table);
             end loop;
-            revoke insert, update, delete on shop_domains from xeno_app;
+            -- A store's own row goes with everything else when Shopify asks for its erasure; new ones are the system's to make.
+            revoke insert, update on shop_domains from xeno_app;
+            if to_regclass('redactions') is not null then
+                grant insert on redactions to xeno_app;
+                grant select on redactions to xeno_system;
+            end if;
 
             for system_grant in
                 select * from (values

@@ -53,6 +53,9 @@ public sealed class XenoDbContext(DbContextOptions<XenoDbContext> options, Guid?
     public DbSet<CustomerTotal> CustomerTotals => Set<CustomerTotal>();
     public DbSet<CustomerReturn> CustomerReturns => Set<CustomerReturn>();
     public DbSet<Event> Events => Set<Event>();
+    public DbSet<Reread> Rereads => Set<Reread>();
+    public DbSet<Redaction> Redactions => Set<Redaction>();
+    public DbSet<DataRequest> DataRequests => Set<DataRequest>();
     public DbSet<SyncJob> SyncJobs => Set<SyncJob>();
     public DbSet<DataProtectionKey> DataProtectionKeys => Set<DataProtectionKey>();
 

@@ -74,8 +74,8 @@ public static class WebhooksApi
     {
         await using var command = db.Command(
             """
-            insert into events (tenant_id, webhook_id, topic, event_id, triggered_at, received_at, headers, payload, status, attempts)
-            values ($1, $2, $3, $4, $5, now(), $6, $7, $8, 0) on conflict (tenant_id, webhook_id) do nothing
+            insert into events (tenant_id, webhook_id, topic, event_id, triggered_at, received_at, headers, payload, status, attempts, due_at)
+            values ($1, $2, $3, $4, $5, now(), $6, $7, $8, 0, now()) on conflict (tenant_id, webhook_id) do nothing
             """);
         command.Parameters.Add(new NpgsqlParameter { Value = tenantId });
         command.Parameters.Add(new NpgsqlParameter { Value = webhookId });

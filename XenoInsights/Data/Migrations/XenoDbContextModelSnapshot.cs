@@ -1112,6 +1112,35 @@ namespace XenoInsights.Data.Migrations
                     b.ToTable("tenants", (string)null);
                 });
 
+            modelBuilder.Entity("XenoInsights.Webhooks.DataRequest", b =>
+                {
+                    b.Property<Guid>("TenantId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("tenant_id");
+
+                    b.Property<Guid>("Id")
+                        .HasColumnType("uuid")
+                        .HasColumnName("id");
+
+                    b.Property<long>("CustomerId")
+                        .HasColumnType("bigint")
+                        .HasColumnName("customer_id");
+
+                    b.Property<string>("File")
+                        .IsRequired()
+                        .HasColumnType("jsonb")
+                        .HasColumnName("file");
+
+                    b.Property<DateTimeOffset>("RequestedAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("requested_at");
+
+                    b.HasKey("TenantId", "Id")
+                        .HasName("pk_data_requests");
+
+                    b.ToTable("data_requests", (string)null);
+                });
+
             modelBuilder.Entity("XenoInsights.Webhooks.Event", b =>
                 {
                     b.Property<Guid>("TenantId")
@@ -1130,6 +1159,10 @@ namespace XenoInsights.Data.Migrations
                         .HasColumnType("integer")
                         .HasColumnName("attempts");
 
+                    b.Property<DateTimeOffset>("DueAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("due_at");
+
                     b.Property<string>("EventId")
                         .HasColumnType("text")
                         .HasColumnName("event_id");
@@ -1143,12 +1176,15 @@ namespace XenoInsights.Data.Migrations
                         .HasColumnType("text")
                         .HasColumnName("last_error");
 
-                    b.Property<DateTimeOffset?>("NextAttemptAt")
-                        .HasColumnType("timestamp with time zone")
-                        .HasColumnName("next_attempt_at");
+                    b.Property<long?>("ObjectId")
+                        .HasColumnType("bigint")
+                        .HasColumnName("object_id");
+
+                    b.Property<string>("Outcome")
+                        .HasColumnType("text")
+                        .HasColumnName("outcome");
 
                     b.Property<byte[]>("Payload")
-                        .IsRequired()
                         .HasColumnType("bytea")
                         .HasColumnName("payload");
 
@@ -1165,6 +1201,10 @@ namespace XenoInsights.Data.Migrations
                         .HasColumnType("text")
                         .HasColumnName("topic");
 
+                    b.Property<string>("TraceId")
+                        .HasColumnType("text")
+                        .HasColumnName("trace_id");
+
                     b.Property<DateTimeOffset?>("TriggeredAt")
                         .HasColumnType("timestamp with time zone")
                         .HasColumnName("triggered_at");
@@ -1172,10 +1212,99 @@ namespace XenoInsights.Data.Migrations
                     b.HasKey("TenantId", "WebhookId")
                         .HasName("pk_events");
 
-                    b.HasIndex("TenantId", "Status", "NextAttemptAt")
-                        .HasDatabaseName("ix_events_tenant_id_status_next_attempt_at");
+                    b.HasIndex("TenantId", "DueAt")
+                        .HasDatabaseName("ix_events_waiting")
+                        .HasFilter("status = 1");
+
+                    b.HasIndex("TenantId", "ObjectId")
+                        .HasDatabaseName("ix_events_tenant_id_object_id");
+
+                    b.HasIndex("TenantId", "ReceivedAt")
+                        .HasDatabaseName("ix_events_tenant_id_received_at");
 
                     b.ToTable("events", (string)null);
+                });
+
+            modelBuilder.Entity("XenoInsights.Webhooks.Redaction", b =>
+                {
+                    b.Property<Guid>("Id")
+                        .ValueGeneratedOnAdd()
+                        .HasColumnType("uuid")
+                        .HasColumnName("id");
+
+                    b.Property<DateTimeOffset>("DoneAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("done_at");
+
+                    b.Property<DateTimeOffset>("RequestedAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("requested_at");
+
+                    b.Property<long>("RowsAfter")
+                        .HasColumnType("bigint")
+                        .HasColumnName("rows_after");
+
+                    b.Property<long>("RowsBefore")
+                        .HasColumnType("bigint")
+                        .HasColumnName("rows_before");
+
+                    b.Property<Guid>("Store")
+                        .HasColumnType("uuid")
+                        .HasColumnName("store");
+
+                    b.Property<string>("Topic")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("topic");
+
+                    b.Property<string>("WebhookId")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("webhook_id");
+
+                    b.HasKey("Id")
+                        .HasName("pk_redactions");
+
+                    b.ToTable("redactions", (string)null);
+                });
+
+            modelBuilder.Entity("XenoInsights.Webhooks.Reread", b =>
+                {
+                    b.Property<Guid>("TenantId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("tenant_id");
+
+                    b.Property<short>("Kind")
+                        .HasColumnType("smallint")
+                        .HasColumnName("kind");
+
+                    b.Property<long>("ShopifyId")
+                        .HasColumnType("bigint")
+                        .HasColumnName("shopify_id");
+
+                    b.Property<int>("Attempts")
+                        .HasColumnType("integer")
+                        .HasColumnName("attempts");
+
+                    b.Property<DateTimeOffset>("DueAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("due_at");
+
+                    b.Property<string>("LastError")
+                        .HasColumnType("text")
+                        .HasColumnName("last_error");
+
+                    b.Property<DateTimeOffset>("RequestedAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("requested_at");
+
+                    b.HasKey("TenantId", "Kind", "ShopifyId")
+                        .HasName("pk_rereads");
+
+                    b.HasIndex("TenantId", "DueAt")
+                        .HasDatabaseName("ix_rereads_tenant_id_due_at");
+
+                    b.ToTable("rereads", (string)null);
                 });
 
             modelBuilder.Entity("XenoInsights.Install.ShopifyCredential", b =>
