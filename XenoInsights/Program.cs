@@ -27,6 +27,7 @@ builder.AddAccess();
 builder.AddShopify();
 builder.AddInstall();
 builder.AddSync();
+builder.AddWebhooks();
 builder.AddInsights();
 builder.AddHousekeeping();
 builder.AddApiDocs();

@@ -10,7 +10,7 @@ namespace XenoInsights.Tests.Data;
 public sealed class WallTests(PostgresServer server)
 {
     /// <summary>Tables of no tenant; anything else without a <c>tenant_id</c> is a mistake.</summary>
-    private static readonly string[] Global = ["__EFMigrationsHistory", "data_protection_keys", "oauth_states", "users"];
+    private static readonly string[] Global = ["__EFMigrationsHistory", "data_protection_keys", "oauth_states", "redactions", "users"];
 
     /// <summary>Keys that must be unique across tenants: the look-up that finds the tenant in the first place.</summary>
     private static readonly string[] GlobalKeys = ["pk_shop_domains", "ix_shop_domains_shop_id"];
@@ -114,7 +114,8 @@ public sealed class WallTests(PostgresServer server)
         var granted = await ListAsync(stores, "select table_name || ' ' || lower(string_agg(privilege_type, ',' order by privilege_type)) from information_schema.role_table_grants where grantee = 'xeno_system' group by table_name order by 1");
         Assert.Equal(
         [
-            "data_protection_keys insert,select,update", "data_versions select", "memberships insert,select", "oauth_states delete,insert,select,update",
+            "data_protection_keys insert,select,update", "data_versions select", "events insert", "memberships insert,select", "oauth_states delete,insert,select,update",
+            "redactions select", "rereads select",
             "shop_domains insert,select,update", "sync_jobs select", "tenants insert,select,update", "users insert,select,update",
         ], granted);
         var refused = await Assert.ThrowsAsync<PostgresException>(() => stores.System.RunAsync(db => db.Orders.IgnoreQueryFilters([XenoDbContext.TenantFilter]).CountAsync()));

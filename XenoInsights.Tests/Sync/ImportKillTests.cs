@@ -144,6 +144,8 @@ internal sealed class ProductProcess : IAsyncDisposable
         process.BeginErrorReadLine();
     }
 
+    public Uri Address => _address;
+
     /// <summary>The end of what it wrote.</summary>
     public string Output => string.Join('\n', _output);
 

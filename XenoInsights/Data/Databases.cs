@@ -44,9 +44,10 @@ public sealed class WalledTransactions : IAsyncDisposable
     private readonly NpgsqlDataSource _source;
     private readonly DbContextOptions<XenoDbContext> _options;
 
-    public WalledTransactions(string connectionString, ILoggerFactory loggerFactory)
+    /// <param name="name">Names the connections in metrics.</param>
+    public WalledTransactions(string connectionString, ILoggerFactory loggerFactory, string name = "xeno")
     {
-        _source = new NpgsqlDataSourceBuilder(connectionString) { Name = "xeno" }.UseLoggerFactory(loggerFactory).Build();
+        _source = new NpgsqlDataSourceBuilder(connectionString) { Name = name }.UseLoggerFactory(loggerFactory).Build();
         _options = new DbContextOptionsBuilder<XenoDbContext>()
             .UseNpgsql(_source).UseSnakeCaseNamingConvention().UseLoggerFactory(loggerFactory)
             .AddInterceptors(new WalledTransactionInterceptor(), new WalledTransactionsOnly())

@@ -48,7 +48,8 @@ public static class IngestionWriter
         return [.. newest.Values.OrderBy(r => r.Record.ShopifyId)];
     }
 
-    private static async Task BumpDataVersionAsync(XenoDbContext db, Guid tenantId, CancellationToken ct)
+    /// <summary>Tells open pages and kept answers that something they show has changed.</summary>
+    internal static async Task BumpDataVersionAsync(XenoDbContext db, Guid tenantId, CancellationToken ct)
     {
         await using var command = db.Command(
             """

@@ -10,6 +10,9 @@ public static class Rollups
     internal static Task LockSharedAsync(XenoDbContext db, Guid tenantId, CancellationToken ct) =>
         db.ExecuteAsync([new NpgsqlBatchCommand("select pg_advisory_xact_lock_shared(hashtextextended($1::text, 0))") { Parameters = { Sql.Uuid(tenantId) } }], ct);
 
+    internal static Task LockExclusiveAsync(XenoDbContext db, Guid tenantId, CancellationToken ct) =>
+        db.ExecuteAsync([new NpgsqlBatchCommand("select pg_advisory_xact_lock(hashtextextended($1::text, 0))") { Parameters = { Sql.Uuid(tenantId) } }], ct);
+
     /// <summary>Adds deltas row by row in key order, table after table, which is the lock order of every writer.</summary>
     internal static async Task ApplyAsync(XenoDbContext db, Guid tenantId, RollupDeltas deltas, CancellationToken ct)
     {
@@ -60,12 +63,29 @@ public static class Rollups
     /// <summary>Throws the tenant's rollups away and computes them from the ledger: the answer to any doubt.</summary>
     public static async Task RebuildAsync(XenoDbContext db, Guid tenantId, CancellationToken ct = default)
     {
-        await db.ExecuteAsync([new NpgsqlBatchCommand("select pg_advisory_xact_lock(hashtextextended($1::text, 0))") { Parameters = { Sql.Uuid(tenantId) } }], ct);
+        await LockExclusiveAsync(db, tenantId, ct);
         await db.ExecuteAsync(Truths.SelectMany(truth => (NpgsqlBatchCommand[])
         [
             new($"delete from {truth.Table} where tenant_id = $1") { Parameters = { Sql.Uuid(tenantId) } },
             new($"insert into {truth.Table} (tenant_id, {truth.Columns}) select $1, {truth.Columns} from ({truth.Query}) truth") { Parameters = { Sql.Uuid(tenantId) } },
         ]), ct);
+    }
+
+    /// <summary>Sorts everything into the days of another time zone, and makes the rollups again.</summary>
+    internal static async Task MoveDaysAsync(XenoDbContext db, Guid tenantId, string timeZone, CancellationToken ct)
+    {
+        await LockExclusiveAsync(db, tenantId, ct);
+        await db.ExecuteAsync(Array.ConvertAll<string, NpgsqlBatchCommand>(
+        [
+            "update orders set business_day = (processed_at at time zone $2)::date where tenant_id = $1",
+            "update checkouts set business_day = (created_at at time zone $2)::date where tenant_id = $1",
+            """
+            update order_sales s set day = ((case when s.original then o.processed_at else s.happened_at end) at time zone $2)::date
+            from orders o where s.tenant_id = $1 and o.tenant_id = $1 and o.shopify_id = s.order_id
+            """,
+        ], sql => new(sql) { Parameters = { Sql.Uuid(tenantId), new() { Value = timeZone } } }), ct);
+        await RebuildAsync(db, tenantId, ct);
+        await IngestionWriter.BumpDataVersionAsync(db, tenantId, ct);
     }
 
     /// <summary>Rows by which stored rollups differ from the ledger, as "table: row" from either side; empty when they are identical.</summary>

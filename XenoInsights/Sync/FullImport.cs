@@ -16,7 +16,7 @@ public sealed class ImportFailedException(string message) : Exception(message);
 /// Interrupted anywhere, it goes on with the exports it had started and reads an unfinished one again from its beginning, which
 /// changes nothing that was already applied.
 /// </summary>
-public sealed class FullImport(BulkOperations bulk, BulkDownload download, TenantDatabase tenants, TimeProvider time, ILogger<FullImport> logger)
+public sealed class FullImport(BulkOperations bulk, BulkDownload download, TenantDatabase tenants, BulkFinished finished, ILogger<FullImport> logger)
 {
     private const int BatchObjects = 30_000, Appliers = 2, ExportAttempts = 3;
     private static readonly TimeSpan FirstPoll = TimeSpan.FromMilliseconds(200), SlowestPoll = TimeSpan.FromSeconds(5);
@@ -70,7 +70,7 @@ public sealed class FullImport(BulkOperations bulk, BulkDownload download, Tenan
             {
                 part.Announced = operation.ObjectCount;
                 await lease.SaveAsync(cursor.Progress($"Shopify is preparing {WordFor(part.Kind)}"), cursor, ct);
-                await Task.Delay(wait, time, ct);
+                await finished.WaitAsync(lease.TenantId, wait, ct);
                 continue;
             }
             if (part.Exports >= ExportAttempts)

@@ -18,17 +18,8 @@ public sealed class SyncJobs(TenantDatabase tenants, XenoDatabase database, Sync
     {
         var result = await tenants.RunAsync(tenantId, async db =>
         {
-            var id = Guid.CreateVersion7();
-            await using var insert = db.Command(
-                """
-                insert into sync_jobs (tenant_id, id, type, slot, status, objects_expected, objects_read, stored, unchanged, rejected, attempts, created_at)
-                values ($1, $2, $3, $4, 'Queued', 0, 0, 0, 0, 0, 0, now()) on conflict do nothing
-                """);
-            insert.Parameters.Add(new NpgsqlParameter { Value = tenantId });
-            insert.Parameters.Add(new NpgsqlParameter { Value = id });
-            insert.Parameters.Add(new NpgsqlParameter { Value = type.ToString() });
-            insert.Parameters.Add(new NpgsqlParameter { Value = $"asked:{id}" });
-            var created = await insert.ExecuteNonQueryAsync(ct) == 1;
+            var id = await EnqueueAsync(db, tenantId, type, ct);
+            var created = id is not null;
             var job = await View(db.SyncJobs.Where(j => created ? j.Id == id : j.Type == type && (j.Status == SyncJobStatus.Queued || j.Status == SyncJobStatus.Running))).FirstOrDefaultAsync(ct);
             return (job, created);
         }, ct);
@@ -36,6 +27,22 @@ public sealed class SyncJobs(TenantDatabase tenants, XenoDatabase database, Sync
         if (result.job is null) return await EnqueueAsync(tenantId, type, ct);
         if (result.created) signal.Wake();
         return (result.job, result.created);
+    }
+
+    /// <summary>Enqueues within the caller's unit of work; null when an unfinished run of that type is there.</summary>
+    internal static async Task<Guid?> EnqueueAsync(XenoDbContext db, Guid tenantId, SyncJobType type, CancellationToken ct)
+    {
+        var id = Guid.CreateVersion7();
+        await using var insert = db.Command(
+            """
+            insert into sync_jobs (tenant_id, id, type, slot, status, objects_expected, objects_read, stored, unchanged, rejected, attempts, created_at)
+            values ($1, $2, $3, $4, 'Queued', 0, 0, 0, 0, 0, 0, now()) on conflict do nothing
+            """);
+        insert.Parameters.Add(new NpgsqlParameter { Value = tenantId });
+        insert.Parameters.Add(new NpgsqlParameter { Value = id });
+        insert.Parameters.Add(new NpgsqlParameter { Value = type.ToString() });
+        insert.Parameters.Add(new NpgsqlParameter { Value = $"asked:{id}" });
+        return await insert.ExecuteNonQueryAsync(ct) == 1 ? id : null;
     }
 
     /// <summary>The entered tenant's runs, newest first.</summary>

@@ -13,7 +13,7 @@ public static class SyncSetup
     {
         builder.Services.AddOptions<SyncOptions>().BindConfiguration(SyncOptions.Section)
             .Validate(options => options.LeaseSeconds is >= 1 and <= 600, $"{SyncOptions.Section}:{nameof(SyncOptions.LeaseSeconds)} must be 1 to 600 seconds.").ValidateOnStart();
-        builder.Services.AddSingleton<SyncSignal>().AddSingleton<FullImport>().AddScoped<SyncJobs>();
+        builder.Services.AddSingleton<SyncSignal>().AddSingleton<BulkFinished>().AddSingleton<FullImport>().AddScoped<SyncJobs>();
         builder.Services.AddHostedService<SyncWorker>();
         builder.Services.ConfigureHttpJsonOptions(json => json.SerializerOptions.Converters.Add(new JsonStringEnumConverter(JsonNamingPolicy.CamelCase)));
     }

@@ -1,0 +1,337 @@
+using System.Globalization;
+using System.Net;
+using System.Security.Cryptography;
+using System.Text;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using Microsoft.EntityFrameworkCore;
+using Microsoft.Extensions.DependencyInjection;
+using Npgsql;
+using XenoInsights.Data;
+using XenoInsights.Ingestion;
+using XenoInsights.Install;
+using XenoInsights.Sync;
+using XenoInsights.Tenants;
+using XenoInsights.Tests.Install;
+using XenoInsights.Webhooks;
+
+namespace XenoInsights.Tests.Webhooks;
+
+/// <summary>From the request to the figures, over real HTTP and a real database: what deliveries do once they are stored.</summary>
+public sealed class ApplyTests(StoreHost host) : IClassFixture<StoreHost>
+{
+    private const long CustomerId = 7001;
+
+    private static CancellationToken Ct => TestContext.Current.CancellationToken;
+
+    [Fact]
+    public async Task All_120_orders_of_five_versions_end_as_the_newest_with_rollups_equal_to_the_ledger()
+    {
+        var shop = await ConnectAsync();
+        var versions = Enumerable.Range(1, 5).ToArray();
+        var id = 1000L;
+        foreach (var permutation in Permutations(versions))
+        {
+            id++;
+            foreach (var version in permutation) await DeliverAsync(shop, "orders/updated", Order(id, version, quantity: version, price: "10.00"));
+            // Shopify repeats what it already sent.
+            await DeliverAsync(shop, "orders/create", Order(id, 1, quantity: 1, price: "10.00"));
+        }
+        await AppliedAsync(shop);
+
+        var orders = await InAsync(shop, db => db.Orders.AsNoTracking().ToListAsync(Ct));
+        Assert.Equal(120, orders.Count);
+        Assert.All(orders, order => Assert.Equal(5 * 1000 + 500, order.CurrentTotal));
+        var day = Assert.Single(await InAsync(shop, db => db.SalesDays.AsNoTracking().Where(d => d.Orders != 0).ToListAsync(Ct)));
+        Assert.Equal((120, 120 * 5 * 1000, 120 * 500), ((int)day.Orders, (int)day.Gross, (int)day.Shipping));
+        Assert.Empty(await InAsync(shop, db => Rollups.DifferencesAsync(db, shop.TenantId, Ct)));
+    }
+
+    [Fact]
+    public async Task A_deleted_order_stays_deleted_whatever_comes_late()
+    {
+        var shop = await ConnectAsync();
+        await DeliverAsync(shop, "orders/create", Order(1, 1, 1, "10.00"));
+        await DeliverAsync(shop, "orders/delete", """{"id":1}""", triggeredAt: Version(9));
+        await DeliverAsync(shop, "orders/updated", Order(1, 5, 3, "10.00"));
+        await AppliedAsync(shop);
+
+        Assert.Empty(await InAsync(shop, db => db.Orders.ToListAsync(Ct)));
+        Assert.Empty(await InAsync(shop, db => db.SalesDays.Where(d => d.Orders != 0 || d.Gross != 0).ToListAsync(Ct)));
+        Assert.Empty(await InAsync(shop, db => Rollups.DifferencesAsync(db, shop.TenantId, Ct)));
+    }
+
+    [Fact]
+    public async Task What_a_payload_cannot_tell_is_queued_to_be_read_again_once()
+    {
+        var shop = await ConnectAsync();
+        await DeliverAsync(shop, "orders/edited", """{"order_edit":{"id":1,"order_id":55}}""");
+        await DeliverAsync(shop, "refunds/create", """{"id":9,"order_id":55,"created_at":"2026-05-01T10:00:00Z"}""");
+        var edited = JsonNode.Parse(Order(56, 2, 3, "10.00"))!.AsObject();
+        edited["line_items"]![0]!["current_quantity"] = 1;
+        edited["current_total_price"] = "15.00";
+        await DeliverAsync(shop, "orders/updated", edited.ToJsonString());
+        await AppliedAsync(shop);
+
+        var rereads = await InAsync(shop, db => db.Rereads.AsNoTracking().OrderBy(r => r.ShopifyId).ToListAsync(Ct));
+        Assert.Equal([55, 56], rereads.Select(r => r.ShopifyId));
+        Assert.Equal(1500, (await InAsync(shop, db => db.Orders.SingleAsync(o => o.ShopifyId == 56, Ct))).CurrentTotal);
+        // Until it was read, the two units that left the order count as returned.
+        Assert.Equal(2000, (await InAsync(shop, db => db.SalesDays.SumAsync(d => d.Returns, Ct))));
+    }
+
+    [Fact]
+    public async Task A_partial_refund_counts_on_its_own_day()
+    {
+        var shop = await ConnectAsync();
+        var order = JsonNode.Parse(Order(60, 3, 4, "10.00"))!.AsObject();
+        order["line_items"]![0]!["current_quantity"] = 3;
+        order["current_total_price"] = "35.00";
+        order["refunds"] = JsonNode.Parse("""
+            [{"id":601,"admin_graphql_api_id":"gid://shopify/Refund/601","created_at":"2026-05-03T10:00:00+02:00","processed_at":"2026-05-03T10:00:00+02:00",
+              "refund_line_items":[{"id":1,"line_item_id":60001,"quantity":1,"subtotal":10.0,"total_tax":0.0}],"order_adjustments":[],"transactions":[{"kind":"refund","status":"success","amount":"10.00"}]}]
+            """);
+        await DeliverAsync(shop, "orders/updated", order.ToJsonString());
+        await AppliedAsync(shop);
+
+        var days = await InAsync(shop, db => db.SalesDays.AsNoTracking().OrderBy(d => d.Day).ToListAsync(Ct));
+        Assert.Equal([(new DateOnly(2026, 5, 1), 4000L, 0L), (new DateOnly(2026, 5, 3), 0L, 1000L)], days.Select(d => (d.Day, d.Gross, d.Returns)));
+        Assert.Empty(await InAsync(shop, db => db.Rereads.ToListAsync(Ct)));
+    }
+
+    [Fact]
+    public async Task Poison_is_given_up_with_its_reason_and_holds_nobody_up()
+    {
+        var shop = await ConnectAsync();
+        await DeliverAsync(shop, "orders/create", """{"id":70}""", webhookId: "unreadable");
+        await DeliverAsync(shop, "orders/create", "not json", webhookId: "no json");
+        await DeliverAsync(shop, "products/update", """{"id":71,"title":"a\u0000b","created_at":"2026-05-01T10:00:00Z","updated_at":"2026-05-01T10:00:00Z"}""", webhookId: "refused by the database");
+        await DeliverAsync(shop, "orders/create", Order(72, 1, 1, "10.00"), webhookId: "good");
+        await DeliverAsync(shop, "carts/update", """{"id":"abc"}""", webhookId: "unknown topic");
+
+        var events = await EventuallyAsync(shop, all => all.TrueForAll(e => e.Status != EventStatus.Pending || e.Attempts > 0));
+        Assert.Equal(EventStatus.Dead, events["unreadable"].Status);
+        Assert.Contains("created_at", events["unreadable"].LastError, StringComparison.Ordinal);
+        Assert.Equal(EventStatus.Dead, events["no json"].Status);
+        Assert.Equal((EventStatus.Pending, 1), (events["refused by the database"].Status, events["refused by the database"].Attempts));
+        Assert.True(events["refused by the database"].DueAt > events["refused by the database"].ReceivedAt.AddSeconds(1));
+        Assert.Equal(EventStatus.Applied, events["good"].Status);
+        Assert.Equal(EventStatus.Ignored, events["unknown topic"].Status);
+        Assert.Single(await InAsync(shop, db => db.Orders.ToListAsync(Ct)));
+    }
+
+    [Fact]
+    public async Task Checkouts_customers_and_products_become_what_they_are_and_never_orders()
+    {
+        var shop = await ConnectAsync();
+        await DeliverAsync(shop, "customers/create", Customer("Ada"));
+        await DeliverAsync(shop, "products/create", """{"id":81,"title":"Teapot","status":"active","created_at":"2026-05-01T10:00:00Z","updated_at":"2026-05-01T10:00:00Z"}""");
+        await DeliverAsync(shop, "checkouts/create", """{"id":82,"email":"","phone":null,"created_at":"2026-05-01T10:00:00Z","updated_at":"2026-05-01T10:00:00Z","total_price":"5.00"}""", webhookId: "anonymous");
+        await DeliverAsync(shop, "checkouts/update", """{"id":83,"email":"a@b.test","created_at":"2026-05-01T10:00:00Z","updated_at":"2026-05-01T10:00:00Z","total_price":"5.00","line_items":[{"title":"Teapot","quantity":1,"price":"5.00"}]}""");
+        await AppliedAsync(shop);
+
+        Assert.Equal("Ada Lovelace", (await InAsync(shop, db => db.Customers.SingleAsync(Ct))).DisplayName);
+        Assert.Equal(("Teapot", "ACTIVE"), await InAsync(shop, db => db.Products.Select(p => new ValueTuple<string, string?>(p.Title, p.Status)).SingleAsync(Ct)));
+        Assert.Equal(500, (await InAsync(shop, db => db.Checkouts.SingleAsync(Ct))).Total);
+        Assert.Empty(await InAsync(shop, db => db.Orders.ToListAsync(Ct)));
+    }
+
+    [Fact]
+    public async Task A_removed_app_loses_its_access_and_nothing_that_comes_late_is_applied_or_older_than_the_install_believed()
+    {
+        var shop = await ConnectAsync(connectedAt: Version(1));
+        await InAsync(shop, async db =>
+        {
+            db.ShopifyCredentials.Add(new ShopifyCredential { TenantId = shop.TenantId, AccessToken = [1], Scopes = "read_orders" });
+            return await db.SaveChangesAsync(Ct);
+        });
+        var job = await host.Services.CreateScope().ServiceProvider.GetRequiredService<SyncJobs>().EnqueueAsync(shop.TenantId, SyncJobType.Full, Ct);
+
+        await DeliverAsync(shop, "app/uninstalled", $$"""{"id":{{shop.ShopId}}}""", triggeredAt: Version(0));
+        await AppliedAsync(shop);
+        Assert.Equal(TenantStatus.Connected, (await host.FindTenantAsync(shop.ShopId))!.Status);
+
+        await DeliverAsync(shop, "app/uninstalled", $$"""{"id":{{shop.ShopId}}}""", triggeredAt: Version(2));
+        await AppliedAsync(shop);
+        await DeliverAsync(shop, "orders/create", Order(90, 1, 1, "10.00"));
+        await AppliedAsync(shop);
+
+        Assert.Equal(TenantStatus.Disconnected, (await host.FindTenantAsync(shop.ShopId))!.Status);
+        Assert.Empty(await InAsync(shop, db => db.ShopifyCredentials.ToListAsync(Ct)));
+        Assert.Equal(SyncJobStatus.Cancelled, (await InAsync(shop, db => db.SyncJobs.SingleAsync(j => j.Id == job.Job.Id, Ct))).Status);
+        Assert.Empty(await InAsync(shop, db => db.Orders.ToListAsync(Ct)));
+    }
+
+    [Fact]
+    public async Task Another_time_zone_moves_every_order_to_its_new_day()
+    {
+        var shop = await ConnectAsync();
+        await DeliverAsync(shop, "orders/create", Order(91, 1, 1, "10.00"));
+        await AppliedAsync(shop);
+        await DeliverAsync(shop, "shop/update", $$"""{"id":{{shop.ShopId}},"name":"Moved","currency":"EUR","iana_timezone":"Pacific/Auckland"}""", triggeredAt: Version(3));
+        await DeliverAsync(shop, "shop/update", $$"""{"id":{{shop.ShopId}},"name":"Old news","currency":"EUR","iana_timezone":"Europe/Berlin"}""", triggeredAt: Version(2));
+        await AppliedAsync(shop);
+
+        Assert.Equal(("Moved", "Pacific/Auckland"), ((await host.FindTenantAsync(shop.ShopId))!.Name, (await host.FindTenantAsync(shop.ShopId))!.TimeZone));
+        Assert.Equal(new DateOnly(2026, 5, 2), (await InAsync(shop, db => db.SalesDays.SingleAsync(d => d.Orders != 0, Ct))).Day);
+        Assert.Empty(await InAsync(shop, db => Rollups.DifferencesAsync(db, shop.TenantId, Ct)));
+    }
+
+    [Fact]
+    public async Task A_person_who_asks_gets_a_file_and_one_who_is_erased_leaves_nothing_but_evidence()
+    {
+        var shop = await ConnectAsync();
+        var figures = Order(92, 1, 1, "10.00");
+        await DeliverAsync(shop, "customers/create", Customer("Ada"));
+        await DeliverAsync(shop, "orders/create", figures);
+        await DeliverAsync(shop, "checkouts/update", $$$"""{"id":93,"email":"ada@example.test","customer":{"id":{{{CustomerId}}}},"abandoned_checkout_url":"https://x/recover?key=1","created_at":"2026-05-01T10:00:00Z","updated_at":"2026-05-01T10:00:00Z","total_price":"5.00"}""");
+        await DeliverAsync(shop, "customers/data_request", $$$"""{"shop_id":{{{shop.ShopId}}},"customer":{"id":{{{CustomerId}}},"email":"ada@example.test"},"orders_requested":[92],"data_request":{"id":1}}""", triggeredAt: Version(4));
+        await AppliedAsync(shop);
+        var file = JsonNode.Parse((await InAsync(shop, db => db.DataRequests.SingleAsync(Ct))).File)!;
+        Assert.Equal("Ada", file["customer"]!["first_name"]!.GetValue<string>());
+        Assert.Single(file["orders"]!.AsArray());
+
+        await DeliverAsync(shop, "customers/redact", $$$"""{"shop_id":{{{shop.ShopId}}},"customer":{"id":{{{CustomerId}}},"email":"ada@example.test"},"orders_to_redact":[92]}""", webhookId: "erase Ada", triggeredAt: Version(5));
+        await AppliedAsync(shop);
+        await DeliverAsync(shop, "customers/update", Customer("Ada"), webhookId: "late");
+        await AppliedAsync(shop);
+
+        Assert.Empty(await InAsync(shop, db => db.Customers.ToListAsync(Ct)));
+        Assert.Null((await InAsync(shop, db => db.Checkouts.SingleAsync(Ct))).RecoveryUrl);
+        Assert.Empty(await InAsync(shop, db => db.DataRequests.ToListAsync(Ct)));
+        Assert.Equal(1, await InAsync(shop, db => db.SalesDays.SumAsync(d => d.Orders, Ct)));
+        var dump = await DumpAsync(shop, except: "late");
+        Assert.DoesNotContain("ada@example.test", dump, StringComparison.OrdinalIgnoreCase);
+        Assert.DoesNotContain("Lovelace", dump, StringComparison.OrdinalIgnoreCase);
+        var evidence = Assert.Single(await EvidenceAsync(shop));
+        Assert.Equal(("customers/redact", "erase Ada", 0L), (evidence.Topic, evidence.WebhookId, evidence.RowsAfter));
+        Assert.True(evidence.RowsBefore >= 5);
+    }
+
+    [Fact]
+    public async Task A_store_that_is_erased_leaves_no_row_in_any_table_and_later_deliveries_find_no_store()
+    {
+        var shop = await ConnectAsync();
+        var other = await ConnectAsync();
+        foreach (var store in (Tenant[])[shop, other])
+        {
+            await DeliverAsync(store, "orders/create", Order(94, 1, 1, "10.00"));
+            await DeliverAsync(store, "customers/create", Customer("Ada"));
+        }
+        await AppliedAsync(shop);
+        await DeliverAsync(shop, "app/uninstalled", $$"""{"id":{{shop.ShopId}}}""", triggeredAt: Version(8));
+        await AppliedAsync(shop);
+        await DeliverAsync(shop, "shop/redact", $$"""{"shop_id":{{shop.ShopId}},"shop_domain":"{{shop.ShopDomain}}"}""", triggeredAt: Version(9));
+
+        for (var patience = 0; await host.FindTenantAsync(shop.ShopId) is not null && patience < 200; patience++) await Task.Delay(50, Ct);
+        Assert.Equal("", await DumpAsync(shop));
+        Assert.Equal(HttpStatusCode.NotFound, await SendAsync(shop, "orders/create", Order(95, 1, 1, "10.00"), "after", Version(1)));
+        Assert.True(Assert.Single(await EvidenceAsync(shop)) is { Topic: "shop/redact", RowsAfter: 0, RowsBefore: > 5 });
+        await AppliedAsync(other);
+        Assert.Single(await InAsync(other, db => db.Orders.ToListAsync(Ct)));
+    }
+
+    [Fact]
+    public async Task A_body_of_another_shop_under_this_shops_header_is_refused()
+    {
+        var shop = await ConnectAsync();
+        Assert.Equal(HttpStatusCode.NotFound, await SendAsync(shop, "shop/redact", """{"shop_id":1,"shop_domain":"x"}""", "swapped", Version(1)));
+        Assert.Equal(HttpStatusCode.NotFound, await SendAsync(shop, "app/uninstalled", """{"id":1}""", "swapped too", Version(1)));
+        Assert.Empty(await InAsync(shop, db => db.Events.ToListAsync(Ct)));
+    }
+
+    /// <summary>Fourteen hours before Auckland's midnight passes: in Berlin 1 May, in Auckland 2 May.</summary>
+    private static DateTimeOffset Version(int version) => new(2026, 5, 1, 15, 0, version, TimeSpan.Zero);
+
+    private static string Order(long id, int version, int quantity, string price)
+    {
+        var goods = decimal.Parse(price, CultureInfo.InvariantCulture) * quantity;
+        return JsonSerializer.Serialize(new
+        {
+            id, admin_graphql_api_id = $"gid://shopify/Order/{id}", name = $"#{id}", test = false, taxes_included = false, currency = "EUR", source_name = "web",
+            created_at = "2026-05-01T17:00:00+02:00", processed_at = "2026-05-01T17:00:00+02:00", updated_at = Version(version), financial_status = "paid", fulfillment_status = (string?)null,
+            current_total_price = (goods + 5).ToString("0.00", CultureInfo.InvariantCulture),
+            customer = new { id = CustomerId, admin_graphql_api_id = $"gid://shopify/Customer/{CustomerId}", email = "ada@example.test", last_name = "Lovelace" },
+            line_items = new[] { new { id = id * 1000 + 1, title = "Teapot", quantity, current_quantity = quantity, price, product_id = 81, gift_card = false } },
+            shipping_lines = new[] { new { id = id * 1000 + 2, title = "Post", price = "5.00" } },
+            refunds = Array.Empty<object>(),
+        });
+    }
+
+    private static string Customer(string firstName) =>
+        $$"""{"id":{{CustomerId}},"admin_graphql_api_id":"gid://shopify/Customer/{{CustomerId}}","first_name":"{{firstName}}","last_name":"Lovelace","email":"ada@example.test","created_at":"2026-05-01T10:00:00Z","updated_at":"2026-05-01T10:00:00Z","orders_count":1,"total_spent":"15.00"}""";
+
+    private async Task<Tenant> ConnectAsync(DateTimeOffset? connectedAt = null)
+    {
+        var shopId = Random.Shared.NextInt64(1, long.MaxValue);
+        var tenant = new Tenant
+        {
+            TenantId = Guid.CreateVersion7(), ShopId = shopId, ShopDomain = $"hooks-{shopId}.myshopify.com", Name = "Hooks", Currency = "EUR", TimeZone = "Europe/Berlin",
+            Status = TenantStatus.Connected, ConnectedAt = connectedAt ?? Version(0).AddDays(-1),
+        };
+        await host.Services.GetRequiredService<SystemDatabase>().RunAsync(async db =>
+        {
+            db.Tenants.Add(tenant);
+            db.ShopDomains.Add(new ShopDomain { Domain = tenant.ShopDomain, TenantId = tenant.TenantId, ShopId = shopId });
+            await db.SaveChangesAsync(Ct);
+        }, Ct);
+        return tenant;
+    }
+
+    private Task<T> InAsync<T>(Tenant shop, Func<XenoDbContext, Task<T>> work) => host.InTenantAsync(shop, work);
+
+    private async Task DeliverAsync(Tenant shop, string topic, string body, string? webhookId = null, DateTimeOffset? triggeredAt = null) =>
+        Assert.Equal(HttpStatusCode.OK, await SendAsync(shop, topic, body, webhookId ?? Guid.NewGuid().ToString(), triggeredAt ?? Version(1)));
+
+    private async Task<HttpStatusCode> SendAsync(Tenant shop, string topic, string body, string webhookId, DateTimeOffset triggeredAt)
+    {
+        using var http = host.App.Visitor(followRedirects: false);
+        using var request = new HttpRequestMessage(HttpMethod.Post, WebhooksApi.Path) { Content = new StringContent(body, Encoding.UTF8, "application/json") };
+        request.Headers.Add("X-Shopify-Topic", topic);
+        request.Headers.Add("X-Shopify-Shop-Domain", shop.ShopDomain);
+        request.Headers.Add("X-Shopify-Webhook-Id", webhookId);
+        request.Headers.Add("X-Shopify-Triggered-At", triggeredAt.ToString("O", CultureInfo.InvariantCulture));
+        request.Headers.Add("X-Shopify-Hmac-Sha256", Convert.ToBase64String(HMACSHA256.HashData(Encoding.UTF8.GetBytes(StoreHost.ClientSecret), Encoding.UTF8.GetBytes(body))));
+        using var response = await http.SendAsync(request, Ct);
+        return response.StatusCode;
+    }
+
+    private async Task AppliedAsync(Tenant shop) => await EventuallyAsync(shop, events => events.TrueForAll(e => e.Status is EventStatus.Applied or EventStatus.Ignored));
+
+    private async Task<Dictionary<string, Event>> EventuallyAsync(Tenant shop, Predicate<List<Event>> isSo)
+    {
+        var events = new List<Event>();
+        for (var patience = 0; patience < 400; patience++)
+        {
+            events = await InAsync(shop, db => db.Events.AsNoTracking().ToListAsync(Ct));
+            if (isSo(events)) return events.ToDictionary(e => e.WebhookId);
+            await Task.Delay(50, Ct);
+        }
+        throw new TimeoutException(string.Join('\n', events.Where(e => e.Status != EventStatus.Applied).Select(e => $"{e.Topic} {e.Status} {e.Attempts} {e.LastError}")));
+    }
+
+    private Task<List<Redaction>> EvidenceAsync(Tenant shop) => host.Services.GetRequiredService<SystemDatabase>().RunAsync(db => db.Redactions.AsNoTracking().Where(r => r.Store == shop.TenantId).ToListAsync(Ct), Ct);
+
+    /// <summary>Every row of the store in every table, as text; payloads as the text they are.</summary>
+    private Task<string> DumpAsync(Tenant shop, string except = "") => InAsync(shop, async db =>
+    {
+        var tables = new List<string>();
+        await using (var command = db.Command("select c.relname from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attname = 'tenant_id' where c.relnamespace = 'public'::regnamespace and c.relkind = 'r'"))
+        await using (var reader = await command.ExecuteReaderAsync(Ct))
+            while (await reader.ReadAsync(Ct)) tables.Add(reader.GetString(0));
+        var dump = new StringBuilder();
+        foreach (var table in tables)
+        {
+            await using var command = db.Command(table == "events"
+                ? "select e::text || coalesce(encode(payload, 'escape'), '') from events e where webhook_id <> $1" : $"select t::text from {table} t where $1::text is not null");
+            command.Parameters.Add(new NpgsqlParameter { Value = except });
+            await using var reader = await command.ExecuteReaderAsync(Ct);
+            while (await reader.ReadAsync(Ct)) dump.Append(table).Append(' ').AppendLine(reader.GetString(0));
+        }
+        return dump.ToString();
+    });
+
+    private static IEnumerable<int[]> Permutations(int[] items) => items.Length == 1
+        ? [items]
+        : items.SelectMany(first => Permutations([.. items.Where(i => i != first)]).Select(rest => (int[])[first, .. rest]));
+}

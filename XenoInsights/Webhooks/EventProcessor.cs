@@ -1,0 +1,222 @@
+using System.Diagnostics;
+using System.Text.Json;
+using Microsoft.EntityFrameworkCore;
+using Microsoft.Extensions.Options;
+using Npgsql;
+using NpgsqlTypes;
+using XenoInsights.Data;
+using XenoInsights.Ingestion;
+using XenoInsights.Tenants;
+
+namespace XenoInsights.Webhooks;
+
+/// <summary>
+/// Applies what waits in a store's inbox. Objects, rollups, what is to be read again and the deliveries' own state change in one
+/// transaction: a process that dies leaves its batch as it was. A store's lane is held by a transaction lock, which PostgreSQL
+/// gives back with the connection, so nothing can be orphaned (docs/adr/0008).
+/// </summary>
+internal sealed class EventProcessor(TenantDatabase tenants, Demands demands, WebhookMetrics metrics, IOptions<WebhookOptions> options, ILogger<EventProcessor> logger)
+{
+    private const int LargestBatch = 200, LargestBatchBytes = 8 * 1024 * 1024, LongestError = 2000;
+    private static readonly TimeSpan _longestPause = TimeSpan.FromHours(1);
+
+    internal sealed record Waiting(string WebhookId, string Topic, DateTimeOffset TriggeredAt, DateTimeOffset ReceivedAt, int Attempts, byte[]? Payload, string? TraceId);
+
+    private sealed record Batch(List<Waiting> Events, List<Waiting> Demanding)
+    {
+        public static readonly Batch Empty = new([], []);
+    }
+
+    /// <summary>Applies one batch of the store's due deliveries and says how many it took. Deliveries that fail by themselves do not keep the others back.</summary>
+    public async Task<int> ApplyBatchAsync(Guid tenantId, CancellationToken ct)
+    {
+        Batch batch;
+        using var activity = WebhookMetrics.Activities.StartActivity("apply webhooks");
+        try
+        {
+            batch = await ApplyAsync(tenantId, null, ct);
+        }
+        catch (Exception failure) when (IsOfTheData(failure))
+        {
+            logger.LogWarning(failure, "A batch of deliveries cannot be applied as one; trying them one by one");
+            return await ApplyOneByOneAsync(tenantId, ct);
+        }
+        foreach (var delivery in batch.Demanding) await CarryOutAsync(tenantId, delivery, ct);
+        foreach (var delivery in batch.Events)
+            if (delivery.TraceId is { } trace && ActivityContext.TryParse($"00-{trace}-0000000000000001-01", null, out var receipt)) activity?.AddLink(new ActivityLink(receipt));
+        return batch.Events.Count;
+    }
+
+    /// <summary>Deliveries of the batch, alone: the one that fails is put off, or given up after its last attempt.</summary>
+    private async Task<int> ApplyOneByOneAsync(Guid tenantId, CancellationToken ct)
+    {
+        var waiting = await tenants.RunAsync(tenantId, db => DueAsync(db, tenantId, null, ct), ct);
+        foreach (var delivery in waiting)
+        {
+            try
+            {
+                var batch = await ApplyAsync(tenantId, delivery.WebhookId, ct);
+                foreach (var demanding in batch.Demanding) await CarryOutAsync(tenantId, demanding, ct);
+            }
+            catch (Exception failure) when (IsOfTheData(failure))
+            {
+                await PutOffAsync(tenantId, delivery, failure, ct);
+            }
+        }
+        return waiting.Count;
+    }
+
+    private Task<Batch> ApplyAsync(Guid tenantId, string? only, CancellationToken ct) => tenants.RunAsync(tenantId, async db =>
+    {
+        if (!await TakeLaneAsync(db, tenantId, ct)) return Batch.Empty;
+        if (await db.Tenants.AsNoTracking().SingleOrDefaultAsync(ct) is not { } tenant) return Batch.Empty;
+        var waiting = await DueAsync(db, tenantId, only, ct);
+        if (waiting.Count == 0) return Batch.Empty;
+
+        var (done, demanding, records, rereads) = (new List<Result>(), new List<Waiting>(), new List<IngestRecord>(), new HashSet<(RereadKind, long)>());
+        foreach (var delivery in waiting)
+        {
+            var (meaning, unreadable) = Read(delivery, tenant);
+            if (unreadable is not null) done.Add(new(delivery, EventStatus.Dead, null, unreadable));
+            else if (meaning!.Demand != Demand.None) demanding.Add(delivery);
+            else
+            {
+                records.AddRange(meaning.Records);
+                rereads.UnionWith(meaning.Rereads);
+                done.Add(new(delivery, meaning.IsIgnored ? EventStatus.Ignored : EventStatus.Applied, meaning.Outcome, null));
+            }
+        }
+        await IngestionWriter.ApplyAsync(db, new ShopCalendar(tenantId, tenant.Currency, tenant.TimeZone), records, ct);
+        await Rereads.RequestAsync(db, tenantId, rereads, ct);
+        await MarkAsync(db, tenantId, done, ct);
+        return new Batch(waiting, demanding);
+    }, ct);
+
+    private (Meaning? Meaning, string? Unreadable) Read(Waiting delivery, Tenant tenant)
+    {
+        if (delivery.Payload is null) return (null, "The payload is no longer kept.");
+        try
+        {
+            var meaning = Meaning.Of(delivery.Topic, delivery.Payload, delivery.TriggeredAt, tenant.Currency);
+            // Whatever was on its way when the merchant removed the app is none of our business any more; erasures are.
+            var late = tenant.Status == TenantStatus.Disconnected && meaning.Demand is not (Demand.Uninstall or Demand.RedactShop or Demand.RedactCustomer or Demand.AnswerDataRequest);
+            return (late ? new Meaning("The app is not installed any more.") { IsIgnored = true } : meaning, null);
+        }
+        catch (Exception failure) when (failure is FormatException or JsonException or OverflowException or InvalidOperationException)
+        {
+            logger.LogWarning(failure, "Delivery {WebhookId} of {Topic} cannot be read (trace {Trace})", delivery.WebhookId, delivery.Topic, delivery.TraceId);
+            return (null, failure.Message);
+        }
+    }
+
+    private async Task CarryOutAsync(Guid tenantId, Waiting delivery, CancellationToken ct)
+    {
+        try
+        {
+            await tenants.RunAsync(tenantId, async db =>
+            {
+                if (!await TakeLaneAsync(db, tenantId, ct) || (await DueAsync(db, tenantId, delivery.WebhookId, ct)).Count == 0) return;
+                if (await db.Tenants.AsNoTracking().SingleOrDefaultAsync(ct) is not { } tenant) return;
+                var meaning = Meaning.Of(delivery.Topic, delivery.Payload!, delivery.TriggeredAt, tenant.Currency);
+                var outcome = await Demands.CarryOutAsync(db, tenant, meaning.Demand, delivery, ct);
+                await MarkAsync(db, tenantId, [new(delivery, EventStatus.Applied, outcome, null)], ct);
+            }, ct);
+            demands.Announce(tenantId, delivery.Topic);
+        }
+        catch (Exception failure) when (IsOfTheData(failure))
+        {
+            await PutOffAsync(tenantId, delivery, failure, ct);
+        }
+    }
+
+    /// <summary>False while another process applies this store's deliveries. A process that hangs within the transaction loses it, and the lane, by the database's clock.</summary>
+    private static async Task<bool> TakeLaneAsync(XenoDbContext db, Guid tenantId, CancellationToken ct)
+    {
+        await using var command = db.Command("select pg_try_advisory_xact_lock(hashtextextended('webhooks ' || $1::text, 0)), set_config('idle_in_transaction_session_timeout', '30s', true)");
+        command.Parameters.Add(Sql.Uuid(tenantId));
+        return (bool)(await command.ExecuteScalarAsync(ct))!;
+    }
+
+    private static async Task<List<Waiting>> DueAsync(XenoDbContext db, Guid tenantId, string? only, CancellationToken ct)
+    {
+        await using var command = db.Command(
+            """
+            select webhook_id, topic, coalesce(triggered_at, received_at), received_at, attempts, payload, trace_id
+            from (
+                select *, sum(coalesce(octet_length(payload), 0)) over (order by due_at, webhook_id) as bytes_to_here, row_number() over (order by due_at, webhook_id) as number
+                from (
+                    select * from events where tenant_id = $1 and status = 1 and due_at <= now() and ($2::text is null or webhook_id = $2)
+                    order by due_at, webhook_id limit $3) due) sized
+            where bytes_to_here <= $4 or number = 1
+            """);
+        command.Parameters.Add(Sql.Uuid(tenantId));
+        command.Parameters.Add(new NpgsqlParameter { Value = (object?)only ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.Text });
+        command.Parameters.Add(new NpgsqlParameter { Value = LargestBatch });
+        command.Parameters.Add(new NpgsqlParameter { Value = (long)LargestBatchBytes });
+        var waiting = new List<Waiting>();
+        await using var reader = await command.ExecuteReaderAsync(ct);
+        while (await reader.ReadAsync(ct))
+            waiting.Add(new(reader.GetString(0), reader.GetString(1), reader.GetFieldValue<DateTimeOffset>(2), reader.GetFieldValue<DateTimeOffset>(3), reader.GetInt32(4),
+                reader.IsDBNull(5) ? null : reader.GetFieldValue<byte[]>(5), reader.IsDBNull(6) ? null : reader.GetString(6)));
+        return waiting;
+    }
+
+    private sealed record Result(Waiting Delivery, EventStatus Status, string? Outcome, string? Error);
+
+    private async Task MarkAsync(XenoDbContext db, Guid tenantId, List<Result> results, CancellationToken ct)
+    {
+        if (results.Count == 0) return;
+        await db.ExecuteAsync(
+        [
+            new RowSet<Result>("events", tenantId, results)
+                .Text("webhook_id", r => r.Delivery.WebhookId)
+                .Small("status", r => (short)r.Status)
+                .Text("outcome", r => r.Outcome)
+                .Text("last_error", r => r.Error)
+                .Update("webhook_id", "status = incoming.status, outcome = incoming.outcome, last_error = incoming.last_error, attempts = stored.attempts + 1, applied_at = clock_timestamp()"),
+        ], ct);
+        foreach (var (delivery, status, _, _) in results)
+        {
+            // By two clocks, ours and the database's: good enough to watch, while the freshness shown to people is the database's alone.
+            if (status == EventStatus.Applied) metrics.Applied(delivery.Topic, DateTimeOffset.UtcNow - delivery.ReceivedAt);
+            else if (status == EventStatus.Ignored) metrics.Ignored(delivery.Topic);
+            else metrics.Failed(delivery.Topic, dead: true);
+        }
+    }
+
+    private async Task PutOffAsync(Guid tenantId, Waiting delivery, Exception failure, CancellationToken ct)
+    {
+        var attempts = delivery.Attempts + 1;
+        var dead = attempts >= options.Value.MaxAttempts;
+        var pause = Math.Min(_longestPause.TotalSeconds, options.Value.RetrySeconds * Math.Pow(2, attempts - 1)) * (0.75 + Random.Shared.NextDouble() / 2);
+        logger.LogWarning(failure, "Delivery {WebhookId} of {Topic} failed for the {Attempt}. time (trace {Trace})", delivery.WebhookId, delivery.Topic, attempts, delivery.TraceId);
+        await tenants.RunAsync(tenantId, async db =>
+        {
+            await using var command = db.Command("update events set attempts = $3, status = $4, due_at = now() + $5, last_error = $6 where tenant_id = $1 and webhook_id = $2 and status = 1");
+            command.Parameters.Add(Sql.Uuid(tenantId));
+            command.Parameters.Add(new NpgsqlParameter { Value = delivery.WebhookId });
+            command.Parameters.Add(new NpgsqlParameter { Value = attempts });
+            command.Parameters.Add(new NpgsqlParameter { Value = (short)(dead ? EventStatus.Dead : EventStatus.Pending) });
+            command.Parameters.Add(new NpgsqlParameter { Value = TimeSpan.FromSeconds(pause) });
+            command.Parameters.Add(new NpgsqlParameter { Value = MessageOf(failure) });
+            await command.ExecuteNonQueryAsync(ct);
+        }, ct);
+        metrics.Failed(delivery.Topic, dead);
+    }
+
+    /// <summary>The deliveries' own fault, as against a database that is away: trying the others can help.</summary>
+    private static bool IsOfTheData(Exception failure) => failure switch
+    {
+        OperationCanceledException => false,
+        NpgsqlException database => database is PostgresException { IsTransient: false } postgres && !postgres.SqlState.StartsWith("57", StringComparison.Ordinal) && !postgres.SqlState.StartsWith("08", StringComparison.Ordinal),
+        _ when failure.InnerException is NpgsqlException inner => IsOfTheData(inner),
+        _ => true,
+    };
+
+    private static string MessageOf(Exception failure)
+    {
+        var message = (failure as PostgresException ?? failure.InnerException as PostgresException)?.MessageText ?? failure.Message;
+        message = message.Replace('\0', ' ');
+        return message.Length <= LongestError ? message : message[..LongestError];
+    }
+}

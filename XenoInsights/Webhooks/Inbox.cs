@@ -1,0 +1,203 @@
+using System.Text.Json;
+using System.Threading.Channels;
+using Npgsql;
+using NpgsqlTypes;
+using XenoInsights.Data;
+
+namespace XenoInsights.Webhooks;
+
+/// <summary>A delivery whose signature was verified, as it goes into the inbox.</summary>
+internal sealed record Delivery(string Domain, long? ShopId, string WebhookId, string Topic, string? EventId, DateTimeOffset? TriggeredAt, string Headers, byte[] Payload, long? ObjectId, string? TraceId);
+
+internal enum StoreResult
+{
+    Stored,
+
+    /// <summary>A repetition of what is stored.</summary>
+    Duplicate,
+
+    /// <summary>No such store is connected, or the payload names another shop than the header.</summary>
+    UnknownShop,
+
+    /// <summary>The database can never store it, such as a header that it has no text for.</summary>
+    Unstorable,
+
+    /// <summary>Not now: the database is away or busy.</summary>
+    Unavailable,
+}
+
+/// <summary>
+/// Stores deliveries. Requests in flight together share one statement and one commit, so that the disk is asked once for all of them;
+/// an answer is given after that commit. Works on connections of its own: however busy dashboards are, deliveries get through.
+/// </summary>
+internal sealed class Inbox([FromKeyedServices(DataSetup.Ingest)] WalledTransactions transactions, WebhookSignal signal, ILogger<Inbox> logger) : BackgroundService
+{
+    private const int Writers = 2, LargestBatch = 256, LongestQueue = 4096;
+
+    private readonly SystemDatabase _system = new(transactions);
+    private readonly Channel<Waiting> _queue = Channel.CreateBounded<Waiting>(new BoundedChannelOptions(LongestQueue) { FullMode = BoundedChannelFullMode.Wait });
+
+    private sealed record Waiting(Delivery Delivery, TaskCompletionSource<StoreResult> Answer);
+
+    /// <summary>Completes when the delivery is committed, or cannot be. A full queue is <see cref="StoreResult.Unavailable"/> at once.</summary>
+    public Task<StoreResult> StoreAsync(Delivery delivery)
+    {
+        var waiting = new Waiting(delivery, new(TaskCreationOptions.RunContinuationsAsynchronously));
+        return _queue.Writer.TryWrite(waiting) ? waiting.Answer.Task : Task.FromResult(StoreResult.Unavailable);
+    }
+
+    protected override Task ExecuteAsync(CancellationToken stoppingToken) => Task.WhenAll(Enumerable.Range(0, Writers).Select(_ => WriteAsync(stoppingToken)));
+
+    private async Task WriteAsync(CancellationToken stopping)
+    {
+        await Task.Yield();
+        var batch = new List<Waiting>(LargestBatch);
+        try
+        {
+            while (await _queue.Reader.WaitToReadAsync(stopping))
+            {
+                while (batch.Count < LargestBatch && _queue.Reader.TryRead(out var waiting)) batch.Add(waiting);
+                // What was accepted is stored even while the process stops: the request still waits for its answer.
+                if (batch.Count > 0) await StoreAsync(batch);
+                batch.Clear();
+            }
+        }
+        catch (OperationCanceledException) when (stopping.IsCancellationRequested)
+        {
+            while (_queue.Reader.TryRead(out var waiting)) waiting.Answer.TrySetResult(StoreResult.Unavailable);
+        }
+    }
+
+    private async Task StoreAsync(List<Waiting> batch)
+    {
+        // One order for all writers, so that two never wait for each other crosswise.
+        batch.Sort((a, b) => string.CompareOrdinal(a.Delivery.Domain + a.Delivery.WebhookId, b.Delivery.Domain + b.Delivery.WebhookId));
+        try
+        {
+            var results = await InsertAsync(batch.ConvertAll(w => w.Delivery));
+            for (var i = 0; i < batch.Count; i++) batch[i].Answer.TrySetResult(results[i]);
+            if (results.Contains(StoreResult.Stored)) signal.Wake();
+        }
+        catch (Exception failure) when (Cause(failure) is PostgresException { IsTransient: false } && batch.Count > 1)
+        {
+            // One of them is the cause; the others must not go down with it.
+            foreach (var waiting in batch) await StoreAsync([waiting]);
+        }
+        catch (Exception failure) when (Cause(failure) is PostgresException { IsTransient: false, SqlState: ['2', '2', ..] })
+        {
+            logger.LogWarning(failure, "A delivery of {Topic} cannot be stored", batch[0].Delivery.Topic);
+            batch[0].Answer.TrySetResult(StoreResult.Unstorable);
+        }
+        catch (Exception failure)
+        {
+            // Whatever it was: nobody is told "stored" who is not. Shopify sends it again.
+            logger.LogWarning(failure, "{Count} deliveries could not be stored", batch.Count);
+            foreach (var waiting in batch) waiting.Answer.TrySetResult(StoreResult.Unavailable);
+        }
+    }
+
+    private static Exception Cause(Exception failure) => failure is NpgsqlException ? failure : failure.InnerException ?? failure;
+
+    private Task<StoreResult[]> InsertAsync(List<Delivery> deliveries) => _system.RunAsync(async db =>
+    {
+        // Holding the domain's row keeps a store's erasure and its last deliveries apart: either comes whole before the other.
+        await using var command = db.Command(
+            """
+            with incoming as (
+                select * from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) as i(ordinal, domain, shop_id, webhook_id, topic, event_id, triggered_at, headers, payload, object_id, trace_id)
+            ), target as (
+                select i.*, d.tenant_id from incoming i join shop_domains d on d.domain = i.domain and (i.shop_id is null or i.shop_id = d.shop_id) for key share of d
+            ), stored as (
+                insert into events (tenant_id, webhook_id, topic, event_id, triggered_at, received_at, headers, payload, object_id, status, attempts, due_at, trace_id)
+                select tenant_id, webhook_id, topic, event_id, triggered_at, now(), headers::jsonb, payload, object_id, 1, 0, now(), trace_id from target order by ordinal
+                on conflict (tenant_id, webhook_id) do nothing returning tenant_id, webhook_id
+            )
+            select t.ordinal, s.webhook_id is not null from target t left join stored s on s.tenant_id = t.tenant_id and s.webhook_id = t.webhook_id order by t.ordinal
+            """);
+        var parameters = command.Parameters;
+        parameters.Add(Column(NpgsqlDbType.Integer, Enumerable.Range(0, deliveries.Count).ToArray()));
+        parameters.Add(Column(NpgsqlDbType.Text, deliveries.ConvertAll(d => d.Domain)));
+        parameters.Add(Column(NpgsqlDbType.Bigint, deliveries.ConvertAll(d => d.ShopId)));
+        parameters.Add(Column(NpgsqlDbType.Text, deliveries.ConvertAll(d => d.WebhookId)));
+        parameters.Add(Column(NpgsqlDbType.Text, deliveries.ConvertAll(d => d.Topic)));
+        parameters.Add(Column(NpgsqlDbType.Text, deliveries.ConvertAll(d => d.EventId)));
+        parameters.Add(Column(NpgsqlDbType.TimestampTz, deliveries.ConvertAll(d => d.TriggeredAt?.UtcDateTime)));
+        parameters.Add(Column(NpgsqlDbType.Text, deliveries.ConvertAll(d => d.Headers)));
+        parameters.Add(Column(NpgsqlDbType.Bytea, deliveries.ConvertAll(d => d.Payload)));
+        parameters.Add(Column(NpgsqlDbType.Bigint, deliveries.ConvertAll(d => d.ObjectId)));
+        parameters.Add(Column(NpgsqlDbType.Text, deliveries.ConvertAll(d => d.TraceId)));
+
+        var results = Enumerable.Repeat(StoreResult.UnknownShop, deliveries.Count).ToArray();
+        var seen = new HashSet<(string, string)>();
+        await using var reader = await command.ExecuteReaderAsync();
+        while (await reader.ReadAsync())
+        {
+            var at = reader.GetInt32(0);
+            var first = seen.Add((deliveries[at].Domain, deliveries[at].WebhookId));
+            results[at] = first && reader.GetBoolean(1) ? StoreResult.Stored : StoreResult.Duplicate;
+        }
+        return results;
+    });
+
+    private static NpgsqlParameter Column(NpgsqlDbType type, object values) => new() { Value = values, NpgsqlDbType = NpgsqlDbType.Array | type };
+}
+
+/// <summary>What the inbox needs to know of a body: which object it speaks of, and which shop if it says so. Anything else is for whoever applies it.</summary>
+internal static class Envelope
+{
+    public static (long? ObjectId, long? ShopId) Read(string topic, ReadOnlySpan<byte> body)
+    {
+        long? id = null, gid = null, orderId = null, shopId = null;
+        var reader = new Utf8JsonReader(body);
+        try
+        {
+            if (!reader.Read() || reader.TokenType != JsonTokenType.StartObject) return default;
+            while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName)
+            {
+                if (reader.ValueTextEquals("id"u8)) id = Number(ref reader);
+                else if (reader.ValueTextEquals("order_id"u8)) orderId = Number(ref reader);
+                else if (reader.ValueTextEquals("shop_id"u8)) shopId = Number(ref reader);
+                else if (reader.ValueTextEquals("admin_graphql_api_id"u8)) gid = Gid(ref reader);
+                else if (reader.ValueTextEquals("order_edit"u8)) orderId = OrderOfEdit(ref reader);
+                else { reader.Read(); reader.Skip(); }
+            }
+        }
+        catch (JsonException)
+        {
+            // Signed, so it is stored; whoever applies it says what is wrong with it.
+        }
+        return topic switch
+        {
+            "shop/update" or "app/uninstalled" => (null, gid ?? id),
+            _ when topic.StartsWith("refunds/", StringComparison.Ordinal) || topic == "orders/edited" => (orderId, shopId),
+            _ => (gid ?? id, shopId),
+        };
+    }
+
+    private static long? OrderOfEdit(ref Utf8JsonReader reader)
+    {
+        long? id = null;
+        reader.Read();
+        if (reader.TokenType != JsonTokenType.StartObject) return id;
+        while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName)
+            if (reader.ValueTextEquals("order_id"u8)) id = Number(ref reader);
+            else { reader.Read(); reader.Skip(); }
+        return id;
+    }
+
+    private static long? Number(ref Utf8JsonReader reader)
+    {
+        reader.Read();
+        if (reader.TokenType == JsonTokenType.Number && reader.TryGetInt64(out var number)) return number;
+        reader.Skip();
+        return null;
+    }
+
+    private static long? Gid(ref Utf8JsonReader reader)
+    {
+        reader.Read();
+        if (reader.TokenType == JsonTokenType.String) return long.TryParse(reader.ValueSpan[(reader.ValueSpan.LastIndexOf((byte)'/') + 1)..], out var id) ? id : null;
+        reader.Skip();
+        return null;
+    }
+}

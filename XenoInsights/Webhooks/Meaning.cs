@@ -1,0 +1,80 @@
+using System.Text.Json;
+using XenoInsights.Ingestion;
+using XenoInsights.Shopify;
+
+namespace XenoInsights.Webhooks;
+
+/// <summary>What a delivery asks for beyond storing objects; each is carried out in a transaction of its own.</summary>
+internal enum Demand
+{
+    None,
+    UpdateShop,
+    Uninstall,
+    UpdateScopes,
+    WakeImport,
+    MergeCustomers,
+    AnswerDataRequest,
+    RedactCustomer,
+    RedactShop,
+}
+
+/// <summary>What a delivery says, independent of what is stored.</summary>
+internal sealed record Meaning(string Outcome)
+{
+    public IReadOnlyList<IngestRecord> Records { get; init; } = [];
+
+    /// <summary>Objects to read again from Shopify, because the payload does not tell all of them.</summary>
+    public IReadOnlyList<(RereadKind Kind, long ShopifyId)> Rereads { get; init; } = [];
+    public Demand Demand { get; init; }
+    public bool IsIgnored { get; init; }
+
+    /// <summary>The one place that knows what each topic means.</summary>
+    /// <exception cref="FormatException">The payload is not what the topic promises.</exception>
+    /// <exception cref="JsonException">The payload is no JSON.</exception>
+    public static Meaning Of(string topic, byte[] payload, DateTimeOffset triggeredAt, string currency)
+    {
+        using var document = JsonDocument.Parse(payload);
+        var body = document.RootElement;
+        if (body.ValueKind != JsonValueKind.Object) throw new FormatException($"The payload is {body.ValueKind}, not an object.");
+        var deletion = WebhookPayload.VersionOfDeletion(triggeredAt);
+        return topic switch
+        {
+            "orders/create" or "orders/updated" or "orders/cancelled" or "orders/paid" or "orders/fulfilled" or "orders/partially_fulfilled" => OfOrder(WebhookPayload.ReadOrder(body, currency)),
+            "orders/edited" => ReadAgain(RereadKind.Order, OrderOfEdit(body), "The order was edited"),
+            "orders/delete" => Stores(WebhookPayload.DeletedOrder(body.Id(), deletion)),
+            "refunds/create" => ReadAgain(RereadKind.Order, body.LongOrNull("order_id") ?? throw Wire.Missing("A refund", "order_id"), "The order has a refund"),
+            "customers/create" or "customers/update" or "customers/enable" or "customers/disable" => Stores(WebhookPayload.ReadCustomer(body, currency)),
+            "customers/delete" => Stores(WebhookPayload.DeletedCustomer(body.Id(), deletion)),
+            "customers/merge" => new("Customers are merged.") { Demand = Demand.MergeCustomers },
+            "products/create" or "products/update" => OfProduct(WebhookPayload.ReadProduct(body)),
+            "products/delete" => Stores(WebhookPayload.DeletedProduct(body.Id(), deletion)),
+            "checkouts/create" or "checkouts/update" => WebhookPayload.ReadCheckout(body, currency) is { } checkout ? Stores(checkout) : Ignored("Nobody has left an address in this checkout yet, so it does not count as abandoned."),
+            "checkouts/delete" => Stores(WebhookPayload.DeletedCheckout(body.Id(), deletion)),
+            "shop/update" => new("The shop's settings.") { Demand = Demand.UpdateShop },
+            "app/uninstalled" => new("The app was removed in Shopify.") { Demand = Demand.Uninstall },
+            "app/scopes_update" => new("The app's rights changed.") { Demand = Demand.UpdateScopes },
+            "bulk_operations/finish" => new("An export is ready.") { Demand = Demand.WakeImport },
+            "customers/data_request" => new("A person asks for their data.") { Demand = Demand.AnswerDataRequest },
+            "customers/redact" => new("A person is to be erased.") { Demand = Demand.RedactCustomer },
+            "shop/redact" => new("The store is to be erased.") { Demand = Demand.RedactShop },
+            _ => Ignored("No figure needs this topic."),
+        };
+    }
+
+    private static Meaning OfOrder(WebhookPayload.Order order) => Stores(order.Record) with
+    {
+        Outcome = order.IsComplete ? "The order as the delivery tells it." : "The order as far as the delivery tells it; it is read again from Shopify.",
+        Rereads = order.IsComplete ? [] : [(RereadKind.Order, order.Record.ShopifyId)],
+    };
+
+    private static Meaning OfProduct(ProductRecord product) => Stores(product) with { Rereads = [(RereadKind.Product, product.ShopifyId)] };
+
+    private static Meaning Stores(IngestRecord record) => new(record.Deleted ? "Deleted." : "Stored.") { Records = [record] };
+
+    private static Meaning ReadAgain(RereadKind kind, long id, string why) => new($"{why}: it is read again from Shopify.") { Rereads = [(kind, id)] };
+
+    private static Meaning Ignored(string why) => new(why) { IsIgnored = true };
+
+    private static long OrderOfEdit(JsonElement body) =>
+        body.Object("order_edit")?.LongOrNull("order_id") ?? throw Wire.Missing("An order edit", "order_id");
+}

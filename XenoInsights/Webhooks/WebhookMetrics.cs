@@ -1,0 +1,84 @@
+using System.Diagnostics;
+using System.Diagnostics.Metrics;
+using System.Threading.Channels;
+
+namespace XenoInsights.Webhooks;
+
+/// <summary>Meters of the inbox, by topic and never by store: a label per store would grow with the customers.</summary>
+internal sealed class WebhookMetrics
+{
+    public const string MeterName = "XenoInsights.Webhooks";
+
+    public static readonly ActivitySource Activities = new(MeterName);
+
+    // Whoever sends chooses the topic; only Shopify's names become labels.
+    private static readonly HashSet<string> _known =
+    [
+        "orders/create", "orders/updated", "orders/edited", "orders/cancelled", "orders/paid", "orders/delete", "refunds/create",
+        "customers/create", "customers/update", "customers/delete", "customers/merge", "customers/data_request", "customers/redact",
+        "products/create", "products/update", "products/delete", "checkouts/create", "checkouts/update", "checkouts/delete",
+        "shop/update", "shop/redact", "app/uninstalled", "app/scopes_update", "bulk_operations/finish",
+    ];
+
+    private readonly Counter<long> _received, _stored, _duplicates, _refused, _applied, _ignored, _retried, _dead;
+    private readonly Histogram<double> _lag;
+    private (long Waiting, double OldestSeconds) _queue;
+
+    public WebhookMetrics(IMeterFactory meters)
+    {
+        var meter = meters.Create(MeterName);
+        _received = meter.CreateCounter<long>("xeno.webhooks.received");
+        _stored = meter.CreateCounter<long>("xeno.webhooks.stored");
+        _duplicates = meter.CreateCounter<long>("xeno.webhooks.deduplicated");
+        _refused = meter.CreateCounter<long>("xeno.webhooks.refused");
+        _applied = meter.CreateCounter<long>("xeno.webhooks.applied");
+        _ignored = meter.CreateCounter<long>("xeno.webhooks.ignored");
+        _retried = meter.CreateCounter<long>("xeno.webhooks.retried");
+        _dead = meter.CreateCounter<long>("xeno.webhooks.dead_lettered");
+        _lag = meter.CreateHistogram<double>("xeno.webhooks.receipt_to_applied", "s");
+        meter.CreateObservableGauge("xeno.webhooks.waiting", () => _queue.Waiting);
+        meter.CreateObservableGauge("xeno.webhooks.oldest_waiting", () => _queue.OldestSeconds, "s");
+    }
+
+    public void Received(string topic) => _received.Add(1, Label(topic));
+
+    public void Stored(string topic, bool duplicate) => (duplicate ? _duplicates : _stored).Add(1, Label(topic));
+
+    public void Refused(string topic, string reason) => _refused.Add(1, Label(topic), new("reason", reason));
+
+    public void Applied(string topic, TimeSpan sinceReceipt)
+    {
+        _applied.Add(1, Label(topic));
+        _lag.Record(sinceReceipt.TotalSeconds, Label(topic));
+    }
+
+    public void Ignored(string topic) => _ignored.Add(1, Label(topic));
+
+    public void Failed(string topic, bool dead) => (dead ? _dead : _retried).Add(1, Label(topic));
+
+    public void Queue(long waiting, TimeSpan oldest) => _queue = (waiting, oldest.TotalSeconds);
+
+    private static KeyValuePair<string, object?> Label(string topic) => new("topic", _known.Contains(topic) ? topic : "other");
+}
+
+/// <summary>Wakes this process's worker when something was stored here; other processes find it by polling.</summary>
+internal sealed class WebhookSignal
+{
+    private readonly Channel<bool> _wake = Channel.CreateBounded<bool>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite });
+
+    public void Wake() => _wake.Writer.TryWrite(true);
+
+    public async Task WaitAsync(TimeSpan atMost, CancellationToken ct)
+    {
+        using var waited = CancellationTokenSource.CreateLinkedTokenSource(ct);
+        waited.CancelAfter(atMost);
+        try
+        {
+            await _wake.Reader.ReadAsync(waited.Token);
+        }
+        catch (OperationCanceledException) when (!ct.IsCancellationRequested)
+        {
+            // Nobody woke it: time to look for what other processes stored.
+        }
+    }
+}
