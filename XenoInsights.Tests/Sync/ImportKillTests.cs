@@ -151,7 +151,9 @@ internal sealed class ProductProcess : IAsyncDisposable
 
     private static CancellationToken Ct => TestContext.Current.CancellationToken;
 
-    public static async Task<ProductProcess> StartAsync(TestDatabase database, IReadOnlyDictionary<string, string?> settings)
+    public static Task<ProductProcess> StartAsync(TestDatabase database, IReadOnlyDictionary<string, string?> settings) => StartAsync(database.ConnectionString, settings);
+
+    public static async Task<ProductProcess> StartAsync(string connectionString, IReadOnlyDictionary<string, string?> settings)
     {
         var address = new Uri($"http://localhost:{FreePort()}/");
         var start = new ProcessStartInfo("dotnet", [Path.Combine(AppContext.BaseDirectory, "XenoInsights.dll")])
@@ -163,7 +165,7 @@ internal sealed class ProductProcess : IAsyncDisposable
                 ["ASPNETCORE_ENVIRONMENT"] = "Development",
                 ["ASPNETCORE_URLS"] = address.GetLeftPart(UriPartial.Authority),
                 ["App__PublicUrl"] = address.GetLeftPart(UriPartial.Authority),
-                ["ConnectionStrings__XenoInsights"] = database.ConnectionString,
+                ["ConnectionStrings__XenoInsights"] = connectionString,
                 ["Serilog__MinimumLevel__Default"] = "Warning",
             },
         };

@@ -3,6 +3,7 @@ using Quartz;
 using XenoInsights.Data;
 using XenoInsights.Install;
 using XenoInsights.Tenants;
+using XenoInsights.Webhooks;
 
 namespace XenoInsights.Operations;
 
@@ -15,6 +16,7 @@ public static class Housekeeping
         {
             Schedule<ForgetOldInstalls>(quartz, "0 7 * * * ?");
             Schedule<KeepTokensAlive>(quartz, "0 23 3 * * ?");
+            Schedule<ForgetOldDeliveries>(quartz, "0 37 * * * ?");
         });
         builder.Services.AddQuartzHostedService(options => options.WaitForJobsToComplete = true);
     }

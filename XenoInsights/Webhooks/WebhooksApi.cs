@@ -25,6 +25,9 @@ public static class WebhooksApi
         builder.Services.AddOptions<WebhookOptions>().BindConfiguration(WebhookOptions.Section)
             .Validate(options => options.MaxAttempts is >= 1 and <= 50, $"{WebhookOptions.Section}:{nameof(WebhookOptions.MaxAttempts)} must be 1 to 50.")
             .Validate(options => options.RetrySeconds is > 0 and <= 3600, $"{WebhookOptions.Section}:{nameof(WebhookOptions.RetrySeconds)} must be more than 0 and at most 3600.").ValidateOnStart();
+        builder.Services.AddOptions<RetentionOptions>().BindConfiguration(RetentionOptions.Section)
+            .Validate(options => options.PayloadDays >= 7, $"{RetentionOptions.Section}:{nameof(RetentionOptions.PayloadDays)} must be at least 7.")
+            .Validate(options => options.EventDays >= options.PayloadDays, $"{RetentionOptions.Section}:{nameof(RetentionOptions.EventDays)} must be at least {nameof(RetentionOptions.PayloadDays)}.").ValidateOnStart();
         builder.Services.AddSingleton<WebhookSignal>().AddSingleton<WebhookMetrics>().AddSingleton<Demands>().AddSingleton<EventProcessor>().AddSingleton<Rereads>();
         builder.Services.AddSingleton<Inbox>().AddHostedService(services => services.GetRequiredService<Inbox>());
         builder.Services.AddHostedService<WebhookWorker>().AddHostedService<RereadWorker>();

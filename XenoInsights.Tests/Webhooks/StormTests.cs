@@ -1,0 +1,241 @@
+using System.Collections.Concurrent;
+using System.Globalization;
+using System.Net;
+using System.Security.Cryptography;
+using System.Text;
+using Microsoft.EntityFrameworkCore;
+using Microsoft.Extensions.Logging.Abstractions;
+using Npgsql;
+using XenoInsights.Data;
+using XenoInsights.Ingestion;
+using XenoInsights.Tenants;
+using XenoInsights.Tests.Sync;
+
+namespace XenoInsights.Tests.Webhooks;
+
+/// <summary>
+/// The product as a process of its own and a PostgreSQL with ordinary durability, both killed without warning while deliveries pour in.
+/// Small in the suite; STORM_DELIVERIES, STORM_STORES, STORM_KILLS and STORM_STOPS make it large (docs/performance.md).
+/// </summary>
+public sealed class StormTests
+{
+    private const string Secret = "storm-secret";
+    private const int Senders = 24, VersionsPerOrder = 5;
+
+    private static readonly int _deliveries = Setting("STORM_DELIVERIES", 3000), _stores = Setting("STORM_STORES", 4), _kills = Setting("STORM_KILLS", 3), _stops = Setting("STORM_STOPS", 2);
+
+    private static CancellationToken Ct => TestContext.Current.CancellationToken;
+
+    private sealed record Delivery(Tenant Store, string WebhookId, string Body, bool Forged)
+    {
+        public long OrderId { get; init; }
+        public int Version { get; init; }
+    }
+
+    [Fact]
+    public async Task Nothing_acknowledged_is_lost_counted_twice_or_forged_whatever_is_killed_meanwhile()
+    {
+        var seed = Random.Shared.Next();
+        TestContext.Current.TestOutputHelper!.WriteLine($"seed {seed}");
+        var root = Path.Combine(Path.GetTempPath(), $"xeno_storm_{Guid.NewGuid():n}"[..24]);
+        await using var server = await FragileServer.StartAsync(root);
+        await Migrator.MigrateAsync(server.ConnectionString, Ct);
+        await using var transactions = new WalledTransactions(server.ConnectionString, NullLoggerFactory.Instance);
+        var (system, tenants) = (new SystemDatabase(transactions), new TenantDatabase(transactions));
+        var stores = await ConnectAsync(system);
+        var deliveries = Deliveries(stores, new Random(seed));
+
+        var product = await ProductProcess.StartAsync(server.ConnectionString, Settings());
+        try
+        {
+            var (acknowledged, accepted) = (new ConcurrentDictionary<(Guid, string), bool>(), 0);
+            var waiting = new ConcurrentQueue<Delivery>(deliveries);
+            var sending = Task.WhenAll(Enumerable.Range(0, Senders).Select(_ => Task.Run(SendAllAsync, Ct)));
+            var faults = Enumerable.Range(1, _kills).Select(i => (At: i / (_kills + 1.0), Stop: false)).Concat(Enumerable.Range(1, _stops).Select(i => (At: (i - 0.5) / _stops, Stop: true))).OrderBy(f => f.At);
+            foreach (var fault in faults)
+            {
+                while (!sending.IsCompleted && acknowledged.Count < fault.At * deliveries.Count * 0.85) await Task.Delay(5, Ct);
+                if (fault.Stop) await server.CrashAsync();
+                else
+                {
+                    product.Kill();
+                    await product.DisposeAsync();
+                    product = await ProductProcess.StartAsync(server.ConnectionString, Settings());
+                }
+            }
+            await sending;
+            Assert.Equal(0, accepted);
+            await DrainedAsync(tenants, stores);
+            await AssertExactAsync(tenants, stores, deliveries, acknowledged);
+
+            async Task SendAllAsync()
+            {
+                using var http = new HttpClient { Timeout = TimeSpan.FromSeconds(5) };
+                while (waiting.TryDequeue(out var delivery))
+                {
+                    var status = await SendAsync(http, product.Address, delivery);
+                    if (status == HttpStatusCode.OK && delivery.Forged) Interlocked.Increment(ref accepted);
+                    else if (status == HttpStatusCode.OK) acknowledged[(delivery.Store.TenantId, delivery.WebhookId)] = true;
+                    // Shopify repeats what was not acknowledged; a forger does not.
+                    else if (!delivery.Forged)
+                    {
+                        waiting.Enqueue(delivery);
+                        await Task.Delay(20, Ct);
+                    }
+                }
+            }
+        }
+        finally
+        {
+            await product.DisposeAsync();
+        }
+    }
+
+    private static async Task AssertExactAsync(TenantDatabase tenants, List<Tenant> stores, List<Delivery> deliveries, ConcurrentDictionary<(Guid, string), bool> acknowledged)
+    {
+        foreach (var store in stores)
+        {
+            var mine = deliveries.Where(d => d.Store == store && !d.Forged).ToList();
+            var stored = await tenants.RunAsync(store.TenantId, db => db.Events.Select(e => new { e.WebhookId, e.Status, e.LastError }).ToListAsync(Ct), Ct);
+            Assert.Empty(acknowledged.Keys.Where(k => k.Item1 == store.TenantId).Select(k => k.Item2).Except(stored.Select(e => e.WebhookId)));
+            Assert.Equal(mine.Select(d => d.WebhookId).Distinct().Order(StringComparer.Ordinal), stored.Select(e => e.WebhookId).Order(StringComparer.Ordinal));
+            Assert.All(stored, e => Assert.True(e.Status == EventStatusApplied, $"{e.WebhookId} {e.Status} {e.LastError}"));
+
+            var newest = mine.GroupBy(d => d.OrderId).ToDictionary(g => g.Key, g => g.Max(d => d.Version));
+            var orders = await tenants.RunAsync(store.TenantId, db => db.Orders.ToDictionaryAsync(o => o.ShopifyId, o => o.CurrentTotal, Ct), Ct);
+            Assert.Equal(newest.ToDictionary(n => n.Key, n => n.Value * 1000L).OrderBy(o => o.Key), orders.OrderBy(o => o.Key));
+            Assert.Equal(newest.Values.Sum() * 1000L, await tenants.RunAsync(store.TenantId, db => db.SalesDays.SumAsync(d => d.Gross, Ct), Ct));
+            Assert.Empty(await tenants.RunAsync(store.TenantId, db => Rollups.DifferencesAsync(db, store.TenantId, Ct), Ct));
+        }
+    }
+
+    private const XenoInsights.Webhooks.EventStatus EventStatusApplied = XenoInsights.Webhooks.EventStatus.Applied;
+
+    private static async Task DrainedAsync(TenantDatabase tenants, List<Tenant> stores)
+    {
+        foreach (var store in stores)
+            for (var patience = 0; await tenants.RunAsync(store.TenantId, db => db.Events.AnyAsync(e => e.Status == XenoInsights.Webhooks.EventStatus.Pending, Ct), Ct); patience++)
+            {
+                Assert.True(patience < 6000, "The inbox is not worked off.");
+                await Task.Delay(50, Ct);
+            }
+    }
+
+    /// <summary>One in five out of order, one in ten twice, one in fifty forged.</summary>
+    private static List<Delivery> Deliveries(List<Tenant> stores, Random random)
+    {
+        var deliveries = new List<Delivery>();
+        for (var i = 0; deliveries.Count < _deliveries; i++)
+        {
+            var store = stores[i % stores.Count];
+            for (var version = 1; version <= VersionsPerOrder; version++)
+                deliveries.Add(new(store, $"{i}-{version}", Order(i + 1, version), Forged: false) { OrderId = i + 1, Version = version });
+        }
+        deliveries.AddRange(deliveries.Where(_ => random.Next(10) == 0).ToList());
+        deliveries.AddRange(deliveries.Where(_ => random.Next(50) == 0).Select(d => d with { WebhookId = "forged-" + d.WebhookId, Forged = true }).ToList());
+        for (var i = 0; i < deliveries.Count; i++)
+            if (random.Next(5) == 0)
+            {
+                var other = random.Next(deliveries.Count);
+                (deliveries[i], deliveries[other]) = (deliveries[other], deliveries[i]);
+            }
+        return deliveries;
+    }
+
+    private static string Order(long id, int version) => string.Create(CultureInfo.InvariantCulture,
+        $$"""
+        {"id":{{id}},"admin_graphql_api_id":"gid://shopify/Order/{{id}}","name":"#{{id}}","created_at":"2026-05-0{{1 + id % 7}}T10:00:00Z","processed_at":"2026-05-0{{1 + id % 7}}T10:00:00Z",
+         "updated_at":"2026-05-09T10:00:0{{version}}Z","current_total_price":"{{version}}0.00","customer":{"id":{{id % 50 + 1}} },
+         "line_items":[{"id":{{id}},"title":"Teapot","quantity":{{version}},"current_quantity":{{version}},"price":"10.00","product_id":{{id % 9 + 1}} }]}
+        """);
+
+    private static async Task<HttpStatusCode?> SendAsync(HttpClient http, Uri product, Delivery delivery)
+    {
+        var body = Encoding.UTF8.GetBytes(delivery.Body);
+        using var request = new HttpRequestMessage(HttpMethod.Post, new Uri(product, "webhooks/shopify")) { Content = new ByteArrayContent(body) };
+        request.Headers.Add("X-Shopify-Topic", "orders/updated");
+        request.Headers.Add("X-Shopify-Shop-Domain", delivery.Store.ShopDomain);
+        request.Headers.Add("X-Shopify-Webhook-Id", delivery.WebhookId);
+        request.Headers.Add("X-Shopify-Hmac-Sha256", Convert.ToBase64String(HMACSHA256.HashData(Encoding.UTF8.GetBytes(delivery.Forged ? "forged" : Secret), body)));
+        try
+        {
+            using var response = await http.SendAsync(request, Ct);
+            return response.StatusCode;
+        }
+        catch (Exception failure) when (failure is HttpRequestException or TaskCanceledException && !Ct.IsCancellationRequested)
+        {
+            return null;
+        }
+    }
+
+    private static async Task<List<Tenant>> ConnectAsync(SystemDatabase system)
+    {
+        var stores = Enumerable.Range(1, _stores).Select(i => new Tenant
+        {
+            TenantId = Guid.CreateVersion7(), ShopId = i, ShopDomain = $"storm-{i}.myshopify.com", Name = $"Storm {i}", Currency = "EUR", TimeZone = "Europe/Berlin", Status = TenantStatus.Connected,
+        }).ToList();
+        await system.RunAsync(async db =>
+        {
+            db.Tenants.AddRange(stores);
+            db.ShopDomains.AddRange(stores.Select(s => new ShopDomain { Domain = s.ShopDomain, TenantId = s.TenantId, ShopId = s.ShopId }));
+            await db.SaveChangesAsync(Ct);
+        }, Ct);
+        return stores;
+    }
+
+    private static Dictionary<string, string?> Settings() => new()
+    {
+        ["DemoShopify:Enabled"] = "false",
+        ["Shopify:ClientId"] = "storm",
+        ["Shopify:ClientSecret"] = Secret,
+        ["Serilog:MinimumLevel:Default"] = "Error",
+        ["Encryption:Keys:0"] = "test:" + Convert.ToBase64String(new byte[32]),
+    };
+
+    private static int Setting(string name, int otherwise) => int.TryParse(Environment.GetEnvironmentVariable(name), CultureInfo.InvariantCulture, out var value) ? value : otherwise;
+}
+
+/// <summary>A PostgreSQL of its own, with ordinary durability, that can be stopped as a crash would and comes back at the same address.</summary>
+internal sealed class FragileServer : IAsyncDisposable
+{
+    private readonly PrivatePostgres _postgres;
+    private readonly PostgresBinaries _binaries;
+    private readonly string _root;
+
+    private FragileServer(PrivatePostgres postgres, PostgresBinaries binaries, string root) => (_postgres, _binaries, _root) = (postgres, binaries, root);
+
+    public string ConnectionString => _postgres.ConnectionString;
+
+    public static async Task<FragileServer> StartAsync(string root)
+    {
+        var options = new PrivatePostgresOptions { DataRoot = root, StartFolder = AppContext.BaseDirectory };
+        var (binaries, _) = PostgresBinaries.Find(options);
+        return new(await PrivatePostgres.StartAsync(options, CancellationToken.None), binaries, root);
+    }
+
+    /// <summary>No checkpoint, no goodbye: what was not in the log is gone.</summary>
+    public Task<int> StopAsync() => _binaries.ControlAsync(CancellationToken.None, "-D", _postgres.DataFolder, "-s", "-m", "immediate", "-w", "stop");
+
+    public async Task StartAgainAsync()
+    {
+        var port = new NpgsqlConnectionStringBuilder(ConnectionString).Port;
+        var arguments = $"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=200";
+        for (var attempt = 1; await _binaries.ControlAsync(CancellationToken.None, "-D", _postgres.DataFolder, "-l", Path.Combine(_postgres.DataFolder, "server.log"), "-s", "-w", "-t", "60", "-o", arguments, "start") != 0; attempt++)
+        {
+            Assert.True(attempt < 40, "PostgreSQL does not come back.");
+            await Task.Delay(250);
+        }
+    }
+
+    public async Task CrashAsync()
+    {
+        await StopAsync();
+        await StartAgainAsync();
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await _postgres.DisposeAsync();
+        if (Directory.Exists(_root)) Directory.Delete(_root, recursive: true);
+    }
+}
