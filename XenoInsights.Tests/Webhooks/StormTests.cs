@@ -14,7 +14,7 @@ using XenoInsights.Tests.Sync;
 namespace XenoInsights.Tests.Webhooks;
 
 /// <summary>
-/// The product as a process of its own and a PostgreSQL with ordinary durability, both killed without warning while deliveries pour in.
+/// Two processes of the product on one PostgreSQL with ordinary durability, all of them killed without warning while deliveries pour in.
 /// Small in the suite; STORM_DELIVERIES, STORM_STORES, STORM_KILLS and STORM_STOPS make it large (docs/performance.md).
 /// </summary>
 public sealed class StormTests
@@ -45,7 +45,8 @@ public sealed class StormTests
         var stores = await ConnectAsync(system);
         var deliveries = Deliveries(stores, new Random(seed));
 
-        var product = await ProductProcess.StartAsync(server.ConnectionString, Settings());
+        ProductProcess[] products = [await ProductProcess.StartAsync(server.ConnectionString, Settings()), await ProductProcess.StartAsync(server.ConnectionString, Settings())];
+        var killed = 0;
         try
         {
             var (acknowledged, accepted) = (new ConcurrentDictionary<(Guid, string), bool>(), 0);
@@ -58,9 +59,10 @@ public sealed class StormTests
                 if (fault.Stop) await server.CrashAsync();
                 else
                 {
-                    product.Kill();
-                    await product.DisposeAsync();
-                    product = await ProductProcess.StartAsync(server.ConnectionString, Settings());
+                    var at = killed++ % products.Length;
+                    products[at].Kill();
+                    await products[at].DisposeAsync();
+                    products[at] = await ProductProcess.StartAsync(server.ConnectionString, Settings());
                 }
             }
             await sending;
@@ -73,7 +75,7 @@ public sealed class StormTests
                 using var http = new HttpClient { Timeout = TimeSpan.FromSeconds(5) };
                 while (waiting.TryDequeue(out var delivery))
                 {
-                    var status = await SendAsync(http, product.Address, delivery);
+                    var status = await SendAsync(http, products[Random.Shared.Next(products.Length)].Address, delivery);
                     if (status == HttpStatusCode.OK && delivery.Forged) Interlocked.Increment(ref accepted);
                     else if (status == HttpStatusCode.OK) acknowledged[(delivery.Store.TenantId, delivery.WebhookId)] = true;
                     // Shopify repeats what was not acknowledged; a forger does not.
@@ -87,8 +89,98 @@ public sealed class StormTests
         }
         finally
         {
-            await product.DisposeAsync();
+            foreach (var product in products) await product.DisposeAsync();
         }
+    }
+
+    [Fact]
+    public async Task Without_a_database_the_answer_is_503_and_soon_after_its_return_200()
+    {
+        await using var server = await FragileServer.StartAsync(Path.Combine(Path.GetTempPath(), $"xeno_gone_{Guid.NewGuid():n}"[..24]));
+        await Migrator.MigrateAsync(server.ConnectionString, Ct);
+        await using var transactions = new WalledTransactions(server.ConnectionString, NullLoggerFactory.Instance);
+        var store = (await ConnectAsync(new SystemDatabase(transactions)))[0];
+        await using var product = await ProductProcess.StartAsync(server.ConnectionString, Settings());
+        using var http = new HttpClient();
+        Assert.Equal(HttpStatusCode.OK, await SendAsync(http, product.Address, new(store, "before", Order(1, 1), Forged: false)));
+
+        await server.StopAsync();
+        for (var i = 0; i < 5; i++)
+        {
+            var asked = System.Diagnostics.Stopwatch.StartNew();
+            Assert.Equal(HttpStatusCode.ServiceUnavailable, await SendAsync(http, product.Address, new(store, "while", Order(1, 2), Forged: false)));
+            TestContext.Current.TestOutputHelper!.WriteLine($"503 after {asked.ElapsedMilliseconds} ms");
+        }
+        await server.StartAgainAsync();
+        var back = System.Diagnostics.Stopwatch.StartNew();
+        while (await SendAsync(http, product.Address, new(store, "while", Order(1, 2), Forged: false)) != HttpStatusCode.OK)
+            Assert.True(back.Elapsed < TimeSpan.FromSeconds(30), "The product does not find its database again.");
+        TestContext.Current.TestOutputHelper!.WriteLine($"200 after {back.ElapsedMilliseconds} ms");
+    }
+
+    /// <summary>Bodies, headers and encodings at random: whatever comes, the answer is a 4xx, and nothing is stored that was not signed. FUZZ_REQUESTS makes it long.</summary>
+    [Fact]
+    public async Task Mutated_deliveries_get_a_4xx_and_leave_nothing()
+    {
+        var seed = Random.Shared.Next();
+        TestContext.Current.TestOutputHelper!.WriteLine($"seed {seed}");
+        await using var server = await FragileServer.StartAsync(Path.Combine(Path.GetTempPath(), $"xeno_fuzz_{Guid.NewGuid():n}"[..24]));
+        await Migrator.MigrateAsync(server.ConnectionString, Ct);
+        await using var transactions = new WalledTransactions(server.ConnectionString, NullLoggerFactory.Instance);
+        var store = (await ConnectAsync(new SystemDatabase(transactions)))[0];
+        await using var product = await ProductProcess.StartAsync(server.ConnectionString, Settings());
+        var answers = new ConcurrentDictionary<HttpStatusCode, int>();
+        var signed = new ConcurrentBag<string>();
+        await Parallel.ForEachAsync(Enumerable.Range(0, Setting("FUZZ_REQUESTS", 4000)), new ParallelOptions { MaxDegreeOfParallelism = 16, CancellationToken = Ct }, async (i, ct) =>
+        {
+            var random = new Random(seed + i);
+            using var http = new HttpClient();
+            using var request = Mutated(random, product.Address, store, i, out var isSigned);
+            using var response = await http.SendAsync(request, ct);
+            answers.AddOrUpdate(response.StatusCode, 1, (_, count) => count + 1);
+            Assert.True((int)response.StatusCode < 500, $"Request {i} of seed {seed} got {(int)response.StatusCode}.");
+            if (response.StatusCode == HttpStatusCode.OK)
+            {
+                Assert.True(isSigned, $"Request {i} of seed {seed} was not signed.");
+                signed.Add(request.Headers.GetValues("X-Shopify-Webhook-Id").First());
+            }
+        });
+        var stored = await new TenantDatabase(transactions).RunAsync(store.TenantId, db => db.Events.Select(e => e.WebhookId).ToListAsync(Ct), Ct);
+        Assert.Equal(signed.Distinct().Order(StringComparer.Ordinal), stored.Order(StringComparer.Ordinal));
+        Assert.True(answers.Count >= 3, string.Join(' ', answers));
+    }
+
+    private static HttpRequestMessage Mutated(Random random, Uri product, Tenant store, int number, out bool signed)
+    {
+        var body = Encoding.UTF8.GetBytes(Order(number, 1));
+        var signature = HMACSHA256.HashData(Encoding.UTF8.GetBytes(Secret), body);
+        var headers = new Dictionary<string, string>
+        {
+            ["X-Shopify-Topic"] = "orders/updated", ["X-Shopify-Shop-Domain"] = store.ShopDomain, ["X-Shopify-Webhook-Id"] = $"fuzz-{number}",
+            ["X-Shopify-Triggered-At"] = "2026-05-01T10:00:00Z", ["X-Shopify-Hmac-Sha256"] = Convert.ToBase64String(signature),
+        };
+        var original = body;
+        for (var mutations = random.Next(0, 3); mutations > 0; mutations--)
+        {
+            var name = headers.Keys.ElementAt(random.Next(headers.Count));
+            switch (random.Next(7))
+            {
+                case 0: body = [.. body]; body[random.Next(body.Length)] ^= (byte)(1 << random.Next(8)); break;
+                case 1: body = body[..random.Next(1, body.Length)]; break;
+                case 2: body = [.. body, .. new byte[random.Next(1, 200)]]; break;
+                case 3: headers.Remove(name); break;
+                case 4: headers[name] = new string((char)random.Next(33, 127), random.Next(1, 300)); break;
+                case 5: headers[name] += ((char)random.Next(33, 127)).ToString(); break;
+                default: headers[name] = headers[name].ToUpperInvariant(); break;
+            }
+            if (headers.Count == 0) break;
+        }
+        var request = new HttpRequestMessage(HttpMethod.Post, new Uri(product, "webhooks/shopify")) { Content = new ByteArrayContent(body) };
+        if (random.Next(10) == 0) request.Content.Headers.ContentEncoding.Add(random.Next(2) == 0 ? "gzip" : "nonsense");
+        if (random.Next(10) == 0) request.Content.Headers.TryAddWithoutValidation("Content-Type", "text/" + (char)random.Next(33, 127));
+        foreach (var (name, value) in headers) request.Headers.TryAddWithoutValidation(name, value);
+        signed = body.AsSpan().SequenceEqual(original) && headers.GetValueOrDefault("X-Shopify-Hmac-Sha256") is { } given && Convert.TryFromBase64String(given, new byte[600], out _) && Convert.FromBase64String(given).AsSpan().SequenceEqual(signature);
+        return request;
     }
 
     private static async Task AssertExactAsync(TenantDatabase tenants, List<Tenant> stores, List<Delivery> deliveries, ConcurrentDictionary<(Guid, string), bool> acknowledged)
