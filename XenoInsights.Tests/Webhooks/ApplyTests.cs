@@ -87,6 +87,7 @@ public sealed class ApplyTests(StoreHost host) : IClassFixture<StoreHost>
         var order = JsonNode.Parse(Order(60, 3, 4, "10.00"))!.AsObject();
         order["line_items"]![0]!["current_quantity"] = 3;
         order["current_total_price"] = "35.00";
+        order["updated_at"] = "2026-05-03T10:00:00+02:00";
         order["refunds"] = JsonNode.Parse("""
             [{"id":601,"admin_graphql_api_id":"gid://shopify/Refund/601","created_at":"2026-05-03T10:00:00+02:00","processed_at":"2026-05-03T10:00:00+02:00",
               "refund_line_items":[{"id":1,"line_item_id":60001,"quantity":1,"subtotal":10.0,"total_tax":0.0}],"order_adjustments":[],"transactions":[{"kind":"refund","status":"success","amount":"10.00"}]}]
@@ -96,7 +97,8 @@ public sealed class ApplyTests(StoreHost host) : IClassFixture<StoreHost>
 
         var days = await InAsync(shop, db => db.SalesDays.AsNoTracking().OrderBy(d => d.Day).ToListAsync(Ct));
         Assert.Equal([(new DateOnly(2026, 5, 1), 4000L, 0L), (new DateOnly(2026, 5, 3), 0L, 1000L)], days.Select(d => (d.Day, d.Gross, d.Returns)));
-        Assert.Empty(await InAsync(shop, db => db.Rereads.ToListAsync(Ct)));
+        // An order that changed after it was placed may have been edited: only Shopify's ledger is exact.
+        Assert.Equal(60, (await InAsync(shop, db => db.Rereads.SingleAsync(Ct))).ShopifyId);
     }
 
     [Fact]

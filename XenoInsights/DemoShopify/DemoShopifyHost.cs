@@ -30,6 +30,15 @@ public sealed record DemoShopifyOptions
 
     public TimeProvider Time { get; init; } = TimeProvider.System;
 
+    /// <summary>How often something happens in the first store by itself; 0: nothing does.</summary>
+    public double OrdersPerMinute { get; init; }
+
+    /// <summary>1: failed deliveries are repeated as the platform does, over 4 hours. A hundredth: over two and a half minutes.</summary>
+    public double RetryClock { get; init; } = 1;
+
+    /// <summary>What happens by chance happens again with the same seed.</summary>
+    public int Seed { get; init; } = 1;
+
     /// <summary>Null: nothing is logged.</summary>
     public ILoggerFactory? Loggers { get; init; }
 
@@ -46,6 +55,10 @@ public sealed class DemoShopifyHost : IAsyncDisposable
     private readonly WebApplication app;
     private readonly string folder = Directory.CreateTempSubdirectory("demo-shopify-").FullName;
     private readonly Dictionary<string, DemoStore> stores;
+    private readonly DemoDeliveries deliveries;
+    private readonly Dictionary<string, LiveStore> lives;
+    private readonly CancellationTokenSource stopping = new();
+    private Task living = Task.CompletedTask;
     private readonly byte[] resultKey = RandomNumberGenerator.GetBytes(32);
 
     private DemoShopifyHost(DemoShopifyOptions options, WebApplication app)
@@ -54,6 +67,8 @@ public sealed class DemoShopifyHost : IAsyncDisposable
         this.app = app;
         Stores = options.Stores ?? DefaultStores(options.Time);
         stores = Stores.ToDictionary(s => s.Shop.Domain, StringComparer.OrdinalIgnoreCase);
+        deliveries = new DemoDeliveries(options);
+        lives = Stores.ToDictionary(s => s.Shop.Domain, s => new LiveStore(s, deliveries, options.Time, options.Seed), StringComparer.OrdinalIgnoreCase);
         foreach (var store in Stores)
         {
             store.Grant.Open(store.Shop.Domain, options.ClientSecret, options.AccessTokenLifetime);
@@ -83,15 +98,26 @@ public sealed class DemoShopifyHost : IAsyncDisposable
         host.Map();
         await app.StartAsync(cancellation);
         host.Url = app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.First().TrimEnd('/');
+        if (options.OrdersPerMinute > 0)
+        {
+            host.living = host.Life(host.Stores[0].Shop.Domain).RunAsync(options.OrdersPerMinute, host.stopping.Token);
+        }
         return host;
     }
 
     public DemoStore Store(string domain) => stores[domain];
 
+    /// <summary>What can happen in a store, to be made to happen.</summary>
+    public LiveStore Life(string domain) => lives[domain];
+
+    /// <summary>No delivery is on its way or waits for its repetition.</summary>
+    public bool WebhooksIdle => deliveries.IsIdle;
+
     /// <summary>The merchant removes the app: tokens and webhook subscriptions are gone at once.</summary>
     public void Uninstall(string domain)
     {
         var store = Store(domain);
+        deliveries.Announce(store, "app/uninstalled", new System.Text.Json.Nodes.JsonObject { ["id"] = store.Shop.Ids.Shop, ["myshopify_domain"] = store.Shop.Domain }, Now);
         store.Grant.Uninstall(Now);
         store.Webhooks.Clear();
         store.Bulk.CancelAll();
@@ -99,6 +125,10 @@ public sealed class DemoShopifyHost : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
+        await stopping.CancelAsync();
+        await living;
+        await deliveries.DisposeAsync();
+        stopping.Dispose();
         foreach (var store in Stores)
         {
             store.Bulk.CancelAll();

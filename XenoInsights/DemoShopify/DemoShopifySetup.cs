@@ -23,6 +23,8 @@ public static class DemoShopifySetup
         {
             AppUrl = Uri.TryCreate(configuration["App:PublicUrl"], UriKind.Absolute, out var app) ? app : null,
             AutoApprove = [Stores.OnlineRetail.Domain],
+            OrdersPerMinute = Number(configuration, "DemoShopify:OrdersPerMinute", 20),
+            RetryClock = Number(configuration, "DemoShopify:RetryClock", 1),
         };
         options = options with { Url = configuration["DemoShopify:Url"] ?? options.Url };
         configuration.AddInMemoryCollection(new Dictionary<string, string?>
@@ -40,6 +42,10 @@ public static class DemoShopifySetup
         }));
         return builder;
     }
+
+    private static double Number(ConfigurationManager configuration, string key, double otherwise) => configuration[key] is not { Length: > 0 } text ? otherwise
+        : double.TryParse(text, System.Globalization.CultureInfo.InvariantCulture, out var value) && value is >= 0 and <= 10_000 ? value
+        : throw new InvalidOperationException($"{key} must be a number from 0 to 10000.");
 }
 
 /// <summary>Starts with the product, before it serves its first page, and stops after it.</summary>

@@ -124,6 +124,16 @@ public sealed class DemoFaults
     /// <summary>The next bulk results have their last line twice.</summary>
     public int DuplicateLine { get; set; }
 
+    /// <summary>Shares of webhook deliveries (0 to 1) that never leave, and that leave twice.</summary>
+    public double LoseWebhooks { get; set; }
+
+    public double DuplicateWebhooks { get; set; }
+
+    /// <summary>Deliveries wait this long, and up to as long again as <see cref="ShuffleWebhooks"/>, each by itself: they arrive out of order.</summary>
+    public TimeSpan DelayWebhooks { get; set; }
+
+    public TimeSpan ShuffleWebhooks { get; set; }
+
     /// <summary>The next refreshes rotate the tokens, but the answer never arrives.</summary>
     public int LoseRefreshResponse { get; set; }
 

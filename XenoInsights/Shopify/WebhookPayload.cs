@@ -15,9 +15,9 @@ internal static class WebhookPayload
     public readonly record struct Order(OrderRecord Record, bool IsComplete);
 
     /// <summary>
-    /// The order as its payload tells it. A payload has no ledger, so one is made of lines, shipping and refunds. That is exact for what
-    /// was ordered and refunded as it stands; an edit's day, duties, fees, tips, discounts inside taxed prices and adjustments of a refund
-    /// are not told exactly, and neither is anything when the ledger does not add up to <c>current_total_price</c>.
+    /// The order as its payload tells it. A payload has no ledger, so one is made of lines, shipping and refunds. That is exact for an
+    /// order just placed. What an edit did and when, duties, fees, tips, discounts inside taxed prices and adjustments of a refund are
+    /// not told exactly, and neither is anything when the ledger does not add up to <c>current_total_price</c>.
     /// </summary>
     public static Order ReadOrder(JsonElement payload, string currency) => new OrderPayload(payload, ShopCurrency.Of(currency)).Read();
 
@@ -106,6 +106,9 @@ internal static class WebhookPayload
 
     private sealed class OrderPayload(JsonElement order, ShopCurrency currency)
     {
+        /// <summary>Placing an order updates it for some seconds by itself: payment, risk, tags.</summary>
+        private static readonly TimeSpan _placing = TimeSpan.FromSeconds(10);
+
         private readonly List<OrderLineRecord> _lines = [];
         private readonly List<SaleRecord> _sales = [];
         private readonly Dictionary<long, int> _refunded = [];
@@ -123,6 +126,10 @@ internal static class WebhookPayload
             for (var i = 0; i < _lines.Count; i++) ReadRemoval(_lines[i], lines[i], order.InstantOrNull("cancelled_at") ?? updatedAt);
 
             var currentTotal = Money(order, "current_total_price") ?? throw Wire.Missing("An order", "current_total_price");
+            // A line that an edit added looks like one that was ordered: only a fresh order is known to have none.
+            if (updatedAt - createdAt > _placing) _complete = false;
+            // A tip is a line like any other here, and no sale there.
+            if (Money(order, "total_tip_received") is > 0) _complete = false;
             // Tips, duties and fees are in the total but not in the lines; and whatever else we do not know of shows here.
             if (_sales.Sum(s => s.Amount + s.Tax) != currentTotal) _complete = false;
             return new Order(new OrderRecord

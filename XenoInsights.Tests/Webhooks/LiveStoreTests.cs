@@ -1,0 +1,101 @@
+using System.Text;
+using System.Text.Json;
+using Microsoft.EntityFrameworkCore;
+using Microsoft.Extensions.DependencyInjection;
+using XenoInsights.Data;
+using XenoInsights.DemoShopify;
+using XenoInsights.DemoShopify.Stores;
+using XenoInsights.Ingestion;
+using XenoInsights.Shopify;
+using XenoInsights.Tests.Support;
+using XenoInsights.Tests.Sync;
+using XenoInsights.Webhooks;
+
+namespace XenoInsights.Tests.Webhooks;
+
+/// <summary>The pretend Shopify delivers what happens in it to the product, which must end with the figures that an import would bring.</summary>
+public sealed class LiveStoreTests(PostgresServer postgres)
+{
+    private const string Domain = "living.myshopify.com";
+
+    private static CancellationToken Ct => TestContext.Current.CancellationToken;
+
+    [Fact]
+    public async Task What_happens_after_the_import_arrives_by_itself_and_equals_another_import()
+    {
+        var store = GeneratedStore.Create(new() { Ordinal = 401, Domain = Domain, Seed = 3, Orders = 400, Days = 100, Customers = 120, Products = 40 }, TimeProvider.System);
+        await using var host = await ImportHost.StartAsync(postgres, [store], loggedFrom: "Error");
+        var (tenant, _) = await host.ImportAsync(Domain);
+        (store.Faults.DuplicateWebhooks, store.Faults.ShuffleWebhooks) = (0.3, TimeSpan.FromMilliseconds(300));
+        var live = host.Shopify.Life(Domain);
+
+        var placed = new List<DemoOrder>();
+        for (var i = 0; i < 25; i++) placed.Add(await live.PlaceOrderAsync());
+        var refunded = Assert.IsType<DemoOrder>(await live.RefundAsync());
+        var cancelled = Assert.IsType<DemoOrder>(await live.CancelAsync());
+        var checkout = await live.AbandonCheckoutAsync();
+        var deleted = placed.First(o => o.Id != refunded.Id && o.Id != cancelled.Id).Id;
+        await live.DeleteOrderAsync(deleted);
+        await SettledAsync(host, tenant);
+
+        var tenants = host.App.Services.GetRequiredService<TenantDatabase>();
+        var orders = await tenants.RunAsync(tenant, db => db.Orders.Where(o => o.SourceName == "web").Select(o => o.ShopifyId).ToListAsync(Ct), Ct);
+        Assert.All(placed, o => Assert.Equal(o.Id != deleted, orders.Contains(o.Id)));
+        Assert.Equal(checkout.LinesTotal.Minor, (await tenants.RunAsync(tenant, db => db.Checkouts.SingleAsync(c => c.ShopifyId == checkout.Id, Ct), Ct)).Total);
+        Assert.Empty(await host.RollupDifferencesAsync(tenant));
+        var arrived = await DaysAsync(tenants, tenant);
+
+        await host.ImportAgainAsync(tenant);
+        Assert.Equal(arrived, await DaysAsync(tenants, tenant));
+    }
+
+    /// <summary>Each awkward order as a delivery: what the payload tells completely must be what the ledger says; the rest must know that it does not.</summary>
+    [Fact]
+    public async Task A_payload_taken_for_complete_has_the_ledger_of_the_Admin_API()
+    {
+        DemoStore[] stores = [HardCases.CreateEuros(), HardCases.CreateYen()];
+        await using var host = await ImportHost.StartAsync(postgres, stores);
+        var tenants = host.App.Services.GetRequiredService<TenantDatabase>();
+        var (complete, incomplete) = (0, 0);
+        foreach (var store in stores)
+        {
+            var (tenant, _) = await host.ImportAsync(store.Shop.Domain);
+            var calendar = new ShopCalendar(tenant, store.Shop.Currency.Code, store.Shop.TimeZone);
+            foreach (var order in (await store.DataAsync()).Orders.All())
+            {
+                using var payload = JsonDocument.Parse(Encoding.UTF8.GetBytes(DemoPayloads.Of(order, store.Shop).ToJsonString()));
+                var read = WebhookPayload.ReadOrder(payload.RootElement, store.Shop.Currency.Code);
+                if (!read.IsComplete)
+                {
+                    incomplete++;
+                    continue;
+                }
+                complete++;
+                var told = Sums(read.Record.Sales.Select(s => (calendar.DayOf(s.Original ? read.Record.ProcessedAt : s.HappenedAt), s.Measure, s.Quantity, s.Amount, s.Tax)));
+                var ledger = Sums((await tenants.RunAsync(tenant, db => db.OrderSales.Where(s => s.OrderId == order.Id).ToListAsync(Ct), Ct)).Select(s => (s.Day, s.Measure, s.Quantity, s.Amount, s.Tax)));
+                Assert.Equal((order.Name, ledger), (order.Name, told));
+            }
+        }
+        Assert.True(complete >= 8 && incomplete >= 5, $"{complete} complete, {incomplete} incomplete");
+    }
+
+    private static string Sums(IEnumerable<(DateOnly Day, SaleMeasure Measure, int Quantity, long Amount, long Tax)> sales) => string.Join('\n', sales
+        .Where(s => s.Measure != SaleMeasure.Uncounted).GroupBy(s => (s.Day, s.Measure)).OrderBy(g => g.Key)
+        .Select(g => $"{g.Key.Day:O} {g.Key.Measure} {(g.Key.Measure is SaleMeasure.Sale or SaleMeasure.Return ? g.Sum(s => s.Quantity) : 0)} {g.Sum(s => s.Amount)} {g.Sum(s => s.Tax)}"));
+
+    private static Task<string> DaysAsync(TenantDatabase tenants, Guid tenant) => tenants.RunAsync(tenant, async db => string.Join('\n', (await db.SalesDays.AsNoTracking().OrderBy(d => d.Day).ToListAsync(Ct))
+        .Select(d => $"{d.Day:O} {d.Orders} {d.OrderValue} {d.Gross} {d.Discounts} {d.Returns} {d.Shipping} {d.Taxes} {d.Customers} {d.NewCustomers} {d.OneOrderCustomers}")), Ct);
+
+    private static async Task SettledAsync(ImportHost host, Guid tenant)
+    {
+        var tenants = host.App.Services.GetRequiredService<TenantDatabase>();
+        for (var patience = 0; ; patience++)
+        {
+            var open = await tenants.RunAsync(tenant, async db => await db.Events.CountAsync(e => e.Status == EventStatus.Pending, Ct) + await db.Rereads.CountAsync(Ct), Ct);
+            if (host.Shopify.WebhooksIdle && open == 0) break;
+            Assert.True(patience < 600, $"{open} deliveries and objects still wait.");
+            await Task.Delay(50, Ct);
+        }
+        Assert.All(await tenants.RunAsync(tenant, db => db.Events.ToListAsync(Ct), Ct), e => Assert.True(e.Status is EventStatus.Applied or EventStatus.Ignored, $"{e.Topic} {e.LastError}"));
+    }
+}

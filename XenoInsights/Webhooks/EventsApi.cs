@@ -1,0 +1,112 @@
+using System.Net.ServerSentEvents;
+using Microsoft.AspNetCore.Http.HttpResults;
+using System.Runtime.CompilerServices;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using System.Text.Json.Serialization;
+using System.Threading.Channels;
+using XenoInsights.Data;
+using XenoInsights.Tenants;
+
+namespace XenoInsights.Webhooks;
+
+/// <summary>Deliveries and data changes for programs.</summary>
+public static class EventsApi
+{
+    private const int LargestPage = 250;
+    private static readonly TimeSpan _heartbeat = TimeSpan.FromSeconds(15), _atMostEvery = TimeSpan.FromMilliseconds(250);
+
+    public static void AddEvents(this WebApplicationBuilder builder) => builder.Services.AddScoped<EventQueries>();
+
+    public static void MapEvents(this WebApplication app)
+    {
+        var events = app.MapGroup("/api/events").WithTags("Events");
+        events.MapGet("/", ListAsync).RequireTenantId().WithSummary("Webhook deliveries, newest first; the Link header leads to the next page").Produces<EventView[]>().ProducesValidationProblem();
+        events.MapGet("/{webhookId}", FindAsync).RequireTenantId().WithSummary("One delivery with headers and body; personal data are masked for viewers").Produces<EventDetail>().ProducesProblem(StatusCodes.Status404NotFound);
+        events.MapPost("/replay", ReplayAsync).WithSummary("Apply deliveries again: those named, or all that were given up").Accepts<ReplayRequest>("application/json").Produces<ReplayAnswer>()
+            .ProducesValidationProblem().ProducesProblem(StatusCodes.Status403Forbidden);
+        app.MapGet("/api/data-requests/{id:guid}", DataRequestAsync).RequireTenantId().WithTags("Events").WithSummary("What is stored of a person who asked for it; for owners")
+            .Produces(StatusCodes.Status200OK, contentType: "application/json").ProducesProblem(StatusCodes.Status403Forbidden).ProducesProblem(StatusCodes.Status404NotFound);
+        app.MapGet("/api/metrics/stream", StreamAsync).RequireTenantId().WithTags("Metrics").WithSummary("Server-sent events: 'change' after each commit that changed the store's figures, 'beat' in between")
+            .Produces(StatusCodes.Status200OK, contentType: "text/event-stream");
+    }
+
+    /// <param name="WebhookIds">Which deliveries; absent: all that were given up.</param>
+    public sealed record ReplayRequest([property: JsonPropertyName("tenant_id")] string? TenantId, [property: JsonPropertyName("webhook_ids")] IReadOnlyList<string>? WebhookIds);
+
+    public sealed record ReplayAnswer(int Replayed);
+
+    private static async Task<IResult> ListAsync(
+        HttpContext http, EventQueries events, string? topic, string? status, long? object_id, DateTimeOffset? from, DateTimeOffset? to, DateTimeOffset? before, string? before_id, int? limit, CancellationToken ct)
+    {
+        EventStatus? wanted = null;
+        if (status is not null)
+        {
+            if (StatusOf(status) is not { } known) return TypedResults.ValidationProblem(new Dictionary<string, string[]> { ["status"] = [$"'{status}' is not pending, applied, ignored or dead."] });
+            wanted = known;
+        }
+        if (limit is < 1 or > LargestPage) return TypedResults.ValidationProblem(new Dictionary<string, string[]> { ["limit"] = [$"1 to {LargestPage}."] });
+        var size = limit ?? 50;
+        var page = await events.ListAsync(new(topic, wanted, object_id, from, to, before, before_id), size, ct);
+        if (page.Count == size)
+        {
+            var query = http.Request.Query.Where(q => q.Key is not ("before" or "before_id")).SelectMany(q => q.Value.Select(v => KeyValuePair.Create(q.Key, v)))
+                .Append(new("before", page[^1].ReceivedAt.UtcDateTime.ToString("O"))).Append(new("before_id", page[^1].WebhookId));
+            http.Response.Headers.Link = $"<{http.Request.Path}{QueryString.Create(query)}>; rel=\"next\"";
+        }
+        return TypedResults.Ok(page);
+    }
+
+    private static EventStatus? StatusOf(string status) => status switch
+    {
+        "pending" => EventStatus.Pending, "applied" => EventStatus.Applied, "ignored" => EventStatus.Ignored, "dead" => EventStatus.Dead, _ => null,
+    };
+
+    private static async Task<IResult> FindAsync(HttpContext http, string webhookId, EventQueries events, CancellationToken ct) =>
+        await events.FindAsync(webhookId, http.Store().Role, ct) is { } found ? TypedResults.Ok(found) : TypedResults.Problem("This store has no such delivery.", statusCode: StatusCodes.Status404NotFound);
+
+    private static async Task<IResult> ReplayAsync(HttpContext http, ReplayRequest request, EventQueries events, CancellationToken ct)
+    {
+        if (await http.EnterTenantAsync(request.TenantId) is { } refusal) return refusal;
+        if (http.Store().Role == MemberRole.Viewer) return TypedResults.Problem("Viewers cannot replay deliveries. Ask an owner or admin of the store.", statusCode: StatusCodes.Status403Forbidden);
+        return TypedResults.Ok(new ReplayAnswer(await events.ReplayAsync(request.WebhookIds, ct)));
+    }
+
+    private static async Task<IResult> DataRequestAsync(HttpContext http, Guid id, EventQueries events, CancellationToken ct)
+    {
+        if (http.Store().Role != MemberRole.Owner) return TypedResults.Problem("Only the store's owner may download a person's data.", statusCode: StatusCodes.Status403Forbidden);
+        if (await events.DataRequestAsync(id, ct) is not { } request) return TypedResults.Problem("This store has no such request.", statusCode: StatusCodes.Status404NotFound);
+        return TypedResults.File(System.Text.Encoding.UTF8.GetBytes(request.File), "application/json", $"data-request-{request.RequestedAt:yyyy-MM-dd}-{request.CustomerId}.json");
+    }
+
+    private static ServerSentEventsResult<string> StreamAsync(HttpContext http, TenantChanges changes, XenoDatabase database, Memberships memberships, CancellationToken ct) =>
+        TypedResults.ServerSentEvents(ChangesAsync(http, changes, database, memberships, ct));
+
+    private static async IAsyncEnumerable<SseItem<string>> ChangesAsync(HttpContext http, TenantChanges changes, XenoDatabase database, Memberships memberships, [EnumeratorCancellation] CancellationToken ct)
+    {
+        var store = http.Store();
+        var changed = Channel.CreateBounded<bool>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite });
+        using var subscription = changes.Subscribe(store.TenantId, () => { changed.Writer.TryWrite(true); return Task.CompletedTask; });
+        while (!ct.IsCancellationRequested)
+        {
+            var isChange = false;
+            using (var wait = CancellationTokenSource.CreateLinkedTokenSource(ct))
+            {
+                wait.CancelAfter(_heartbeat);
+                try
+                {
+                    isChange = await changed.Reader.ReadAsync(wait.Token);
+                }
+                catch (OperationCanceledException) when (!ct.IsCancellationRequested)
+                {
+                    // Nothing changed for a while.
+                }
+            }
+            // Whoever lost the membership hears no more, on a line that is open too.
+            if (!isChange && await memberships.FindAsync(http.User, store.TenantId, ct) is null) yield break;
+            var body = new JsonObject { ["changedAt"] = await database.LastChangeAsync(ct) };
+            yield return new SseItem<string>(body.ToJsonString(JsonSerializerOptions.Web), isChange ? "change" : "beat");
+            if (isChange) await Task.Delay(_atMostEvery, ct);
+        }
+    }
+}
