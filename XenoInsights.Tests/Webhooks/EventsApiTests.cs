@@ -92,7 +92,7 @@ public sealed class EventsApiTests(PostgresServer postgres)
 
     private static async Task MakeViewerAsync(ImportHost host, Guid tenant)
     {
-        var id = await host.App.Services.GetRequiredService<SystemDatabase>().RunAsync(db => db.Users.Where(u => u.Email == "viewer@demo.test").Select(u => u.Id).SingleAsync(Ct), Ct);
+        var id = await host.App.Services.GetRequiredService<SystemDatabase>().RunAsync(db => db.Users.Where(u => u.Email == "viewer@demo.test").Select(u => u.UserId).SingleAsync(Ct), Ct);
         await host.InTenantAsync(tenant, async db =>
         {
             db.Memberships.Add(new Membership { TenantId = tenant, UserId = id, Role = MemberRole.Viewer, CreatedAt = DateTimeOffset.UtcNow });
