@@ -14,7 +14,7 @@ namespace XenoInsights.Install;
 /// so that a fresh checkout starts with figures. The demo viewer gets to see it.
 /// </summary>
 internal sealed class DemoConnection(
-    IServer server, IHttpClientFactory clients, SystemDatabase system, IConfiguration configuration, IOptions<AppOptions> app, IOptions<OidcOptions> oidc,
+    IServer server, IHttpClientFactory clients, SystemDatabase system, ShopifyTokens tokens, IServiceScopeFactory scopes, IConfiguration configuration, IOptions<AppOptions> app, IOptions<OidcOptions> oidc,
     IHostApplicationLifetime lifetime, TimeProvider time, ILogger<DemoConnection> logger) : BackgroundService
 {
     public const string HttpClientName = "demo-connection";
@@ -51,12 +51,30 @@ internal sealed class DemoConnection(
 
     private async Task ConnectAsync(CancellationToken ct)
     {
-        if (await IsConnectedAsync(ct)) return;
+        if (await IsConnectedAsync(ct) && await SubscribeAgainAsync(ct)) return;
         await VisitAsync([SignIn(DevelopmentIdentityProvider.Viewer, "/signed-out")], ct);
         await VisitAsync([SignIn(DevelopmentIdentityProvider.Owner, "/signed-out"), $"/auth/start?shop={Shop}"], ct);
         if (!await IsConnectedAsync(ct)) throw new HttpRequestException($"The way through OAuth ended without {Shop} being connected.");
         await LetInAsync(DevelopmentIdentityProvider.Viewer, MemberRole.Viewer, ct);
         logger.Connected(Shop);
+    }
+
+    /// <summary>The pretend Shopify keeps tokens over a restart, but not who subscribed to what. False when it does not let us in any more.</summary>
+    private async Task<bool> SubscribeAgainAsync(CancellationToken ct)
+    {
+        var tenant = await system.RunAsync(db => db.Tenants.IgnoreQueryFilters([XenoDbContext.TenantFilter]).AsNoTracking().SingleAsync(t => t.ShopDomain == Shop, ct), ct);
+        if (tenant.Status != TenantStatus.Connected) return true;
+        try
+        {
+            var token = await tokens.GetAccessTokenAsync(tenant.TenantId, ct);
+            await using var scope = scopes.CreateAsyncScope();
+            await scope.ServiceProvider.GetRequiredService<StoreInstall>().SubscribeAsync(Shop, token, ct);
+            return true;
+        }
+        catch (ReconnectRequiredException)
+        {
+            return false;
+        }
     }
 
     // A store that was uninstalled by hand stays so; one whose tokens the demo has forgotten is connected again.

@@ -202,8 +202,11 @@ public sealed class StoreInstall(
         else if (mine.Role < role) mine.Role = role;
     }
 
-    /// <summary>Without a subscription the regular reconciliation still brings the changes, only later: a failure is logged and no more.</summary>
-    private async Task SubscribeAsync(string domain, string accessToken, CancellationToken ct)
+    /// <summary>
+    /// Subscribes to every topic; one that is subscribed already stays. Shopify drops a subscription after repeated failures, so this is done
+    /// again now and then. A failure is logged and no more: an import still brings the changes, only later.
+    /// </summary>
+    public async Task SubscribeAsync(string domain, string accessToken, CancellationToken ct)
     {
         var target = app.Value.At("/webhooks/shopify");
         using var limit = CancellationTokenSource.CreateLinkedTokenSource(ct);

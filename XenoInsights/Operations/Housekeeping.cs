@@ -16,6 +16,7 @@ public static class Housekeeping
         {
             Schedule<ForgetOldInstalls>(quartz, "0 7 * * * ?");
             Schedule<KeepTokensAlive>(quartz, "0 23 3 * * ?");
+            Schedule<KeepSubscriptions>(quartz, "0 53 4 * * ?");
             Schedule<ForgetOldDeliveries>(quartz, "0 37 * * * ?");
         });
         builder.Services.AddQuartzHostedService(options => options.WaitForJobsToComplete = true);
@@ -59,6 +60,27 @@ internal sealed class KeepTokensAlive(SystemDatabase system, ShopifyTokens token
             {
                 // One store's trouble is not the next one's: a dead token is on record as ReconnectRequired, an outage is tried again tomorrow.
                 logger.LogWarning(failure, "The token of {Tenant} could not be refreshed", tenant);
+            }
+        }
+    }
+}
+
+/// <summary>Shopify deletes a subscription whose deliveries failed for four hours, without a word: each day every store is subscribed again to what is missing.</summary>
+internal sealed class KeepSubscriptions(SystemDatabase system, ShopifyTokens tokens, StoreInstall install, ILogger<KeepSubscriptions> logger) : IJob
+{
+    public async ValueTask Execute(IJobExecutionContext context, CancellationToken cancellationToken = default)
+    {
+        var stores = await system.RunAsync(db => db.Tenants.IgnoreQueryFilters([XenoDbContext.TenantFilter]).Where(t => t.Status == TenantStatus.Connected)
+            .Select(t => new { t.TenantId, t.ShopDomain }).ToListAsync(cancellationToken), cancellationToken);
+        foreach (var store in stores)
+        {
+            try
+            {
+                await install.SubscribeAsync(store.ShopDomain, await tokens.GetAccessTokenAsync(store.TenantId, cancellationToken), cancellationToken);
+            }
+            catch (Exception failure) when (!cancellationToken.IsCancellationRequested)
+            {
+                logger.LogWarning(failure, "The subscriptions of {Shop} could not be looked after", store.ShopDomain);
             }
         }
     }

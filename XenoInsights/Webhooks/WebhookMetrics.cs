@@ -35,7 +35,7 @@ internal sealed class WebhookMetrics
         _ignored = meter.CreateCounter<long>("xeno.webhooks.ignored");
         _retried = meter.CreateCounter<long>("xeno.webhooks.retried");
         _dead = meter.CreateCounter<long>("xeno.webhooks.dead_lettered");
-        _lag = meter.CreateHistogram<double>("xeno.webhooks.receipt_to_applied", "s");
+        _lag = meter.CreateHistogram("xeno.webhooks.receipt_to_applied", "s", advice: new InstrumentAdvice<double> { HistogramBucketBoundaries = [0.05, 0.1, 0.25, 0.5, 1, 2, 5, 15, 60, 300, 3600] });
         meter.CreateObservableGauge("xeno.webhooks.waiting", () => _queue.Waiting);
         meter.CreateObservableGauge("xeno.webhooks.oldest_waiting", () => _queue.OldestSeconds, "s");
     }
