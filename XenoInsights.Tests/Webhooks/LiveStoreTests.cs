@@ -1,3 +1,4 @@
+using System.Net;
 using System.Text;
 using System.Text.Json;
 using Microsoft.EntityFrameworkCore;
@@ -7,6 +8,7 @@ using XenoInsights.DemoShopify;
 using XenoInsights.DemoShopify.Stores;
 using XenoInsights.Ingestion;
 using XenoInsights.Shopify;
+using XenoInsights.Tenants;
 using XenoInsights.Tests.Support;
 using XenoInsights.Tests.Sync;
 using XenoInsights.Webhooks;
@@ -47,6 +49,15 @@ public sealed class LiveStoreTests(PostgresServer postgres)
 
         await host.ImportAgainAsync(tenant);
         Assert.Equal(arrived, await DaysAsync(tenants, tenant));
+
+        host.Shopify.Uninstall(Domain);
+        for (var patience = 0; await tenants.RunAsync(tenant, db => db.Tenants.Select(t => t.Status).SingleAsync(Ct), Ct) != TenantStatus.Disconnected; patience++)
+        {
+            Assert.True(patience < 400, "The product did not hear that it was removed.");
+            await Task.Delay(50, Ct);
+        }
+        using var refused = await ImportHost.AskForImportAsync(host.Owner, tenant);
+        Assert.Equal(HttpStatusCode.Conflict, refused.StatusCode);
     }
 
     /// <summary>Each awkward order as a delivery: what the payload tells completely must be what the ledger says; the rest must know that it does not.</summary>

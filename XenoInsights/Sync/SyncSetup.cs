@@ -41,6 +41,9 @@ public static class SyncSetup
         if (type != SyncJobType.Full)
             return TypedResults.ValidationProblem(new Dictionary<string, string[]> { ["type"] = ["Only full imports can be started for now."] });
 
+        if (http.Store().Status == TenantStatus.Disconnected)
+            return TypedResults.Problem("The app was removed from this store in Shopify. Connect the store again first.", statusCode: StatusCodes.Status409Conflict);
+
         var (job, created) = await jobs.EnqueueAsync(http.Store().TenantId, type, ct);
         return created
             ? TypedResults.Accepted($"/api/ingestion/jobs/{job.Id}?{RequireTenant.Parameter}={http.Store().TenantId}", job)
