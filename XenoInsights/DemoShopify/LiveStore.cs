@@ -6,7 +6,8 @@ namespace XenoInsights.DemoShopify;
 /// </summary>
 public sealed class LiveStore
 {
-    private const long FirstNumber = 1_000_000;
+    // Numbers must stay below ten million (DemoIds), and a restart forgets what it gave out: so they follow the clock, 30 to the minute.
+    private const long FirstNumber = 1_000_000, Numbers = 8_900_000, NumbersPerMinute = 30;
     private static readonly TimeSpan _pauseBeforeFirst = TimeSpan.FromSeconds(2);
 
     private readonly DemoStore store;
@@ -15,9 +16,13 @@ public sealed class LiveStore
     private readonly Random random;
     private readonly Lock gate = new();
     private readonly List<(DemoOrderBuilder Builder, DemoOrder Order)> open = [];
-    private long number = FirstNumber;
+    private long number;
 
-    internal LiveStore(DemoStore store, DemoDeliveries deliveries, TimeProvider time, int seed) => (this.store, this.deliveries, this.time, random) = (store, deliveries, time, new Random(seed));
+    internal LiveStore(DemoStore store, DemoDeliveries deliveries, TimeProvider time, int seed)
+    {
+        (this.store, this.deliveries, this.time, random) = (store, deliveries, time, new Random(seed));
+        number = FirstNumber + (time.GetUtcNow().ToUnixTimeSeconds() / 60 * NumbersPerMinute % Numbers);
+    }
 
     /// <summary>Goes on until cancelled; waits while nobody listens, and while an export is being written.</summary>
     internal async Task RunAsync(double ordersPerMinute, CancellationToken stopping)
