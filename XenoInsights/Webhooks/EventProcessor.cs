@@ -15,7 +15,7 @@ namespace XenoInsights.Webhooks;
 /// transaction: a process that dies leaves its batch as it was. A store's lane is held by a transaction lock, which PostgreSQL
 /// gives back with the connection, so nothing can be orphaned (docs/adr/0008).
 /// </summary>
-internal sealed class EventProcessor(TenantDatabase tenants, Demands demands, WebhookMetrics metrics, IOptions<WebhookOptions> options, ILogger<EventProcessor> logger)
+internal sealed class EventProcessor(TenantDatabase tenants, Demands demands, WebhookMetrics metrics, IOptions<WebhookOptions> options, TimeProvider time, ILogger<EventProcessor> logger)
 {
     private const int LargestBatch = 200, LargestBatchBytes = 8 * 1024 * 1024, LongestError = 2000;
     private static readonly TimeSpan _longestPause = TimeSpan.FromHours(1);
@@ -178,7 +178,7 @@ internal sealed class EventProcessor(TenantDatabase tenants, Demands demands, We
         foreach (var (delivery, status, _, _) in results)
         {
             // By two clocks, ours and the database's: good enough to watch, while the freshness shown to people is the database's alone.
-            if (status == EventStatus.Applied) metrics.Applied(delivery.Topic, DateTimeOffset.UtcNow - delivery.ReceivedAt);
+            if (status == EventStatus.Applied) metrics.Applied(delivery.Topic, time.GetUtcNow() - delivery.ReceivedAt);
             else if (status == EventStatus.Ignored) metrics.Ignored(delivery.Topic);
             else metrics.Failed(delivery.Topic, dead: true);
         }
