@@ -19,8 +19,11 @@ internal static class BenchmarkProgram
             case "endpoints":
                 await ImportBenchmark.AskAgainAsync(sizes is [] ? [10_000, 100_000, 1_000_000] : sizes);
                 return 0;
+            case "webhooks":
+                await WebhooksBenchmark.RunAsync();
+                return 0;
             default:
-                await Console.Error.WriteLineAsync("benchmark door [orders] | import [orders …] | endpoints [orders …]");
+                await Console.Error.WriteLineAsync("benchmark door [orders] | import [orders …] | endpoints [orders …] | webhooks");
                 return 2;
         }
     }
