@@ -32,6 +32,7 @@ internal static class WebhooksBenchmark
     {
         await using var server = await BenchmarkServer.StartAsync();
         await using var run = await Run.StartAsync(server);
+        await SendAsync(run, [.. Enumerable.Range(0, 20_000).Select(i => run.Request("themes/update", i, $"warm-{i}", 1))], 16, TimeSpan.FromSeconds(5));
         foreach (var clients in (int[])[8, 32, 128]) await AcknowledgedAsync(run, clients);
         await AppliedAsync(run, 20_000);
         await FloodedAsync(run);
@@ -120,11 +121,13 @@ internal static class WebhooksBenchmark
     private static async Task OnScreenAsync(Run run)
     {
         const int PerSecond = 200;
+        await SendAsync(run, [run.Request("orders/updated", 999_999 * Stores, "screen-first", 1, today: true)], 1, _watching);
+        await run.DrainedAsync();
         using var playwright = await Playwright.CreateAsync();
         await using var browser = await Chromium.LaunchAsync(playwright);
         var page = await (await browser.NewContextAsync(new() { BaseURL = run.Product.Address.ToString(), Locale = "en-US" })).NewPageAsync();
         var handle = run.Stores[0].ShopDomain.Split('.')[0];
-        await page.GotoAsync(AppHost.SignInPath(Run.Owner, $"/stores/{handle}/overview?range=today").ToString());
+        await page.GotoAsync(AppHost.SignInPath(Run.Owner, $"/stores/{handle}/overview?preset=today").ToString());
         await page.Locator("[data-interactive]").WaitForAsync();
         await page.EvaluateAsync(
             """
@@ -137,7 +140,7 @@ internal static class WebhooksBenchmark
                 new MutationObserver(note).observe(document.body, { childList: true, subtree: true, characterData: true });
             }
             """);
-        var before = (await page.EvaluateAsync<double[][]>("() => window.seen")).LastOrDefault()?[0] ?? throw new InvalidOperationException("The page shows no orders.");
+        var before = (await page.EvaluateAsync<double[][]>("() => window.seen")).LastOrDefault()?[0] ?? throw new InvalidOperationException($"The page shows no orders: {await page.Locator("main").InnerTextAsync()}");
         var requests = Enumerable.Range(0, PerSecond * (int)_watching.TotalSeconds).Select(i => run.Request("orders/updated", (1_000_000 + i) * Stores, $"screen-{i}", 1, today: true)).ToList();
         var sent = new ConcurrentBag<double>();
         await SendAsync(run, requests, 16, _watching, PerSecond, () => sent.Add(TimeProvider.System.GetUtcNow().ToUnixTimeMilliseconds()));

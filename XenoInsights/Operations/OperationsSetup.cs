@@ -4,6 +4,7 @@ using Microsoft.AspNetCore.Diagnostics.HealthChecks;
 using Microsoft.AspNetCore.HttpOverrides;
 using Microsoft.AspNetCore.StaticAssets;
 using OpenTelemetry.Metrics;
+using OpenTelemetry.Trace;
 using Serilog;
 using Serilog.Events;
 using Serilog.Formatting.Compact;
@@ -25,6 +26,7 @@ public static class OperationsSetup
     {
         AddLogging(builder);
         AddMetrics(builder.Services);
+        AddTraces(builder);
         AddForwardedHeaders(builder);
         builder.Services.AddHealthChecks().AddCheck<DatabaseHealth>("database", tags: ["ready"], timeout: _readyTimeout);
         builder.Services.AddProblemDetails(options => options.CustomizeProblemDetails = context =>
@@ -80,6 +82,13 @@ public static class OperationsSetup
             .AddMeter("Microsoft.AspNetCore.RateLimiting", "System.Runtime", "Npgsql", "XenoInsights*")
             .AddView(instrument => IsNoise(instrument.Name) ? MetricStreamConfiguration.Drop : null)
             .AddPrometheusExporter());
+
+    /// <summary>Spans leave the process only where the standard variable <c>OTEL_EXPORTER_OTLP_ENDPOINT</c> says to whom. Requests, outgoing HTTP, SQL and our own steps.</summary>
+    private static void AddTraces(WebApplicationBuilder builder)
+    {
+        if (string.IsNullOrEmpty(builder.Configuration["OTEL_EXPORTER_OTLP_ENDPOINT"])) return;
+        builder.Services.AddOpenTelemetry().WithTracing(traces => traces.AddSource("Microsoft.AspNetCore", "System.Net.Http", "Npgsql", "XenoInsights*").AddOtlpExporter());
+    }
 
     /// <summary>Histograms of connections and of queues that are never long: many lines, no answers.</summary>
     private static bool IsNoise(string instrument) =>

@@ -17,7 +17,8 @@ namespace XenoInsights.Webhooks;
 /// </summary>
 internal sealed class EventProcessor(TenantDatabase tenants, Demands demands, WebhookMetrics metrics, IOptions<WebhookOptions> options, TimeProvider time, ILogger<EventProcessor> logger)
 {
-    private const int LargestBatch = 200, LargestBatchBytes = 8 * 1024 * 1024, LongestError = 2000;
+    public const int LargestBatch = 200;
+    private const int LargestBatchBytes = 8 * 1024 * 1024, LongestError = 2000;
     private static readonly TimeSpan _longestPause = TimeSpan.FromHours(1);
 
     internal sealed record Waiting(string WebhookId, string Topic, DateTimeOffset TriggeredAt, DateTimeOffset ReceivedAt, int Attempts, byte[]? Payload, string? TraceId);
@@ -42,6 +43,8 @@ internal sealed class EventProcessor(TenantDatabase tenants, Demands demands, We
             return await ApplyOneByOneAsync(tenantId, ct);
         }
         foreach (var delivery in batch.Demanding) await CarryOutAsync(tenantId, delivery, ct);
+        if (batch.Events.Count > 0)
+            logger.LogInformation("{Count} deliveries of {Tenant} applied, received as {Traces}", batch.Events.Count, tenantId, batch.Events.Select(delivery => delivery.TraceId).Distinct());
         foreach (var delivery in batch.Events)
             if (delivery.TraceId is { } trace && ActivityContext.TryParse($"00-{trace}-0000000000000001-01", null, out var receipt)) activity?.AddLink(new ActivityLink(receipt));
         return batch.Events.Count;
