@@ -116,7 +116,7 @@ public sealed class WallTests(PostgresServer server)
         [
             "data_protection_keys insert,select,update", "data_versions select", "events insert", "memberships insert,select", "oauth_states delete,insert,select,update",
             "redactions select", "rereads select",
-            "shop_domains insert,select,update", "sync_jobs select", "tenants insert,select,update", "users insert,select,update",
+            "shop_domains insert,select,update", "sync_jobs insert,select", "tenants insert,select,update", "users insert,select,update",
         ], granted);
         var refused = await Assert.ThrowsAsync<PostgresException>(() => stores.System.RunAsync(db => db.Orders.IgnoreQueryFilters([XenoDbContext.TenantFilter]).CountAsync()));
         Assert.Equal(PostgresErrorCodes.InsufficientPrivilege, refused.SqlState);

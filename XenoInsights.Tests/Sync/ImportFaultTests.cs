@@ -222,7 +222,7 @@ public sealed class ImportFaultTests(FaultyStores stores) : IClassFixture<Faulty
     {
         var store = stores.NextMixed();
         var (tenant, first) = await Host.ImportAsync(store.Shop.Domain);
-        store.Faults.Respond = (500, 1);
+        store.Faults.BreakBulkStart = 1;
 
         var (_, asked) = await Host.StartImportAsync(tenant);
         var putOff = await Host.NewestAsync(tenant, job => job is { Status: SyncJobStatus.Queued, Error: not null });

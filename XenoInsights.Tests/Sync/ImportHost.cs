@@ -89,8 +89,8 @@ public sealed partial class ImportHost : IAsyncDisposable
         return (response.StatusCode, (await response.Content.ReadFromJsonAsync<SyncJobView>(_json, Ct))!);
     }
 
-    public static Task<HttpResponseMessage> AskForImportAsync(HttpClient client, Guid tenant) =>
-        client.PostAsJsonAsync("/api/ingestion/start", new { tenant_id = tenant.ToString(), type = "full" }, Ct);
+    public static Task<HttpResponseMessage> AskForImportAsync(HttpClient client, Guid tenant, string type = "full") =>
+        client.PostAsJsonAsync("/api/ingestion/start", new { tenant_id = tenant.ToString(), type }, Ct);
 
     /// <summary>Asks for another import and waits for its end.</summary>
     public async Task<SyncJobView> ImportAgainAsync(Guid tenant)

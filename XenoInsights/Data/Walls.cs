@@ -59,7 +59,7 @@ public static class Walls
                     ('tenants', 'select, insert, update'),
                     ('shop_domains', 'select, insert, update'),
                     ('memberships', 'select, insert'),
-                    ('sync_jobs', 'select'),
+                    ('sync_jobs', 'select, insert'),
                     ('data_versions', 'select'),
                     ('shopify_credentials', 'select (tenant_id, access_token_expires_at)')) as g(table_name, privileges)
             loop

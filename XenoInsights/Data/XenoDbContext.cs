@@ -57,6 +57,7 @@ public sealed class XenoDbContext(DbContextOptions<XenoDbContext> options, Guid?
     public DbSet<Redaction> Redactions => Set<Redaction>();
     public DbSet<DataRequest> DataRequests => Set<DataRequest>();
     public DbSet<SyncJob> SyncJobs => Set<SyncJob>();
+    public DbSet<SyncWatermark> SyncWatermarks => Set<SyncWatermark>();
     public DbSet<DataProtectionKey> DataProtectionKeys => Set<DataProtectionKey>();
 
     protected override void OnModelCreating(ModelBuilder modelBuilder)

@@ -88,6 +88,11 @@ internal static class AdminGraphQL
             await http.Response.WriteAsJsonAsync(new { errors = new { query = "Required parameter missing or invalid" } }, cancellation);
             return;
         }
+        if (call.Query.Contains("bulkOperationRunQuery", StringComparison.Ordinal) && store.Faults.Take(f => f.BreakBulkStart, (f, left) => f.BreakBulkStart = left))
+        {
+            await RefuseAsync(http, StatusCodes.Status500InternalServerError);
+            return;
+        }
         var request = new AdminRequest(store, await store.DataAsync(), scopes, host.Now, host);
         var result = await ExecuteAsync(call, request, cancellation);
         http.Response.ContentType = "application/json; charset=utf-8";

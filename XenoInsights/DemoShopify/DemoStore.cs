@@ -101,6 +101,9 @@ public sealed class DemoFaults
     /// <summary>Added to every GraphQL answer.</summary>
     public TimeSpan Delay { get; set; }
 
+    /// <summary>The next starts of bulk queries are answered with status 500.</summary>
+    public int BreakBulkStart { get; set; }
+
     /// <summary>The next bulk queries end FAILED with this error code and a partialDataUrl of the first half.</summary>
     public int FailBulk { get; set; }
 

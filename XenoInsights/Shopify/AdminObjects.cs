@@ -4,6 +4,21 @@ using XenoInsights.Ingestion;
 
 namespace XenoInsights.Shopify;
 
+/// <summary>What is read of a shop, in the order it is read in: orders find their products and customers.</summary>
+public enum ObjectKind
+{
+    Products,
+    Customers,
+    Orders,
+    AbandonedCheckouts,
+}
+
+/// <summary>That an object exists, and in which version.</summary>
+public readonly record struct ObjectVersion(long ShopifyId, DateTimeOffset UpdatedAt);
+
+/// <param name="Next">Where the next page begins; null after the last.</param>
+public sealed record VersionPage(IReadOnlyList<ObjectVersion> Versions, string? Next);
+
 /// <summary>How many objects a shop has; <see cref="Orders"/> counts only what the app may see.</summary>
 public sealed record ShopCounts(long Orders, long Customers, long Products, long AbandonedCheckouts);
 
@@ -13,8 +28,9 @@ public sealed record ShopCounts(long Orders, long Customers, long Products, long
 /// </summary>
 public sealed class AdminObjects(AdminClient admin)
 {
-    // A query may cost 1000 at most; an order with its pages costs about 115, a customer 5, a product 1.
+    // A query may cost 1000 at most; an order with its pages costs about 115, a checkout as much, a customer 5, a product 1.
     private const int OrdersAtOnce = 5;
+    private const int CheckoutsAtOnce = 5;
     private const int CustomersAtOnce = 100;
     private const int ProductsAtOnce = 250;
 
@@ -38,6 +54,39 @@ public sealed class AdminObjects(AdminClient admin)
 
     public Task<IReadOnlyList<ProductRecord>> ProductsAsync(ShopReference shop, IEnumerable<long> ids, CancellationToken ct) =>
         ReadAsync<ProductRecord>(shop, new ProductReader(shop.Currency), Documents.ProductsByIds, "Product", ids.Distinct().Chunk(ProductsAtOnce), ct);
+
+    /// <summary>Abandoned ones only: Shopify shows no others.</summary>
+    public Task<IReadOnlyList<CheckoutRecord>> CheckoutsAsync(ShopReference shop, IEnumerable<long> ids, CancellationToken ct) =>
+        ReadAsync<CheckoutRecord>(shop, new CheckoutReader(shop.Currency), Documents.CheckoutsByIds, "AbandonedCheckout", ids.Distinct().Chunk(CheckoutsAtOnce), ct);
+
+    /// <summary>Objects as they are now; those that do not exist are missing.</summary>
+    public async Task<IReadOnlyCollection<IngestRecord>> ReadAsync(ShopReference shop, ObjectKind kind, IEnumerable<long> ids, CancellationToken ct) => kind switch
+    {
+        ObjectKind.Products => await ProductsAsync(shop, ids, ct),
+        ObjectKind.Customers => await CustomersAsync(shop, ids, ct),
+        ObjectKind.Orders => await OrdersAsync(shop, ids, ct),
+        _ => await CheckoutsAsync(shop, ids, ct),
+    };
+
+    /// <summary>A page of what a search finds, oldest change first (checkouts by id). Searches are case-insensitive to seconds and may match whole days: whoever asks filters again.</summary>
+    public async Task<VersionPage> VersionsAsync(ShopReference shop, ObjectKind kind, string search, int size, string? after, CancellationToken ct)
+    {
+        var data = await admin.SendAsync(shop, Documents.Versions(kind), new { first = size, after, search }, ct);
+        var connection = data.EnumerateObject().First().Value;
+        var page = connection.GetProperty("pageInfo");
+        return new(
+            [.. connection.GetProperty("nodes").EnumerateArray().Select(node => new ObjectVersion(IdOf(node), node.GetProperty("updatedAt").GetDateTimeOffset()))],
+            page.GetProperty("hasNextPage").GetBoolean() ? page.GetProperty("endCursor").GetString() : null);
+    }
+
+    /// <summary>Which shop answers there: a domain may have been given to another one.</summary>
+    public async Task<long> ShopIdAsync(ShopReference shop, CancellationToken ct) => IdOf((await admin.SendAsync(shop, Documents.Shop, null, ct)).GetProperty("shop"));
+
+    private static long IdOf(JsonElement node)
+    {
+        var gid = node.GetProperty("id").GetString()!;
+        return long.Parse(gid.AsSpan(gid.LastIndexOf('/') + 1), System.Globalization.CultureInfo.InvariantCulture);
+    }
 
     public async Task<ShopCounts> CountsAsync(ShopReference shop, CancellationToken ct)
     {

@@ -24,6 +24,7 @@ public static class Documents
     internal static string RefundLines { get; } = Read("RefundLines");
     internal static string CustomersByIds { get; } = Read("CustomersByIds");
     internal static string ProductsByIds { get; } = Read("ProductsByIds");
+    internal static string CheckoutsByIds { get; } = Read("CheckoutsByIds");
     internal static string Counts { get; } = Read("Counts");
     internal static string Shop { get; } = Read("Shop");
     internal static string WebhookSubscriptionCreate { get; } = Read("WebhookSubscriptionCreate");
@@ -34,6 +35,37 @@ public static class Documents
     /// </summary>
     public static string Filtered(string bulkDocument, string search) =>
         bulkDocument.Replace(NoFilter, $"query: \"{JsonEncodedText.Encode(search, JavaScriptEncoder.UnsafeRelaxedJsonEscaping)}\"", StringComparison.Ordinal);
+
+    /// <summary>The newest versions that a search finds, page by page: ids and <c>updatedAt</c> alone, which costs little. Checkouts cannot be sorted by when they were updated.</summary>
+    internal static string Versions(ObjectKind kind) =>
+        $$"""
+        query Versions($first: Int!, $after: String, $search: String) {
+          {{Connection(kind)}}(first: $first, after: $after, query: $search, sortKey: {{(kind == ObjectKind.AbandonedCheckouts ? "ID" : "UPDATED_AT")}}) {
+            pageInfo { hasNextPage endCursor }
+            nodes { id updatedAt }
+          }
+        }
+        """;
+
+    /// <summary>As <see cref="Versions"/>, of all objects there are, as a bulk operation.</summary>
+    public static string BulkVersions(ObjectKind kind) => $$"""query BulkVersions { {{Connection(kind)}}(query: "") { edges { node { __typename id updatedAt } } } }""";
+
+    /// <summary>The document that exports all objects of a kind whole.</summary>
+    public static string Bulk(ObjectKind kind) => kind switch
+    {
+        ObjectKind.Products => BulkProducts,
+        ObjectKind.Customers => BulkCustomers,
+        ObjectKind.Orders => BulkOrders,
+        _ => BulkAbandonedCheckouts,
+    };
+
+    private static string Connection(ObjectKind kind) => kind switch
+    {
+        ObjectKind.Products => "products",
+        ObjectKind.Customers => "customers",
+        ObjectKind.Orders => "orders",
+        _ => "abandonedCheckouts",
+    };
 
     private static string Read(string name)
     {

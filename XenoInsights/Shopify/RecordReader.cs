@@ -89,6 +89,34 @@ internal abstract class RecordReader(string currency)
     protected ChildFate Judge(bool ours) =>
         !ours ? ChildFate.Elsewhere : _childKey != 0 && !_childKeys.Add(_childKey) ? ChildFate.Repeated : ChildFate.Added;
 
+    protected delegate void NodeReader(ref Utf8JsonReader reader);
+
+    /// <summary>Reads a page of a connection; returns the cursor behind it, null when it is the last.</summary>
+    protected static string? ReadConnection(ref Utf8JsonReader reader, NodeReader readNode)
+    {
+        if (!Wire.Enter(ref reader)) return null;
+        var more = false;
+        string? cursor = null;
+        while (Wire.Property(ref reader))
+            if (Wire.Is(ref reader, "nodes"u8)) ReadNodes(ref reader, readNode);
+            else if (Wire.Is(ref reader, "pageInfo"u8))
+            {
+                Wire.Enter(ref reader);
+                while (Wire.Property(ref reader))
+                    if (Wire.Is(ref reader, "hasNextPage"u8)) more = Wire.Flag(ref reader);
+                    else if (Wire.Is(ref reader, "endCursor"u8)) cursor = Wire.Text(ref reader);
+                    else reader.Skip();
+            }
+            else reader.Skip();
+        return more ? cursor ?? throw Wire.Missing("A page", "endCursor") : null;
+    }
+
+    private static void ReadNodes(ref Utf8JsonReader reader, NodeReader readNode)
+    {
+        if (!Wire.EnterList(ref reader)) return;
+        while (Wire.Element(ref reader)) readNode(ref reader);
+    }
+
     protected static FormatException NoChild(ReadOnlySpan<byte> typename, string of) => new($"'{Encoding.UTF8.GetString(typename)}' is not a part of {of}.");
 }
 
@@ -241,6 +269,10 @@ internal sealed class CheckoutReader(string currency) : RecordReader(currency)
         else if (Wire.Is(ref reader, "abandonedCheckoutUrl"u8)) _recoveryUrl = Wire.Text(ref reader);
         else if (Wire.Is(ref reader, "customer"u8)) _customerId = Wire.Reference(ref reader);
         else if (Wire.Is(ref reader, "totalPriceSet"u8)) _total = Wire.ShopMoney(ref reader, Currency);
+        else if (Wire.Is(ref reader, "lineItems"u8))
+        {
+            if (ReadConnection(ref reader, (ref Utf8JsonReader node) => _lines.Add(ReadLine(ref node).Line)) is not null) throw new FormatException("A checkout has more lines than one page holds.");
+        }
         else return false;
         return true;
     }
@@ -248,6 +280,14 @@ internal sealed class CheckoutReader(string currency) : RecordReader(currency)
     protected override ChildFate TryAddChild(ref Utf8JsonReader reader, ReadOnlySpan<byte> typename)
     {
         if (!typename.SequenceEqual("AbandonedCheckoutLineItem"u8)) throw NoChild(typename, "a checkout");
+        var (line, ours) = ReadLine(ref reader);
+        var fate = Judge(ours);
+        if (fate == ChildFate.Added) _lines.Add(line);
+        return fate;
+    }
+
+    private (CheckoutLineRecord Line, bool Ours) ReadLine(ref Utf8JsonReader reader)
+    {
         var ours = false;
         long? productId = null, total = null;
         string? title = null, sku = null;
@@ -265,9 +305,7 @@ internal sealed class CheckoutReader(string currency) : RecordReader(currency)
             else reader.Skip();
         var line = new CheckoutLineRecord(
             productId, title ?? "", sku, quantity ?? throw Wire.Missing("A checkout line", "quantity"), total ?? throw Wire.Missing("A checkout line", "discountedTotalPriceSet"));
-        var fate = Judge(ours);
-        if (fate == ChildFate.Added) _lines.Add(line);
-        return fate;
+        return (line, ours);
     }
 
     public override CheckoutRecord Finish() => new()

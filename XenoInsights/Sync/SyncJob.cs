@@ -1,11 +1,12 @@
 using Microsoft.EntityFrameworkCore;
 using Microsoft.EntityFrameworkCore.Metadata.Builders;
 using XenoInsights.Data;
+using XenoInsights.Shopify;
 using XenoInsights.Tenants;
 
 namespace XenoInsights.Sync;
 
-/// <summary>One run of an import. Its counters are the proof of the run: read = stored + unchanged + rejected, or it failed.</summary>
+/// <summary>One run: of everything, of what changed, or of a comparison. Its counters are the proof of the run: read = stored + unchanged + rejected + gone, or it failed.</summary>
 public sealed class SyncJob : ITenantOwned
 {
     public Guid TenantId { get; init; }
@@ -26,6 +27,9 @@ public sealed class SyncJob : ITenantOwned
     public long Unchanged { get; set; }
     public long Rejected { get; set; }
 
+    /// <summary>Objects that Shopify no longer has and that were marked as deleted here.</summary>
+    public long Gone { get; set; }
+
     /// <summary>What went wrong and what to do, in words for the merchant.</summary>
     public string? Error { get; set; }
 
@@ -44,8 +48,13 @@ public sealed class SyncJob : ITenantOwned
 
 public enum SyncJobType
 {
+    /// <summary>Everything Shopify lets us read, by bulk operations.</summary>
     Full = 1,
+
+    /// <summary>What changed since the last run.</summary>
     Delta = 2,
+
+    /// <summary>All ids and versions are compared; what differs is read again, what is gone is marked as deleted.</summary>
     Rehydrate = 3,
 }
 
@@ -58,8 +67,23 @@ public enum SyncJobStatus
     Cancelled = 5,
 }
 
-internal sealed class SyncJobConfiguration : IEntityTypeConfiguration<SyncJob>
+/// <summary>Up to when a store's changes of a kind are stored: the next run of changes begins there. Shopify's clock.</summary>
+public sealed class SyncWatermark : ITenantOwned
 {
+    public Guid TenantId { get; init; }
+    public ObjectKind Kind { get; init; }
+    public DateTimeOffset UpdatedTo { get; init; }
+}
+
+internal sealed class SyncJobConfiguration : IEntityTypeConfiguration<SyncJob>, IEntityTypeConfiguration<SyncWatermark>
+{
+    public void Configure(EntityTypeBuilder<SyncWatermark> builder)
+    {
+        builder.HasKey(w => new { w.TenantId, w.Kind });
+        builder.Property(w => w.Kind).HasConversion<string>();
+        builder.HasOne<Tenant>().WithMany().HasForeignKey(w => w.TenantId).OnDelete(DeleteBehavior.Cascade);
+    }
+
     public void Configure(EntityTypeBuilder<SyncJob> builder)
     {
         builder.HasKey(j => new { j.TenantId, j.Id });

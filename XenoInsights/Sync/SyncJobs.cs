@@ -2,12 +2,13 @@ using System.Threading.Channels;
 using Microsoft.EntityFrameworkCore;
 using Npgsql;
 using XenoInsights.Data;
+using XenoInsights.Ingestion;
 
 namespace XenoInsights.Sync;
 
 /// <summary>A run as people and the API see it; see <see cref="SyncJob"/>.</summary>
 public sealed record SyncJobView(
-    Guid Id, SyncJobType Type, SyncJobStatus Status, string? Phase, long ObjectsExpected, long ObjectsRead, long Stored, long Unchanged, long Rejected,
+    Guid Id, SyncJobType Type, SyncJobStatus Status, string? Phase, long ObjectsExpected, long ObjectsRead, long Stored, long Unchanged, long Rejected, long Gone,
     DateTimeOffset CreatedAt, DateTimeOffset? StartedAt, DateTimeOffset? FinishedAt, string? Error);
 
 /// <summary>The queue of runs. Asking twice enqueues once: a store has at most one unfinished run of a type.</summary>
@@ -35,8 +36,8 @@ public sealed class SyncJobs(TenantDatabase tenants, XenoDatabase database, Sync
         var id = Guid.CreateVersion7();
         await using var insert = db.Command(
             """
-            insert into sync_jobs (tenant_id, id, type, slot, status, objects_expected, objects_read, stored, unchanged, rejected, attempts, created_at)
-            values ($1, $2, $3, $4, 'Queued', 0, 0, 0, 0, 0, 0, now()) on conflict do nothing
+            insert into sync_jobs (tenant_id, id, type, slot, status, objects_expected, objects_read, stored, unchanged, rejected, gone, attempts, created_at)
+            values ($1, $2, $3, $4, 'Queued', 0, 0, 0, 0, 0, 0, 0, now()) on conflict do nothing
             """);
         insert.Parameters.Add(new NpgsqlParameter { Value = tenantId });
         insert.Parameters.Add(new NpgsqlParameter { Value = id });
@@ -44,6 +45,31 @@ public sealed class SyncJobs(TenantDatabase tenants, XenoDatabase database, Sync
         insert.Parameters.Add(new NpgsqlParameter { Value = $"asked:{id}" });
         return await insert.ExecuteNonQueryAsync(ct) == 1 ? id : null;
     }
+
+    /// <summary>Ends a run of the entered tenant that waits or runs; false when it has ended. Whoever works on it finds its lease gone; what it stored stays, and is correct.</summary>
+    public Task<bool> CancelAsync(Guid id, CancellationToken ct = default) => database.InTenantAsync(async db =>
+    {
+        await using var command = db.Command(
+            """
+            update sync_jobs set status = 'Cancelled', phase = null, error = null, finished_at = now(), lease_owner = null, lease_until = null
+            where tenant_id = $1 and id = $2 and status in ('Queued', 'Running')
+            """);
+        command.Parameters.Add(Sql.Uuid(db.TenantId!.Value));
+        command.Parameters.Add(Sql.Uuid(id));
+        return await command.ExecuteNonQueryAsync(ct) == 1;
+    }, ct);
+
+    /// <summary>Some of the objects that a run of the entered tenant could not read, each with its reason.</summary>
+    public Task<List<string>> RejectionsAsync(Guid id, CancellationToken ct = default) => database.InTenantAsync(async db =>
+    {
+        await using var command = db.Command("select value #>> '{}' from sync_jobs, jsonb_path_query(cursor, '$.Parts[*].Rejections[*]') as value where tenant_id = $1 and id = $2");
+        command.Parameters.Add(Sql.Uuid(db.TenantId!.Value));
+        command.Parameters.Add(Sql.Uuid(id));
+        var reasons = new List<string>();
+        await using var reader = await command.ExecuteReaderAsync(ct);
+        while (await reader.ReadAsync(ct)) reasons.Add(reader.GetString(0));
+        return reasons;
+    }, ct);
 
     /// <summary>The entered tenant's runs, newest first.</summary>
     public Task<IReadOnlyList<SyncJobView>> ListAsync(int limit, CancellationToken ct = default) => database.InTenantAsync(async db =>
@@ -57,7 +83,7 @@ public sealed class SyncJobs(TenantDatabase tenants, XenoDatabase database, Sync
         View(db.SyncJobs.Where(j => j.Status == SyncJobStatus.Queued || j.Status == SyncJobStatus.Running).OrderBy(j => j.CreatedAt)).FirstOrDefaultAsync(ct), ct);
 
     private static IQueryable<SyncJobView> View(IQueryable<SyncJob> jobs) => jobs.Select(j => new SyncJobView(
-        j.Id, j.Type, j.Status, j.Phase, j.ObjectsExpected, j.ObjectsRead, j.Stored, j.Unchanged, j.Rejected, j.CreatedAt, j.StartedAt, j.FinishedAt, j.Error));
+        j.Id, j.Type, j.Status, j.Phase, j.ObjectsExpected, j.ObjectsRead, j.Stored, j.Unchanged, j.Rejected, j.Gone, j.CreatedAt, j.StartedAt, j.FinishedAt, j.Error));
 }
 
 /// <summary>Wakes this process's worker when a run was enqueued here; other processes find it by polling.</summary>

@@ -2,7 +2,6 @@ using System.Text.Json;
 using Npgsql;
 using NpgsqlTypes;
 using XenoInsights.Data;
-using XenoInsights.Ingestion;
 
 namespace XenoInsights.Sync;
 
@@ -27,6 +26,9 @@ public sealed class SyncLease(TenantDatabase tenants, Guid tenantId, Guid jobId,
     /// <summary>Where the run that held the lease before had come to, as it wrote it; null at the beginning.</summary>
     public string? Cursor { get; private set; }
 
+    /// <summary>Database clock, when the run began for the first time.</summary>
+    public DateTimeOffset StartedAt { get; private set; }
+
     /// <summary>False when someone else was faster, or the run is over.</summary>
     public Task<bool> TakeAsync(CancellationToken ct) => tenants.RunAsync(TenantId, async db =>
     {
@@ -34,28 +36,30 @@ public sealed class SyncLease(TenantDatabase tenants, Guid tenantId, Guid jobId,
             """
             update sync_jobs set status = 'Running', lease_owner = $3, lease_until = now() + $4, attempts = attempts + 1, started_at = coalesce(started_at, now()), error = null
             where tenant_id = $1 and id = $2 and ((status = 'Queued' and coalesce(not_before, now()) <= now()) or (status = 'Running' and lease_until < now()))
-            returning cursor::text, attempts
+            returning cursor::text, attempts, started_at
             """);
         Bind(command, duration);
         await using var reader = await command.ExecuteReaderAsync(ct);
         if (!await reader.ReadAsync(ct)) return false;
         Cursor = reader.IsDBNull(0) ? null : reader.GetString(0);
         Attempts = reader.GetInt32(1);
+        StartedAt = reader.GetFieldValue<DateTimeOffset>(2);
         return true;
     }, ct);
 
-    /// <summary>Adds to the counters in the unit of work that stored the rows, and prolongs the lease; units of work side by side add up. <c>now()</c> is when a unit of work began: a long one must not take back what a heartbeat gave meanwhile.</summary>
-    public async Task CountAsync(XenoDbContext db, string phase, long read, ApplyResult applied, long rejected, CancellationToken ct)
+    /// <summary>
+    /// Adds to the counters in the unit of work that stored the rows, with where the run has come to if that changed, and prolongs the lease;
+    /// units of work side by side add up. <c>now()</c> is when a unit of work began: a long one must not take back what a heartbeat gave meanwhile.
+    /// </summary>
+    public async Task CountAsync(XenoDbContext db, SyncProgress more, object? cursor, CancellationToken ct)
     {
         await using var command = db.Command(
             """
-            update sync_jobs set lease_until = greatest(lease_until, now() + $4), phase = $5, objects_read = objects_read + $6, stored = stored + $7, unchanged = unchanged + $8, rejected = rejected + $9
+            update sync_jobs set lease_until = greatest(lease_until, now() + $4), phase = $5, objects_expected = objects_expected + $6, objects_read = objects_read + $7, stored = stored + $8,
+                unchanged = unchanged + $9, rejected = rejected + $10, gone = gone + $11, cursor = coalesce($12, cursor)
             where tenant_id = $1 and id = $2 and lease_owner = $3 and status = 'Running'
             """);
-        Bind(command, duration);
-        command.Parameters.Add(new NpgsqlParameter { Value = phase });
-        foreach (var count in (long[])[read, applied.Stored, applied.Unchanged, rejected]) command.Parameters.Add(new NpgsqlParameter { Value = count });
-        if (await command.ExecuteNonQueryAsync(ct) == 0) throw new LeaseLostException();
+        await WriteAsync(command, more, cursor, ct);
     }
 
     /// <summary>Sets all counters and where the run has come to.</summary>
@@ -63,15 +67,20 @@ public sealed class SyncLease(TenantDatabase tenants, Guid tenantId, Guid jobId,
     {
         await using var command = db.Command(
             """
-            update sync_jobs set lease_until = greatest(lease_until, now() + $4), phase = $5, objects_expected = $6, objects_read = $7, stored = $8, unchanged = $9, rejected = $10, cursor = $11
+            update sync_jobs set lease_until = greatest(lease_until, now() + $4), phase = $5, objects_expected = $6, objects_read = $7, stored = $8, unchanged = $9, rejected = $10, gone = $11, cursor = $12
             where tenant_id = $1 and id = $2 and lease_owner = $3 and status = 'Running'
             """);
+        await WriteAsync(command, progress, cursor, ct);
+    }, ct);
+
+    private async Task WriteAsync(NpgsqlCommand command, SyncProgress progress, object? cursor, CancellationToken ct)
+    {
         Bind(command, duration);
         command.Parameters.Add(new NpgsqlParameter { Value = progress.Phase });
-        foreach (var count in (long[])[progress.Expected, progress.Read, progress.Stored, progress.Unchanged, progress.Rejected]) command.Parameters.Add(new NpgsqlParameter { Value = count });
-        command.Parameters.Add(new NpgsqlParameter { Value = JsonSerializer.Serialize(cursor), NpgsqlDbType = NpgsqlDbType.Jsonb });
+        foreach (var count in (long[])[progress.Expected, progress.Read, progress.Stored, progress.Unchanged, progress.Rejected, progress.Gone]) command.Parameters.Add(new NpgsqlParameter { Value = count });
+        command.Parameters.Add(new NpgsqlParameter { Value = cursor is null ? DBNull.Value : JsonSerializer.Serialize(cursor), NpgsqlDbType = NpgsqlDbType.Jsonb });
         if (await command.ExecuteNonQueryAsync(ct) == 0) throw new LeaseLostException();
-    }, ct);
+    }
 
     /// <summary>Prolongs the lease; false when it is lost.</summary>
     public Task<bool> HeartbeatAsync(CancellationToken ct) => EndAsync("lease_until = greatest(lease_until, now() + $4)", duration, null, ct);
@@ -100,5 +109,5 @@ public sealed class SyncLease(TenantDatabase tenants, Guid tenantId, Guid jobId,
     }
 }
 
-/// <summary>A run's counters; the equation read = stored + unchanged + rejected must hold in the end.</summary>
-public sealed record SyncProgress(string Phase, long Expected, long Read, long Stored, long Unchanged, long Rejected);
+/// <summary>A run's counters; the equation read = stored + unchanged + rejected + gone must hold in the end.</summary>
+public sealed record SyncProgress(string Phase, long Expected, long Read, long Stored, long Unchanged, long Rejected, long Gone = 0);

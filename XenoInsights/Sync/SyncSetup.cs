@@ -12,8 +12,11 @@ public static class SyncSetup
     public static void AddSync(this WebApplicationBuilder builder)
     {
         builder.Services.AddOptions<SyncOptions>().BindConfiguration(SyncOptions.Section)
-            .Validate(options => options.LeaseSeconds is >= 1 and <= 600, $"{SyncOptions.Section}:{nameof(SyncOptions.LeaseSeconds)} must be 1 to 600 seconds.").ValidateOnStart();
-        builder.Services.AddSingleton<SyncSignal>().AddSingleton<BulkFinished>().AddSingleton<FullImport>().AddScoped<SyncJobs>();
+            .Validate(options => options.LeaseSeconds is >= 1 and <= 600, $"{SyncOptions.Section}:{nameof(SyncOptions.LeaseSeconds)} must be 1 to 600 seconds.")
+            .Validate(options => options.Parallel is >= 1 and <= 100, $"{SyncOptions.Section}:{nameof(SyncOptions.Parallel)} must be 1 to 100.")
+            .Validate(options => options is { NightFromHour: >= 0, NightHours: >= 1 } && options.NightFromHour + options.NightHours <= 24, $"{SyncOptions.Section}:{nameof(SyncOptions.NightFromHour)} and {nameof(SyncOptions.NightHours)} must lie within one day.").ValidateOnStart();
+        builder.Services.AddSingleton<SyncSignal>().AddSingleton<BulkFinished>().AddSingleton<BulkExports>().AddSingleton<ObjectRefresh>();
+        builder.Services.AddSingleton<FullImport>().AddSingleton<DeltaSync>().AddSingleton<Rehydrate>().AddScoped<SyncJobs>();
         builder.Services.AddHostedService<SyncWorker>();
         builder.Services.ConfigureHttpJsonOptions(json => json.SerializerOptions.Converters.Add(new JsonStringEnumConverter(JsonNamingPolicy.CamelCase)));
     }
@@ -21,11 +24,13 @@ public static class SyncSetup
     public static void MapSync(this WebApplication app)
     {
         var ingestion = app.MapGroup("/api/ingestion").WithTags("Ingestion");
-        ingestion.MapPost("/start", StartAsync).WithSummary("Start an import").Accepts<StartRequest>("application/json")
+        ingestion.MapPost("/start", StartAsync).WithSummary("Start a run: full (everything), delta (what changed) or rehydrate (compare all, repair, mark what is gone)").Accepts<StartRequest>("application/json")
             .Produces<SyncJobView>(StatusCodes.Status202Accepted).Produces<SyncJobView>(StatusCodes.Status409Conflict)
             .ProducesValidationProblem().ProducesProblem(StatusCodes.Status403Forbidden).ProducesProblem(StatusCodes.Status404NotFound);
-        ingestion.MapGet("/jobs", (SyncJobs jobs, CancellationToken ct) => jobs.ListAsync(ListedJobs, ct)).RequireTenantId().WithSummary("Imports, newest first");
-        ingestion.MapGet("/jobs/{id:guid}", FindAsync).RequireTenantId().WithSummary("One import with its progress").Produces<SyncJobView>().ProducesProblem(StatusCodes.Status404NotFound);
+        ingestion.MapGet("/jobs", (SyncJobs jobs, CancellationToken ct) => jobs.ListAsync(ListedJobs, ct)).RequireTenantId().WithSummary("Runs, newest first");
+        ingestion.MapGet("/jobs/{id:guid}", FindAsync).RequireTenantId().WithSummary("One run with its progress").Produces<SyncJobView>().ProducesProblem(StatusCodes.Status404NotFound);
+        ingestion.MapPost("/jobs/{id:guid}/cancel", CancelAsync).WithSummary("Cancel a run; what it stored stays").Accepts<CancelRequest>("application/json")
+            .Produces(StatusCodes.Status204NoContent).ProducesProblem(StatusCodes.Status403Forbidden).ProducesProblem(StatusCodes.Status404NotFound).ProducesProblem(StatusCodes.Status409Conflict);
     }
 
     /// <param name="TenantId">One of the caller's stores.</param>
@@ -35,11 +40,9 @@ public static class SyncSetup
     private static async Task<IResult> StartAsync(HttpContext http, StartRequest request, SyncJobs jobs, CancellationToken ct)
     {
         if (await http.EnterTenantAsync(request.TenantId) is { } refusal) return refusal;
-        if (http.Store().Role == MemberRole.Viewer) return TypedResults.Problem("Viewers cannot start an import. Ask an owner or admin of the store.", statusCode: StatusCodes.Status403Forbidden);
+        if (http.Store().Role == MemberRole.Viewer) return TypedResults.Problem("Viewers cannot start a run. Ask an owner or admin of the store.", statusCode: StatusCodes.Status403Forbidden);
         if (TypeOf(request.Type) is not { } type)
             return TypedResults.ValidationProblem(new Dictionary<string, string[]> { ["type"] = [$"'{request.Type}' is not full, delta or rehydrate."] });
-        if (type != SyncJobType.Full)
-            return TypedResults.ValidationProblem(new Dictionary<string, string[]> { ["type"] = ["Only full imports can be started for now."] });
 
         if (http.Store().Status == TenantStatus.Disconnected)
             return TypedResults.Problem("The app was removed from this store in Shopify. Connect the store again first.", statusCode: StatusCodes.Status409Conflict);
@@ -51,7 +54,17 @@ public static class SyncSetup
     }
 
     private static async Task<IResult> FindAsync(Guid id, SyncJobs jobs, CancellationToken ct) =>
-        await jobs.FindAsync(id, ct) is { } job ? TypedResults.Ok(job) : TypedResults.Problem("This store has no such import.", statusCode: StatusCodes.Status404NotFound);
+        await jobs.FindAsync(id, ct) is { } job ? TypedResults.Ok(job) : TypedResults.Problem("This store has no such run.", statusCode: StatusCodes.Status404NotFound);
+
+    public sealed record CancelRequest([property: JsonPropertyName("tenant_id")] string? TenantId);
+
+    private static async Task<IResult> CancelAsync(HttpContext http, Guid id, CancelRequest request, SyncJobs jobs, CancellationToken ct)
+    {
+        if (await http.EnterTenantAsync(request.TenantId) is { } refusal) return refusal;
+        if (http.Store().Role == MemberRole.Viewer) return TypedResults.Problem("Viewers cannot cancel a run. Ask an owner or admin of the store.", statusCode: StatusCodes.Status403Forbidden);
+        if (await jobs.FindAsync(id, ct) is null) return TypedResults.Problem("This store has no such run.", statusCode: StatusCodes.Status404NotFound);
+        return await jobs.CancelAsync(id, ct) ? TypedResults.NoContent() : TypedResults.Problem("The run has ended already.", statusCode: StatusCodes.Status409Conflict);
+    }
 
     private static SyncJobType? TypeOf(string? type) => type switch
     {
@@ -69,4 +82,13 @@ public sealed class SyncOptions
 
     /// <summary>How long a run whose process died waits for another to take it over. A living one prolongs its lease four times in it.</summary>
     public int LeaseSeconds { get; set; } = 30;
+
+    /// <summary>Runs side by side in one process, of different stores; of full imports two at most.</summary>
+    public int Parallel { get; set; } = 8;
+
+    /// <summary>The hour of the shop's day from which on its nightly run may begin.</summary>
+    public int NightFromHour { get; set; } = 1;
+
+    /// <summary>Over how many hours from then the stores' runs are spread.</summary>
+    public int NightHours { get; set; } = 4;
 }

@@ -9,13 +9,17 @@ using XenoInsights.Tenants;
 namespace XenoInsights.Sync;
 
 /// <summary>Works off the queue of runs. Any number of processes may: a run belongs to whoever holds its lease.</summary>
-public sealed class SyncWorker(SystemDatabase system, TenantDatabase tenants, FullImport fullImport, SyncSignal signal, IOptions<SyncOptions> options, TimeProvider time, ILogger<SyncWorker> logger) : BackgroundService
+public sealed class SyncWorker(SystemDatabase system, TenantDatabase tenants, AdminObjects objects, FullImport fullImport, DeltaSync delta, Rehydrate rehydrate, SyncSignal signal, IOptions<SyncOptions> options, TimeProvider time, ILogger<SyncWorker> logger) : BackgroundService
 {
-    private const int Parallel = 2, MaxAttempts = 12, MaxStarts = 30;
+    /// <summary>Full imports fill memory and processors; the others mostly wait for Shopify.</summary>
+    private const int ParallelFull = 2;
+    private const int MaxAttempts = 12, MaxStarts = 30;
     private static readonly TimeSpan Poll = TimeSpan.FromSeconds(1);
 
     private readonly TimeSpan _lease = TimeSpan.FromSeconds(options.Value.LeaseSeconds);
-    private readonly ConcurrentDictionary<Guid, bool> _running = new();
+    private readonly ConcurrentDictionary<Guid, SyncJobType> _running = new();
+
+    private bool HasRoomFor(SyncJobType type) => _running.Count < options.Value.Parallel && (type != SyncJobType.Full || _running.Values.Count(t => t == SyncJobType.Full) < ParallelFull);
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
@@ -29,9 +33,8 @@ public sealed class SyncWorker(SystemDatabase system, TenantDatabase tenants, Fu
                 {
                     foreach (var lease in await FindWorkAsync(stoppingToken))
                     {
-                        if (runs.Count >= Parallel) break;
-                        if (_running.ContainsKey(lease.JobId) || !await lease.TakeAsync(stoppingToken)) continue;
-                        _running[lease.JobId] = true;
+                        if (!HasRoomFor(lease.Type) || _running.ContainsKey(lease.JobId) || !await lease.TakeAsync(stoppingToken)) continue;
+                        _running[lease.JobId] = lease.Type;
                         runs.Add(Task.Run(() => RunAsync(lease, stoppingToken), CancellationToken.None));
                     }
                 }
@@ -55,9 +58,11 @@ public sealed class SyncWorker(SystemDatabase system, TenantDatabase tenants, Fu
         await using var command = db.Command(
             """
             select tenant_id, id, type, attempts from sync_jobs
-            where (status = 'Queued' and coalesce(not_before, now()) <= now()) or (status = 'Running' and lease_until < now())
-            order by created_at limit 20
+            where ((status = 'Queued' and coalesce(not_before, now()) <= now()) or (status = 'Running' and lease_until < now())) and (type <> 'Full' or $1)
+            order by created_at limit $2
             """);
+        command.Parameters.Add(new Npgsql.NpgsqlParameter { Value = HasRoomFor(SyncJobType.Full) });
+        command.Parameters.Add(new Npgsql.NpgsqlParameter { Value = 2 * options.Value.Parallel });
         var leases = new List<SyncLease>();
         await using var reader = await command.ExecuteReaderAsync(ct);
         while (await reader.ReadAsync(ct))
@@ -74,7 +79,8 @@ public sealed class SyncWorker(SystemDatabase system, TenantDatabase tenants, Fu
         {
             var tenant = await tenants.RunAsync(lease.TenantId, db => db.Tenants.AsNoTracking().SingleAsync(run.Token), run.Token);
             logger.LogInformation("{Type} run of {Shop} begins, attempt {Attempt}", lease.Type, tenant.ShopDomain, lease.Attempts);
-            if (lease.Attempts > MaxStarts) throw new ImportFailedException($"The import was interrupted {MaxStarts} times. Start it again; if it stops again, tell whoever runs this installation.");
+            if (lease.Attempts > MaxStarts) throw new ImportFailedException($"The run was interrupted {MaxStarts} times. Start it again; if it stops again, tell whoever runs this installation.");
+            await CheckShopAsync(tenant, run.Token);
             await WorkAsync(lease, tenant, run.Token);
             await lease.SucceedAsync(CancellationToken.None);
             logger.LogInformation("{Type} run of {Shop} succeeded", lease.Type, tenant.ShopDomain);
@@ -92,10 +98,18 @@ public sealed class SyncWorker(SystemDatabase system, TenantDatabase tenants, Fu
         }
     }
 
+    /// <summary>A domain may have been given to another shop: nothing of it may get into this store.</summary>
+    private async Task CheckShopAsync(Tenant tenant, CancellationToken ct)
+    {
+        var answering = await objects.ShopIdAsync(new(tenant.TenantId, tenant.ShopDomain, tenant.Currency, tenant.TimeZone), ct);
+        if (answering != tenant.ShopId) throw new ImportFailedException($"{tenant.ShopDomain} belongs to another shop now ({answering} instead of {tenant.ShopId}). Nothing was read. Connect the store at its present address.");
+    }
+
     private Task WorkAsync(SyncLease lease, Tenant tenant, CancellationToken ct) => lease.Type switch
     {
         SyncJobType.Full => fullImport.RunAsync(lease, tenant, ct),
-        _ => throw new ImportFailedException($"This version cannot run a {lease.Type} import yet. Start a full one."),
+        SyncJobType.Delta => delta.RunAsync(lease, tenant, ct),
+        _ => rehydrate.RunAsync(lease, tenant, ct),
     };
 
     /// <summary>Every way a run can end badly is a state that someone sees, with what to do about it.</summary>
@@ -135,7 +149,7 @@ public sealed class SyncWorker(SystemDatabase system, TenantDatabase tenants, Fu
     {
         ShopifyException or ImportFailedException or ReconnectRequiredException => failure.Message,
         Npgsql.NpgsqlException or HttpRequestException or TimeoutException => "The connection broke off.",
-        _ => "The import stopped by a fault of ours, which is recorded. Everything stored so far is correct; start the import again.",
+        _ => "The run stopped by a fault of ours, which is recorded. Everything stored so far is correct; start it again.",
     };
 
     private async Task BeatAsync(SyncLease lease, CancellationTokenSource run)

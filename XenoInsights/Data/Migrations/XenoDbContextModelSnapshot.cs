@@ -916,6 +916,10 @@ namespace XenoInsights.Data.Migrations
                         .HasColumnType("timestamp with time zone")
                         .HasColumnName("finished_at");
 
+                    b.Property<long>("Gone")
+                        .HasColumnType("bigint")
+                        .HasColumnName("gone");
+
                     b.Property<Guid?>("LeaseOwner")
                         .HasColumnType("uuid")
                         .HasColumnName("lease_owner");
@@ -987,6 +991,26 @@ namespace XenoInsights.Data.Migrations
                         .HasDatabaseName("ix_sync_jobs_tenant_id_type_slot");
 
                     b.ToTable("sync_jobs", (string)null);
+                });
+
+            modelBuilder.Entity("XenoInsights.Sync.SyncWatermark", b =>
+                {
+                    b.Property<Guid>("TenantId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("tenant_id");
+
+                    b.Property<string>("Kind")
+                        .HasColumnType("text")
+                        .HasColumnName("kind");
+
+                    b.Property<DateTimeOffset>("UpdatedTo")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("updated_to");
+
+                    b.HasKey("TenantId", "Kind")
+                        .HasName("pk_sync_watermarks");
+
+                    b.ToTable("sync_watermarks", (string)null);
                 });
 
             modelBuilder.Entity("XenoInsights.Tenants.DataVersion", b =>
@@ -1325,6 +1349,16 @@ namespace XenoInsights.Data.Migrations
                         .OnDelete(DeleteBehavior.Cascade)
                         .IsRequired()
                         .HasConstraintName("fk_sync_jobs_tenants_tenant_id");
+                });
+
+            modelBuilder.Entity("XenoInsights.Sync.SyncWatermark", b =>
+                {
+                    b.HasOne("XenoInsights.Tenants.Tenant", null)
+                        .WithMany()
+                        .HasForeignKey("TenantId")
+                        .OnDelete(DeleteBehavior.Cascade)
+                        .IsRequired()
+                        .HasConstraintName("fk_sync_watermarks_tenants_tenant_id");
                 });
 
             modelBuilder.Entity("XenoInsights.Tenants.Membership", b =>

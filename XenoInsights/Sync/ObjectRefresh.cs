@@ -1,0 +1,86 @@
+using Npgsql;
+using XenoInsights.Data;
+using XenoInsights.Ingestion;
+using XenoInsights.Shopify;
+
+namespace XenoInsights.Sync;
+
+/// <summary>What has to be stored of objects that Shopify listed.</summary>
+/// <param name="Current">How many of them are stored in the version listed, or a newer one.</param>
+/// <param name="Gone">Tombstones of those that Shopify, asked for them by id, does not have.</param>
+internal sealed record Refreshed(long Current, IReadOnlyList<IngestRecord> Records, IReadOnlyList<IngestRecord> Gone, IReadOnlyList<string> Rejections);
+
+/// <summary>Compares listed versions with the stored ones and reads what differs, object by object.</summary>
+public sealed class ObjectRefresh(AdminObjects objects, TenantDatabase tenants, TimeProvider time)
+{
+    /// <summary>Objects as they are now. Nothing is written, and no transaction is open while Shopify is asked.</summary>
+    internal async Task<Refreshed> ReadAsync(ShopReference shop, ObjectKind kind, IReadOnlyCollection<long> ids, CancellationToken ct)
+    {
+        if (ids.Count == 0) return new(0, [], [], []);
+        var (records, rejections) = await ReadEachAsync(shop, kind, ids, ct);
+        return new(0, records, [.. ids.Except(records.Select(r => r.ShopifyId)).Except(rejections.Keys).Select(id => Tombstone(kind, id))], [.. rejections.Values]);
+    }
+
+    /// <summary>
+    /// Those whose stored version is older. One that a webhook told in this very version counts as outdated: two changes within a second
+    /// have the same version, and only what was read from Shopify is known to be the later one.
+    /// </summary>
+    internal Task<List<long>> OutdatedAsync(Guid tenantId, ObjectKind kind, IReadOnlyCollection<ObjectVersion> listed, CancellationToken ct) => tenants.RunAsync(tenantId, async db =>
+    {
+        await using var command = db.Command($"select shopify_id, updated_at, source from {kind.Table()} where tenant_id = $1 and shopify_id = any($2)");
+        command.Parameters.Add(Sql.Uuid(tenantId));
+        command.Parameters.Add(Sql.Ids([.. listed.Select(v => v.ShopifyId)]));
+        var current = new Dictionary<long, (DateTimeOffset UpdatedAt, RecordSource Source)>();
+        await using var reader = await command.ExecuteReaderAsync(ct);
+        while (await reader.ReadAsync(ct)) current[reader.GetInt64(0)] = (reader.GetFieldValue<DateTimeOffset>(1), (RecordSource)reader.GetInt16(2));
+        return listed.Where(v => !(current.TryGetValue(v.ShopifyId, out var stored) && (stored.UpdatedAt > v.UpdatedAt || (stored.UpdatedAt == v.UpdatedAt && stored.Source == RecordSource.AdminApi))))
+            .Select(v => v.ShopifyId).Distinct().ToList();
+    }, ct);
+
+    /// <summary>One that cannot be read is rejected with the reason; the others are read all the same. Each counts as one, whatever it consists of.</summary>
+    private async Task<(List<IngestRecord> Records, Dictionary<long, string> Rejections)> ReadEachAsync(ShopReference shop, ObjectKind kind, IReadOnlyCollection<long> ids, CancellationToken ct)
+    {
+        try
+        {
+            return ([.. (await objects.ReadAsync(shop, kind, ids, ct)).Select(r => r with { SourceObjects = 1 })], []);
+        }
+        catch (ShopifyException failure) when (failure.Failure == ShopifyFailure.PartialData && ids.Count > 1)
+        {
+            var (records, rejections) = (new List<IngestRecord>(), new Dictionary<long, string>());
+            foreach (var id in ids)
+            {
+                var (read, rejected) = await ReadEachAsync(shop, kind, [id], ct);
+                records.AddRange(read);
+                foreach (var (key, reason) in rejected) rejections[key] = reason;
+            }
+            return (records, rejections);
+        }
+        catch (ShopifyException failure) when (failure.Failure == ShopifyFailure.PartialData)
+        {
+            var id = ids.First();
+            return ([], new() { [id] = $"{kind} {id}: {failure.Message}" });
+        }
+    }
+
+    private IngestRecord Tombstone(ObjectKind kind, long id)
+    {
+        var version = WebhookPayload.VersionOfDeletion(time.GetUtcNow());
+        IngestRecord record = kind switch
+        {
+            ObjectKind.Products => WebhookPayload.DeletedProduct(id, version),
+            ObjectKind.Customers => WebhookPayload.DeletedCustomer(id, version),
+            ObjectKind.Orders => WebhookPayload.DeletedOrder(id, version),
+            _ => WebhookPayload.DeletedCheckout(id, version),
+        };
+        return record with { Source = RecordSource.AdminApi };
+    }
+
+    /// <summary>Stores what was read, in the caller's unit of work, and says what became of it.</summary>
+    internal static async Task<ImportCounts> StoreAsync(XenoDbContext db, ShopCalendar shop, Refreshed refreshed, CancellationToken ct)
+    {
+        var applied = await IngestionWriter.ApplyAsync(db, shop, refreshed.Records, ct);
+        var gone = await IngestionWriter.ApplyAsync(db, shop, refreshed.Gone, ct);
+        var read = refreshed.Current + refreshed.Records.Count + refreshed.Gone.Count + refreshed.Rejections.Count;
+        return new(read, applied.Stored, refreshed.Current + applied.Unchanged + gone.Unchanged, gone.Stored, refreshed.Rejections, refreshed.Rejections.Count);
+    }
+}
