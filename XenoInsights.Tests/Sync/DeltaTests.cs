@@ -117,6 +117,27 @@ public sealed class DeltaTests(FaultyStores stores) : IClassFixture<FaultyStores
         Assert.False(await Host.InTenantAsync(tenant, db => db.Orders.AnyAsync(o => o.Name == "#foreign", Ct)));
     }
 
+    [Theory]
+    [InlineData(402, "Frozen")]
+    [InlineData(423, "Locked")]
+    [InlineData(403, "AccessMissing")]
+    public async Task What_Shopify_refuses_becomes_a_state_of_the_store_and_ends_with_the_first_answer(int status, string expected)
+    {
+        var (store, _, tenant) = await ImportedAsync();
+        store.Faults.Respond = (status, 1);
+
+        var refused = await RunAsync(tenant, "delta", SyncJobStatus.Failed);
+        Assert.Contains(store.Shop.Domain, refused.Error, StringComparison.Ordinal);
+        Assert.Equal(expected, await StatusAsync());
+        var page = await Host.Owner.GetStringAsync(new Uri($"/stores/{store.Shop.Handle}/sync", UriKind.Relative), Ct);
+        Assert.Contains("warn-banner", page, StringComparison.Ordinal);
+
+        await RunAsync(tenant, "delta");
+        Assert.Equal("Connected", await StatusAsync());
+
+        Task<string> StatusAsync() => Host.InTenantAsync(tenant, async db => (await db.Tenants.Select(t => t.Status).SingleAsync(Ct)).ToString());
+    }
+
     [Fact]
     public async Task A_cancelled_run_stops_and_another_can_begin()
     {

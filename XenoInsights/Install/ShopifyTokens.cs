@@ -87,7 +87,7 @@ public sealed class ShopifyTokens(TenantDatabase database, OAuthClient oauth, To
             await db.Database.ExecuteSqlAsync($"select 1 from shopify_credentials where tenant_id = {tenantId} for update", ct);
             var tenant = await db.Tenants.SingleAsync(ct);
             var credential = await db.ShopifyCredentials.SingleOrDefaultAsync(ct);
-            if (credential is null || tenant.Status != TenantStatus.Connected) return (null, tenant.ShopDomain);
+            if (credential is null || tenant.Status is TenantStatus.Disconnected or TenantStatus.ReconnectRequired) return (null, tenant.ShopDomain);
             if (!isNeeded(credential)) return (AccessToken(credential), tenant.ShopDomain);
             var refreshed = await TryRefreshAsync(tenant, credential, ct);
             await db.SaveChangesAsync(ct);

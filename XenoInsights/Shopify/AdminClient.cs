@@ -3,6 +3,8 @@ using System.Net;
 using System.Net.Http.Headers;
 using System.Text.Json;
 using Microsoft.Extensions.Options;
+using Polly;
+using Polly.CircuitBreaker;
 
 namespace XenoInsights.Shopify;
 
@@ -36,9 +38,33 @@ public sealed partial class AdminClient(
     /// <summary>The version Shopify answers in if it is not the one we ask for; null while all is well. Shopify falls forward when a version is no longer supported: fields may then change under us.</summary>
     public string? UnexpectedApiVersion { get; private set; }
 
+    /// <summary>
+    /// A shop that gave no answer several times in a row is left alone for a while: whoever asks is told at once, instead of everyone
+    /// waiting for it in turn.
+    /// </summary>
+    private readonly ConcurrentDictionary<string, ResiliencePipeline> _breakers = new(StringComparer.Ordinal);
+
     /// <returns>The answer's <c>data</c>.</returns>
     /// <exception cref="ShopifyException">Shopify did not give a whole answer.</exception>
     public async Task<JsonElement> SendAsync(ShopReference shop, string document, object? variables, CancellationToken ct)
+    {
+        try
+        {
+            return await BreakerOf(shop).ExecuteAsync(async token => await SendPatientlyAsync(shop, document, variables, token), ct);
+        }
+        catch (BrokenCircuitException paused)
+        {
+            throw new ShopifyException(ShopifyFailure.Unavailable, $"{shop.ShopDomain} did not answer several times; it is asked again in a moment.", paused);
+        }
+    }
+
+    private ResiliencePipeline BreakerOf(ShopReference shop) => _breakers.GetOrAdd(shop.ShopDomain, _ => new ResiliencePipelineBuilder { TimeProvider = time }.AddCircuitBreaker(new()
+    {
+        ShouldHandle = new PredicateBuilder().Handle<ShopifyException>(failure => failure.Failure == ShopifyFailure.Unavailable),
+        FailureRatio = 0.9, MinimumThroughput = 5, SamplingDuration = TimeSpan.FromMinutes(5), BreakDuration = TimeSpan.FromSeconds(30),
+    }).Build());
+
+    private async Task<JsonElement> SendPatientlyAsync(ShopReference shop, string document, object? variables, CancellationToken ct)
     {
         var body = JsonSerializer.SerializeToUtf8Bytes(new { query = document, variables }, JsonSerializerOptions.Web);
         var budget = _budgets.GetOrAdd(shop.ShopDomain, _ => new CostBudget(time));

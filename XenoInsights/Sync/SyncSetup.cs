@@ -15,7 +15,7 @@ public static class SyncSetup
             .Validate(options => options.LeaseSeconds is >= 1 and <= 600, $"{SyncOptions.Section}:{nameof(SyncOptions.LeaseSeconds)} must be 1 to 600 seconds.")
             .Validate(options => options.Parallel is >= 1 and <= 100, $"{SyncOptions.Section}:{nameof(SyncOptions.Parallel)} must be 1 to 100.")
             .Validate(options => options is { NightFromHour: >= 0, NightHours: >= 1 } && options.NightFromHour + options.NightHours <= 24, $"{SyncOptions.Section}:{nameof(SyncOptions.NightFromHour)} and {nameof(SyncOptions.NightHours)} must lie within one day.").ValidateOnStart();
-        builder.Services.AddSingleton<SyncSignal>().AddSingleton<BulkFinished>().AddSingleton<BulkExports>().AddSingleton<ObjectRefresh>();
+        builder.Services.AddSingleton<SyncSignal>().AddSingleton<BulkFinished>().AddSingleton<BulkExports>().AddSingleton<ObjectRefresh>().AddSingleton<StoreHealth>();
         builder.Services.AddSingleton<FullImport>().AddSingleton<DeltaSync>().AddSingleton<Rehydrate>().AddScoped<SyncJobs>();
         builder.Services.AddHostedService<SyncWorker>();
         builder.Services.ConfigureHttpJsonOptions(json => json.SerializerOptions.Converters.Add(new JsonStringEnumConverter(JsonNamingPolicy.CamelCase)));

@@ -9,7 +9,7 @@ using XenoInsights.Tenants;
 namespace XenoInsights.Sync;
 
 /// <summary>Works off the queue of runs. Any number of processes may: a run belongs to whoever holds its lease.</summary>
-public sealed class SyncWorker(SystemDatabase system, TenantDatabase tenants, AdminObjects objects, FullImport fullImport, DeltaSync delta, Rehydrate rehydrate, SyncSignal signal, IOptions<SyncOptions> options, TimeProvider time, ILogger<SyncWorker> logger) : BackgroundService
+internal sealed class SyncWorker(SystemDatabase system, TenantDatabase tenants, AdminObjects objects, FullImport fullImport, DeltaSync delta, Rehydrate rehydrate, StoreHealth health, SyncSignal signal, IOptions<SyncOptions> options, TimeProvider time, ILogger<SyncWorker> logger) : BackgroundService
 {
     /// <summary>Full imports fill memory and processors; the others mostly wait for Shopify.</summary>
     private const int ParallelFull = 2;
@@ -83,6 +83,7 @@ public sealed class SyncWorker(SystemDatabase system, TenantDatabase tenants, Ad
             await CheckShopAsync(tenant, run.Token);
             await WorkAsync(lease, tenant, run.Token);
             await lease.SucceedAsync(CancellationToken.None);
+            await health.RecoveredAsync(tenant);
             logger.LogInformation("{Type} run of {Shop} succeeded", lease.Type, tenant.ShopDomain);
         }
         catch (Exception failure)
@@ -134,6 +135,7 @@ public sealed class SyncWorker(SystemDatabase system, TenantDatabase tenants, Ad
                     break;
                 default:
                     logger.LogError(failure, "The run failed");
+                    await health.NoteAsync(lease.TenantId, failure);
                     await lease.FailAsync(MerchantMessage(failure), CancellationToken.None);
                     break;
             }

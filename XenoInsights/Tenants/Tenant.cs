@@ -43,6 +43,15 @@ public enum TenantStatus
 
     /// <summary>The tokens no longer work; the merchant has to approve the app again.</summary>
     ReconnectRequired = 3,
+
+    /// <summary>Shopify answers 402: the merchant owes Shopify money. From here on down runs go on trying, and the first answer ends the state.</summary>
+    Frozen = 4,
+
+    /// <summary>Shopify answers 423.</summary>
+    Locked = 5,
+
+    /// <summary>Shopify denies something that the app needs: a scope or an approval is missing.</summary>
+    AccessMissing = 6,
 }
 
 /// <summary>Who may see a store, and what they may do there.</summary>

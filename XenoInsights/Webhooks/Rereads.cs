@@ -4,12 +4,13 @@ using NpgsqlTypes;
 using XenoInsights.Data;
 using XenoInsights.Ingestion;
 using XenoInsights.Shopify;
+using XenoInsights.Sync;
 using XenoInsights.Tenants;
 
 namespace XenoInsights.Webhooks;
 
 /// <summary>Objects whose payload could not tell everything, read again as they are now, within Shopify's cost budget.</summary>
-internal sealed class Rereads(TenantDatabase tenants, AdminObjects objects, ILogger<Rereads> logger)
+internal sealed class Rereads(TenantDatabase tenants, AdminObjects objects, StoreHealth health, ILogger<Rereads> logger)
 {
     private const int AtOnce = 50;
     private static readonly TimeSpan _lease = TimeSpan.FromMinutes(2), _longestPause = TimeSpan.FromHours(1);
@@ -52,6 +53,7 @@ internal sealed class Rereads(TenantDatabase tenants, AdminObjects objects, ILog
                 await IngestionWriter.ApplyAsync(db, new ShopCalendar(tenant.TenantId, tenant.Currency, tenant.TimeZone), records, ct);
                 await DoneAsync(db, tenant.TenantId, claims, ct);
             }, ct);
+            await health.RecoveredAsync(tenant);
         }
         catch (ShopifyException failure) when (failure.Failure == ShopifyFailure.PartialData && claims.Count > 1)
         {
@@ -62,6 +64,7 @@ internal sealed class Rereads(TenantDatabase tenants, AdminObjects objects, ILog
         {
             logger.LogWarning(failure, "{Count} objects could not be read again", claims.Count);
             await PutOffAsync(tenant.TenantId, claims, failure.Message, ct);
+            await health.NoteAsync(tenant.TenantId, failure);
         }
     }
 
