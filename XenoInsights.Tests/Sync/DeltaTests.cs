@@ -167,7 +167,11 @@ public sealed class DeltaTests(FaultyStores stores) : IClassFixture<FaultyStores
             Assert.True(patience < 300, "The night does not end.");
             await Task.Delay(100, Ct);
         }
-        await schedule.EnqueueAsync(Ct);
+        // The check of closed days comes after the changes, and once.
+        Assert.Equal(1, await schedule.EnqueueAsync(Ct));
+        var check = await Host.EndOfNewestAsync(tenant);
+        Assert.Equal(SyncJobType.Reconcile, check.Type);
+        Assert.Equal(0, await schedule.EnqueueAsync(Ct));
 
         var jobs = await Host.JobsAsync(tenant);
         Assert.Single(jobs, j => j.Type == SyncJobType.Delta);

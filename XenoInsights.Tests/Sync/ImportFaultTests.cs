@@ -393,7 +393,7 @@ public sealed class FaultyStores(PostgresServer postgres) : IAsyncLifetime
     /// <summary>No other kind of object, and more orders than fit into one batch.</summary>
     public DemoStore NextOrdersAlone() => _ordersAlone.Dequeue();
 
-    public async ValueTask InitializeAsync() => Host = await ImportHost.StartAsync(postgres, [.. _mixed, .. _ordersAlone], loggedFrom: "Fatal");
+    public async ValueTask InitializeAsync() => Host = await ImportHost.StartAsync(postgres, [.. _mixed, .. _ordersAlone, XenoInsights.DemoShopify.Stores.HardCases.CreateEuros()], loggedFrom: "Fatal");
 
     public ValueTask DisposeAsync() => Host.DisposeAsync();
 }

@@ -147,7 +147,7 @@ public sealed class ApplyTests(StoreHost host) : IClassFixture<StoreHost>
             db.ShopifyCredentials.Add(new ShopifyCredential { TenantId = shop.TenantId, AccessToken = [1], Scopes = "read_orders" });
             return await db.SaveChangesAsync(Ct);
         });
-        var job = await host.Services.CreateScope().ServiceProvider.GetRequiredService<SyncJobs>().EnqueueAsync(shop.TenantId, SyncJobType.Full, Ct);
+        var job = await host.Services.CreateScope().ServiceProvider.GetRequiredService<SyncJobs>().EnqueueAsync(shop.TenantId, SyncJobType.Full, ct: Ct);
 
         await DeliverAsync(shop, "app/uninstalled", $$"""{"id":{{shop.ShopId}}}""", triggeredAt: Version(0));
         await AppliedAsync(shop);

@@ -35,6 +35,21 @@ public static class IngestionWriter
         return result with { Unchanged = result.Unchanged + repeated };
     }
 
+    /// <summary>
+    /// Stores orders as Shopify has them now, although what is stored claims to be that version or a later one: for what a comparison found to
+    /// be wrong, and for nothing else.
+    /// </summary>
+    internal static async Task<ApplyResult> ReplaceAsync(XenoDbContext db, ShopCalendar shop, IReadOnlyCollection<OrderRecord> orders, CancellationToken ct)
+    {
+        if (orders.Count == 0) return default;
+        await Rollups.LockSharedAsync(db, shop.TenantId, ct);
+        await db.ExecuteAsync([new NpgsqlBatchCommand("update orders set updated_at = 'epoch', source = 0 where tenant_id = $1 and shopify_id in (select shopify_id from orders where tenant_id = $1 and shopify_id = any($2) order by shopify_id for update)")
+        {
+            Parameters = { Sql.Uuid(shop.TenantId), Sql.Ids([.. orders.Select(o => o.ShopifyId)]) },
+        }], ct);
+        return await ApplyAsync(db, shop, orders, ct);
+    }
+
     /// <summary>One version an id, the newest, in key order: the order in which all writers lock.</summary>
     private static List<Versioned<T>> Newest<T>(IReadOnlyCollection<IngestRecord> batch) where T : IngestRecord
     {

@@ -69,7 +69,7 @@ public sealed class StoreInstall(
         logger.Connected(shop.Domain, tenantId);
         // Before the import begins: what changes while it runs then arrives as well.
         await SubscribeAsync(shop.Domain, grant.AccessToken, ct);
-        await syncJobs.EnqueueAsync(tenantId, SyncJobType.Full, ct);
+        await syncJobs.EnqueueAsync(tenantId, SyncJobType.Full, ct: ct);
         return shop.Domain;
     }
 

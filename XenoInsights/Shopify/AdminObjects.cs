@@ -94,6 +94,10 @@ public sealed class AdminObjects(AdminClient admin)
         return new ShopCounts(Exact(data, "orders"), Exact(data, "customers"), Exact(data, "products"), Exact(data, "abandonedCheckouts"));
     }
 
+    /// <summary>How many of the orders the app may see a search finds, exactly.</summary>
+    public async Task<long> CountOrdersAsync(ShopReference shop, string search, CancellationToken ct) =>
+        Exact(await admin.SendAsync(shop, Documents.CountOrders, new { search }, ct), "ordersCount");
+
     private async Task<IReadOnlyList<TRecord>> ReadAsync<TRecord>(
         ShopReference shop, RecordReader reader, string document, string type, IEnumerable<long[]> chunks, CancellationToken ct) where TRecord : IngestRecord
     {

@@ -26,6 +26,7 @@ public static class Documents
     internal static string ProductsByIds { get; } = Read("ProductsByIds");
     internal static string CheckoutsByIds { get; } = Read("CheckoutsByIds");
     internal static string Counts { get; } = Read("Counts");
+    internal static string CountOrders => "query CountOrders($search: String) { ordersCount(query: $search, limit: null) { count precision } }";
     internal static string Shop { get; } = Read("Shop");
     internal static string WebhookSubscriptionCreate { get; } = Read("WebhookSubscriptionCreate");
 

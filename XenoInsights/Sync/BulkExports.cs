@@ -128,6 +128,10 @@ public sealed class ImportCursor
 {
     public List<ImportPart> Parts { get; init; } = [];
 
+    /// <summary>The shop days that a check covers, both included; null in other runs.</summary>
+    public DateOnly? From { get; init; }
+    public DateOnly? To { get; init; }
+
     public static ImportCursor Start() => new() { Parts = [.. Enum.GetValues<ObjectKind>().Select(kind => new ImportPart { Kind = kind })] };
 
     public SyncProgress Progress(string phase) =>

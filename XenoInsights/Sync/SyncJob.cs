@@ -56,6 +56,9 @@ public enum SyncJobType
 
     /// <summary>All ids and versions are compared; what differs is read again, what is gone is marked as deleted.</summary>
     Rehydrate = 3,
+
+    /// <summary>Closed days are proven against Shopify, order by order.</summary>
+    Reconcile = 4,
 }
 
 public enum SyncJobStatus

@@ -1,6 +1,8 @@
+using System.Text.Json;
 using System.Threading.Channels;
 using Microsoft.EntityFrameworkCore;
 using Npgsql;
+using NpgsqlTypes;
 using XenoInsights.Data;
 using XenoInsights.Ingestion;
 
@@ -15,34 +17,36 @@ public sealed record SyncJobView(
 public sealed class SyncJobs(TenantDatabase tenants, XenoDatabase database, SyncSignal signal)
 {
     /// <summary>Enqueues a run, or returns the unfinished one of that type with <c>Created</c> false.</summary>
-    public async Task<(SyncJobView Job, bool Created)> EnqueueAsync(Guid tenantId, SyncJobType type, CancellationToken ct = default)
+    public async Task<(SyncJobView Job, bool Created)> EnqueueAsync(Guid tenantId, SyncJobType type, ImportCursor? days = null, CancellationToken ct = default)
     {
         var result = await tenants.RunAsync(tenantId, async db =>
         {
-            var id = await EnqueueAsync(db, tenantId, type, ct);
+            var id = await EnqueueAsync(db, tenantId, type, days, ct);
             var created = id is not null;
             var job = await View(db.SyncJobs.Where(j => created ? j.Id == id : j.Type == type && (j.Status == SyncJobStatus.Queued || j.Status == SyncJobStatus.Running))).FirstOrDefaultAsync(ct);
             return (job, created);
         }, ct);
         // The unfinished run may have ended between the insert and the look: then there is room for ours.
-        if (result.job is null) return await EnqueueAsync(tenantId, type, ct);
+        if (result.job is null) return await EnqueueAsync(tenantId, type, days, ct);
         if (result.created) signal.Wake();
         return (result.job, result.created);
     }
 
     /// <summary>Enqueues within the caller's unit of work; null when an unfinished run of that type is there.</summary>
-    internal static async Task<Guid?> EnqueueAsync(XenoDbContext db, Guid tenantId, SyncJobType type, CancellationToken ct)
+    /// <param name="days">What a check begins with; null for other runs.</param>
+    internal static async Task<Guid?> EnqueueAsync(XenoDbContext db, Guid tenantId, SyncJobType type, ImportCursor? days, CancellationToken ct)
     {
         var id = Guid.CreateVersion7();
         await using var insert = db.Command(
             """
-            insert into sync_jobs (tenant_id, id, type, slot, status, objects_expected, objects_read, stored, unchanged, rejected, gone, attempts, created_at)
-            values ($1, $2, $3, $4, 'Queued', 0, 0, 0, 0, 0, 0, 0, now()) on conflict do nothing
+            insert into sync_jobs (tenant_id, id, type, slot, status, objects_expected, objects_read, stored, unchanged, rejected, gone, attempts, created_at, cursor)
+            values ($1, $2, $3, $4, 'Queued', 0, 0, 0, 0, 0, 0, 0, now(), $5) on conflict do nothing
             """);
         insert.Parameters.Add(new NpgsqlParameter { Value = tenantId });
         insert.Parameters.Add(new NpgsqlParameter { Value = id });
         insert.Parameters.Add(new NpgsqlParameter { Value = type.ToString() });
         insert.Parameters.Add(new NpgsqlParameter { Value = $"asked:{id}" });
+        insert.Parameters.Add(new NpgsqlParameter { Value = days is null ? DBNull.Value : JsonSerializer.Serialize(days), NpgsqlDbType = NpgsqlDbType.Jsonb });
         return await insert.ExecuteNonQueryAsync(ct) == 1 ? id : null;
     }
 

@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Text.Json;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Options;
 using Npgsql;
@@ -6,12 +7,13 @@ using NpgsqlTypes;
 using Quartz;
 using XenoInsights.Data;
 using XenoInsights.Ingestion;
+using XenoInsights.Reconciliation;
 using XenoInsights.Tenants;
 
 namespace XenoInsights.Sync;
 
 /// <summary>
-/// Enqueues each store's nightly run of changes and its weekly comparison, at a minute of the store's own night that its id decides, so
+/// Enqueues each store's nightly run of changes, the check of closed days that follows it, and the weekly comparison, at a minute of the store's own night that its id decides, so
 /// that thousands of stores spread over it. The slot of a run is its shop day or week: whoever fires this, how often, late or on how many
 /// instances, a slot is filled once. By the database's clock.
 /// </summary>
@@ -20,9 +22,9 @@ internal sealed class SyncSchedule(SystemDatabase system, SyncSignal signal, IOp
     /// <summary>A store that was imported or compared this lately has nothing to gain.</summary>
     private static readonly TimeSpan _freshImport = TimeSpan.FromHours(12), _freshComparison = TimeSpan.FromDays(3);
 
-    private sealed record Store(Guid TenantId, string TimeZone, DateTimeOffset? Imported, DateTimeOffset? Compared);
+    private sealed record Store(Guid TenantId, string TimeZone, DateTimeOffset? Imported, DateTimeOffset? Compared, DateTimeOffset? Followed);
 
-    private readonly record struct Slot(Guid TenantId, SyncJobType Type, string Name);
+    private readonly record struct Slot(Guid TenantId, SyncJobType Type, string Name, string? Cursor = null);
 
     public async ValueTask Execute(IJobExecutionContext context, CancellationToken cancellationToken = default) => await EnqueueAsync(cancellationToken);
 
@@ -33,7 +35,8 @@ internal sealed class SyncSchedule(SystemDatabase system, SyncSignal signal, IOp
         var stores = await db.Tenants.IgnoreQueryFilters([XenoDbContext.TenantFilter]).Where(t => t.Status != TenantStatus.Disconnected && t.Status != TenantStatus.ReconnectRequired)
             .Select(t => new Store(t.TenantId, t.TimeZone,
                 db.SyncJobs.Where(j => j.TenantId == t.TenantId && j.Type == SyncJobType.Full && j.Status == SyncJobStatus.Succeeded).Max(j => j.StartedAt),
-                db.SyncJobs.Where(j => j.TenantId == t.TenantId && j.Type == SyncJobType.Rehydrate && j.Status == SyncJobStatus.Succeeded).Max(j => j.StartedAt)))
+                db.SyncJobs.Where(j => j.TenantId == t.TenantId && j.Type == SyncJobType.Rehydrate && j.Status == SyncJobStatus.Succeeded).Max(j => j.StartedAt),
+                db.SyncJobs.Where(j => j.TenantId == t.TenantId && j.Type == SyncJobType.Delta && j.Status == SyncJobStatus.Succeeded).Max(j => j.FinishedAt)))
             .ToListAsync(ct);
         var enqueued = await InsertAsync(db, [.. stores.SelectMany(store => Due(store, now))], ct);
         if (enqueued == 0) return 0;
@@ -49,6 +52,9 @@ internal sealed class SyncSchedule(SystemDatabase system, SyncSignal signal, IOp
         if (local.TimeOfDay < TimeSpan.FromMinutes(MinuteOf(store.TenantId, options.Value))) yield break;
 
         if (now - imported > _freshImport) yield return new(store.TenantId, SyncJobType.Delta, local.ToString("'nightly' yyyy-MM-dd", CultureInfo.InvariantCulture));
+        // After the night's changes are in: what they bring is no difference.
+        if (now - imported > _freshImport && TimeZoneInfo.ConvertTime(store.Followed ?? default, TimeZoneInfo.FindSystemTimeZoneById(store.TimeZone)).Date == local.Date)
+            yield return new(store.TenantId, SyncJobType.Reconcile, local.ToString("'daily' yyyy-MM-dd", CultureInfo.InvariantCulture), JsonSerializer.Serialize(Reconcile.Days(store.TimeZone, now, null, null)));
         var complete = store.Compared > imported ? store.Compared.Value : imported;
         var day = Place(store.TenantId) / 7919 % 7;
         if (((int)local.DayOfWeek + 6) % 7 >= day && now - complete > _freshComparison)
@@ -81,13 +87,14 @@ internal sealed class SyncSchedule(SystemDatabase system, SyncSignal signal, IOp
         // Also silent where such a run of the store is unfinished: the next firing finds room.
         await using var command = db.Command(
             """
-            insert into sync_jobs (tenant_id, id, type, slot, status, objects_expected, objects_read, stored, unchanged, rejected, gone, attempts, created_at)
-            select tenant_id, id, type, slot, 'Queued', 0, 0, 0, 0, 0, 0, 0, now() from unnest($1, $2, $3, $4) as due(tenant_id, id, type, slot) on conflict do nothing
+            insert into sync_jobs (tenant_id, id, type, slot, status, objects_expected, objects_read, stored, unchanged, rejected, gone, attempts, created_at, cursor)
+            select tenant_id, id, type, slot, 'Queued', 0, 0, 0, 0, 0, 0, 0, now(), cursor::jsonb from unnest($1, $2, $3, $4, $5) as due(tenant_id, id, type, slot, cursor) on conflict do nothing
             """);
         command.Parameters.Add(new NpgsqlParameter { Value = slots.ConvertAll(s => s.TenantId), NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Uuid });
         command.Parameters.Add(new NpgsqlParameter { Value = slots.ConvertAll(_ => Guid.CreateVersion7()), NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Uuid });
         command.Parameters.Add(new NpgsqlParameter { Value = slots.ConvertAll(s => s.Type.ToString()), NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Text });
         command.Parameters.Add(new NpgsqlParameter { Value = slots.ConvertAll(s => s.Name), NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Text });
+        command.Parameters.Add(new NpgsqlParameter { Value = slots.ConvertAll(s => s.Cursor), NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Text });
         return await command.ExecuteNonQueryAsync(ct);
     }
 }

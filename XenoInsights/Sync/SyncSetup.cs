@@ -1,5 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using XenoInsights.Reconciliation;
 using XenoInsights.Tenants;
 
 namespace XenoInsights.Sync;
@@ -7,7 +8,7 @@ namespace XenoInsights.Sync;
 /// <summary>Importing: the queue, its workers and the API to start and follow runs.</summary>
 public static class SyncSetup
 {
-    private const int ListedJobs = 100;
+    private const int ListedJobs = 100, LongestList = 1000;
 
     public static void AddSync(this WebApplicationBuilder builder)
     {
@@ -16,7 +17,7 @@ public static class SyncSetup
             .Validate(options => options.Parallel is >= 1 and <= 100, $"{SyncOptions.Section}:{nameof(SyncOptions.Parallel)} must be 1 to 100.")
             .Validate(options => options is { NightFromHour: >= 0, NightHours: >= 1 } && options.NightFromHour + options.NightHours <= 24, $"{SyncOptions.Section}:{nameof(SyncOptions.NightFromHour)} and {nameof(SyncOptions.NightHours)} must lie within one day.").ValidateOnStart();
         builder.Services.AddSingleton<SyncSignal>().AddSingleton<BulkFinished>().AddSingleton<BulkExports>().AddSingleton<ObjectRefresh>().AddSingleton<StoreHealth>();
-        builder.Services.AddSingleton<FullImport>().AddSingleton<DeltaSync>().AddSingleton<Rehydrate>().AddScoped<SyncJobs>();
+        builder.Services.AddSingleton<FullImport>().AddSingleton<DeltaSync>().AddSingleton<Rehydrate>().AddSingleton<Reconcile>().AddScoped<Checks>().AddScoped<SyncJobs>();
         builder.Services.AddHostedService<SyncWorker>();
         builder.Services.ConfigureHttpJsonOptions(json => json.SerializerOptions.Converters.Add(new JsonStringEnumConverter(JsonNamingPolicy.CamelCase)));
     }
@@ -24,30 +25,42 @@ public static class SyncSetup
     public static void MapSync(this WebApplication app)
     {
         var ingestion = app.MapGroup("/api/ingestion").WithTags("Ingestion");
-        ingestion.MapPost("/start", StartAsync).WithSummary("Start a run: full (everything), delta (what changed) or rehydrate (compare all, repair, mark what is gone)").Accepts<StartRequest>("application/json")
+        ingestion.MapPost("/start", StartAsync).WithSummary("Start a run: full (everything), delta (what changed) rehydrate (compare all, repair, mark what is gone) or reconcile (prove closed days against Shopify)").Accepts<StartRequest>("application/json")
             .Produces<SyncJobView>(StatusCodes.Status202Accepted).Produces<SyncJobView>(StatusCodes.Status409Conflict)
             .ProducesValidationProblem().ProducesProblem(StatusCodes.Status403Forbidden).ProducesProblem(StatusCodes.Status404NotFound);
         ingestion.MapGet("/jobs", (SyncJobs jobs, CancellationToken ct) => jobs.ListAsync(ListedJobs, ct)).RequireTenantId().WithSummary("Runs, newest first");
         ingestion.MapGet("/jobs/{id:guid}", FindAsync).RequireTenantId().WithSummary("One run with its progress").Produces<SyncJobView>().ProducesProblem(StatusCodes.Status404NotFound);
+        app.MapGet("/api/reconciliation", (Checks checks, DateOnly? from, DateOnly? to, CancellationToken ct) => checks.ListAsync(from, to, LongestList, ct)).RequireTenantId().WithTags("Ingestion")
+            .WithSummary("Closed days as they were proven against Shopify, newest first: orders and total sales on both sides, and the orders that differed");
         ingestion.MapPost("/jobs/{id:guid}/cancel", CancelAsync).WithSummary("Cancel a run; what it stored stays").Accepts<CancelRequest>("application/json")
             .Produces(StatusCodes.Status204NoContent).ProducesProblem(StatusCodes.Status403Forbidden).ProducesProblem(StatusCodes.Status404NotFound).ProducesProblem(StatusCodes.Status409Conflict);
     }
 
     /// <param name="TenantId">One of the caller's stores.</param>
-    /// <param name="Type">full, delta or rehydrate; full when absent.</param>
-    public sealed record StartRequest([property: JsonPropertyName("tenant_id")] string? TenantId, string? Type);
+    /// <param name="Type">full, delta, rehydrate or reconcile; full when absent.</param>
+    /// <param name="From">The first shop day that a reconcile run checks; the last seven closed days when absent.</param>
+    /// <param name="To">The last one.</param>
+    public sealed record StartRequest([property: JsonPropertyName("tenant_id")] string? TenantId, string? Type, DateOnly? From = null, DateOnly? To = null);
 
-    private static async Task<IResult> StartAsync(HttpContext http, StartRequest request, SyncJobs jobs, CancellationToken ct)
+    private static async Task<IResult> StartAsync(HttpContext http, StartRequest request, SyncJobs jobs, TimeProvider time, CancellationToken ct)
     {
         if (await http.EnterTenantAsync(request.TenantId) is { } refusal) return refusal;
         if (http.Store().Role == MemberRole.Viewer) return TypedResults.Problem("Viewers cannot start a run. Ask an owner or admin of the store.", statusCode: StatusCodes.Status403Forbidden);
         if (TypeOf(request.Type) is not { } type)
-            return TypedResults.ValidationProblem(new Dictionary<string, string[]> { ["type"] = [$"'{request.Type}' is not full, delta or rehydrate."] });
+            return TypedResults.ValidationProblem(new Dictionary<string, string[]> { ["type"] = [$"'{request.Type}' is not full, delta, rehydrate or reconcile."] });
 
         if (http.Store().Status == TenantStatus.Disconnected)
             return TypedResults.Problem("The app was removed from this store in Shopify. Connect the store again first.", statusCode: StatusCodes.Status409Conflict);
 
-        var (job, created) = await jobs.EnqueueAsync(http.Store().TenantId, type, ct);
+        ImportCursor? days = null;
+        if (type == SyncJobType.Reconcile)
+        {
+            days = Reconcile.Days(http.Store().TimeZone, time.GetUtcNow(), request.From, request.To);
+            if (days.From > days.To) return TypedResults.ValidationProblem(new Dictionary<string, string[]> { ["from"] = ["Only days that are over can be checked, and 'from' must not come after 'to'."] });
+        }
+        else if (request.From is not null || request.To is not null) return TypedResults.ValidationProblem(new Dictionary<string, string[]> { ["from"] = ["Days are for runs of type reconcile."] });
+
+        var (job, created) = await jobs.EnqueueAsync(http.Store().TenantId, type, days, ct);
         return created
             ? TypedResults.Accepted($"/api/ingestion/jobs/{job.Id}?{RequireTenant.Parameter}={http.Store().TenantId}", job)
             : TypedResults.Conflict(job);
@@ -71,6 +84,7 @@ public static class SyncSetup
         null or "full" => SyncJobType.Full,
         "delta" => SyncJobType.Delta,
         "rehydrate" => SyncJobType.Rehydrate,
+        "reconcile" => SyncJobType.Reconcile,
         _ => null,
     };
 }

@@ -3,13 +3,14 @@ using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Options;
 using XenoInsights.Data;
 using XenoInsights.Install;
+using XenoInsights.Reconciliation;
 using XenoInsights.Shopify;
 using XenoInsights.Tenants;
 
 namespace XenoInsights.Sync;
 
 /// <summary>Works off the queue of runs. Any number of processes may: a run belongs to whoever holds its lease.</summary>
-internal sealed class SyncWorker(SystemDatabase system, TenantDatabase tenants, AdminObjects objects, FullImport fullImport, DeltaSync delta, Rehydrate rehydrate, StoreHealth health, SyncSignal signal, IOptions<SyncOptions> options, TimeProvider time, ILogger<SyncWorker> logger) : BackgroundService
+internal sealed class SyncWorker(SystemDatabase system, TenantDatabase tenants, AdminObjects objects, FullImport fullImport, DeltaSync delta, Rehydrate rehydrate, Reconcile reconcile, StoreHealth health, SyncSignal signal, IOptions<SyncOptions> options, TimeProvider time, ILogger<SyncWorker> logger) : BackgroundService
 {
     /// <summary>Full imports fill memory and processors; the others mostly wait for Shopify.</summary>
     private const int ParallelFull = 2;
@@ -110,7 +111,8 @@ internal sealed class SyncWorker(SystemDatabase system, TenantDatabase tenants, 
     {
         SyncJobType.Full => fullImport.RunAsync(lease, tenant, ct),
         SyncJobType.Delta => delta.RunAsync(lease, tenant, ct),
-        _ => rehydrate.RunAsync(lease, tenant, ct),
+        SyncJobType.Rehydrate => rehydrate.RunAsync(lease, tenant, ct),
+        _ => reconcile.RunAsync(lease, tenant, ct),
     };
 
     /// <summary>Every way a run can end badly is a state that someone sees, with what to do about it.</summary>

@@ -60,7 +60,7 @@ internal sealed class Demands(SyncSignal signal, BulkFinished bulkFinished)
         await Rollups.MoveDaysAsync(db, tenant.TenantId, zone, ct);
         if (currency == tenant.Currency) return $"The shop's days are those of {zone} now; all figures were made again.";
         // Amounts are in minor units of the old currency until they are read again.
-        await SyncJobs.EnqueueAsync(db, tenant.TenantId, SyncJobType.Full, ct);
+        await SyncJobs.EnqueueAsync(db, tenant.TenantId, SyncJobType.Full, null, ct);
         return $"The shop's currency is {currency} now; a full import reads all amounts again.";
     }
 

@@ -886,6 +886,88 @@ namespace XenoInsights.Data.Migrations
                     b.ToTable("shopify_credentials", (string)null);
                 });
 
+            modelBuilder.Entity("XenoInsights.Reconciliation.CountCheck", b =>
+                {
+                    b.Property<Guid>("TenantId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("tenant_id");
+
+                    b.Property<string>("Kind")
+                        .HasColumnType("text")
+                        .HasColumnName("kind");
+
+                    b.Property<DateTimeOffset>("CheckedAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("checked_at");
+
+                    b.Property<long>("Here")
+                        .HasColumnType("bigint")
+                        .HasColumnName("here");
+
+                    b.Property<long>("InShopify")
+                        .HasColumnType("bigint")
+                        .HasColumnName("in_shopify");
+
+                    b.HasKey("TenantId", "Kind")
+                        .HasName("pk_count_checks");
+
+                    b.ToTable("count_checks", (string)null);
+                });
+
+            modelBuilder.Entity("XenoInsights.Reconciliation.DayCheck", b =>
+                {
+                    b.Property<Guid>("TenantId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("tenant_id");
+
+                    b.Property<DateOnly>("Day")
+                        .HasColumnType("date")
+                        .HasColumnName("day");
+
+                    b.Property<Guid>("JobId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("job_id");
+
+                    b.Property<DateTimeOffset>("CheckedAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("checked_at");
+
+                    b.PrimitiveCollection<long[]>("DifferingOrders")
+                        .IsRequired()
+                        .HasColumnType("bigint[]")
+                        .HasColumnName("differing_orders");
+
+                    b.Property<long>("OrdersHere")
+                        .HasColumnType("bigint")
+                        .HasColumnName("orders_here");
+
+                    b.Property<long>("OrdersInShopify")
+                        .HasColumnType("bigint")
+                        .HasColumnName("orders_in_shopify");
+
+                    b.Property<string>("State")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("state");
+
+                    b.Property<long>("TotalBefore")
+                        .HasColumnType("bigint")
+                        .HasColumnName("total_before");
+
+                    b.Property<long>("TotalHere")
+                        .HasColumnType("bigint")
+                        .HasColumnName("total_here");
+
+                    b.Property<long>("TotalInShopify")
+                        .HasColumnType("bigint")
+                        .HasColumnName("total_in_shopify");
+
+                    b.HasKey("TenantId", "Day", "JobId")
+                        .HasName("pk_day_checks");
+
+                    b.ToTable("day_checks", (string)null);
+                });
+
             modelBuilder.Entity("XenoInsights.Sync.SyncJob", b =>
                 {
                     b.Property<Guid>("TenantId")
@@ -1339,6 +1421,26 @@ namespace XenoInsights.Data.Migrations
                         .OnDelete(DeleteBehavior.Cascade)
                         .IsRequired()
                         .HasConstraintName("fk_shopify_credentials_tenants_tenant_id");
+                });
+
+            modelBuilder.Entity("XenoInsights.Reconciliation.CountCheck", b =>
+                {
+                    b.HasOne("XenoInsights.Tenants.Tenant", null)
+                        .WithMany()
+                        .HasForeignKey("TenantId")
+                        .OnDelete(DeleteBehavior.Cascade)
+                        .IsRequired()
+                        .HasConstraintName("fk_count_checks_tenants_tenant_id");
+                });
+
+            modelBuilder.Entity("XenoInsights.Reconciliation.DayCheck", b =>
+                {
+                    b.HasOne("XenoInsights.Tenants.Tenant", null)
+                        .WithMany()
+                        .HasForeignKey("TenantId")
+                        .OnDelete(DeleteBehavior.Cascade)
+                        .IsRequired()
+                        .HasConstraintName("fk_day_checks_tenants_tenant_id");
                 });
 
             modelBuilder.Entity("XenoInsights.Sync.SyncJob", b =>
