@@ -24,6 +24,10 @@ public sealed class XenoDatabase(WalledTransactions transactions, TenantContext 
 
     public Task InTenantAsync(Func<XenoDbContext, Task> work, CancellationToken ct = default) =>
         InTenantAsync(async db => { await work(db); return true; }, ct);
+
+    /// <summary>Runs <paramref name="work"/> for real, sees what it did, and takes all of it back.</summary>
+    public Task<T> WhatIfAsync<T>(Func<XenoDbContext, Task<T>> work, CancellationToken ct = default) =>
+        transactions.RunAsync(tenant.TenantId is { } id ? Walls.EnterTenant(id) : Walls.EnterNoTenant, tenant.TenantId, work, ct, keep: false);
 }
 
 /// <summary>Units of work across tenants, as the role that may do only what its grants list (<see cref="Walls.Sql"/>).</summary>
@@ -54,7 +58,7 @@ public sealed class WalledTransactions : IAsyncDisposable
             .Options;
     }
 
-    internal async Task<T> RunAsync<T>(string walls, Guid? tenantId, Func<XenoDbContext, Task<T>> work, CancellationToken ct)
+    internal async Task<T> RunAsync<T>(string walls, Guid? tenantId, Func<XenoDbContext, Task<T>> work, CancellationToken ct, bool keep = true)
     {
         for (var attempt = 1; ; attempt++)
         {
@@ -70,6 +74,7 @@ public sealed class WalledTransactions : IAsyncDisposable
                 await Task.Delay(TimeSpan.FromMilliseconds(Random.Shared.Next(20, 80) * attempt), ct);
                 continue;
             }
+            if (!keep) return result;
             // A failure here leaves the outcome unknown, so it is the caller's: only they know whether doing it again is harmless.
             await db.Database.CommitTransactionAsync(ct);
             return result;

@@ -178,4 +178,13 @@ public sealed class ShopClock(TimeProvider time, string timeZone)
     public DateTimeOffset Now => At(time.GetUtcNow());
 
     public DateTimeOffset At(DateTimeOffset instant) => TimeZoneInfo.ConvertTime(instant, _zone);
+
+    /// <summary>When the shop's clocks showed this time: the earlier of two times, or the later if <paramref name="end"/>; one that they skipped counts as the hour after.</summary>
+    public DateTimeOffset InstantOf(DateTime local, bool end)
+    {
+        var shown = DateTime.SpecifyKind(local, DateTimeKind.Unspecified);
+        if (!_zone.IsAmbiguousTime(shown)) return new(shown, _zone.GetUtcOffset(_zone.IsInvalidTime(shown) ? shown.AddHours(-1) : shown));
+        var offsets = _zone.GetAmbiguousTimeOffsets(shown);
+        return new(shown, end ? offsets.Min() : offsets.Max());
+    }
 }

@@ -23,9 +23,12 @@ internal sealed class EventProcessor(TenantDatabase tenants, Demands demands, We
 
     internal sealed record Waiting(string WebhookId, string Topic, DateTimeOffset TriggeredAt, DateTimeOffset ReceivedAt, int Attempts, byte[]? Payload, string? TraceId);
 
-    private sealed record Batch(List<Waiting> Events, List<Waiting> Demanding)
+    internal sealed record Result(Waiting Delivery, EventStatus Status, string? Outcome, string? Error);
+
+    /// <param name="Done">What became of the deliveries that are applied together; the demanding ones follow, each in a transaction of its own.</param>
+    private sealed record Batch(List<Waiting> Events, List<Waiting> Demanding, List<Result> Done, List<IngestRecord> Records, HashSet<(RereadKind, long)> Rereads, ApplyResult Applied)
     {
-        public static readonly Batch Empty = new([], []);
+        public static readonly Batch Empty = new([], [], [], [], [], default);
     }
 
     /// <summary>Applies one batch of the store's due deliveries and says how many it took. Deliveries that fail by themselves do not keep the others back.</summary>
@@ -69,7 +72,14 @@ internal sealed class EventProcessor(TenantDatabase tenants, Demands demands, We
         return waiting.Count;
     }
 
-    private Task<Batch> ApplyAsync(Guid tenantId, string? only, CancellationToken ct) => tenants.RunAsync(tenantId, async db =>
+    private async Task<Batch> ApplyAsync(Guid tenantId, string? only, CancellationToken ct)
+    {
+        var batch = await tenants.RunAsync(tenantId, db => ApplyAsync(db, tenantId, only, ct), ct);
+        Count(batch.Done);
+        return batch;
+    }
+
+    private async Task<Batch> ApplyAsync(XenoDbContext db, Guid tenantId, string? only, CancellationToken ct)
     {
         if (!await TakeLaneAsync(db, tenantId, ct)) return Batch.Empty;
         if (await db.Tenants.AsNoTracking().SingleOrDefaultAsync(ct) is not { } tenant) return Batch.Empty;
@@ -89,11 +99,11 @@ internal sealed class EventProcessor(TenantDatabase tenants, Demands demands, We
                 done.Add(new(delivery, meaning.IsIgnored ? EventStatus.Ignored : EventStatus.Applied, meaning.Outcome, null));
             }
         }
-        await IngestionWriter.ApplyAsync(db, new ShopCalendar(tenantId, tenant.Currency, tenant.TimeZone), records, ct);
+        var applied = await IngestionWriter.ApplyAsync(db, new ShopCalendar(tenantId, tenant.Currency, tenant.TimeZone), records, ct);
         await Rereads.RequestAsync(db, tenantId, rereads, ct);
         await MarkAsync(db, tenantId, done, ct);
-        return new Batch(waiting, demanding);
-    }, ct);
+        return new Batch(waiting, demanding, done, records, rereads, applied);
+    }
 
     private (Meaning? Meaning, string? Unreadable) Read(Waiting delivery, Tenant tenant)
     {
@@ -116,14 +126,8 @@ internal sealed class EventProcessor(TenantDatabase tenants, Demands demands, We
     {
         try
         {
-            await tenants.RunAsync(tenantId, async db =>
-            {
-                if (!await TakeLaneAsync(db, tenantId, ct) || (await DueAsync(db, tenantId, delivery.WebhookId, ct)).Count == 0) return;
-                if (await db.Tenants.AsNoTracking().SingleOrDefaultAsync(ct) is not { } tenant) return;
-                var meaning = Meaning.Of(delivery.Topic, delivery.Payload!, delivery.TriggeredAt, tenant.Currency);
-                var outcome = await Demands.CarryOutAsync(db, tenant, meaning.Demand, delivery, ct);
-                await MarkAsync(db, tenantId, [new(delivery, EventStatus.Applied, outcome, null)], ct);
-            }, ct);
+            var done = await tenants.RunAsync(tenantId, db => CarryOutAsync(db, tenantId, delivery, ct), ct);
+            Count(done is null ? [] : [done]);
             demands.Announce(tenantId, delivery.Topic);
         }
         catch (Exception failure) when (IsOfTheData(failure))
@@ -132,8 +136,56 @@ internal sealed class EventProcessor(TenantDatabase tenants, Demands demands, We
         }
     }
 
+    private static async Task<Result?> CarryOutAsync(XenoDbContext db, Guid tenantId, Waiting delivery, CancellationToken ct)
+    {
+        if (!await TakeLaneAsync(db, tenantId, ct) || (await DueAsync(db, tenantId, delivery.WebhookId, ct)).Count == 0) return null;
+        if (await db.Tenants.AsNoTracking().SingleOrDefaultAsync(ct) is not { } tenant) return null;
+        var meaning = Meaning.Of(delivery.Topic, delivery.Payload!, delivery.TriggeredAt, tenant.Currency);
+        var done = new Result(delivery, EventStatus.Applied, await Demands.CarryOutAsync(db, tenant, meaning.Demand, delivery, ct), null);
+        await MarkAsync(db, tenantId, [done], ct);
+        return done;
+    }
+
+    /// <summary>
+    /// Applies one waiting delivery inside the caller's unit of work, which is then taken back: the way is the worker's, so what it says
+    /// would happen is what happens. The caller holds the lane.
+    /// </summary>
+    public async Task<TriedEvent> TryAsync(XenoDbContext db, Guid tenantId, string webhookId, string topic, CancellationToken ct)
+    {
+        var transaction = db.Database.CurrentTransaction!;
+        await transaction.CreateSavepointAsync("delivery", ct);
+        try
+        {
+            var batch = await ApplyAsync(db, tenantId, webhookId, ct);
+            if (batch.Demanding is [var demanding])
+                return await CarryOutAsync(db, tenantId, demanding, ct) is { } done ? new(webhookId, topic, ReplayEffect.CarriedOut, false, done.Outcome) : Gone();
+            if (batch.Done is not [var result]) return Gone();
+            return new(webhookId, topic, EffectOf(batch, result), batch.Rereads.Count > 0, result.Error ?? result.Outcome);
+        }
+        catch (Exception failure) when (IsOfTheData(failure))
+        {
+            await transaction.RollbackToSavepointAsync("delivery", ct);
+            return new(webhookId, topic, ReplayEffect.Fails, false, MessageOf(failure));
+        }
+        finally
+        {
+            db.ChangeTracker.Clear();
+        }
+
+        TriedEvent Gone() => new(webhookId, topic, ReplayEffect.Ignored, false, "What it speaks of would be erased before its turn.");
+    }
+
+    private static ReplayEffect EffectOf(Batch batch, Result result) => result.Status switch
+    {
+        EventStatus.Dead => ReplayEffect.Fails,
+        EventStatus.Ignored => ReplayEffect.Ignored,
+        _ when batch.Records.Count == 0 => ReplayEffect.ReadAgain,
+        _ when batch.Applied.Stored == 0 => ReplayEffect.Unchanged,
+        _ => batch.Records.Exists(r => r.Deleted) ? ReplayEffect.Deleted : ReplayEffect.Stored,
+    };
+
     /// <summary>False while another process applies this store's deliveries. A process that hangs within the transaction loses it, and the lane, by the database's clock.</summary>
-    private static async Task<bool> TakeLaneAsync(XenoDbContext db, Guid tenantId, CancellationToken ct)
+    public static async Task<bool> TakeLaneAsync(XenoDbContext db, Guid tenantId, CancellationToken ct)
     {
         await using var command = db.Command("select pg_try_advisory_xact_lock(hashtextextended('webhooks ' || $1::text, 0)), set_config('idle_in_transaction_session_timeout', '30s', true)");
         command.Parameters.Add(Sql.Uuid(tenantId));
@@ -164,9 +216,7 @@ internal sealed class EventProcessor(TenantDatabase tenants, Demands demands, We
         return waiting;
     }
 
-    private sealed record Result(Waiting Delivery, EventStatus Status, string? Outcome, string? Error);
-
-    private async Task MarkAsync(XenoDbContext db, Guid tenantId, List<Result> results, CancellationToken ct)
+    private static async Task MarkAsync(XenoDbContext db, Guid tenantId, List<Result> results, CancellationToken ct)
     {
         if (results.Count == 0) return;
         await db.ExecuteAsync(
@@ -178,6 +228,11 @@ internal sealed class EventProcessor(TenantDatabase tenants, Demands demands, We
                 .Text("last_error", r => r.Error)
                 .Update("webhook_id", "status = incoming.status, outcome = incoming.outcome, last_error = incoming.last_error, attempts = stored.attempts + 1, applied_at = clock_timestamp()"),
         ], ct);
+    }
+
+    /// <summary>After the commit.</summary>
+    private void Count(List<Result> results)
+    {
         foreach (var (delivery, status, _, _) in results)
         {
             // By two clocks, ours and the database's: good enough to watch, while the freshness shown to people is the database's alone.

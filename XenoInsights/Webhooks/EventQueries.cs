@@ -61,19 +61,6 @@ public sealed class EventQueries(XenoDatabase database)
         return new EventDetail(view, JsonNode.Parse(said.Headers), Shown(said.Payload, role));
     }, ct);
 
-    /// <summary>Puts deliveries back into the queue: those named, or all that were given up. Applying is idempotent, so replaying an applied one changes nothing.</summary>
-    public Task<int> ReplayAsync(IReadOnlyCollection<string>? webhookIds, CancellationToken ct) => database.InTenantAsync(async db =>
-    {
-        await using var command = db.Command(
-            """
-            update events set status = 1, attempts = 0, due_at = now(), last_error = null, outcome = null, applied_at = null
-            where tenant_id = $1 and payload is not null and ((status = 4 and $2::text[] is null) or (webhook_id = any($2) and status <> 1))
-            """);
-        command.Parameters.Add(Sql.Uuid(db.TenantId!.Value));
-        command.Parameters.Add(new NpgsqlParameter { Value = (object?)webhookIds?.ToArray() ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Text });
-        return await command.ExecuteNonQueryAsync(ct);
-    }, ct);
-
     /// <param name="today">The beginning of the shop's day.</param>
     public Task<InboxState> StateAsync(DateTimeOffset today, CancellationToken ct) => database.InTenantAsync(async db =>
     {

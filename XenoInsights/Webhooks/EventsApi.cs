@@ -16,15 +16,15 @@ public static class EventsApi
     private const int LargestPage = 250;
     private static readonly TimeSpan _heartbeat = TimeSpan.FromSeconds(15), _atMostEvery = TimeSpan.FromMilliseconds(250);
 
-    public static void AddEvents(this WebApplicationBuilder builder) => builder.Services.AddScoped<EventQueries>();
+    public static void AddEvents(this WebApplicationBuilder builder) => builder.Services.AddScoped<EventQueries>().AddScoped<Replays>();
 
     public static void MapEvents(this WebApplication app)
     {
         var events = app.MapGroup("/api/events").WithTags("Events");
         events.MapGet("/", ListAsync).RequireTenantId().WithSummary("Webhook deliveries, newest first; the Link header leads to the next page").Produces<EventView[]>().ProducesValidationProblem();
         events.MapGet("/{webhookId}", FindAsync).RequireTenantId().WithSummary("One delivery with headers and body; personal data are masked for viewers").Produces<EventDetail>().ProducesProblem(StatusCodes.Status404NotFound);
-        events.MapPost("/replay", ReplayAsync).WithSummary("Apply deliveries again: those named, or all that were given up").Accepts<ReplayRequest>("application/json").Produces<ReplayAnswer>()
-            .ProducesValidationProblem().ProducesProblem(StatusCodes.Status403Forbidden);
+        events.MapPost("/replay", ReplayAsync).WithSummary($"Apply deliveries again: those named, or all that were given up; with dry_run, say what that would change of the first {Replays.MostTried} and change nothing").Accepts<ReplayRequest>("application/json").Produces<ReplayAnswer>()
+            .ProducesValidationProblem().ProducesProblem(StatusCodes.Status403Forbidden).ProducesProblem(StatusCodes.Status409Conflict);
         app.MapGet("/api/data-requests/{id:guid}", DataRequestAsync).RequireTenantId().WithTags("Events").WithSummary("What is stored of a person who asked for it; for owners")
             .Produces(StatusCodes.Status200OK, contentType: "application/json").ProducesProblem(StatusCodes.Status403Forbidden).ProducesProblem(StatusCodes.Status404NotFound);
         app.MapGet("/api/metrics/stream", StreamAsync).RequireTenantId().WithTags("Metrics").WithSummary("Server-sent events: 'change' after each commit that changed the store's figures, 'beat' in between")
@@ -32,9 +32,12 @@ public static class EventsApi
     }
 
     /// <param name="WebhookIds">Which deliveries; absent: all that were given up.</param>
-    public sealed record ReplayRequest([property: JsonPropertyName("tenant_id")] string? TenantId, [property: JsonPropertyName("webhook_ids")] IReadOnlyList<string>? WebhookIds);
+    /// <param name="DryRun">Only say what it would change.</param>
+    public sealed record ReplayRequest(
+        [property: JsonPropertyName("tenant_id")] string? TenantId, [property: JsonPropertyName("webhook_ids")] IReadOnlyList<string>? WebhookIds, [property: JsonPropertyName("dry_run")] bool DryRun = false);
 
-    public sealed record ReplayAnswer(int Replayed);
+    /// <param name="DryRun">What it would change, if that was the question; nothing is replayed then.</param>
+    public sealed record ReplayAnswer(int Replayed, DryRun? DryRun = null);
 
     private static async Task<IResult> ListAsync(
         HttpContext http, EventQueries events, string? topic, string? status, long? object_id, DateTimeOffset? from, DateTimeOffset? to, DateTimeOffset? before, string? before_id, int? limit, CancellationToken ct)
@@ -65,11 +68,13 @@ public static class EventsApi
     private static async Task<IResult> FindAsync(HttpContext http, string webhookId, EventQueries events, CancellationToken ct) =>
         await events.FindAsync(webhookId, http.Store().Role, ct) is { } found ? TypedResults.Ok(found) : TypedResults.Problem("This store has no such delivery.", statusCode: StatusCodes.Status404NotFound);
 
-    private static async Task<IResult> ReplayAsync(HttpContext http, ReplayRequest request, EventQueries events, CancellationToken ct)
+    private static async Task<IResult> ReplayAsync(HttpContext http, ReplayRequest request, Replays replays, CancellationToken ct)
     {
         if (await http.EnterTenantAsync(request.TenantId) is { } refusal) return refusal;
         if (http.Store().Role == MemberRole.Viewer) return TypedResults.Problem("Viewers cannot replay deliveries. Ask an owner or admin of the store.", statusCode: StatusCodes.Status403Forbidden);
-        return TypedResults.Ok(new ReplayAnswer(await events.ReplayAsync(request.WebhookIds, ct)));
+        if (!request.DryRun) return TypedResults.Ok(new ReplayAnswer(await replays.ReplayAsync(request.WebhookIds, ct)));
+        return await replays.TryAsync(request.WebhookIds, ct) is { } tried ? TypedResults.Ok(new ReplayAnswer(0, tried))
+            : TypedResults.Problem("The store's deliveries are being applied right now. Try again in a moment.", statusCode: StatusCodes.Status409Conflict);
     }
 
     private static async Task<IResult> DataRequestAsync(HttpContext http, Guid id, EventQueries events, CancellationToken ct)

@@ -1,0 +1,75 @@
+using Npgsql;
+using NpgsqlTypes;
+using XenoInsights.Access;
+using XenoInsights.Data;
+using XenoInsights.Tenants;
+
+namespace XenoInsights.Webhooks;
+
+/// <summary>The inboxes of all stores together, for who looks after the installation. Database clock; days are UTC's.</summary>
+/// <param name="ToReadAgain">Objects that wait to be read again from Shopify.</param>
+/// <param name="P50Seconds">From receipt to applied, deliveries received today: half took no longer.</param>
+/// <param name="MostWaiting">At most <see cref="FleetBacklogs.Shown"/> stores, the longest queue first.</param>
+/// <param name="MostGivenUp">At most <see cref="FleetBacklogs.Shown"/> stores.</param>
+public sealed record FleetBacklog(
+    long Waiting, double? OldestSeconds, long GivenUp, long ToReadAgain, double? P50Seconds, double? P99Seconds, IReadOnlyList<StoreBacklog> MostWaiting, IReadOnlyList<StoreBacklog> MostGivenUp);
+
+/// <summary>One store's inbox: numbers, and the domain it is known by.</summary>
+public sealed record StoreBacklog(Guid TenantId, string StoreDomain, TenantStatus Status, long Waiting, double? OldestSeconds, long GivenUp, double? P50Seconds, double? P99Seconds);
+
+/// <summary>Asks across stores, as the role that may not read what deliveries say (<see cref="Walls"/>).</summary>
+public sealed class FleetBacklogs(SystemDatabase system)
+{
+    public const int Shown = 50;
+
+    public Task<FleetBacklog> AskAsync(CancellationToken ct) => system.RunAsync(async db =>
+    {
+        var (waiting, givenUp) = (await StoresAsync(db, "waiting", ct), await StoresAsync(db, "given_up", ct));
+        await using var command = db.Command(
+            $"""
+            select (select count(*) from events where status = 1), (select extract(epoch from now() - min(received_at))::float8 from events where status = 1),
+                   (select count(*) from events where status = 4), (select count(*) from rereads), {Percentiles}
+            from tenants t cross join lateral (select applied_at, received_at from events e where e.tenant_id = t.tenant_id and e.received_at >= {Today} and e.status = 2) done
+            """);
+        await using var reader = await command.ExecuteReaderAsync(ct);
+        await reader.ReadAsync(ct);
+        return new FleetBacklog(reader.GetInt64(0), Seconds(reader, 1), reader.GetInt64(2), reader.GetInt64(3), Seconds(reader, 4), Seconds(reader, 5), waiting, givenUp);
+    }, ct);
+
+    private const string Today = "date_trunc('day', now() at time zone 'UTC') at time zone 'UTC'";
+
+    private const string Percentiles =
+        "extract(epoch from percentile_cont(0.5) within group (order by applied_at - received_at))::float8, extract(epoch from percentile_cont(0.99) within group (order by applied_at - received_at))::float8";
+
+    private static async Task<List<StoreBacklog>> StoresAsync(XenoDbContext db, string by, CancellationToken ct)
+    {
+        await using var command = db.Command(
+            $"""
+            with queues as (
+                select tenant_id, count(*) filter (where status = 1) waiting, min(received_at) filter (where status = 1) oldest, count(*) filter (where status = 4) given_up
+                from events where status in (1, 4) group by tenant_id)
+            select t.tenant_id, t.shop_domain, t.status, waiting, extract(epoch from now() - oldest)::float8, given_up, today.*
+            from (select * from queues where {by} > 0 order by {by} desc, tenant_id limit $1) q join tenants t using (tenant_id)
+            cross join lateral (select {Percentiles} from events e where e.tenant_id = t.tenant_id and e.received_at >= {Today} and e.status = 2) today
+            order by {by} desc, t.tenant_id
+            """);
+        command.Parameters.Add(new NpgsqlParameter { Value = Shown, NpgsqlDbType = NpgsqlDbType.Integer });
+        var stores = new List<StoreBacklog>();
+        await using var reader = await command.ExecuteReaderAsync(ct);
+        while (await reader.ReadAsync(ct))
+            stores.Add(new(reader.GetGuid(0), reader.GetString(1), Enum.Parse<TenantStatus>(reader.GetString(2)), reader.GetInt64(3), Seconds(reader, 4), reader.GetInt64(5), Seconds(reader, 6), Seconds(reader, 7)));
+        return stores;
+    }
+
+    private static double? Seconds(NpgsqlDataReader reader, int at) => reader.IsDBNull(at) ? null : reader.GetDouble(at);
+}
+
+/// <summary>What operators may ask; their pages ask the same.</summary>
+public static class OperationsApi
+{
+    public static void AddOperationsApi(this WebApplicationBuilder builder) => builder.Services.AddSingleton<FleetBacklogs>();
+
+    public static void MapOperationsApi(this WebApplication app) =>
+        app.MapGet("/api/operations/queue", async (FleetBacklogs queues, CancellationToken ct) => TypedResults.Ok(await queues.AskAsync(ct))).RequireAuthorization(Session.OperatorPolicy)
+            .WithTags("Operations").WithSummary("For operators: what waits over all stores and how long today's deliveries took").ProducesProblem(StatusCodes.Status403Forbidden);
+}
