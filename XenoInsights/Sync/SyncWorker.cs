@@ -14,7 +14,7 @@ internal sealed class SyncWorker(SystemDatabase system, TenantDatabase tenants, 
 {
     /// <summary>Full imports fill memory and processors; the others mostly wait for Shopify.</summary>
     private const int ParallelFull = 2;
-    private const int MaxAttempts = 12, MaxStarts = 30;
+    private const int MaxAttempts = 12, MaxStarts = 100;
     private static readonly TimeSpan Poll = TimeSpan.FromSeconds(1);
 
     private readonly TimeSpan _lease = TimeSpan.FromSeconds(options.Value.LeaseSeconds);
