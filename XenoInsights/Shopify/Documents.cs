@@ -24,6 +24,8 @@ public static class Documents
     internal static string RefundLines { get; } = Read("RefundLines");
     internal static string CustomersByIds { get; } = Read("CustomersByIds");
     internal static string ProductsByIds { get; } = Read("ProductsByIds");
+    internal static string CheckoutsByIds { get; } = Read("CheckoutsByIds");
+    internal static string CheckoutLines { get; } = Read("CheckoutLines");
     internal static string Counts { get; } = Read("Counts");
     internal static string Shop { get; } = Read("Shop");
     internal static string WebhookSubscriptionCreate { get; } = Read("WebhookSubscriptionCreate");

@@ -25,8 +25,6 @@ internal sealed class OrderReader(string currency) : RecordReader(currency)
     private string? _name, _financialStatus, _fulfillmentStatus, _sourceName;
     private bool _test;
 
-    private delegate void NodeReader(ref Utf8JsonReader reader);
-
     private readonly record struct Agreement(int GidStart, int GidLength, DateTimeOffset HappenedAt, bool Places);
 
     private readonly record struct Sale(int Agreement, SaleMeasure Measure, long? LineItemId, long? ProductId, int Quantity, long Amount, long Discount, long Tax);
@@ -375,31 +373,5 @@ internal sealed class OrderReader(string currency) : RecordReader(currency)
         return new RefundLineRecord(
             lineItemId ?? throw Wire.Missing("A refund line", "lineItem"), quantity,
             subtotal ?? throw Wire.Missing("A refund line", "subtotalSet"), tax ?? throw Wire.Missing("A refund line", "totalTaxSet"));
-    }
-
-    private static void ReadNodes(ref Utf8JsonReader reader, NodeReader readNode)
-    {
-        if (!Wire.EnterList(ref reader)) return;
-        while (Wire.Element(ref reader)) readNode(ref reader);
-    }
-
-    /// <summary>The cursor behind the page if there are more pages.</summary>
-    private static string? ReadConnection(ref Utf8JsonReader reader, NodeReader readNode)
-    {
-        if (!Wire.Enter(ref reader)) return null;
-        var more = false;
-        string? cursor = null;
-        while (Wire.Property(ref reader))
-            if (Wire.Is(ref reader, "nodes"u8)) ReadNodes(ref reader, readNode);
-            else if (Wire.Is(ref reader, "pageInfo"u8))
-            {
-                Wire.Enter(ref reader);
-                while (Wire.Property(ref reader))
-                    if (Wire.Is(ref reader, "hasNextPage"u8)) more = Wire.Flag(ref reader);
-                    else if (Wire.Is(ref reader, "endCursor"u8)) cursor = Wire.Text(ref reader);
-                    else reader.Skip();
-            }
-            else reader.Skip();
-        return more ? cursor ?? throw Wire.Missing("A page", "endCursor") : null;
     }
 }

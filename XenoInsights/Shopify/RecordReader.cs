@@ -24,6 +24,8 @@ internal enum ChildFate
 /// <remarks>Readers throw <see cref="FormatException"/> or <see cref="JsonException"/> for what they cannot read; the object is then not usable.</remarks>
 internal abstract class RecordReader(string currency)
 {
+    protected delegate void NodeReader(ref Utf8JsonReader reader);
+
     private readonly byte[] _gid = new byte[Wire.LongestGid];
     private readonly HashSet<ulong> _childKeys = [];
     private int _gidLength;
@@ -88,6 +90,32 @@ internal abstract class RecordReader(string currency)
     /// <summary>Whether the child just read may be added.</summary>
     protected ChildFate Judge(bool ours) =>
         !ours ? ChildFate.Elsewhere : _childKey != 0 && !_childKeys.Add(_childKey) ? ChildFate.Repeated : ChildFate.Added;
+
+    private static void ReadNodes(ref Utf8JsonReader reader, NodeReader readNode)
+    {
+        if (!Wire.EnterList(ref reader)) return;
+        while (Wire.Element(ref reader)) readNode(ref reader);
+    }
+
+    /// <summary>The cursor behind the page if there are more pages.</summary>
+    protected static string? ReadConnection(ref Utf8JsonReader reader, NodeReader readNode)
+    {
+        if (!Wire.Enter(ref reader)) return null;
+        var more = false;
+        string? cursor = null;
+        while (Wire.Property(ref reader))
+            if (Wire.Is(ref reader, "nodes"u8)) ReadNodes(ref reader, readNode);
+            else if (Wire.Is(ref reader, "pageInfo"u8))
+            {
+                Wire.Enter(ref reader);
+                while (Wire.Property(ref reader))
+                    if (Wire.Is(ref reader, "hasNextPage"u8)) more = Wire.Flag(ref reader);
+                    else if (Wire.Is(ref reader, "endCursor"u8)) cursor = Wire.Text(ref reader);
+                    else reader.Skip();
+            }
+            else reader.Skip();
+        return more ? cursor ?? throw Wire.Missing("A page", "endCursor") : null;
+    }
 
     protected static FormatException NoChild(ReadOnlySpan<byte> typename, string of) => new($"'{Encoding.UTF8.GetString(typename)}' is not a part of {of}.");
 }
@@ -220,6 +248,9 @@ internal sealed class CheckoutReader(string currency) : RecordReader(currency)
     private DateTimeOffset? _createdAt, _updatedAt, _completedAt;
     private string? _name, _recoveryUrl;
 
+    /// <summary>The cursor behind the lines read so far; null when they are all there.</summary>
+    public string? LinesAfter { get; private set; }
+
     public override ReadOnlySpan<byte> Typename => "AbandonedCheckout"u8;
 
     protected override void Reset()
@@ -229,6 +260,7 @@ internal sealed class CheckoutReader(string currency) : RecordReader(currency)
         _customerId = _total = null;
         _createdAt = _updatedAt = _completedAt = null;
         _name = _recoveryUrl = null;
+        LinesAfter = null;
     }
 
     protected override bool TryReadProperty(ref Utf8JsonReader reader)
@@ -241,14 +273,33 @@ internal sealed class CheckoutReader(string currency) : RecordReader(currency)
         else if (Wire.Is(ref reader, "abandonedCheckoutUrl"u8)) _recoveryUrl = Wire.Text(ref reader);
         else if (Wire.Is(ref reader, "customer"u8)) _customerId = Wire.Reference(ref reader);
         else if (Wire.Is(ref reader, "totalPriceSet"u8)) _total = Wire.ShopMoney(ref reader, Currency);
+        else if (Wire.Is(ref reader, "lineItems"u8)) LinesAfter = ReadConnection(ref reader, (ref Utf8JsonReader node) => _lines.Add(ReadLine(ref node, out _)));
         else return false;
         return true;
+    }
+
+    /// <summary>Adds a further page of lines of the checkout begun. Throws when it changed since, for then the pages do not fit together.</summary>
+    public void Continue(ref Utf8JsonReader reader)
+    {
+        var version = _updatedAt;
+        if (!Wire.Enter(ref reader)) throw new FormatException("The checkout is gone.");
+        while (Wire.Property(ref reader))
+            if (!TryReadProperty(ref reader)) reader.Skip();
+        if (_updatedAt != version) throw new FormatException("The checkout changed while its pages were read.");
     }
 
     protected override ChildFate TryAddChild(ref Utf8JsonReader reader, ReadOnlySpan<byte> typename)
     {
         if (!typename.SequenceEqual("AbandonedCheckoutLineItem"u8)) throw NoChild(typename, "a checkout");
-        var ours = false;
+        var line = ReadLine(ref reader, out var ours);
+        var fate = Judge(ours);
+        if (fate == ChildFate.Added) _lines.Add(line);
+        return fate;
+    }
+
+    private CheckoutLineRecord ReadLine(ref Utf8JsonReader reader, out bool ours)
+    {
+        ours = false;
         long? productId = null, total = null;
         string? title = null, sku = null;
         int? quantity = null;
@@ -263,11 +314,8 @@ internal sealed class CheckoutReader(string currency) : RecordReader(currency)
             else if (Wire.Is(ref reader, "discountedTotalPriceSet"u8)) total = Wire.ShopMoney(ref reader, Currency);
             else if (Wire.Is(ref reader, "__parentId"u8)) ours = parent[..Wire.Gid(ref reader, parent)].SequenceEqual(Gid);
             else reader.Skip();
-        var line = new CheckoutLineRecord(
+        return new CheckoutLineRecord(
             productId, title ?? "", sku, quantity ?? throw Wire.Missing("A checkout line", "quantity"), total ?? throw Wire.Missing("A checkout line", "discountedTotalPriceSet"));
-        var fate = Judge(ours);
-        if (fate == ChildFate.Added) _lines.Add(line);
-        return fate;
     }
 
     public override CheckoutRecord Finish() => new()

@@ -70,6 +70,7 @@ internal sealed class Rereads(TenantDatabase tenants, AdminObjects objects, ILog
     {
         RereadKind.Order => await objects.OrdersAsync(shop, ids, ct),
         RereadKind.Customer => await objects.CustomersAsync(shop, ids, ct),
+        RereadKind.Checkout => await objects.CheckoutsAsync(shop, ids, ct),
         _ => await objects.ProductsAsync(shop, ids, ct),
     };
 
