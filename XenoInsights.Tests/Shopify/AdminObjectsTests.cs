@@ -75,6 +75,26 @@ public sealed class AdminObjectsTests
     }
 
     [Fact]
+    public async Task A_checkout_too_long_for_one_answer_is_read_page_by_page_in_the_shops_currency()
+    {
+        const string checkout = "\"__typename\":\"AbandonedCheckout\",\"id\":\"gid://shopify/AbandonedCheckout/7\",\"updatedAt\":\"2026-03-05T09:00:00Z\",";
+        const string header = "\"name\":\"#7\",\"createdAt\":\"2026-03-05T09:00:00Z\",\"completedAt\":null,\"abandonedCheckoutUrl\":\"https://x\",\"customer\":null,\"totalPriceSet\":{\"shopMoney\":{\"amount\":\"30.0\",\"currencyCode\":\"CAD\"}},";
+        await using var shopify = await StandIn.StartAsync(
+            StandIn.Data("{\"nodes\":[null,{" + checkout + header + "\"lineItems\":" + Page(CheckoutLine(1, "10.0"), "l1") + "}]}"),
+            StandIn.Data("{\"node\":{" + checkout + "\"lineItems\":" + Page(CheckoutLine(2, "20.0"), null) + "}}"),
+            StandIn.Data("{\"nodes\":[{" + checkout + header + "\"lineItems\":" + Page(CheckoutLine(1, "10.0"), "l1") + "}]}"),
+            StandIn.Data("{\"node\":{" + checkout.Replace("09:00:00", "09:00:05", StringComparison.Ordinal) + "\"lineItems\":" + Page(CheckoutLine(2, "20.0"), null) + "}}"));
+
+        var read = Assert.Single(await shopify.Objects.CheckoutsAsync(StandIn.Shop, [6, 7], Cancellation));
+
+        Assert.Equal((7, 3000, 3), (read.ShopifyId, read.Total, read.SourceObjects));
+        Assert.Equal([1000, 2000], read.Lines.Select(line => line.Total));
+        Assert.Equal(ShopifyFailure.PartialData, (await Assert.ThrowsAsync<ShopifyException>(() => shopify.Objects.CheckoutsAsync(StandIn.Shop, [7], Cancellation))).Failure);
+    }
+
+    private static string CheckoutLine(long id, string total) => $$$$"""{"__typename":"AbandonedCheckoutLineItem","id":"gid://shopify/AbandonedCheckoutLineItem/{{{{id}}}}","title":"T","sku":null,"quantity":1,"product":null,"discountedTotalPriceSet":{"shopMoney":{"amount":"{{{{total}}}}"}}}""";
+
+    [Fact]
     public async Task Counts_must_be_exact()
     {
         const string counts = """{"orders":{"count":3,"precision":"EXACT"},"customers":{"count":2,"precision":"EXACT"},"products":{"count":1,"precision":"EXACT"},"abandonedCheckouts":{"count":0,"precision":"EXACT"}}""";

@@ -67,6 +67,7 @@ public sealed class ApplyTests(StoreHost host) : IClassFixture<StoreHost>
         var shop = await ConnectAsync();
         await DeliverAsync(shop, "orders/edited", """{"order_edit":{"id":1,"order_id":55}}""");
         await DeliverAsync(shop, "refunds/create", """{"id":9,"order_id":55,"created_at":"2026-05-01T10:00:00Z"}""");
+        await DeliverAsync(shop, "checkouts/update", """{"id":57,"email":"a@b.test","currency":"EUR","presentment_currency":"JPY","created_at":"2026-05-01T10:00:00Z","updated_at":"2026-05-01T10:00:00Z","total_price":"500"}""");
         var edited = JsonNode.Parse(Order(56, 2, 3, "10.00"))!.AsObject();
         edited["line_items"]![0]!["current_quantity"] = 1;
         edited["current_total_price"] = "15.00";
@@ -74,7 +75,9 @@ public sealed class ApplyTests(StoreHost host) : IClassFixture<StoreHost>
         await AppliedAsync(shop);
 
         var rereads = await InAsync(shop, db => db.Rereads.AsNoTracking().OrderBy(r => r.ShopifyId).ToListAsync(Ct));
-        Assert.Equal([55, 56], rereads.Select(r => r.ShopifyId));
+        Assert.Equal([(55, RereadKind.Order), (56, RereadKind.Order), (57, RereadKind.Checkout)], rereads.Select(r => (r.ShopifyId, r.Kind)));
+        // In a currency that is not the shop's: better none than one that is worth a hundred times as much.
+        Assert.Empty(await InAsync(shop, db => db.Checkouts.ToListAsync(Ct)));
         Assert.Equal(1500, (await InAsync(shop, db => db.Orders.SingleAsync(o => o.ShopifyId == 56, Ct))).CurrentTotal);
         // Until it was read, the two units that left the order count as returned.
         Assert.Equal(2000, (await InAsync(shop, db => db.SalesDays.SumAsync(d => d.Returns, Ct))));
@@ -195,14 +198,24 @@ public sealed class ApplyTests(StoreHost host) : IClassFixture<StoreHost>
 
         await DeliverAsync(shop, "customers/redact", $$$"""{"shop_id":{{{shop.ShopId}}},"customer":{"id":{{{CustomerId}}},"email":"ada@example.test"},"orders_to_redact":[92]}""", webhookId: "erase Ada", triggeredAt: Version(5));
         await AppliedAsync(shop);
+        // What was sent before and comes after: applied, given up or not even for figures, its body does not stay.
         await DeliverAsync(shop, "customers/update", Customer("Ada"), webhookId: "late");
-        await AppliedAsync(shop);
+        await DeliverAsync(shop, "orders/updated", Order(92, 2, 1, "10.00"), webhookId: "late order");
+        await DeliverAsync(shop, "customers/data_request", $$$"""{"shop_id":{{{shop.ShopId}}},"customer":{"id":{{{CustomerId}}},"email":"ada@example.test"}}""", webhookId: "late request");
+        await DeliverAsync(shop, "orders/create", $$$"""{"id":97,"customer":{"id":{{{CustomerId}}},"email":"ada@example.test"}}""", webhookId: "late and unreadable");
+        await DeliverAsync(shop, "carts/update", $$$"""{"customer":{"id":{{{CustomerId}}},"email":"ada@example.test"}}""", webhookId: "late and unknown");
+        await DeliverAsync(shop, "orders/create", Order(98, 1, 1, "10.00").Replace("7001", "7002", StringComparison.Ordinal).Replace("ada@example.test", "bob@example.test", StringComparison.Ordinal), webhookId: "of another");
+        var late = await EventuallyAsync(shop, events => events.TrueForAll(e => e.Status != EventStatus.Pending));
+        Assert.All(late.Values.Where(e => e.WebhookId.StartsWith("late", StringComparison.Ordinal)), e => Assert.Null(e.Payload));
+        Assert.Equal(EventStatus.Dead, late["late and unreadable"].Status);
+        Assert.NotNull(late["of another"].Payload);
+        await InAsync(shop, db => db.DataRequests.ExecuteDeleteAsync(Ct)); // answered: nothing but the orders, which name nobody
 
         Assert.Empty(await InAsync(shop, db => db.Customers.ToListAsync(Ct)));
         Assert.Null((await InAsync(shop, db => db.Checkouts.SingleAsync(Ct))).RecoveryUrl);
         Assert.Empty(await InAsync(shop, db => db.DataRequests.ToListAsync(Ct)));
-        Assert.Equal(1, await InAsync(shop, db => db.SalesDays.SumAsync(d => d.Orders, Ct)));
-        var dump = await DumpAsync(shop, except: "late");
+        Assert.Equal(2, await InAsync(shop, db => db.SalesDays.SumAsync(d => d.Orders, Ct)));
+        var dump = await DumpAsync(shop, except: "of another");
         Assert.DoesNotContain("ada@example.test", dump, StringComparison.OrdinalIgnoreCase);
         Assert.DoesNotContain("Lovelace", dump, StringComparison.OrdinalIgnoreCase);
         var evidence = Assert.Single(await EvidenceAsync(shop));

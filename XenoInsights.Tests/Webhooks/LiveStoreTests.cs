@@ -36,6 +36,7 @@ public sealed class LiveStoreTests(PostgresServer postgres)
         var refunded = Assert.IsType<DemoOrder>(await live.RefundAsync());
         var cancelled = Assert.IsType<DemoOrder>(await live.CancelAsync());
         var checkout = await live.AbandonCheckoutAsync();
+        var abroad = await live.AbandonCheckoutAsync(new DemoPresentment("JPY", 0, 160m));
         var deleted = placed.First(o => o.Id != refunded.Id && o.Id != cancelled.Id).Id;
         await live.DeleteOrderAsync(deleted);
         await SettledAsync(host, tenant);
@@ -43,7 +44,11 @@ public sealed class LiveStoreTests(PostgresServer postgres)
         var tenants = host.App.Services.GetRequiredService<TenantDatabase>();
         var orders = await tenants.RunAsync(tenant, db => db.Orders.Where(o => o.SourceName == "web").Select(o => o.ShopifyId).ToListAsync(Ct), Ct);
         Assert.All(placed, o => Assert.Equal(o.Id != deleted, orders.Contains(o.Id)));
-        Assert.Equal(checkout.LinesTotal.Minor, (await tenants.RunAsync(tenant, db => db.Checkouts.SingleAsync(c => c.ShopifyId == checkout.Id, Ct), Ct)).Total);
+        foreach (var abandoned in (DemoCheckout[])[checkout, abroad])
+        {
+            Assert.Equal(abandoned.LinesTotal.Minor, (await tenants.RunAsync(tenant, db => db.Checkouts.SingleAsync(c => c.ShopifyId == abandoned.Id, Ct), Ct)).Total);
+            Assert.Equal(abandoned.Lines.Select(l => l.Total.Minor), await tenants.RunAsync(tenant, db => db.CheckoutLineItems.Where(l => l.CheckoutId == abandoned.Id).OrderBy(l => l.Ordinal).Select(l => l.Total).ToListAsync(Ct), Ct));
+        }
         Assert.Empty(await host.RollupDifferencesAsync(tenant));
         var arrived = await DaysAsync(tenants, tenant);
 

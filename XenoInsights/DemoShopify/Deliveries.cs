@@ -237,10 +237,10 @@ internal static class DemoPayloads
         ["email"] = customer?.Email ?? "guest@example.test",
         ["customer"] = customer is null ? null : Of(customer, shop),
         ["currency"] = checkout.Currency.Code,
-        ["presentment_currency"] = checkout.Currency.Code,
+        ["presentment_currency"] = checkout.Currency.Presentment?.Code ?? checkout.Currency.Code,
         ["abandoned_checkout_url"] = string.Create(CultureInfo.InvariantCulture, $"https://{shop.Domain}/checkouts/{checkout.Id}/recover"),
-        ["total_price"] = Text(checkout.LinesTotal),
-        ["line_items"] = List(checkout.Lines, line => new JsonObject { ["title"] = line.Title, ["sku"] = line.Sku, ["quantity"] = line.Quantity, ["price"] = Text(line.UnitPrice), ["line_price"] = Text(line.Total), ["product_id"] = line.ProductId }),
+        ["total_price"] = checkout.LinesTotal.PresentmentAmount.ToString(),
+        ["line_items"] = List(checkout.Lines, line => new JsonObject { ["title"] = line.Title, ["sku"] = line.Sku, ["quantity"] = line.Quantity, ["price"] = line.UnitPrice.PresentmentAmount.ToString(), ["line_price"] = line.Total.PresentmentAmount.ToString(), ["product_id"] = line.ProductId }),
     };
 
     private static JsonObject Allocation(DemoMoney amount) => new() { ["amount"] = Text(amount), ["amount_set"] = Set(amount) };

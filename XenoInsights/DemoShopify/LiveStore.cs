@@ -87,7 +87,7 @@ public sealed class LiveStore
     public Task<DemoOrder?> CancelAsync() => ChangeAsync(builder => builder.Cancel(Now(), "CUSTOMER"), "orders/cancelled", "orders/updated", "refunds/create");
 
     /// <summary>A checkout whose buyer left an address and went away.</summary>
-    public async Task<DemoCheckout> AbandonCheckoutAsync()
+    public async Task<DemoCheckout> AbandonCheckoutAsync(DemoPresentment? paidIn = null)
     {
         var data = await store.DataAsync();
         lock (gate)
@@ -95,14 +95,15 @@ public sealed class LiveStore
             var now = Now();
             var basket = AnyOrder(data);
             var customer = basket.CustomerId is { } id ? data.Customers.Find(id) : null;
+            var currency = store.Shop.Currency with { Presentment = paidIn };
             var checkout = new DemoCheckout
             {
                 Id = store.Shop.Ids.Checkout(++number),
                 CreatedAt = now,
                 UpdatedAt = now,
                 CustomerId = customer?.Id,
-                Currency = store.Shop.Currency,
-                Lines = [.. basket.Lines.Take(5).Select((line, i) => new DemoCheckoutLine(store.Shop.Ids.Part(number, i + 1), line.Title, line.Sku, line.Quantity, line.UnitPrice, line.ProductId, line.VariantId))],
+                Currency = currency,
+                Lines = [.. basket.Lines.Take(5).Select((line, i) => new DemoCheckoutLine(store.Shop.Ids.Part(number, i + 1), line.Title, line.Sku, line.Quantity, line.UnitPrice with { Currency = currency }, line.ProductId, line.VariantId))],
             };
             data.Checkouts.Put(checkout);
             deliveries.Announce(store, "checkouts/create", DemoPayloads.Of(checkout, customer, store.Shop), now);

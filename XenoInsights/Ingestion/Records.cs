@@ -5,6 +5,9 @@ public enum RecordSource
 {
     Webhook = 1,
     AdminApi = 2,
+
+    /// <summary>Read nowhere: a tombstone of a person who was erased because Shopify asked. Deliveries about them are not kept.</summary>
+    Erasure = 3,
 }
 
 /// <summary>

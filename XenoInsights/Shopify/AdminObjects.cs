@@ -28,11 +28,11 @@ public sealed record ShopCounts(long Orders, long Customers, long Products, long
 /// </summary>
 public sealed class AdminObjects(AdminClient admin)
 {
-    // A query may cost 1000 at most; an order with its pages costs about 115, a checkout as much, a customer 5, a product 1.
+    // A query may cost 1000 at most; an order with its pages costs about 115, a checkout with its lines about 20, a customer 5, a product 1.
     private const int OrdersAtOnce = 5;
-    private const int CheckoutsAtOnce = 5;
     private const int CustomersAtOnce = 100;
     private const int ProductsAtOnce = 250;
+    private const int CheckoutsAtOnce = 25;
 
     /// <exception cref="ShopifyException">Also when an object is not as expected (<see cref="ShopifyFailure.PartialData"/>): it is never left out silently.</exception>
     public async Task<IReadOnlyList<OrderRecord>> OrdersAsync(ShopReference shop, IEnumerable<long> ids, CancellationToken ct)
@@ -55,9 +55,21 @@ public sealed class AdminObjects(AdminClient admin)
     public Task<IReadOnlyList<ProductRecord>> ProductsAsync(ShopReference shop, IEnumerable<long> ids, CancellationToken ct) =>
         ReadAsync<ProductRecord>(shop, new ProductReader(shop.Currency), Documents.ProductsByIds, "Product", ids.Distinct().Chunk(ProductsAtOnce), ct);
 
-    /// <summary>Abandoned ones only: Shopify shows no others.</summary>
-    public Task<IReadOnlyList<CheckoutRecord>> CheckoutsAsync(ShopReference shop, IEnumerable<long> ids, CancellationToken ct) =>
-        ReadAsync<CheckoutRecord>(shop, new CheckoutReader(shop.Currency), Documents.CheckoutsByIds, "AbandonedCheckout", ids.Distinct().Chunk(CheckoutsAtOnce), ct);
+    /// <summary>Shopify has a node for a checkout only once it counts as abandoned.</summary>
+    public async Task<IReadOnlyList<CheckoutRecord>> CheckoutsAsync(ShopReference shop, IEnumerable<long> ids, CancellationToken ct)
+    {
+        var checkouts = new List<CheckoutRecord>();
+        var reader = new CheckoutReader(shop.Currency);
+        foreach (var chunk in ids.Distinct().Chunk(CheckoutsAtOnce))
+            foreach (var node in await NodesAsync(shop, Documents.CheckoutsByIds, "AbandonedCheckout", chunk, ct))
+            {
+                Read(node, reader.Begin);
+                while (reader.LinesAfter is { } after)
+                    Read((await admin.SendAsync(shop, Documents.CheckoutLines, new { id = node.GetProperty("id").GetString()!, after }, ct)).GetProperty("node"), reader.Continue);
+                checkouts.Add(reader.Finish());
+            }
+        return checkouts;
+    }
 
     /// <summary>Objects as they are now; those that do not exist are missing.</summary>
     public async Task<IReadOnlyCollection<IngestRecord>> ReadAsync(ShopReference shop, ObjectKind kind, IEnumerable<long> ids, CancellationToken ct) => kind switch

@@ -25,6 +25,7 @@ public static class Documents
     internal static string CustomersByIds { get; } = Read("CustomersByIds");
     internal static string ProductsByIds { get; } = Read("ProductsByIds");
     internal static string CheckoutsByIds { get; } = Read("CheckoutsByIds");
+    internal static string CheckoutLines { get; } = Read("CheckoutLines");
     internal static string Counts { get; } = Read("Counts");
     internal static string CountOrders => "query CountOrders($search: String) { ordersCount(query: $search, limit: null) { count precision } }";
     internal static string Shop { get; } = Read("Shop");

@@ -374,6 +374,4 @@ internal sealed class OrderReader(string currency) : RecordReader(currency)
             lineItemId ?? throw Wire.Missing("A refund line", "lineItem"), quantity,
             subtotal ?? throw Wire.Missing("A refund line", "subtotalSet"), tax ?? throw Wire.Missing("A refund line", "totalTaxSet"));
     }
-
-    /// <summary>The cursor behind the page if there are more pages.</summary>
 }

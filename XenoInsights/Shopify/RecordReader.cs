@@ -24,6 +24,8 @@ internal enum ChildFate
 /// <remarks>Readers throw <see cref="FormatException"/> or <see cref="JsonException"/> for what they cannot read; the object is then not usable.</remarks>
 internal abstract class RecordReader(string currency)
 {
+    protected delegate void NodeReader(ref Utf8JsonReader reader);
+
     private readonly byte[] _gid = new byte[Wire.LongestGid];
     private readonly HashSet<ulong> _childKeys = [];
     private int _gidLength;
@@ -89,9 +91,13 @@ internal abstract class RecordReader(string currency)
     protected ChildFate Judge(bool ours) =>
         !ours ? ChildFate.Elsewhere : _childKey != 0 && !_childKeys.Add(_childKey) ? ChildFate.Repeated : ChildFate.Added;
 
-    protected delegate void NodeReader(ref Utf8JsonReader reader);
+    private static void ReadNodes(ref Utf8JsonReader reader, NodeReader readNode)
+    {
+        if (!Wire.EnterList(ref reader)) return;
+        while (Wire.Element(ref reader)) readNode(ref reader);
+    }
 
-    /// <summary>Reads a page of a connection; returns the cursor behind it, null when it is the last.</summary>
+    /// <summary>The cursor behind the page if there are more pages.</summary>
     protected static string? ReadConnection(ref Utf8JsonReader reader, NodeReader readNode)
     {
         if (!Wire.Enter(ref reader)) return null;
@@ -109,12 +115,6 @@ internal abstract class RecordReader(string currency)
             }
             else reader.Skip();
         return more ? cursor ?? throw Wire.Missing("A page", "endCursor") : null;
-    }
-
-    private static void ReadNodes(ref Utf8JsonReader reader, NodeReader readNode)
-    {
-        if (!Wire.EnterList(ref reader)) return;
-        while (Wire.Element(ref reader)) readNode(ref reader);
     }
 
     protected static FormatException NoChild(ReadOnlySpan<byte> typename, string of) => new($"'{Encoding.UTF8.GetString(typename)}' is not a part of {of}.");
@@ -248,6 +248,9 @@ internal sealed class CheckoutReader(string currency) : RecordReader(currency)
     private DateTimeOffset? _createdAt, _updatedAt, _completedAt;
     private string? _name, _recoveryUrl;
 
+    /// <summary>The cursor behind the lines read so far; null when they are all there.</summary>
+    public string? LinesAfter { get; private set; }
+
     public override ReadOnlySpan<byte> Typename => "AbandonedCheckout"u8;
 
     protected override void Reset()
@@ -257,6 +260,7 @@ internal sealed class CheckoutReader(string currency) : RecordReader(currency)
         _customerId = _total = null;
         _createdAt = _updatedAt = _completedAt = null;
         _name = _recoveryUrl = null;
+        LinesAfter = null;
     }
 
     protected override bool TryReadProperty(ref Utf8JsonReader reader)
@@ -269,26 +273,33 @@ internal sealed class CheckoutReader(string currency) : RecordReader(currency)
         else if (Wire.Is(ref reader, "abandonedCheckoutUrl"u8)) _recoveryUrl = Wire.Text(ref reader);
         else if (Wire.Is(ref reader, "customer"u8)) _customerId = Wire.Reference(ref reader);
         else if (Wire.Is(ref reader, "totalPriceSet"u8)) _total = Wire.ShopMoney(ref reader, Currency);
-        else if (Wire.Is(ref reader, "lineItems"u8))
-        {
-            if (ReadConnection(ref reader, (ref Utf8JsonReader node) => _lines.Add(ReadLine(ref node).Line)) is not null) throw new FormatException("A checkout has more lines than one page holds.");
-        }
+        else if (Wire.Is(ref reader, "lineItems"u8)) LinesAfter = ReadConnection(ref reader, (ref Utf8JsonReader node) => _lines.Add(ReadLine(ref node, out _)));
         else return false;
         return true;
+    }
+
+    /// <summary>Adds a further page of lines of the checkout begun. Throws when it changed since, for then the pages do not fit together.</summary>
+    public void Continue(ref Utf8JsonReader reader)
+    {
+        var version = _updatedAt;
+        if (!Wire.Enter(ref reader)) throw new FormatException("The checkout is gone.");
+        while (Wire.Property(ref reader))
+            if (!TryReadProperty(ref reader)) reader.Skip();
+        if (_updatedAt != version) throw new FormatException("The checkout changed while its pages were read.");
     }
 
     protected override ChildFate TryAddChild(ref Utf8JsonReader reader, ReadOnlySpan<byte> typename)
     {
         if (!typename.SequenceEqual("AbandonedCheckoutLineItem"u8)) throw NoChild(typename, "a checkout");
-        var (line, ours) = ReadLine(ref reader);
+        var line = ReadLine(ref reader, out var ours);
         var fate = Judge(ours);
         if (fate == ChildFate.Added) _lines.Add(line);
         return fate;
     }
 
-    private (CheckoutLineRecord Line, bool Ours) ReadLine(ref Utf8JsonReader reader)
+    private CheckoutLineRecord ReadLine(ref Utf8JsonReader reader, out bool ours)
     {
-        var ours = false;
+        ours = false;
         long? productId = null, total = null;
         string? title = null, sku = null;
         int? quantity = null;
@@ -303,9 +314,8 @@ internal sealed class CheckoutReader(string currency) : RecordReader(currency)
             else if (Wire.Is(ref reader, "discountedTotalPriceSet"u8)) total = Wire.ShopMoney(ref reader, Currency);
             else if (Wire.Is(ref reader, "__parentId"u8)) ours = parent[..Wire.Gid(ref reader, parent)].SequenceEqual(Gid);
             else reader.Skip();
-        var line = new CheckoutLineRecord(
+        return new CheckoutLineRecord(
             productId, title ?? "", sku, quantity ?? throw Wire.Missing("A checkout line", "quantity"), total ?? throw Wire.Missing("A checkout line", "discountedTotalPriceSet"));
-        return (line, ours);
     }
 
     public override CheckoutRecord Finish() => new()

@@ -60,16 +60,16 @@ internal static class WebhookPayload
         GiftCard = payload.Flag("gift_card"),
     };
 
-    /// <summary>
-    /// Null when Shopify would not count it as abandoned: nobody has left an address yet. Checkout money is in the buyer's currency.
-    /// </summary>
-    /// <exception cref="FormatException">Also when the buyer pays in another currency than the shop's.</exception>
-    public static CheckoutRecord? ReadCheckout(JsonElement payload, string currency)
+    /// <summary>Whether nobody has left an address in a checkout yet: Shopify does not count it as abandoned.</summary>
+    public static bool IsAnonymous(JsonElement checkout) => checkout.Object("customer") is null && checkout.Text("email") is null or "" && checkout.Text("phone") is null or "";
+
+    /// <summary>What the buyer of a checkout pays in; null for the shop's currency. All its money is in it.</summary>
+    public static string? CurrencyOf(JsonElement checkout) => checkout.Text("presentment_currency");
+
+    /// <summary>A checkout in the shop's currency (<see cref="CurrencyOf"/>).</summary>
+    public static CheckoutRecord ReadCheckout(JsonElement payload, string currency)
     {
         var customer = payload.Object("customer");
-        if (customer is null && payload.Text("email") is null or "" && payload.Text("phone") is null or "") return null;
-        if (payload.Text("presentment_currency") is { } paid && paid != currency)
-            throw new FormatException($"The checkout is in {paid}, not in the shop's currency {currency}.");
         var money = ShopCurrency.Of(currency);
         return new CheckoutRecord
         {

@@ -173,7 +173,7 @@ internal static class Erasure
         XenoDbContext db, ShopCalendar shop, long? customerId, string? email, string? phone, long[] orders, DateTimeOffset version, CancellationToken ct)
     {
         var before = await CountAsync();
-        if (customerId is { } id) await IngestionWriter.ApplyAsync(db, shop, [WebhookPayload.DeletedCustomer(id, version)], ct);
+        if (customerId is { } id) await IngestionWriter.ApplyAsync(db, shop, [WebhookPayload.DeletedCustomer(id, version) with { Source = RecordSource.Erasure }], ct);
         await db.ExecuteAsync(
         [
             Command("update checkouts set recovery_url = null where tenant_id = $1 and customer_id = $2"),
@@ -216,6 +216,23 @@ internal static class Erasure
                 Sql.Ids(orders),
             },
         };
+    }
+
+    /// <summary>Empties those of the deliveries that speak of somebody who was erased before they came: what they said is applied, or not to be applied.</summary>
+    public static async Task ForgetLateAsync(XenoDbContext db, Guid tenantId, IEnumerable<(string WebhookId, long CustomerId)> deliveries, CancellationToken ct)
+    {
+        var told = deliveries.ToList();
+        if (told.Count == 0) return;
+        await using var command = db.Command(
+            """
+            update events set payload = null from unnest($2, $3) as told(webhook_id, customer_id) join customers c on c.tenant_id = $1 and c.shopify_id = told.customer_id
+            where events.tenant_id = $1 and events.webhook_id = told.webhook_id and c.deleted_at is not null and c.source = $4
+            """);
+        command.Parameters.Add(Sql.Uuid(tenantId));
+        command.Parameters.Add(new NpgsqlParameter { Value = told.ConvertAll(t => t.WebhookId), NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Text });
+        command.Parameters.Add(Sql.Ids(told.ConvertAll(t => t.CustomerId)));
+        command.Parameters.Add(new NpgsqlParameter { Value = (short)RecordSource.Erasure });
+        await command.ExecuteNonQueryAsync(ct);
     }
 
     // Bodies are bytes: the id, the address or the number anywhere in them is enough.

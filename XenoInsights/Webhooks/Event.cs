@@ -78,6 +78,7 @@ public enum RereadKind
     Order = 1,
     Customer = 2,
     Product = 3,
+    Checkout = 4,
 }
 
 /// <summary>

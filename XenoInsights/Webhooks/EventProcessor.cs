@@ -228,7 +228,11 @@ internal sealed class EventProcessor(TenantDatabase tenants, Demands demands, We
                 .Text("last_error", r => r.Error)
                 .Update("webhook_id", "status = incoming.status, outcome = incoming.outcome, last_error = incoming.last_error, attempts = stored.attempts + 1, applied_at = clock_timestamp()"),
         ], ct);
+        await Erasure.ForgetLateAsync(db, tenantId, results.Select(r => r.Delivery).SelectMany(PersonIn), ct);
     }
+
+    private static IEnumerable<(string, long)> PersonIn(Waiting delivery) =>
+        delivery.Payload is { } payload && Meaning.PersonIn(delivery.Topic, payload) is { } person ? [(delivery.WebhookId, person)] : [];
 
     /// <summary>After the commit.</summary>
     private void Count(List<Result> results)
@@ -258,6 +262,7 @@ internal sealed class EventProcessor(TenantDatabase tenants, Demands demands, We
             command.Parameters.Add(new NpgsqlParameter { Value = TimeSpan.FromSeconds(pause) });
             command.Parameters.Add(new NpgsqlParameter { Value = MessageOf(failure) });
             await command.ExecuteNonQueryAsync(ct);
+            if (dead) await Erasure.ForgetLateAsync(db, tenantId, PersonIn(delivery), ct);
         }, ct);
         metrics.Failed(delivery.Topic, dead);
     }

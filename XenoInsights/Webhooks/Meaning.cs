@@ -48,7 +48,7 @@ internal sealed record Meaning(string Outcome)
             "customers/merge" => new("Customers are merged.") { Demand = Demand.MergeCustomers },
             "products/create" or "products/update" => OfProduct(WebhookPayload.ReadProduct(body)),
             "products/delete" => Stores(WebhookPayload.DeletedProduct(body.Id(), deletion)),
-            "checkouts/create" or "checkouts/update" => WebhookPayload.ReadCheckout(body, currency) is { } checkout ? Stores(checkout) : Ignored("Nobody has left an address in this checkout yet, so it does not count as abandoned."),
+            "checkouts/create" or "checkouts/update" => OfCheckout(body, currency),
             "checkouts/delete" => Stores(WebhookPayload.DeletedCheckout(body.Id(), deletion)),
             "shop/update" => new("The shop's settings.") { Demand = Demand.UpdateShop },
             "app/uninstalled" => new("The app was removed in Shopify.") { Demand = Demand.Uninstall },
@@ -61,6 +61,22 @@ internal sealed record Meaning(string Outcome)
         };
     }
 
+    /// <summary>The customer that a body speaks of, readable otherwise or not.</summary>
+    public static long? PersonIn(string topic, byte[] payload)
+    {
+        try
+        {
+            using var document = JsonDocument.Parse(payload);
+            var body = document.RootElement;
+            return body.ValueKind != JsonValueKind.Object ? null
+                : topic is "customers/create" or "customers/update" or "customers/enable" or "customers/disable" or "customers/delete" ? body.Id() : body.Object("customer")?.Id();
+        }
+        catch (Exception failure) when (failure is FormatException or JsonException or InvalidOperationException)
+        {
+            return null;
+        }
+    }
+
     private static Meaning OfOrder(WebhookPayload.Order order) => Stores(order.Record) with
     {
         Outcome = order.IsComplete ? "The order as the delivery tells it." : "The order as far as the delivery tells it; it is read again from Shopify.",
@@ -68,6 +84,11 @@ internal sealed record Meaning(string Outcome)
     };
 
     private static Meaning OfProduct(ProductRecord product) => Stores(product) with { Rereads = [(RereadKind.Product, product.ShopifyId)] };
+
+    private static Meaning OfCheckout(JsonElement body, string currency) =>
+        WebhookPayload.IsAnonymous(body) ? Ignored("Nobody has left an address in this checkout yet, so it does not count as abandoned.")
+        : WebhookPayload.CurrencyOf(body) is { } paid && paid != currency ? ReadAgain(RereadKind.Checkout, body.Id(), $"The buyer pays in {paid}")
+        : Stores(WebhookPayload.ReadCheckout(body, currency));
 
     private static Meaning Stores(IngestRecord record) => new(record.Deleted ? "Deleted." : "Stored.") { Records = [record] };
 

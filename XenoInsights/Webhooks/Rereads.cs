@@ -73,6 +73,7 @@ internal sealed class Rereads(TenantDatabase tenants, AdminObjects objects, Stor
     {
         RereadKind.Order => await objects.OrdersAsync(shop, ids, ct),
         RereadKind.Customer => await objects.CustomersAsync(shop, ids, ct),
+        RereadKind.Checkout => await objects.CheckoutsAsync(shop, ids, ct),
         _ => await objects.ProductsAsync(shop, ids, ct),
     };
 
