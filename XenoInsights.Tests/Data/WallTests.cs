@@ -114,7 +114,7 @@ public sealed class WallTests(PostgresServer server)
         var granted = await ListAsync(stores, "select table_name || ' ' || lower(string_agg(privilege_type, ',' order by privilege_type)) from information_schema.role_table_grants where grantee = 'xeno_system' group by table_name order by 1");
         Assert.Equal(
         [
-            "data_protection_keys insert,select,update", "data_versions select", "events insert", "memberships insert,select", "oauth_states delete,insert,select,update",
+            "data_protection_keys insert,select,update", "data_versions select", "events insert", "incidents select", "mails select,update", "memberships insert,select", "oauth_states delete,insert,select,update",
             "redactions select", "rereads select",
             "shop_domains insert,select,update", "sync_jobs insert,select", "tenants insert,select,update", "users insert,select,update",
         ], granted);

@@ -60,6 +60,8 @@ public static class Walls
                     ('shop_domains', 'select, insert, update'),
                     ('memberships', 'select, insert'),
                     ('sync_jobs', 'select, insert'),
+                    ('incidents', 'select'),
+                    ('mails', 'select, update'),
                     ('data_versions', 'select'),
                     ('shopify_credentials', 'select (tenant_id, access_token_expires_at)')) as g(table_name, privileges)
             loop

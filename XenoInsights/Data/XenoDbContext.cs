@@ -3,6 +3,7 @@ using Microsoft.EntityFrameworkCore;
 using Microsoft.EntityFrameworkCore.Design;
 using XenoInsights.Access;
 using XenoInsights.Ingestion;
+using XenoInsights.Notifications;
 using XenoInsights.Reconciliation;
 using XenoInsights.Install;
 using XenoInsights.Sync;
@@ -59,6 +60,9 @@ public sealed class XenoDbContext(DbContextOptions<XenoDbContext> options, Guid?
     public DbSet<DataRequest> DataRequests => Set<DataRequest>();
     public DbSet<SyncJob> SyncJobs => Set<SyncJob>();
     public DbSet<SyncWatermark> SyncWatermarks => Set<SyncWatermark>();
+    public DbSet<Incident> Incidents => Set<Incident>();
+    public DbSet<Mail> Mails => Set<Mail>();
+    public DbSet<AlertChoice> AlertChoices => Set<AlertChoice>();
     public DbSet<DayCheck> DayChecks => Set<DayCheck>();
     public DbSet<CountCheck> CountChecks => Set<CountCheck>();
     public DbSet<DataProtectionKey> DataProtectionKeys => Set<DataProtectionKey>();

@@ -2,6 +2,7 @@ using Microsoft.EntityFrameworkCore;
 using Quartz;
 using XenoInsights.Data;
 using XenoInsights.Install;
+using XenoInsights.Notifications;
 using XenoInsights.Sync;
 using XenoInsights.Tenants;
 using XenoInsights.Webhooks;
@@ -19,6 +20,8 @@ public static class Housekeeping
             Schedule<KeepTokensAlive>(quartz, "0 23 3 * * ?");
             Schedule<KeepSubscriptions>(quartz, "0 53 4 * * ?");
             Schedule<ForgetOldDeliveries>(quartz, "0 37 * * * ?");
+            Schedule<IncidentWatch>(quartz, "15 * * * * ?");
+            Schedule<ForgetOldMails>(quartz, "0 17 5 * * ?");
             Schedule<SyncSchedule>(quartz, "0 0/10 * * * ?");
             Schedule<ForgetOldRuns>(quartz, "0 47 5 * * ?");
         });

@@ -123,6 +123,7 @@ internal sealed class EventConfiguration :
         builder.Property(e => e.Status).HasConversion<short>();
         // Only what waits is in it: the queue costs the same however long the history behind it.
         builder.HasIndex(e => new { e.TenantId, e.DueAt }).HasFilter("status = 1").HasDatabaseName("ix_events_waiting");
+        builder.HasIndex(e => e.TenantId).HasFilter("status = 4").HasDatabaseName("ix_events_given_up");
         builder.HasIndex(e => new { e.TenantId, e.ReceivedAt });
         builder.HasIndex(e => new { e.TenantId, e.ObjectId });
     }

@@ -886,6 +886,149 @@ namespace XenoInsights.Data.Migrations
                     b.ToTable("shopify_credentials", (string)null);
                 });
 
+            modelBuilder.Entity("XenoInsights.Notifications.AlertChoice", b =>
+                {
+                    b.Property<Guid>("TenantId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("tenant_id");
+
+                    b.Property<Guid>("UserId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("user_id");
+
+                    b.Property<string>("Kind")
+                        .HasColumnType("text")
+                        .HasColumnName("kind");
+
+                    b.Property<bool>("Wanted")
+                        .HasColumnType("boolean")
+                        .HasColumnName("wanted");
+
+                    b.HasKey("TenantId", "UserId", "Kind")
+                        .HasName("pk_alert_choices");
+
+                    b.ToTable("alert_choices", (string)null);
+                });
+
+            modelBuilder.Entity("XenoInsights.Notifications.Incident", b =>
+                {
+                    b.Property<Guid>("TenantId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("tenant_id");
+
+                    b.Property<Guid>("Id")
+                        .HasColumnType("uuid")
+                        .HasColumnName("id");
+
+                    b.Property<string>("Detail")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("detail");
+
+                    b.Property<string>("Kind")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("kind");
+
+                    b.Property<DateTimeOffset>("OpenedAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("opened_at");
+
+                    b.Property<DateTimeOffset?>("ResolvedAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("resolved_at");
+
+                    b.HasKey("TenantId", "Id")
+                        .HasName("pk_incidents");
+
+                    b.HasIndex("TenantId", "Kind")
+                        .IsUnique()
+                        .HasDatabaseName("ux_incidents_open")
+                        .HasFilter("resolved_at is null");
+
+                    b.ToTable("incidents", (string)null);
+                });
+
+            modelBuilder.Entity("XenoInsights.Notifications.Mail", b =>
+                {
+                    b.Property<Guid>("TenantId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("tenant_id");
+
+                    b.Property<Guid>("Id")
+                        .HasColumnType("uuid")
+                        .HasColumnName("id");
+
+                    b.Property<int>("Attempts")
+                        .HasColumnType("integer")
+                        .HasColumnName("attempts");
+
+                    b.Property<DateTimeOffset>("CreatedAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("created_at");
+
+                    b.Property<DateTimeOffset>("DueAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("due_at");
+
+                    b.Property<DateTimeOffset?>("GivenUpAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("given_up_at");
+
+                    b.Property<string>("Html")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("html");
+
+                    b.Property<Guid>("IncidentId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("incident_id");
+
+                    b.Property<bool>("IsRecovery")
+                        .HasColumnType("boolean")
+                        .HasColumnName("is_recovery");
+
+                    b.Property<string>("LastError")
+                        .HasColumnType("text")
+                        .HasColumnName("last_error");
+
+                    b.Property<DateTimeOffset?>("SentAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("sent_at");
+
+                    b.Property<string>("Subject")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("subject");
+
+                    b.Property<string>("Text")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("text");
+
+                    b.Property<string>("To")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("to");
+
+                    b.Property<Guid>("UserId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("user_id");
+
+                    b.HasKey("TenantId", "Id")
+                        .HasName("pk_mails");
+
+                    b.HasIndex("DueAt")
+                        .HasDatabaseName("ix_mails_due")
+                        .HasFilter("sent_at is null and given_up_at is null");
+
+                    b.HasIndex("TenantId", "IncidentId", "UserId", "IsRecovery")
+                        .IsUnique()
+                        .HasDatabaseName("ix_mails_tenant_id_incident_id_user_id_is_recovery");
+
+                    b.ToTable("mails", (string)null);
+                });
+
             modelBuilder.Entity("XenoInsights.Reconciliation.CountCheck", b =>
                 {
                     b.Property<Guid>("TenantId")
@@ -1318,6 +1461,10 @@ namespace XenoInsights.Data.Migrations
                     b.HasKey("TenantId", "WebhookId")
                         .HasName("pk_events");
 
+                    b.HasIndex("TenantId")
+                        .HasDatabaseName("ix_events_given_up")
+                        .HasFilter("status = 4");
+
                     b.HasIndex("TenantId", "DueAt")
                         .HasDatabaseName("ix_events_waiting")
                         .HasFilter("status = 1");
@@ -1421,6 +1568,36 @@ namespace XenoInsights.Data.Migrations
                         .OnDelete(DeleteBehavior.Cascade)
                         .IsRequired()
                         .HasConstraintName("fk_shopify_credentials_tenants_tenant_id");
+                });
+
+            modelBuilder.Entity("XenoInsights.Notifications.AlertChoice", b =>
+                {
+                    b.HasOne("XenoInsights.Tenants.Tenant", null)
+                        .WithMany()
+                        .HasForeignKey("TenantId")
+                        .OnDelete(DeleteBehavior.Cascade)
+                        .IsRequired()
+                        .HasConstraintName("fk_alert_choices_tenants_tenant_id");
+                });
+
+            modelBuilder.Entity("XenoInsights.Notifications.Incident", b =>
+                {
+                    b.HasOne("XenoInsights.Tenants.Tenant", null)
+                        .WithMany()
+                        .HasForeignKey("TenantId")
+                        .OnDelete(DeleteBehavior.Cascade)
+                        .IsRequired()
+                        .HasConstraintName("fk_incidents_tenants_tenant_id");
+                });
+
+            modelBuilder.Entity("XenoInsights.Notifications.Mail", b =>
+                {
+                    b.HasOne("XenoInsights.Tenants.Tenant", null)
+                        .WithMany()
+                        .HasForeignKey("TenantId")
+                        .OnDelete(DeleteBehavior.Cascade)
+                        .IsRequired()
+                        .HasConstraintName("fk_mails_tenants_tenant_id");
                 });
 
             modelBuilder.Entity("XenoInsights.Reconciliation.CountCheck", b =>

@@ -1,0 +1,163 @@
+using System.Globalization;
+using System.Net;
+using Microsoft.EntityFrameworkCore;
+using Microsoft.Extensions.DependencyInjection;
+using XenoInsights.Access;
+using XenoInsights.Data;
+using XenoInsights.Notifications;
+using XenoInsights.Tenants;
+using XenoInsights.Tests.Support;
+
+namespace XenoInsights.Tests.Notifications;
+
+/// <summary>What goes wrong becomes one incident and one mail a person, and so does its end, over a real mail server.</summary>
+public sealed class IncidentTests(PostgresServer server) : IAsyncLifetime
+{
+    private readonly MailCatcher _mail = MailCatcher.Start();
+    private TestDatabase _database = null!;
+    private AppHost _app = null!;
+    private Guid _store, _other;
+
+    private static CancellationToken Ct => TestContext.Current.CancellationToken;
+
+    private IncidentWatch Watch => _app.Services.GetRequiredService<IncidentWatch>();
+
+    public async ValueTask InitializeAsync()
+    {
+        _database = await server.CreateDatabaseAsync();
+        _app = await AppHost.StartAsync(_database, new Dictionary<string, string?>
+        {
+            ["DemoShopify:Enabled"] = "false", ["Shopify:ClientId"] = "x", ["Shopify:ClientSecret"] = "y", ["Encryption:Keys:0"] = "test:" + Convert.ToBase64String(new byte[32]),
+            ["Smtp:Host"] = "127.0.0.1", ["Smtp:Port"] = _mail.Port.ToString(CultureInfo.InvariantCulture), ["Smtp:Security"] = "None", ["Smtp:From"] = "XenoInsights <alerts@xeno.test>",
+            ["Notifications:RetrySeconds"] = "0.1", ["Serilog:MinimumLevel:Default"] = "Fatal",
+        });
+        foreach (var email in (string[])["owner@demo.test", "viewer@demo.test"]) (await _app.SignInAsync(email)).Dispose();
+        _store = await AddStoreAsync("teapots", "Teapots & More");
+        _other = await AddStoreAsync("other", "Other");
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await _app.DisposeAsync();
+        await _database.DisposeAsync();
+        await _mail.DisposeAsync();
+    }
+
+    public static TheoryData<IncidentKind, string, string> Troubles => new()
+    {
+        { IncidentKind.SyncFailed, Job("Failed", "now()"), Job("Succeeded", "now() + interval '1 second'") },
+        { IncidentKind.AccessLost, "update tenants set status = 'Frozen' where tenant_id = '{0}'", "update tenants set status = 'Connected' where tenant_id = '{0}'" },
+        { IncidentKind.Behind, Event("late", 1, "now() - interval '10 minutes'"), "update events set status = 2 where tenant_id = '{0}'" },
+        { IncidentKind.GivenUp, Event("dead", 4, "now()"), "update events set status = 2 where tenant_id = '{0}'" },
+        { IncidentKind.Silent, string.Join(";", Enumerable.Range(1, 4).SelectMany(week => Enumerable.Range(0, 30).Select(i => Event($"{week}-{i}", 2, $"now() - interval '{week * 7} days 1 hour {i} minutes'"))).Append(Event("last", 2, "now() - interval '3 hours'"))), Event("again", 2, "now()") },
+    };
+
+    [Theory(DisableDiscoveryEnumeration = true)]
+    [MemberData(nameof(Troubles))]
+    public async Task Each_trouble_is_one_mail_to_whoever_is_in_charge_and_so_is_its_end(IncidentKind kind, string begins, string ends)
+    {
+        await SqlAsync(begins);
+        // Twice, and by two instances at the same moment.
+        await Task.WhenAll(Watch.LookAsync(Ct), ActivatorUtilities.CreateInstance<IncidentWatch>(_app.Services).LookAsync(Ct));
+        await Watch.LookAsync(Ct);
+        var told = await MailAsync(1);
+        Assert.Equal("owner@demo.test", told.To.Mailboxes.Single().Address);
+        Assert.StartsWith("Teapots & More: ", told.Subject, StringComparison.Ordinal);
+        Assert.Contains("/stores/teapots/notifications", told.TextBody, StringComparison.Ordinal);
+        Assert.Contains("Teapots &amp; More", told.HtmlBody, StringComparison.Ordinal);
+        Assert.EndsWith("@xeno.test", told.MessageId, StringComparison.Ordinal);
+
+        await SqlAsync(ends);
+        await Watch.LookAsync(Ct);
+        await Watch.LookAsync(Ct);
+        Assert.Contains("It is over", (await MailAsync(2)).TextBody, StringComparison.Ordinal);
+
+        await Task.Delay(300, Ct);
+        Assert.Equal(2, _mail.Mails.Count);
+        var incident = Assert.Single(await _app.Services.GetRequiredService<TenantDatabase>().RunAsync(_store, db => db.Incidents.ToListAsync(Ct), Ct));
+        Assert.Equal(kind, incident.Kind);
+        Assert.NotNull(incident.ResolvedAt);
+        Assert.Empty(await _app.Services.GetRequiredService<TenantDatabase>().RunAsync(_other, db => db.Incidents.ToListAsync(Ct), Ct));
+    }
+
+    [Fact]
+    public async Task A_person_decides_which_mails_they_get()
+    {
+        var system = _app.Services.GetRequiredService<SystemDatabase>();
+        var people = await system.RunAsync(db => db.Users.ToDictionaryAsync(u => u.Email!, u => u.UserId, Ct), Ct);
+        await _app.Services.GetRequiredService<TenantDatabase>().RunAsync(_store, async db =>
+        {
+            db.AlertChoices.Add(new() { TenantId = _store, UserId = people["owner@demo.test"], Kind = IncidentKind.GivenUp, Wanted = false });
+            db.AlertChoices.Add(new() { TenantId = _store, UserId = people["viewer@demo.test"], Kind = IncidentKind.GivenUp, Wanted = true });
+            await db.SaveChangesAsync(Ct);
+        }, Ct);
+
+        await SqlAsync(Event("dead", 4, "now()"));
+        await Watch.LookAsync(Ct);
+
+        Assert.Equal("viewer@demo.test", (await MailAsync(1)).To.Mailboxes.Single().Address);
+        await Task.Delay(300, Ct);
+        Assert.Single(_mail.Mails);
+    }
+
+    [Fact]
+    public async Task A_mail_server_that_refuses_for_a_while_gets_the_mail_again_and_once()
+    {
+        _mail.Refuse = 3;
+        await SqlAsync(Event("dead", 4, "now()"));
+        await Watch.LookAsync(Ct);
+
+        await MailAsync(1);
+
+        await Task.Delay(500, Ct);
+        Assert.Single(_mail.Mails);
+        Assert.Equal(4, await _app.Services.GetRequiredService<TenantDatabase>().RunAsync(_store, db => db.Mails.Select(m => m.Attempts).SingleAsync(Ct), Ct));
+    }
+
+    [Fact]
+    public async Task The_page_lists_incidents_and_the_outbox_shows_mails_in_development()
+    {
+        await SqlAsync(Event("dead", 4, "now()"));
+        await Watch.LookAsync(Ct);
+        await MailAsync(1);
+        using var owner = await _app.SignInAsync("owner@demo.test");
+
+        Assert.Contains("Deliveries were given up", await owner.GetStringAsync(new Uri("/stores/teapots/notifications", UriKind.Relative), Ct), StringComparison.Ordinal);
+        Assert.Contains("Teapots &amp; More: deliveries were given up", await owner.GetStringAsync(new Uri("/outbox", UriKind.Relative), Ct), StringComparison.Ordinal);
+        using var unknown = await owner.GetAsync(new Uri($"/outbox/{Guid.NewGuid()}", UriKind.Relative), Ct);
+        Assert.Equal(HttpStatusCode.NotFound, unknown.StatusCode);
+    }
+
+    private static string Job(string status, string at) =>
+        $"insert into sync_jobs (tenant_id, id, type, slot, status, error, objects_expected, objects_read, stored, unchanged, rejected, gone, attempts, created_at, started_at, finished_at) values ('{{0}}', gen_random_uuid(), 'Delta', gen_random_uuid()::text, '{status}', 'Shopify hung up.', 0, 0, 0, 0, 0, 0, 1, {at}, {at}, {at})";
+
+    private static string Event(string id, int status, string at) =>
+        $"insert into events (tenant_id, webhook_id, topic, received_at, headers, payload, status, attempts, due_at) values ('{{0}}', '{id}', 'orders/updated', {at}, '{{{{}}}}', '\\x7b7d', {status}, 1, {(status == 1 ? "now() + interval '1 hour'" : at)})";
+
+    private Task SqlAsync(string sql) => PostgresServer.ExecuteAsync(_database.ConnectionString, string.Format(CultureInfo.InvariantCulture, sql, _store));
+
+    private async Task<MimeKit.MimeMessage> MailAsync(int number)
+    {
+        for (var patience = 0; _mail.Mails.Count < number; patience++)
+        {
+            Assert.True(patience < 300, $"{_mail.Mails.Count} mails instead of {number}.");
+            await Task.Delay(50, Ct);
+        }
+        return _mail.Mails.ElementAt(number - 1);
+    }
+
+    private async Task<Guid> AddStoreAsync(string handle, string name)
+    {
+        var tenant = new Tenant { TenantId = Guid.CreateVersion7(), ShopId = handle.Length, ShopDomain = $"{handle}.myshopify.com", Name = name, Currency = "EUR", TimeZone = "Europe/Berlin", Status = TenantStatus.Connected, ConnectedAt = TimeProvider.System.GetUtcNow().AddDays(-60) };
+        await _app.Services.GetRequiredService<SystemDatabase>().RunAsync(async db =>
+        {
+            var people = await db.Users.ToDictionaryAsync(u => u.Email!, u => u.UserId, Ct);
+            db.Tenants.Add(tenant);
+            db.ShopDomains.Add(new() { Domain = tenant.ShopDomain, TenantId = tenant.TenantId, ShopId = tenant.ShopId });
+            db.Memberships.Add(new() { TenantId = tenant.TenantId, UserId = people["owner@demo.test"], Role = MemberRole.Owner, CreatedAt = DateTimeOffset.UnixEpoch });
+            db.Memberships.Add(new() { TenantId = tenant.TenantId, UserId = people["viewer@demo.test"], Role = MemberRole.Viewer, CreatedAt = DateTimeOffset.UnixEpoch });
+            await db.SaveChangesAsync(Ct);
+        }, Ct);
+        return tenant.TenantId;
+    }
+}

@@ -1,0 +1,171 @@
+using System.ComponentModel.DataAnnotations;
+using MailKit.Net.Smtp;
+using MailKit.Security;
+using Microsoft.Extensions.Options;
+using MimeKit;
+using Microsoft.EntityFrameworkCore;
+using Npgsql;
+using XenoInsights.Ingestion;
+using XenoInsights.Data;
+
+namespace XenoInsights.Notifications;
+
+/// <summary>Section <c>Smtp</c>. Without a host nothing is sent: in Development mails are looked at under <c>/outbox</c>, elsewhere they are on record as not sent.</summary>
+public sealed class SmtpOptions
+{
+    public const string Section = "Smtp";
+
+    public string? Host { get; set; }
+
+    [Range(1, 65535)]
+    public int Port { get; set; } = 587;
+    public string? User { get; set; }
+    public string? Password { get; set; }
+
+    /// <summary>StartTls, SslOnConnect or None.</summary>
+    [AllowedValues("StartTls", "SslOnConnect", "None")]
+    public string Security { get; set; } = "StartTls";
+    public string From { get; set; } = "XenoInsights <no-reply@localhost>";
+}
+
+/// <summary>Section <c>Notifications</c>.</summary>
+public sealed class NotificationOptions
+{
+    public const string Section = "Notifications";
+
+    /// <summary>How long a delivery may wait before people are told that figures lag behind.</summary>
+    [Range(1, 1440)]
+    public int LagMinutes { get; set; } = 5;
+
+    /// <summary>The pause after the first failed attempt to send; it doubles with each further one, up to an hour.</summary>
+    [Range(0.1, 3600)]
+    public double RetrySeconds { get; set; } = 15;
+}
+
+/// <summary>
+/// Sends the mails that are due. Several instances may: a mail belongs to whoever moved its due time ahead. One that dies between sending
+/// and noting it sends again, under the same Message-ID.
+/// </summary>
+internal sealed class MailSender(SystemDatabase system, IOptions<SmtpOptions> smtp, IOptions<NotificationOptions> options, IHostEnvironment environment, TimeProvider time, ILogger<MailSender> logger) : BackgroundService
+{
+    private const int AtOnce = 20, MaxAttempts = 10;
+    private static readonly TimeSpan _poll = TimeSpan.FromSeconds(2), _lease = TimeSpan.FromMinutes(2), _longestPause = TimeSpan.FromHours(1);
+
+    private sealed record Due(Guid TenantId, Guid Id, string To, string Subject, string Text, string Html, int Attempts);
+
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        if (smtp.Value.Host is null && !environment.IsDevelopment()) logger.LogWarning("Smtp:Host is not set: nobody is told by mail when something goes wrong");
+        try
+        {
+            while (true)
+            {
+                try
+                {
+                    while (await SendDueAsync(stoppingToken) == AtOnce) { }
+                }
+                catch (Exception failure) when (!stoppingToken.IsCancellationRequested)
+                {
+                    logger.LogWarning(failure, "Mails cannot be sent for now");
+                }
+                await Task.Delay(_poll, time, stoppingToken);
+            }
+        }
+        catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
+        {
+            // Stopping.
+        }
+    }
+
+    private async Task<int> SendDueAsync(CancellationToken ct)
+    {
+        var due = await ClaimAsync(ct);
+        if (due.Count == 0) return 0;
+        if (smtp.Value.Host is null)
+        {
+            foreach (var mail in due) await NoteAsync(mail, environment.IsDevelopment() ? "sent_at = now()" : "given_up_at = now()", environment.IsDevelopment() ? null : "No mail server is configured (Smtp:Host).", ct);
+            return due.Count;
+        }
+        using var client = new SmtpClient();
+        foreach (var mail in due)
+        {
+            try
+            {
+                await SendAsync(client, mail, ct);
+                await NoteAsync(mail, "sent_at = now()", null, ct);
+            }
+            catch (Exception failure) when (!ct.IsCancellationRequested && failure is not NpgsqlException)
+            {
+                logger.LogWarning(failure, "Mail {Mail} could not be sent, attempt {Attempt}", mail.Id, mail.Attempts);
+                await PutOffAsync(mail, failure.Message, ct);
+            }
+        }
+        if (client.IsConnected) await client.DisconnectAsync(quit: true, ct);
+        return due.Count;
+    }
+
+    private Task<List<Due>> ClaimAsync(CancellationToken ct) => system.RunAsync(async db =>
+    {
+        await using var command = db.Command(
+            """
+            update mails set due_at = now() + $1, attempts = mails.attempts + 1
+            from (select tenant_id, id from mails where sent_at is null and given_up_at is null and due_at <= now() order by due_at limit $2 for update skip locked) due
+            where mails.tenant_id = due.tenant_id and mails.id = due.id
+            returning mails.tenant_id, mails.id, mails."to", mails.subject, mails.text, mails.html, mails.attempts
+            """);
+        command.Parameters.Add(new NpgsqlParameter { Value = _lease });
+        command.Parameters.Add(new NpgsqlParameter { Value = AtOnce });
+        var due = new List<Due>();
+        await using var reader = await command.ExecuteReaderAsync(ct);
+        while (await reader.ReadAsync(ct)) due.Add(new(reader.GetGuid(0), reader.GetGuid(1), reader.GetString(2), reader.GetString(3), reader.GetString(4), reader.GetString(5), reader.GetInt32(6)));
+        return due;
+    }, ct);
+
+    private async Task SendAsync(SmtpClient client, Due mail, CancellationToken ct)
+    {
+        var settings = smtp.Value;
+        if (!client.IsConnected)
+        {
+            await client.ConnectAsync(settings.Host!, settings.Port, settings.Security switch { "None" => SecureSocketOptions.None, "SslOnConnect" => SecureSocketOptions.SslOnConnect, _ => SecureSocketOptions.StartTls }, ct);
+            if (settings.User is { } user) await client.AuthenticateAsync(user, settings.Password ?? "", ct);
+        }
+        var from = MailboxAddress.Parse(settings.From);
+        var message = new MimeMessage { Subject = mail.Subject, MessageId = $"{mail.Id:n}@{from.Domain}" };
+        message.From.Add(from);
+        message.To.Add(MailboxAddress.Parse(mail.To));
+        message.Headers.Add("Auto-Submitted", "auto-generated");
+        message.Body = new BodyBuilder { TextBody = mail.Text, HtmlBody = mail.Html }.ToMessageBody();
+        await client.SendAsync(message, ct);
+    }
+
+    private Task PutOffAsync(Due mail, string error, CancellationToken ct)
+    {
+        if (mail.Attempts >= MaxAttempts) return NoteAsync(mail, "given_up_at = now()", error, ct);
+        var pause = Math.Min(_longestPause.TotalSeconds, options.Value.RetrySeconds * Math.Pow(2, mail.Attempts - 1)) * (0.75 + Random.Shared.NextDouble() / 2);
+        return NoteAsync(mail, FormattableString.Invariant($"due_at = now() + interval '{pause:0.000} seconds'"), error, ct);
+    }
+
+    private Task NoteAsync(Due mail, string change, string? error, CancellationToken ct) => system.RunAsync(async db =>
+    {
+        await using var command = db.Command($"update mails set {change}, last_error = $3 where tenant_id = $1 and id = $2");
+        command.Parameters.Add(new NpgsqlParameter { Value = mail.TenantId });
+        command.Parameters.Add(new NpgsqlParameter { Value = mail.Id });
+        command.Parameters.Add(new NpgsqlParameter { Value = (object?)error ?? DBNull.Value, NpgsqlDbType = NpgsqlTypes.NpgsqlDbType.Text });
+        await command.ExecuteNonQueryAsync(ct);
+    }, ct);
+}
+
+/// <summary>Mails are of no use after a month, and incidents after a year.</summary>
+internal sealed class ForgetOldMails(SystemDatabase system, TenantDatabase tenants) : Quartz.IJob
+{
+    public async ValueTask Execute(Quartz.IJobExecutionContext context, CancellationToken cancellationToken = default)
+    {
+        var stores = await system.RunAsync(db => db.Tenants.IgnoreQueryFilters([XenoDbContext.TenantFilter]).Select(t => t.TenantId).ToListAsync(cancellationToken), cancellationToken);
+        foreach (var store in stores)
+            await tenants.RunAsync(store, db => db.ExecuteAsync(
+            [
+                new NpgsqlBatchCommand("delete from mails where tenant_id = $1 and created_at < now() - interval '30 days'") { Parameters = { Sql.Uuid(store) } },
+                new NpgsqlBatchCommand("delete from incidents where tenant_id = $1 and resolved_at < now() - interval '365 days'") { Parameters = { Sql.Uuid(store) } },
+            ], cancellationToken), cancellationToken);
+    }
+}
