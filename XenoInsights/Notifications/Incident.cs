@@ -46,7 +46,7 @@ public sealed class Mail : ITenantOwned
     public Guid IncidentId { get; init; }
     public Guid UserId { get; init; }
     public bool IsRecovery { get; init; }
-    public required string To { get; init; }
+    public required string Recipient { get; init; }
     public required string Subject { get; init; }
     public required string Text { get; init; }
     public required string Html { get; init; }

@@ -101,11 +101,13 @@ internal sealed class IncidentWatch(SystemDatabase system, TenantDatabase tenant
 
     private async Task RecordAsync(Guid tenantId, List<Trouble> begun, List<IncidentKind> over, CancellationToken ct)
     {
-        var recipients = await system.RunAsync(db =>
+        var members = await system.RunAsync(db =>
             (from membership in db.Memberships.IgnoreQueryFilters([XenoDbContext.TenantFilter])
              join user in db.Users on membership.UserId equals user.UserId
              where membership.TenantId == tenantId && user.Email != null
-             select new Recipient(user.UserId, user.Email!, membership.Role >= MemberRole.Admin)).ToListAsync(ct), ct);
+             select new { user.UserId, user.Email, membership.Role }).ToListAsync(ct), ct);
+        // Roles are stored by name, which no database can compare by rank.
+        var recipients = members.ConvertAll(m => new Recipient(m.UserId, m.Email!, m.Role >= MemberRole.Admin));
         await tenants.RunAsync(tenantId, async db =>
         {
             var store = await db.Tenants.Select(t => new Store(t.Name, t.ShopDomain, t.TimeZone)).SingleOrDefaultAsync(ct);
@@ -149,7 +151,7 @@ internal sealed class IncidentWatch(SystemDatabase system, TenantDatabase tenant
             var letter = Letter.About(store.Name, store.TimeZone, incident, isRecovery, app.Value.At($"stores/{store.Handle}/{(incident.Kind is IncidentKind.SyncFailed ? "sync" : incident.Kind is IncidentKind.AccessLost ? "overview" : "events")}"), app.Value.At($"stores/{store.Handle}/notifications"));
             await using var command = db.Command(
                 """
-                insert into mails (tenant_id, id, incident_id, user_id, is_recovery, "to", subject, text, html, created_at, due_at, attempts)
+                insert into mails (tenant_id, id, incident_id, user_id, is_recovery, recipient, subject, text, html, created_at, due_at, attempts)
                 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, now(), now(), 0) on conflict (tenant_id, incident_id, user_id, is_recovery) do nothing
                 """);
             command.Parameters.Add(Sql.Uuid(incident.TenantId));

@@ -111,7 +111,7 @@ internal sealed class MailSender(SystemDatabase system, IOptions<SmtpOptions> sm
             update mails set due_at = now() + $1, attempts = mails.attempts + 1
             from (select tenant_id, id from mails where sent_at is null and given_up_at is null and due_at <= now() order by due_at limit $2 for update skip locked) due
             where mails.tenant_id = due.tenant_id and mails.id = due.id
-            returning mails.tenant_id, mails.id, mails."to", mails.subject, mails.text, mails.html, mails.attempts
+            returning mails.tenant_id, mails.id, mails.recipient, mails.subject, mails.text, mails.html, mails.attempts
             """);
         command.Parameters.Add(new NpgsqlParameter { Value = _lease });
         command.Parameters.Add(new NpgsqlParameter { Value = AtOnce });

@@ -31,7 +31,7 @@ public static class NotificationsSetup
     {
         var mails = await system.RunAsync(db => db.Mails.IgnoreQueryFilters([XenoDbContext.TenantFilter]).OrderByDescending(m => m.CreatedAt).Take(100).ToListAsync(ct), ct);
         return NoticePage.Result(StatusCodes.Status200OK, "Outbox", mails.Count == 0 ? "No mail was written yet. Mails are written when a run fails, Shopify refuses us, figures lag, Shopify goes silent or deliveries are given up." : "Mails of this development installation, newest first.",
-            mails.ConvertAll(m => new NoticeAction(m.Subject, $"/outbox/{m.Id}", $"To {m.To}, {m.CreatedAt:yyyy-MM-dd HH:mm} UTC")));
+            mails.ConvertAll(m => new NoticeAction(m.Subject, $"/outbox/{m.Id}", $"To {m.Recipient}, {m.CreatedAt:yyyy-MM-dd HH:mm} UTC")));
     }
 
     private static async Task<IResult> ShowAsync(Guid id, SystemDatabase system, CancellationToken ct) =>

@@ -12,7 +12,7 @@ using XenoInsights.Data;
 namespace XenoInsights.Data.Migrations
 {
     [DbContext(typeof(XenoDbContext))]
-    [Migration("20261127013107_Notifications")]
+    [Migration("20261127013544_Notifications")]
     partial class Notifications
     {
         /// <inheritdoc />
@@ -995,6 +995,11 @@ namespace XenoInsights.Data.Migrations
                         .HasColumnType("text")
                         .HasColumnName("last_error");
 
+                    b.Property<string>("Recipient")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("recipient");
+
                     b.Property<DateTimeOffset?>("SentAt")
                         .HasColumnType("timestamp with time zone")
                         .HasColumnName("sent_at");
@@ -1008,11 +1013,6 @@ namespace XenoInsights.Data.Migrations
                         .IsRequired()
                         .HasColumnType("text")
                         .HasColumnName("text");
-
-                    b.Property<string>("To")
-                        .IsRequired()
-                        .HasColumnType("text")
-                        .HasColumnName("to");
 
                     b.Property<Guid>("UserId")
                         .HasColumnType("uuid")
