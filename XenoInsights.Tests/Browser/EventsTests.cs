@@ -39,7 +39,7 @@ public sealed class EventsTests(Product product, BrowserFixture browser) : Brows
 
         await page.GetByRole(AriaRole.Checkbox).CheckAsync();
         await page.GetByRole(AriaRole.Button, new() { Name = "What would it change?" }).ClickAsync();
-        var trial = page.GetByRole(AriaRole.Status).Filter(new() { HasText = "What a replay of the selected delivery would change" });
+        var trial = page.GetByRole(AriaRole.Region, new() { Name = "What a replay of the selected delivery would change" });
         await Expect(trial).ToContainTextAsync("The figures of one day would change. Nothing has been changed.");
         await Expect(trial).ToContainTextAsync("Stored");
         Assert.False(await product.Import.InTenantAsync(product.Tenant, db => db.Orders.AnyAsync(o => o.ShopifyId == 4711, Ct)));
