@@ -1,5 +1,6 @@
 using System.Text;
 using System.Text.RegularExpressions;
+using Deque.AxeCore.Playwright;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Playwright;
 using XenoInsights.Tests.Support;
@@ -39,9 +40,10 @@ public sealed class EventsTests(Product product, BrowserFixture browser) : Brows
 
         await page.GetByRole(AriaRole.Checkbox).CheckAsync();
         await page.GetByRole(AriaRole.Button, new() { Name = "What would it change?" }).ClickAsync();
-        var trial = page.GetByRole(AriaRole.Status).Filter(new() { HasText = "What a replay of the selected delivery would change" });
+        var trial = page.GetByRole(AriaRole.Region, new() { Name = "What a replay of the selected delivery would change" });
         await Expect(trial).ToContainTextAsync("The figures of one day would change. Nothing has been changed.");
         await Expect(trial).ToContainTextAsync("Stored");
+        await CanBeUsedByEveryoneAsync(page);
         Assert.False(await product.Import.InTenantAsync(product.Tenant, db => db.Orders.AnyAsync(o => o.ShopifyId == 4711, Ct)));
         await product.Import.InTenantAsync(product.Tenant, db => db.Events.Where(e => e.WebhookId == "given up long ago").ExecuteDeleteAsync(Ct));
     }
@@ -54,6 +56,7 @@ public sealed class EventsTests(Product product, BrowserFixture browser) : Brows
         await page.GetByRole(AriaRole.Link, new() { Name = "Operations" }).ClickAsync();
         await Expect(page.GetByRole(AriaRole.Heading, new() { Name = "Operations" })).ToBeVisibleAsync();
         await Expect(page.GetByText("Receipt to applied today")).ToBeVisibleAsync();
+        await CanBeUsedByEveryoneAsync(page);
 
         var others = (await OpenSignedInAsync(product.App, "/stores")).Page;
         await others.InteractiveAsync();
@@ -62,5 +65,14 @@ public sealed class EventsTests(Product product, BrowserFixture browser) : Brows
         await others.EvaluateAsync("Blazor.navigateTo('/operations')");
         await Expect(others.GetByText("Receipt to applied today")).ToHaveCountAsync(0);
         await Expect(others.GetByRole(AriaRole.Heading, new() { Name = "Most waiting" })).ToHaveCountAsync(0);
+    }
+
+    private static async Task CanBeUsedByEveryoneAsync(IPage page)
+    {
+        foreach (var scheme in (ColorScheme[])[ColorScheme.Dark, ColorScheme.Light])
+        {
+            await page.EmulateMediaAsync(new() { ColorScheme = scheme, ReducedMotion = ReducedMotion.Reduce });
+            Assert.Empty((await page.RunAxe()).Violations.Where(v => v.Impact is "serious" or "critical").Select(v => $"{scheme}: {v.Help} {v.Nodes[0].Html}"));
+        }
     }
 }

@@ -74,7 +74,7 @@ public static class EventsApi
         if (http.Store().Role == MemberRole.Viewer) return TypedResults.Problem("Viewers cannot replay deliveries. Ask an owner or admin of the store.", statusCode: StatusCodes.Status403Forbidden);
         if (!request.DryRun) return TypedResults.Ok(new ReplayAnswer(await replays.ReplayAsync(request.WebhookIds, ct)));
         return await replays.TryAsync(request.WebhookIds, ct) is { } tried ? TypedResults.Ok(new ReplayAnswer(0, tried))
-            : TypedResults.Problem("The store's deliveries are being applied right now. Try again in a moment.", statusCode: StatusCodes.Status409Conflict);
+            : TypedResults.Problem("The trial did not get its turn beside the deliveries that are being applied, or took too long. Nothing was changed; try again in a moment.", statusCode: StatusCodes.Status409Conflict);
     }
 
     private static async Task<IResult> DataRequestAsync(HttpContext http, Guid id, EventQueries events, CancellationToken ct)

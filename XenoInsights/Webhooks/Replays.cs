@@ -46,7 +46,7 @@ internal sealed class Replays(XenoDatabase database, EventProcessor processor)
     /// <summary>Puts deliveries back into the queue: those named, or all that were given up. Applying is idempotent, so replaying an applied one changes nothing.</summary>
     public Task<int> ReplayAsync(IReadOnlyCollection<string>? webhookIds, CancellationToken ct) => database.InTenantAsync(async db => (await QueueAsync(db, webhookIds, null, ct)).Count, ct);
 
-    /// <summary>Does it, looks, and takes it back. Null while the store's deliveries are being applied by someone else and the trial cannot have its turn.</summary>
+    /// <summary>Does it, looks, and takes it back. Null if it gets no turn while someone else applies the store's deliveries, or takes too long.</summary>
     public async Task<DryRun?> TryAsync(IReadOnlyCollection<string>? webhookIds, CancellationToken ct)
     {
         for (var attempt = 0; attempt < Patience; attempt++)
