@@ -22,8 +22,11 @@ internal static class BenchmarkProgram
             case "webhooks":
                 await WebhooksBenchmark.RunAsync();
                 return 0;
+            case "nightly":
+                await NightlyBenchmark.RunAsync(sizes is [] ? [1000] : sizes);
+                return 0;
             default:
-                await Console.Error.WriteLineAsync("benchmark door [orders] | import [orders …] | endpoints [orders …] | webhooks");
+                await Console.Error.WriteLineAsync("benchmark door [orders] | import [orders …] | endpoints [orders …] | webhooks | nightly [stores …]");
                 return 2;
         }
     }

@@ -56,6 +56,26 @@ public sealed class AdminClientTests
         Assert.Equal(requests, shopify.Requests.Count);
     }
 
+    [Fact]
+    public async Task A_shop_that_does_not_answer_is_left_alone_for_half_a_minute()
+    {
+        await using var shopify = await StandIn.StartAsync(StandIn.Json("{}", 500));
+        for (var i = 0; i < 5; i++) Assert.Equal(ShopifyFailure.Unavailable, (await FailureAsync()).Failure);
+        Assert.Equal(5, shopify.Requests.Count);
+
+        var paused = await FailureAsync();
+        Assert.Equal((ShopifyFailure.Unavailable, true), (paused.Failure, paused.IsTransient));
+        Assert.Contains("asked again in a moment", paused.Message, StringComparison.Ordinal);
+        Assert.Equal(5, shopify.Requests.Count);
+
+        await Task.Delay(TimeSpan.FromSeconds(31), shopify.Time, Cancellation);
+        await FailureAsync();
+        Assert.Equal(6, shopify.Requests.Count);
+
+        // A mutation is sent once, so that each call is one request.
+        Task<ShopifyException> FailureAsync() => Assert.ThrowsAsync<ShopifyException>(() => shopify.Admin.SendAsync(StandIn.Shop, Mutation, null, Cancellation));
+    }
+
     [Theory]
     [InlineData("""{"data":{"orders":null},"errors":[{"message":"Access denied for orders field. Required access: `read_orders` access scope.","path":["orders"],"extensions":{"code":"ACCESS_DENIED","requiredAccess":"`read_orders` access scope."}}]}""", ShopifyFailure.AccessDenied, "read_orders")]
     [InlineData("""{"data":{"customers":{"nodes":[{"displayName":null}]}},"errors":[{"message":"This app is not approved to use the displayName field.","path":["customers","nodes",0,"displayName"]}]}""", ShopifyFailure.AccessDenied, "displayName")]

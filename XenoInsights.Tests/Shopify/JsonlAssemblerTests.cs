@@ -35,7 +35,7 @@ public sealed class JsonlAssemblerTests
         Assert.Equal("FULFILLED", order.FulfillmentStatus);
         Assert.Equal("web", order.SourceName);
         Assert.Equal(13750, order.CurrentTotal);
-        Assert.Equal(RecordSource.AdminApi, order.Source);
+        Assert.Equal(RecordSource.BulkExport, order.Source);
         Assert.Equal(10, order.SourceObjects);
         Assert.Equal(
             [new OrderLineRecord(11, 101, 201, "Café crème 🍰", "A-1", 2, 1, false, 4000, 200), new OrderLineRecord(12, null, null, "Gone", null, 1, 1, false, 10000, 0)],
@@ -219,7 +219,7 @@ public sealed class JsonlAssemblerTests
         Assert.Equal(
             new CustomerRecord
             {
-                ShopifyId = 10901547909426, CreatedAt = new(2026, 7, 5, 23, 0, 0, TimeSpan.Zero), UpdatedAt = new(2026, 7, 6, 1, 2, 3, TimeSpan.Zero),
+                ShopifyId = 10901547909426, Source = RecordSource.BulkExport, CreatedAt = new(2026, 7, 5, 23, 0, 0, TimeSpan.Zero), UpdatedAt = new(2026, 7, 6, 1, 2, 3, TimeSpan.Zero),
                 FirstName = "Ana", DisplayName = "Ana", Email = "ana@example.com", CountryCode = "CA", City = "Montréal", State = "DISABLED", NumberOfOrders = 3, AmountSpent = 8650,
             },
             customer);
@@ -233,7 +233,7 @@ public sealed class JsonlAssemblerTests
         Assert.Equal(
             new ProductRecord
             {
-                ShopifyId = 9801098821938, CreatedAt = new(2026, 1, 1, 0, 0, 0, TimeSpan.Zero), UpdatedAt = new(2026, 1, 2, 0, 0, 0, TimeSpan.Zero),
+                ShopifyId = 9801098821938, Source = RecordSource.BulkExport, CreatedAt = new(2026, 1, 1, 0, 0, 0, TimeSpan.Zero), UpdatedAt = new(2026, 1, 2, 0, 0, 0, TimeSpan.Zero),
                 Title = "Gift Card", Handle = "gift-card", Status = "ACTIVE", Vendor = "Snowboard Vendor", ProductType = "giftcard", GiftCard = true,
             },
             product);

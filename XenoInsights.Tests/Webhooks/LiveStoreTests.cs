@@ -65,6 +65,51 @@ public sealed class LiveStoreTests(PostgresServer postgres)
         Assert.Equal(HttpStatusCode.Conflict, refused.StatusCode);
     }
 
+    /// <summary>A third of the deliveries never arrives, deletions among them: a run of changes and a comparison bring everything back, and a full import then finds nothing to store.</summary>
+    [Fact]
+    public async Task What_lost_webhooks_did_not_tell_the_next_runs_find()
+    {
+        var store = GeneratedStore.Create(new() { Ordinal = 403, Domain = Domain, Seed = 5, Orders = 300, Days = 100, Customers = 120, Products = 40 }, TimeProvider.System);
+        await using var host = await ImportHost.StartAsync(postgres, [store], loggedFrom: "Error");
+        var (tenant, _) = await host.ImportAsync(Domain);
+        store.Faults.LoseWebhooks = 0.33;
+        var live = host.Shopify.Life(Domain);
+        var placed = new List<DemoOrder>();
+        for (var i = 0; i < 60; i++)
+        {
+            placed.Add(await live.PlaceOrderAsync());
+            if (i % 6 == 0) await live.RefundAsync();
+            if (i % 15 == 0) await live.CancelAsync();
+            if (i % 10 == 0) await live.AbandonCheckoutAsync();
+        }
+        foreach (var order in placed.Take(6)) await live.DeleteOrderAsync(order.Id);
+        await SettledAsync(host, tenant);
+        var data = await store.DataAsync();
+        Assert.NotEqual(data.Orders.All().Select(o => (o.Id, o.UpdatedAt)).Order(), await VersionsAsync());
+
+        var changes = await RunAsync("delta");
+        var comparison = await RunAsync("rehydrate");
+        Assert.True(changes.Stored > 0, $"{changes}");
+        Assert.Equal((0, 0), (changes.Rejected, comparison.Rejected));
+
+        Assert.Equal(data.Orders.All().Select(o => (o.Id, o.UpdatedAt)).Order(), await VersionsAsync());
+        Assert.Empty(await host.RollupDifferencesAsync(tenant));
+        var import = await host.ImportAgainAsync(tenant);
+        Assert.Equal((0, import.ObjectsRead), (import.Stored, import.Unchanged));
+
+        async Task<IEnumerable<(long, DateTimeOffset)>> VersionsAsync() =>
+            (await host.InTenantAsync(tenant, db => db.Orders.Select(o => new { o.ShopifyId, o.UpdatedAt }).ToListAsync(Ct))).Select(o => (o.ShopifyId, o.UpdatedAt)).Order();
+
+        async Task<XenoInsights.Sync.SyncJobView> RunAsync(string type)
+        {
+            using var asked = await ImportHost.AskForImportAsync(host.Owner, tenant, type);
+            Assert.Equal(HttpStatusCode.Accepted, asked.StatusCode);
+            var job = await host.EndOfNewestAsync(tenant);
+            Assert.True(job.Status == XenoInsights.Sync.SyncJobStatus.Succeeded, job.Error);
+            return job;
+        }
+    }
+
     /// <summary>Each awkward order as a delivery: what the payload tells completely must be what the ledger says; the rest must know that it does not.</summary>
     [Fact]
     public async Task A_payload_taken_for_complete_has_the_ledger_of_the_Admin_API()

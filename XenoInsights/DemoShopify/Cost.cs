@@ -117,6 +117,9 @@ internal sealed class DemoBucket
 
     public int RestorePerSecond { get; set; } = 100;
 
+    /// <summary>Points of all queries so far.</summary>
+    public long Spent { get; private set; }
+
     public int Available(DateTimeOffset now)
     {
         lock (gate)
@@ -136,6 +139,7 @@ internal sealed class DemoBucket
                 return false;
             }
             available -= points;
+            Spent += points;
             return true;
         }
     }
@@ -146,6 +150,7 @@ internal sealed class DemoBucket
         {
             Restore(now);
             available = Math.Min(Maximum, available + points);
+            Spent -= points;
         }
     }
 

@@ -4,10 +4,15 @@ namespace XenoInsights.Ingestion;
 public enum RecordSource
 {
     Webhook = 1,
-    AdminApi = 2,
+
+    /// <summary>A bulk export: the whole ledger, but refunds without their lines, which bulk operations cannot reach.</summary>
+    BulkExport = 2,
+
+    /// <summary>The object by its id: everything.</summary>
+    AdminApi = 3,
 
     /// <summary>Read nowhere: a tombstone of a person who was erased because Shopify asked. Deliveries about them are not kept.</summary>
-    Erasure = 3,
+    Erasure = 4,
 }
 
 /// <summary>

@@ -195,7 +195,7 @@ public sealed class JsonlAssembler(string currency)
         (_open, _openFault) = (null, null);
         try
         {
-            _ready.Add(fault is null ? new BulkItem(done.Finish(), null) : GivenUp(done, fault));
+            _ready.Add(fault is null ? new BulkItem(done.Finish() with { Source = RecordSource.BulkExport }, null) : GivenUp(done, fault));
         }
         catch (FormatException incomplete)
         {

@@ -33,7 +33,7 @@ public sealed class ObjectRefresh(AdminObjects objects, TenantDatabase tenants, 
         var current = new Dictionary<long, (DateTimeOffset UpdatedAt, RecordSource Source)>();
         await using var reader = await command.ExecuteReaderAsync(ct);
         while (await reader.ReadAsync(ct)) current[reader.GetInt64(0)] = (reader.GetFieldValue<DateTimeOffset>(1), (RecordSource)reader.GetInt16(2));
-        return listed.Where(v => !(current.TryGetValue(v.ShopifyId, out var stored) && (stored.UpdatedAt > v.UpdatedAt || (stored.UpdatedAt == v.UpdatedAt && stored.Source >= RecordSource.AdminApi))))
+        return listed.Where(v => !(current.TryGetValue(v.ShopifyId, out var stored) && (stored.UpdatedAt > v.UpdatedAt || (stored.UpdatedAt == v.UpdatedAt && stored.Source >= RecordSource.BulkExport))))
             .Select(v => v.ShopifyId).Distinct().ToList();
     }, ct);
 
