@@ -80,6 +80,39 @@ public sealed class IncidentTests(PostgresServer server) : IAsyncLifetime
         Assert.Empty(await _app.Services.GetRequiredService<TenantDatabase>().RunAsync(_other, db => db.Incidents.ToListAsync(Ct), Ct));
     }
 
+    [Theory]
+    [InlineData("update tenants set status = 'ReconnectRequired' where tenant_id = '{0}'", 2)]
+    [InlineData("update tenants set status = 'Disconnected' where tenant_id = '{0}'", 1)]
+    [InlineData("update events set received_at = received_at - interval '40 days' where tenant_id = '{0}'", 1)]
+    public async Task What_is_no_longer_seen_is_not_over_for_that(string change, int mails)
+    {
+        await SqlAsync(string.Join(";", Enumerable.Range(1, 4).SelectMany(week => Enumerable.Range(0, 30).Select(i => Event($"{week}-{i}", 2, $"now() - interval '{week * 7} days 1 hour {i} minutes'"))).Append(Event("last", 2, "now() - interval '3 hours'"))));
+        await Watch.LookAsync(Ct);
+        await MailAsync(1);
+
+        await SqlAsync(change);
+        await Watch.LookAsync(Ct);
+        await MailAsync(mails);
+        await Task.Delay(2500, Ct);
+
+        Assert.Equal(mails, _mail.Mails.Count);
+        Assert.DoesNotContain(_mail.Mails, m => m.TextBody?.Contains("It is over", StringComparison.Ordinal) == true);
+    }
+
+    [Fact]
+    public async Task Who_is_no_longer_a_member_is_told_nothing_more()
+    {
+        _mail.Refuse = 1;
+        await SqlAsync(Event("dead", 4, "now()"));
+        await Watch.LookAsync(Ct);
+        await SqlAsync("delete from memberships where tenant_id = '{0}'");
+        await Task.Delay(3000, Ct);
+
+        // Sent before the membership ended, or never.
+        var mail = await _app.Services.GetRequiredService<TenantDatabase>().RunAsync(_store, db => db.Mails.SingleAsync(Ct), Ct);
+        Assert.True(_mail.Mails.IsEmpty ? mail.GivenUpAt is not null : mail.SentAt is not null);
+    }
+
     [Fact]
     public async Task A_person_decides_which_mails_they_get()
     {

@@ -15,6 +15,7 @@ namespace XenoInsights.Notifications;
 /// Looks each minute what is wrong with which store, opens and closes incidents accordingly, and writes the mails about it in the same
 /// transaction. An incident is opened by whoever inserts it first, so any number of instances may look.
 /// </summary>
+[DisallowConcurrentExecution]
 internal sealed class IncidentWatch(SystemDatabase system, TenantDatabase tenants, IOptions<NotificationOptions> options, IOptions<AppOptions> app, ILogger<IncidentWatch> logger) : IJob
 {
     /// <summary>With twenty expected, hearing nothing by chance happens twice in a thousand million looks.</summary>
@@ -30,14 +31,16 @@ internal sealed class IncidentWatch(SystemDatabase system, TenantDatabase tenant
 
     public async Task LookAsync(CancellationToken ct)
     {
-        var (troubles, open) = await system.RunAsync(async db => (await TroublesAsync(db, ct), await OpenAsync(db, ct)), ct);
-        var begun = troubles.Where(t => !open.Contains((t.TenantId, t.Kind))).ToList();
-        var over = open.Except(troubles.Select(t => (t.TenantId, t.Kind))).ToList();
+        // In this order: what another instance opens meanwhile is then taken neither for new nor for over.
+        var (open, troubles) = await system.RunAsync(async db => (await OpenAsync(db, ct), await TroublesAsync(db, ct)), ct);
+        var lasting = troubles.Select(t => (t.TenantId, t.Kind)).ToHashSet();
+        var begun = troubles.Where(t => !open.Exists(o => (o.TenantId, o.Kind) == (t.TenantId, t.Kind))).ToList();
+        var over = open.Where(o => o.IsGone || (o.HasRecovered && !lasting.Contains((o.TenantId, o.Kind)))).ToList();
         foreach (var store in begun.Select(t => t.TenantId).Concat(over.Select(o => o.TenantId)).Distinct())
         {
             try
             {
-                await RecordAsync(store, [.. begun.Where(t => t.TenantId == store)], [.. over.Where(o => o.TenantId == store).Select(o => o.Kind)], ct);
+                await RecordAsync(store, [.. begun.Where(t => t.TenantId == store)], [.. over.Where(o => o.TenantId == store)], ct);
             }
             catch (Exception failure) when (!ct.IsCancellationRequested)
             {
@@ -66,7 +69,7 @@ internal sealed class IncidentWatch(SystemDatabase system, TenantDatabase tenant
         }, "select tenant_id, status from tenants where status in ('ReconnectRequired', 'Frozen', 'Locked', 'AccessMissing')");
         await FindAsync(IncidentKind.Behind, row => $"What Shopify tells us waits to be counted, the oldest for {row.GetInt64(1)} minutes. Nothing is lost; figures lag behind.",
             "select tenant_id, (extract(epoch from now() - min(received_at)) / 60)::bigint from events where status = 1 group by tenant_id having min(received_at) < now() - $1", TimeSpan.FromMinutes(options.Value.LagMinutes));
-        await FindAsync(IncidentKind.GivenUp, row => $"{row.GetInt64(1).ToString("N0", CultureInfo.InvariantCulture)} deliveries could not be applied after several attempts. Look at them on the events page and replay them.",
+        await FindAsync(IncidentKind.GivenUp, row => $"{(row.GetInt64(1) == 1 ? "1 delivery" : $"{row.GetInt64(1).ToString("N0", CultureInfo.InvariantCulture)} deliveries")} could not be applied after several attempts. Look at them on the events page and replay them.",
             "select tenant_id, count(*) from events where status = 4 group by tenant_id");
         // The same hours of the last four weeks, for as many of them as the store has been connected.
         await FindAsync(IncidentKind.Silent, row => $"Shopify has told us nothing for {row.GetInt64(1)} hours, in which about {row.GetDouble(2).ToString("N0", CultureInfo.InvariantCulture)} deliveries are usual. The nightly run reads what was missed; connecting the store again renews its subscriptions.",
@@ -93,13 +96,28 @@ internal sealed class IncidentWatch(SystemDatabase system, TenantDatabase tenant
 
     private static string Run(string type) => type switch { "Full" => "The import", "Delta" => "The nightly run of changes", "Reconcile" => "The check of closed days", _ => "The comparison with Shopify" };
 
-    private static async Task<HashSet<(Guid TenantId, IncidentKind Kind)>> OpenAsync(XenoDbContext db, CancellationToken ct)
+    /// <param name="HasRecovered">Something shows that it is over, beyond its not being seen: a success since, an answer of Shopify, a delivery.</param>
+    /// <param name="IsGone">The store was disconnected: nothing about it concerns anyone any more.</param>
+    private sealed record Open(Guid TenantId, Guid Id, IncidentKind Kind, bool HasRecovered, bool IsGone);
+
+    private static async Task<List<Open>> OpenAsync(XenoDbContext db, CancellationToken ct)
     {
-        var open = await db.Incidents.IgnoreQueryFilters([XenoDbContext.TenantFilter]).Where(i => i.ResolvedAt == null).Select(i => new { i.TenantId, i.Kind }).ToListAsync(ct);
-        return [.. open.Select(i => (i.TenantId, i.Kind))];
+        await using var command = db.Command(
+            """
+            select i.tenant_id, i.id, i.kind, case i.kind
+                when 'SyncFailed' then exists (select 1 from sync_jobs j where j.tenant_id = i.tenant_id and j.status = 'Succeeded' and j.finished_at > i.opened_at)
+                when 'AccessLost' then t.status = 'Connected'
+                when 'Silent' then exists (select 1 from events e where e.tenant_id = i.tenant_id and e.received_at > i.opened_at)
+                else true end, t.status = 'Disconnected'
+            from incidents i join tenants t on t.tenant_id = i.tenant_id where i.resolved_at is null
+            """);
+        var open = new List<Open>();
+        await using var reader = await command.ExecuteReaderAsync(ct);
+        while (await reader.ReadAsync(ct)) open.Add(new(reader.GetGuid(0), reader.GetGuid(1), Enum.Parse<IncidentKind>(reader.GetString(2)), reader.GetBoolean(3), reader.GetBoolean(4)));
+        return open;
     }
 
-    private async Task RecordAsync(Guid tenantId, List<Trouble> begun, List<IncidentKind> over, CancellationToken ct)
+    private async Task RecordAsync(Guid tenantId, List<Trouble> begun, List<Open> over, CancellationToken ct)
     {
         var members = await system.RunAsync(db =>
             (from membership in db.Memberships.IgnoreQueryFilters([XenoDbContext.TenantFilter])
@@ -115,8 +133,8 @@ internal sealed class IncidentWatch(SystemDatabase system, TenantDatabase tenant
             store = store with { Handle = store.Handle.Split('.')[0] };
             foreach (var trouble in begun)
                 if (await OpenAsync(db, trouble, ct) is { } incident) await WriteAsync(db, store, incident, isRecovery: false, recipients, ct);
-            foreach (var kind in over)
-                if (await ResolveAsync(db, tenantId, kind, ct) is { } incident) await WriteAsync(db, store, incident, isRecovery: true, recipients, ct);
+            foreach (var open in over)
+                if (await ResolveAsync(db, open, ct) is { } incident && !open.IsGone) await WriteAsync(db, store, incident, isRecovery: true, recipients, ct);
         }, ct);
     }
 
@@ -132,14 +150,14 @@ internal sealed class IncidentWatch(SystemDatabase system, TenantDatabase tenant
         return await reader.ReadAsync(ct) ? new Incident { TenantId = trouble.TenantId, Id = reader.GetGuid(0), Kind = trouble.Kind, OpenedAt = reader.GetFieldValue<DateTimeOffset>(1), Detail = trouble.Detail } : null;
     }
 
-    private static async Task<Incident?> ResolveAsync(XenoDbContext db, Guid tenantId, IncidentKind kind, CancellationToken ct)
+    private static async Task<Incident?> ResolveAsync(XenoDbContext db, Open open, CancellationToken ct)
     {
-        await using var command = db.Command("update incidents set resolved_at = now() where tenant_id = $1 and kind = $2 and resolved_at is null returning id, opened_at, resolved_at, detail");
-        command.Parameters.Add(Sql.Uuid(tenantId));
-        command.Parameters.Add(new NpgsqlParameter { Value = kind.ToString() });
+        await using var command = db.Command("update incidents set resolved_at = now() where tenant_id = $1 and id = $2 and resolved_at is null returning opened_at, resolved_at, detail");
+        command.Parameters.Add(Sql.Uuid(open.TenantId));
+        command.Parameters.Add(Sql.Uuid(open.Id));
         await using var reader = await command.ExecuteReaderAsync(ct);
         return await reader.ReadAsync(ct)
-            ? new Incident { TenantId = tenantId, Id = reader.GetGuid(0), Kind = kind, OpenedAt = reader.GetFieldValue<DateTimeOffset>(1), ResolvedAt = reader.GetFieldValue<DateTimeOffset>(2), Detail = reader.GetString(3) }
+            ? new Incident { TenantId = open.TenantId, Id = open.Id, Kind = open.Kind, OpenedAt = reader.GetFieldValue<DateTimeOffset>(0), ResolvedAt = reader.GetFieldValue<DateTimeOffset>(1), Detail = reader.GetString(2) }
             : null;
     }
 

@@ -48,21 +48,21 @@ public sealed class NotificationOptions
 /// </summary>
 internal sealed class MailSender(SystemDatabase system, IOptions<SmtpOptions> smtp, IOptions<NotificationOptions> options, IHostEnvironment environment, TimeProvider time, ILogger<MailSender> logger) : BackgroundService
 {
-    private const int AtOnce = 20, MaxAttempts = 10;
+    private const int MaxAttempts = 10;
     private static readonly TimeSpan _poll = TimeSpan.FromSeconds(2), _lease = TimeSpan.FromMinutes(2), _longestPause = TimeSpan.FromHours(1);
 
     private sealed record Due(Guid TenantId, Guid Id, string To, string Subject, string Text, string Html, int Attempts);
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
-        if (smtp.Value.Host is null && !environment.IsDevelopment()) logger.LogWarning("Smtp:Host is not set: nobody is told by mail when something goes wrong");
+        if (string.IsNullOrEmpty(smtp.Value.Host) && !environment.IsDevelopment()) logger.LogWarning("Smtp:Host is not set: nobody is told by mail when something goes wrong");
         try
         {
             while (true)
             {
                 try
                 {
-                    while (await SendDueAsync(stoppingToken) == AtOnce) { }
+                    await SendDueAsync(stoppingToken);
                 }
                 catch (Exception failure) when (!stoppingToken.IsCancellationRequested)
                 {
@@ -77,48 +77,52 @@ internal sealed class MailSender(SystemDatabase system, IOptions<SmtpOptions> sm
         }
     }
 
-    private async Task<int> SendDueAsync(CancellationToken ct)
+    /// <summary>One after the other, each claimed by itself: a slow server then keeps no mail past its lease.</summary>
+    private async Task SendDueAsync(CancellationToken ct)
     {
-        var due = await ClaimAsync(ct);
-        if (due.Count == 0) return 0;
-        if (smtp.Value.Host is null)
+        using var client = new SmtpClient { Timeout = (int)(_lease / 4).TotalMilliseconds };
+        while (await ClaimAsync(ct) is { } mail)
         {
-            foreach (var mail in due) await NoteAsync(mail, environment.IsDevelopment() ? "sent_at = now()" : "given_up_at = now()", environment.IsDevelopment() ? null : "No mail server is configured (Smtp:Host).", ct);
-            return due.Count;
-        }
-        using var client = new SmtpClient();
-        foreach (var mail in due)
-        {
+            if (string.IsNullOrEmpty(smtp.Value.Host))
+            {
+                await NoteAsync(mail, environment.IsDevelopment() ? "sent_at = now()" : "given_up_at = now()", environment.IsDevelopment() ? null : "No mail server is configured (Smtp:Host).");
+                continue;
+            }
             try
             {
                 await SendAsync(client, mail, ct);
-                await NoteAsync(mail, "sent_at = now()", null, ct);
             }
-            catch (Exception failure) when (!ct.IsCancellationRequested && failure is not NpgsqlException)
+            catch (Exception failure) when (!ct.IsCancellationRequested)
             {
                 logger.LogWarning(failure, "Mail {Mail} could not be sent, attempt {Attempt}", mail.Id, mail.Attempts);
-                await PutOffAsync(mail, failure.Message, ct);
+                await PutOffAsync(mail, failure.Message);
+                if (client.IsConnected) await client.DisconnectAsync(quit: false, CancellationToken.None);
+                continue;
             }
+            await NoteAsync(mail, "sent_at = now()", null);
         }
         if (client.IsConnected) await client.DisconnectAsync(quit: true, ct);
-        return due.Count;
     }
 
-    private Task<List<Due>> ClaimAsync(CancellationToken ct) => system.RunAsync(async db =>
+    /// <summary>Null when none is due. Who is no longer a member of the store is told nothing more.</summary>
+    private Task<Due?> ClaimAsync(CancellationToken ct) => system.RunAsync(async db =>
     {
+        await using var leave = db.Command(
+            """
+            update mails set given_up_at = now(), last_error = 'No longer a member of the store.' where sent_at is null and given_up_at is null and due_at <= now()
+                and not exists (select 1 from memberships m where m.tenant_id = mails.tenant_id and m.user_id = mails.user_id)
+            """);
+        await leave.ExecuteNonQueryAsync(ct);
         await using var command = db.Command(
             """
             update mails set due_at = now() + $1, attempts = mails.attempts + 1
-            from (select tenant_id, id from mails where sent_at is null and given_up_at is null and due_at <= now() order by due_at limit $2 for update skip locked) due
+            from (select tenant_id, id from mails where sent_at is null and given_up_at is null and due_at <= now() order by due_at limit 1 for update skip locked) due
             where mails.tenant_id = due.tenant_id and mails.id = due.id
             returning mails.tenant_id, mails.id, mails.recipient, mails.subject, mails.text, mails.html, mails.attempts
             """);
         command.Parameters.Add(new NpgsqlParameter { Value = _lease });
-        command.Parameters.Add(new NpgsqlParameter { Value = AtOnce });
-        var due = new List<Due>();
         await using var reader = await command.ExecuteReaderAsync(ct);
-        while (await reader.ReadAsync(ct)) due.Add(new(reader.GetGuid(0), reader.GetGuid(1), reader.GetString(2), reader.GetString(3), reader.GetString(4), reader.GetString(5), reader.GetInt32(6)));
-        return due;
+        return await reader.ReadAsync(ct) ? new Due(reader.GetGuid(0), reader.GetGuid(1), reader.GetString(2), reader.GetString(3), reader.GetString(4), reader.GetString(5), reader.GetInt32(6)) : null;
     }, ct);
 
     private async Task SendAsync(SmtpClient client, Due mail, CancellationToken ct)
@@ -127,8 +131,8 @@ internal sealed class MailSender(SystemDatabase system, IOptions<SmtpOptions> sm
         if (!client.IsConnected)
         {
             await client.ConnectAsync(settings.Host!, settings.Port, settings.Security switch { "None" => SecureSocketOptions.None, "SslOnConnect" => SecureSocketOptions.SslOnConnect, _ => SecureSocketOptions.StartTls }, ct);
-            if (settings.User is { } user) await client.AuthenticateAsync(user, settings.Password ?? "", ct);
         }
+        if (settings.User is { } user && !client.IsAuthenticated) await client.AuthenticateAsync(user, settings.Password ?? "", ct);
         var from = MailboxAddress.Parse(settings.From);
         var message = new MimeMessage { Subject = mail.Subject, MessageId = $"{mail.Id:n}@{from.Domain}" };
         message.From.Add(from);
@@ -138,21 +142,22 @@ internal sealed class MailSender(SystemDatabase system, IOptions<SmtpOptions> sm
         await client.SendAsync(message, ct);
     }
 
-    private Task PutOffAsync(Due mail, string error, CancellationToken ct)
+    private Task PutOffAsync(Due mail, string error)
     {
-        if (mail.Attempts >= MaxAttempts) return NoteAsync(mail, "given_up_at = now()", error, ct);
+        if (mail.Attempts >= MaxAttempts) return NoteAsync(mail, "given_up_at = now()", error);
         var pause = Math.Min(_longestPause.TotalSeconds, options.Value.RetrySeconds * Math.Pow(2, mail.Attempts - 1)) * (0.75 + Random.Shared.NextDouble() / 2);
-        return NoteAsync(mail, FormattableString.Invariant($"due_at = now() + interval '{pause:0.000} seconds'"), error, ct);
+        return NoteAsync(mail, FormattableString.Invariant($"due_at = now() + interval '{pause:0.000} seconds'"), error);
     }
 
-    private Task NoteAsync(Due mail, string change, string? error, CancellationToken ct) => system.RunAsync(async db =>
+    /// <summary>Also while stopping: what was sent must not be sent again.</summary>
+    private Task NoteAsync(Due mail, string change, string? error) => system.RunAsync(async db =>
     {
         await using var command = db.Command($"update mails set {change}, last_error = $3 where tenant_id = $1 and id = $2");
         command.Parameters.Add(new NpgsqlParameter { Value = mail.TenantId });
         command.Parameters.Add(new NpgsqlParameter { Value = mail.Id });
         command.Parameters.Add(new NpgsqlParameter { Value = (object?)error ?? DBNull.Value, NpgsqlDbType = NpgsqlTypes.NpgsqlDbType.Text });
-        await command.ExecuteNonQueryAsync(ct);
-    }, ct);
+        await command.ExecuteNonQueryAsync();
+    });
 }
 
 /// <summary>Mails are of no use after a month, and incidents after a year.</summary>

@@ -36,7 +36,7 @@ public static class NotificationsSetup
 
     private static async Task<IResult> ShowAsync(Guid id, SystemDatabase system, CancellationToken ct) =>
         await system.RunAsync(db => db.Mails.IgnoreQueryFilters([XenoDbContext.TenantFilter]).SingleOrDefaultAsync(m => m.Id == id, ct), ct) is { } mail
-            ? Results.Content(mail.Html.Replace("<body ", $"<title>{WebUtility.HtmlEncode(mail.Subject)}</title><body ", StringComparison.Ordinal), "text/html; charset=utf-8", Encoding.UTF8)
+            ? Results.Content(mail.Html.Replace("<body ", $"<title>{WebUtility.HtmlEncode(mail.Subject)}</title><body ", StringComparison.Ordinal).Replace("</body>", $"<pre style=\"max-width:520px;margin:24px auto;white-space:pre-wrap\">{WebUtility.HtmlEncode(mail.Text)}</pre></body>", StringComparison.Ordinal), "text/html; charset=utf-8", Encoding.UTF8)
             : Results.NotFound();
 }
 
