@@ -37,17 +37,28 @@ public static class IngestionWriter
 
     /// <summary>
     /// Stores orders as Shopify has them now, although what is stored claims to be that version or a later one: for what a comparison found to
-    /// be wrong, and for nothing else.
+    /// be wrong, and for nothing else. Where another version was stored since it was looked at, the usual order of versions decides.
     /// </summary>
-    internal static async Task<ApplyResult> ReplaceAsync(XenoDbContext db, ShopCalendar shop, IReadOnlyCollection<OrderRecord> orders, CancellationToken ct)
+    /// <param name="orders">Each with the version that was found wrong; null where nothing was stored.</param>
+    internal static async Task<ApplyResult> ReplaceAsync(XenoDbContext db, ShopCalendar shop, IReadOnlyCollection<(OrderRecord Order, DateTimeOffset? Seen)> orders, CancellationToken ct)
     {
         if (orders.Count == 0) return default;
         await Rollups.LockSharedAsync(db, shop.TenantId, ct);
-        await db.ExecuteAsync([new NpgsqlBatchCommand("update orders set updated_at = 'epoch', source = 0 where tenant_id = $1 and shopify_id in (select shopify_id from orders where tenant_id = $1 and shopify_id = any($2) order by shopify_id for update)")
+        var wrong = orders.Where(o => o.Seen is not null).OrderBy(o => o.Order.ShopifyId).ToList();
+        await db.ExecuteAsync([new NpgsqlBatchCommand(
+            """
+            update orders set updated_at = 'epoch', source = 0
+            from (select o.shopify_id from orders o join unnest($2, $3) as wrong(id, seen) on o.shopify_id = wrong.id and o.updated_at = wrong.seen where o.tenant_id = $1 order by o.shopify_id for update of o) locked
+            where orders.tenant_id = $1 and orders.shopify_id = locked.shopify_id
+            """)
         {
-            Parameters = { Sql.Uuid(shop.TenantId), Sql.Ids([.. orders.Select(o => o.ShopifyId)]) },
+            Parameters =
+            {
+                Sql.Uuid(shop.TenantId), Sql.Ids([.. wrong.Select(o => o.Order.ShopifyId)]),
+                new() { Value = wrong.ConvertAll(o => o.Seen!.Value.UtcDateTime), NpgsqlDbType = NpgsqlTypes.NpgsqlDbType.Array | NpgsqlTypes.NpgsqlDbType.TimestampTz },
+            },
         }], ct);
-        return await ApplyAsync(db, shop, orders, ct);
+        return await ApplyAsync(db, shop, [.. orders.Select(o => o.Order)], ct);
     }
 
     /// <summary>One version an id, the newest, in key order: the order in which all writers lock.</summary>

@@ -33,11 +33,16 @@ public sealed class Reconcile(BulkExports exports, BulkDownload download, AdminO
         public Dictionary<DateOnly, List<long>> Differing { get; } = [];
         public Dictionary<DateOnly, long> Before { get; } = [];
 
+        /// <summary>Orders placed each day among those Shopify gave, test orders included.</summary>
+        public Dictionary<DateOnly, long> Placed { get; } = [];
+
         public bool Covers(DateOnly day) => day >= From && day <= To;
 
         public void Count(OrderRecord order)
         {
-            if (order.Test || order.Deleted) return;
+            if (order.Deleted) return;
+            if (Calendar.DayOf(order.ProcessedAt) is var placed && Covers(placed)) Placed[placed] = Placed.GetValueOrDefault(placed) + 1;
+            if (order.Test) return;
             if (Covers(Calendar.DayOf(order.ProcessedAt))) Shopify.AddOrder(Calendar.DayOf(order.ProcessedAt), null, 1);
             foreach (var sale in order.Sales)
                 if (DayOf(order, sale) is var day && Covers(day)) Shopify.AddSale(day, null, sale.Original, sale.Measure, null, sale.Quantity, sale.Amount, sale.Discount, sale.Tax, 1);
@@ -91,10 +96,21 @@ public sealed class Reconcile(BulkExports exports, BulkDownload download, AdminO
     private async Task CompareDaysAsync(Check check, BulkOperation export, CancellationToken ct)
     {
         foreach (var (day, totals) in await ReportedAsync(check, ct)) check.Before[day] = Total(totals);
+        await RememberAsync(check, ct);
         if (export.Url is not null) await CompareExportAsync(check, export, ct);
         await CompareUnexportedAsync(check, ct);
         await ConcludeAsync(check, ct);
     }
+
+    /// <summary>What an earlier turn of this run had found before it was interrupted: it is repaired by now, and would pass for equal.</summary>
+    private Task RememberAsync(Check check, CancellationToken ct) => tenants.RunAsync(check.Shop.TenantId, async db =>
+    {
+        foreach (var found in await db.DayChecks.AsNoTracking().Where(c => c.JobId == check.Lease.JobId).ToListAsync(ct))
+        {
+            check.Before[found.Day] = found.TotalBefore;
+            check.Differing[found.Day] = [.. found.DifferingOrders];
+        }
+    }, ct);
 
     private async Task CompareExportAsync(Check check, BulkOperation export, CancellationToken ct)
     {
@@ -134,11 +150,13 @@ public sealed class Reconcile(BulkExports exports, BulkDownload download, AdminO
         foreach (var order in now.Records.OfType<OrderRecord>())
         {
             check.Count(order);
-            if (!stored[order.ShopifyId].Deleted) continue;
+            // Read just now, so nothing that came from Shopify can be newer: what claims to be is wrong, and so is the same version with other entries.
+            var here = stored[order.ShopifyId];
+            if (here.UpdatedAt < order.UpdatedAt || (here.UpdatedAt == order.UpdatedAt && here.Says(check, order))) continue;
             differing.Add(order);
             check.Note(order.ShopifyId, order.Sales.Select(sale => check.DayOf(order, sale)).Append(check.Calendar.DayOf(order.ProcessedAt)));
         }
-        await StoreAsync(check, orders.Sum(o => o.SourceObjects), differing, now, ct);
+        await StoreAsync(check, orders.Sum(o => o.SourceObjects), differing, stored, now, ct);
     }
 
     /// <summary>Stored orders with entries on these days that the export lacks: Shopify says what has become of each.</summary>
@@ -147,17 +165,22 @@ public sealed class Reconcile(BulkExports exports, BulkDownload download, AdminO
         var unexported = (await WithEntriesAsync(check, ct)).Where(o => !check.Exported.Contains(o.Id)).ToList();
         foreach (var some in unexported.Chunk(50))
         {
+            var stored = await StoredAsync(check, [.. some.Select(o => o.Id)], ct);
             var now = await refresh.ReadAsync(check.Shop, ObjectKind.Orders, [.. some.Select(o => o.Id)], ct);
             foreach (var order in now.Records.OfType<OrderRecord>()) check.Count(order);
             foreach (var (id, days) in some) check.Note(id, days);
             check.Part.Announced += some.Length;
-            await StoreAsync(check, some.Length, [.. now.Records.OfType<OrderRecord>()], now with { Records = [] }, ct);
+            await StoreAsync(check, some.Length, [.. now.Records.OfType<OrderRecord>()], stored, now with { Records = [] }, ct);
         }
     }
 
-    private Task StoreAsync(Check check, long read, List<OrderRecord> differing, Refreshed now, CancellationToken ct) => tenants.RunAsync(check.Shop.TenantId, async db =>
+    /// <summary>Repairs and their evidence commit together.</summary>
+    private Task StoreAsync(Check check, long read, List<OrderRecord> differing, Dictionary<long, Stored> stored, Refreshed now, CancellationToken ct) => tenants.RunAsync(check.Shop.TenantId, async db =>
     {
-        var replaced = await IngestionWriter.ReplaceAsync(db, check.Calendar, differing, ct);
+        var replaced = await IngestionWriter.ReplaceAsync(db, check.Calendar, differing.ConvertAll(o => (o, stored.GetValueOrDefault(o.ShopifyId)?.UpdatedAt)), ct);
+        if (differing.Count + now.Gone.Count > 0)
+            foreach (var day in check.Differing.Keys)
+                await KeepAsync(db, check, day, DayState.Different, [0, 0, check.Before.GetValueOrDefault(day), 0, 0], ct);
         var also = await ObjectRefresh.StoreAsync(db, check.Calendar, now, ct);
         var counts = new ImportCounts(read, replaced.Stored + also.Stored, read - replaced.Stored - also.Stored - also.Gone - also.Rejected, also.Gone, also.Rejections, also.Rejected);
         await check.Lease.CountAsync(db, new("Comparing orders", 0, counts.Read, counts.Stored, counts.Unchanged, counts.Rejected, counts.Gone), null, ct);
@@ -189,25 +212,33 @@ public sealed class Reconcile(BulkExports exports, BulkDownload download, AdminO
         {
             var (here, shopify) = (reported.GetValueOrDefault(day), check.Shopify.Days.GetValueOrDefault(day));
             var ordersHere = placed.GetValueOrDefault(day);
-            var inShopify = counted.TryGetValue(day, out var count) ? count : ordersHere;
+            var inShopify = counted.TryGetValue(day, out var count) ? count : check.Placed.GetValueOrDefault(day);
             var isEqual = here == shopify && ordersHere == inShopify;
             var before = check.Before.GetValueOrDefault(day);
-            var differing = check.Differing.GetValueOrDefault(day) ?? [];
+            var state = !isEqual ? DayState.Different : check.Differing.ContainsKey(day) || before != Total(here) ? DayState.Repaired : DayState.Equal;
             var checkedDay = day;
-            await db.DayChecks.Where(c => c.Day == checkedDay && (c.State == DayState.Equal || c.JobId == check.Lease.JobId)).ExecuteDeleteAsync(ct);
-            await using var command = db.Command(
-                """
-                insert into day_checks (tenant_id, day, job_id, checked_at, state, orders_here, orders_in_shopify, total_before, total_here, total_in_shopify, differing_orders)
-                values ($1, $2, $3, now(), $4, $5, $6, $7, $8, $9, $10)
-                """);
-            command.Parameters.Add(Sql.Uuid(check.Shop.TenantId));
-            command.Parameters.Add(new NpgsqlParameter { Value = day });
-            command.Parameters.Add(Sql.Uuid(check.Lease.JobId));
-            command.Parameters.Add(new NpgsqlParameter { Value = (!isEqual ? DayState.Different : differing.Count > 0 || before != Total(here) ? DayState.Repaired : DayState.Equal).ToString() });
-            foreach (var figure in (long[])[ordersHere, inShopify, before, Total(here), Total(shopify)]) command.Parameters.Add(new NpgsqlParameter { Value = figure });
-            command.Parameters.Add(Sql.Ids([.. differing.Take(KeptIds)]));
-            await command.ExecuteNonQueryAsync(ct);
+            await db.DayChecks.Where(c => c.Day == checkedDay && c.State == DayState.Equal).ExecuteDeleteAsync(ct);
+            await KeepAsync(db, check, day, state, [ordersHere, inShopify, before, Total(here), Total(shopify)], ct);
         }
+    }
+
+    /// <param name="figures">Orders here and in Shopify; total before, here and in Shopify.</param>
+    private static async Task KeepAsync(XenoDbContext db, Check check, DateOnly day, DayState state, long[] figures, CancellationToken ct)
+    {
+        await using var command = db.Command(
+            """
+            insert into day_checks (tenant_id, day, job_id, checked_at, state, orders_here, orders_in_shopify, total_before, total_here, total_in_shopify, differing_orders)
+            values ($1, $2, $3, now(), $4, $5, $6, $7, $8, $9, $10)
+            on conflict (tenant_id, day, job_id) do update set checked_at = excluded.checked_at, state = excluded.state, orders_here = excluded.orders_here, orders_in_shopify = excluded.orders_in_shopify,
+                total_before = excluded.total_before, total_here = excluded.total_here, total_in_shopify = excluded.total_in_shopify, differing_orders = excluded.differing_orders
+            """);
+        command.Parameters.Add(Sql.Uuid(check.Shop.TenantId));
+        command.Parameters.Add(new NpgsqlParameter { Value = day });
+        command.Parameters.Add(Sql.Uuid(check.Lease.JobId));
+        command.Parameters.Add(new NpgsqlParameter { Value = state.ToString() });
+        foreach (var figure in figures) command.Parameters.Add(new NpgsqlParameter { Value = figure });
+        command.Parameters.Add(Sql.Ids([.. (check.Differing.GetValueOrDefault(day) ?? []).Take(KeptIds)]));
+        await command.ExecuteNonQueryAsync(ct);
     }
 
     /// <summary>Counts are taken while the shop goes on selling: a difference counts only if it stays. Then a comparison of all ids is asked for, which repairs it.</summary>
