@@ -32,7 +32,7 @@ internal static class WebhooksBenchmark
     {
         await using var server = await BenchmarkServer.StartAsync();
         await using var run = await Run.StartAsync(server);
-        await SendAsync(run, [.. Enumerable.Range(0, 20_000).Select(i => run.Request("themes/update", i, $"warm-{i}", 1))], 16, TimeSpan.FromSeconds(5));
+        await SendAsync(run, [.. Enumerable.Range(0, 20_000).Select(i => run.Request(i % 2 == 0 ? "themes/update" : "orders/updated", i, $"warm-{i}", 1))], 16, TimeSpan.FromSeconds(30), perSecond: 600);
         foreach (var clients in (int[])[8, 32, 128]) await AcknowledgedAsync(run, clients);
         await AppliedAsync(run, 20_000);
         await FloodedAsync(run);
