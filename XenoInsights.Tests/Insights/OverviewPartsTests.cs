@@ -1,7 +1,9 @@
 using System.Globalization;
 using Bunit;
+using Microsoft.AspNetCore.Components;
 using XenoInsights.Insights;
 using XenoInsights.Insights.Sales;
+using XenoInsights.Tenants;
 using XenoInsights.Ui;
 
 namespace XenoInsights.Tests.Insights;
@@ -10,24 +12,33 @@ public sealed class OverviewPartsTests : BunitContext
 {
     private static readonly DateOnly Day = new(2026, 11, 20);
 
-    public OverviewPartsTests() => CultureInfo.CurrentCulture = CultureInfo.GetCultureInfo("en-GB");
+    public OverviewPartsTests()
+    {
+        CultureInfo.CurrentCulture = CultureInfo.GetCultureInfo("en-GB");
+        RenderTree.Add<CascadingValue<StoreAccess>>(p => p.Add(c => c.Value, new StoreAccess
+        {
+            TenantId = Guid.NewGuid(), ShopDomain = "shop.myshopify.com", Name = "Shop", Currency = "GBP", TimeZone = "Europe/London", Status = TenantStatus.Connected,
+            ConnectedAt = default, HistoryLimited = false, Role = MemberRole.Owner,
+        }));
+    }
 
     [Fact]
     public void The_ledger_adds_up_and_names_duties_and_fees_only_where_there_are_any()
     {
-        var ledger = Render<Ledger>(p => p.Add(l => l.Now, Answer(gross: 10000)).Add(l => l.Before, Answer(gross: 8000)).Add(l => l.Money, Pounds));
-        Assert.Equal(["Gross sales", "Discounts", "Returns", "Net sales", "Shipping", "Taxes", "Total sales"], ledger.FindAll("tbody th").Select(h => h.TextContent));
+        var ledger = Render<Ledger>(p => p.Add(l => l.OrdersHref, "orders?metric={0}").Add(l => l.Now, Answer(gross: 10000)).Add(l => l.Before, Answer(gross: 8000)).Add(l => l.Money, Pounds));
+        Assert.Equal(["Gross sales", "Discounts", "Returns", "Net sales", "Shipping", "Taxes", "Total sales"], ledger.FindAll("tbody th .term").Select(h => h.TextContent));
         Assert.Equal(["£100.00", "−£1.00", "−£2.00", "£97.00", "£3.00", "£4.00", "£104.00"], ledger.FindAll("tbody td:nth-child(2)").Select(c => c.TextContent));
+        Assert.Equal("orders?metric=returns", ledger.FindAll("tbody td a")[2].GetAttribute("href"));
         Assert.Equal("+25.0%", ledger.Find("tbody tr td:last-child").TextContent);
 
-        ledger.Render(p => p.Add(l => l.Now, Answer(gross: 10000, duties: 50)));
+        ledger.Render(p => p.Add(l => l.OrdersHref, "orders?metric={0}").Add(l => l.Now, Answer(gross: 10000, duties: 50)));
         Assert.Contains("Duties", ledger.Markup, StringComparison.Ordinal);
     }
 
     [Fact]
     public void The_total_is_ruled_off_only_when_no_day_is_running()
     {
-        var ledger = Render<Ledger>(p => p.Add(l => l.Now, Answer()).Add(l => l.Money, Pounds));
+        var ledger = Render<Ledger>(p => p.Add(l => l.OrdersHref, "orders?metric={0}").Add(l => l.Now, Answer()).Add(l => l.Money, Pounds));
         Assert.Single(ledger.FindAll(".double"));
         ledger.Render(p => p.Add(l => l.IsRunning, true));
         Assert.Empty(ledger.FindAll(".double"));

@@ -49,6 +49,7 @@ public sealed class XenoDbContext(DbContextOptions<XenoDbContext> options, Guid?
     public DbSet<Product> Products => Set<Product>();
     public DbSet<Checkout> Checkouts => Set<Checkout>();
     public DbSet<CheckoutLineItem> CheckoutLineItems => Set<CheckoutLineItem>();
+    public DbSet<OrderEntry> OrderEntries => Set<OrderEntry>();
     public DbSet<SalesDay> SalesDays => Set<SalesDay>();
     public DbSet<ProductDay> ProductDays => Set<ProductDay>();
     public DbSet<CustomerDay> CustomerDays => Set<CustomerDay>();

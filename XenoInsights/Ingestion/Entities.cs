@@ -154,6 +154,36 @@ public sealed class CheckoutLineItem : ITenantOwned
     public long Total { get; init; }
 }
 
+/// <summary>
+/// Rollup: what one counted order adds to one shop day: as it was placed, or by what changed later (refunds, edits, cancellation).
+/// The entries of a range add up to its figures, measure by measure; every counted order has exactly one that placed it.
+/// </summary>
+public sealed class OrderEntry : ITenantOwned
+{
+    public Guid TenantId { get; init; }
+    public long OrderId { get; init; }
+    public DateOnly Day { get; init; }
+
+    /// <summary>True: as it was placed. False: what changed on <see cref="Day"/>.</summary>
+    public bool Original { get; init; }
+
+    /// <summary>When it was placed, or changed last on that day.</summary>
+    public DateTimeOffset At { get; init; }
+    public long? CustomerId { get; init; }
+
+    /// <summary>Units ordered less units that came back.</summary>
+    public long Units { get; init; }
+    public long Gross { get; init; }
+    public long Discounts { get; init; }
+
+    /// <summary>Positive: what came back.</summary>
+    public long Returns { get; init; }
+    public long Shipping { get; init; }
+    public long Taxes { get; init; }
+    public long Duties { get; init; }
+    public long Fees { get; init; }
+}
+
 /// <summary>Rollup: a shop day's sales. Sums of <see cref="OrderSale"/> entries of counted orders, plus how the day's customers stand.</summary>
 public sealed class SalesDay : ITenantOwned
 {
@@ -232,7 +262,7 @@ public sealed class CustomerReturn : ITenantOwned
 internal sealed class IngestionConfiguration :
     IEntityTypeConfiguration<Order>, IEntityTypeConfiguration<OrderLineItem>, IEntityTypeConfiguration<OrderSale>, IEntityTypeConfiguration<Refund>,
     IEntityTypeConfiguration<RefundLineItem>, IEntityTypeConfiguration<Customer>, IEntityTypeConfiguration<Product>, IEntityTypeConfiguration<Checkout>,
-    IEntityTypeConfiguration<CheckoutLineItem>, IEntityTypeConfiguration<SalesDay>, IEntityTypeConfiguration<ProductDay>,
+    IEntityTypeConfiguration<CheckoutLineItem>, IEntityTypeConfiguration<OrderEntry>, IEntityTypeConfiguration<SalesDay>, IEntityTypeConfiguration<ProductDay>,
     IEntityTypeConfiguration<CustomerDay>, IEntityTypeConfiguration<CustomerTotal>, IEntityTypeConfiguration<CustomerReturn>
 {
     // No foreign keys among ingested tables: the writer replaces an order with its children as one, orders may arrive
@@ -241,11 +271,16 @@ internal sealed class IngestionConfiguration :
     {
         Versioned(builder);
         builder.HasIndex(o => new { o.TenantId, o.BusinessDay, o.ShopifyId });
+        builder.HasIndex(o => new { o.TenantId, o.Name });
     }
 
     public void Configure(EntityTypeBuilder<OrderLineItem> builder) => builder.HasKey(l => new { l.TenantId, l.OrderId, l.ShopifyId });
 
-    public void Configure(EntityTypeBuilder<OrderSale> builder) => builder.HasKey(s => new { s.TenantId, s.OrderId, s.Ordinal });
+    public void Configure(EntityTypeBuilder<OrderSale> builder)
+    {
+        builder.HasKey(s => new { s.TenantId, s.OrderId, s.Ordinal });
+        builder.HasIndex(s => new { s.TenantId, s.ProductId, s.Day, s.OrderId }).HasFilter("product_id is not null");
+    }
 
     public void Configure(EntityTypeBuilder<Refund> builder) => builder.HasKey(r => new { r.TenantId, r.OrderId, r.ShopifyId });
 
@@ -262,6 +297,13 @@ internal sealed class IngestionConfiguration :
     }
 
     public void Configure(EntityTypeBuilder<CheckoutLineItem> builder) => builder.HasKey(l => new { l.TenantId, l.CheckoutId, l.Ordinal });
+
+    public void Configure(EntityTypeBuilder<OrderEntry> builder)
+    {
+        builder.HasKey(e => new { e.TenantId, e.OrderId, e.Day, e.Original });
+        builder.HasIndex(e => new { e.TenantId, e.Day, e.At, e.OrderId, e.Original });
+        builder.HasIndex(e => new { e.TenantId, e.CustomerId, e.Day }).HasFilter("customer_id is not null");
+    }
 
     public void Configure(EntityTypeBuilder<SalesDay> builder) => builder.HasKey(d => new { d.TenantId, d.Day });
 

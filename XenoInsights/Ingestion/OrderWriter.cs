@@ -115,7 +115,7 @@ internal static class OrderWriter
     {
         if (replaced.Count == 0) yield break;
         yield return Header(shop, replaced).Update("shopify_id");
-        foreach (var table in (string[])["order_line_items", "order_sales", "refunds", "refund_line_items"])
+        foreach (var table in (string[])["order_line_items", "order_sales", "order_entries", "refunds", "refund_line_items"])
             yield return Sql.DeleteByIds(table, "order_id", shop.TenantId, replaced.ConvertAll(o => o.Record.ShopifyId));
     }
 
@@ -154,6 +154,24 @@ internal static class OrderWriter
                 .Big("tax", s => s.Sale.Tax)
                 .Insert();
 
+        var entries = orders.Where(Counted).SelectMany(o => EntriesOf(shop, o)).ToList();
+        if (entries.Count > 0)
+            yield return new RowSet<OrderEntry>("order_entries", shop.TenantId, entries)
+                .Big("order_id", e => e.OrderId)
+                .Day("day", e => e.Day)
+                .Bool("original", e => e.Original)
+                .Instant("at", e => e.At)
+                .Big("customer_id", e => e.CustomerId)
+                .Big("units", e => e.Units)
+                .Big("gross", e => e.Gross)
+                .Big("discounts", e => e.Discounts)
+                .Big("returns", e => e.Returns)
+                .Big("shipping", e => e.Shipping)
+                .Big("taxes", e => e.Taxes)
+                .Big("duties", e => e.Duties)
+                .Big("fees", e => e.Fees)
+                .Insert();
+
         var refunds = orders.SelectMany(o => o.Refunds.Select(refund => (o.ShopifyId, refund))).ToList();
         if (refunds.Count == 0) yield break;
         yield return new RowSet<(long OrderId, RefundRecord Refund)>("refunds", shop.TenantId, refunds)
@@ -174,6 +192,33 @@ internal static class OrderWriter
             .Big("tax", l => l.Line.Tax)
             .Insert();
     }
+
+    /// <summary>One entry for the order as it was placed, though it be worth nothing, and one a day for what changed later.</summary>
+    private static IEnumerable<OrderEntry> EntriesOf(ShopCalendar shop, OrderRecord order)
+    {
+        yield return Entry(order, shop.DayOf(order.ProcessedAt), order.ProcessedAt, [.. order.Sales.Where(s => s.Original && s.Measure != SaleMeasure.Uncounted)], original: true);
+        foreach (var day in order.Sales.Where(s => !s.Original && s.Measure != SaleMeasure.Uncounted).GroupBy(s => shop.DayOf(s.HappenedAt)))
+            yield return Entry(order, day.Key, day.Max(s => s.HappenedAt), [.. day], original: false);
+    }
+
+    private static OrderEntry Entry(OrderRecord order, DateOnly day, DateTimeOffset at, SaleRecord[] sales, bool original) => new()
+    {
+        OrderId = order.ShopifyId,
+        Day = day,
+        Original = original,
+        At = at,
+        CustomerId = order.CustomerId,
+        Units = sales.Where(s => s.Measure is SaleMeasure.Sale or SaleMeasure.Return).Sum(s => (long)s.Quantity),
+        Gross = sales.Where(s => s.Measure == SaleMeasure.Sale).Sum(s => s.Amount + s.Discount),
+        Discounts = sales.Where(s => s.Measure == SaleMeasure.Sale).Sum(s => s.Discount),
+        Returns = -Sum(sales, SaleMeasure.Return),
+        Shipping = Sum(sales, SaleMeasure.Shipping),
+        Taxes = sales.Sum(s => s.Tax),
+        Duties = Sum(sales, SaleMeasure.Duty),
+        Fees = Sum(sales, SaleMeasure.Fee),
+    };
+
+    private static long Sum(SaleRecord[] sales, SaleMeasure measure) => sales.Where(s => s.Measure == measure).Sum(s => s.Amount);
 
     private sealed record StoredOrder(DateOnly BusinessDay, long? CustomerId, bool Counted);
 }

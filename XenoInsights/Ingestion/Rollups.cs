@@ -133,6 +133,25 @@ public static class Rollups
             ) entries
             group by day
             """),
+        new("order_entries",
+            "order_id, day, original, at, customer_id, units, gross, discounts, returns, shipping, taxes, duties, fees",
+            "true",
+            """
+            select order_id, day, original, case when original then max(o.processed_at) else max(s.happened_at) end at, max(o.customer_id) customer_id,
+                   sum(units)::bigint units, sum(gross)::bigint gross, sum(discounts)::bigint discounts, sum("returns")::bigint "returns",
+                   sum(shipping)::bigint shipping, sum(taxes)::bigint taxes, sum(duties)::bigint duties, sum(fees)::bigint fees
+            from (
+                select shopify_id order_id, business_day as day, true original, processed_at happened_at, 0 units, 0 gross, 0 discounts, 0 "returns", 0 shipping, 0 taxes, 0 duties, 0 fees
+                from orders where tenant_id = $1 and counted
+                union all
+                select order_id, day, original, happened_at, case when measure in (1, 2) then quantity else 0 end, case measure when 1 then amount + discount else 0 end,
+                       case measure when 1 then discount else 0 end, case measure when 2 then -amount else 0 end, case measure when 3 then amount else 0 end, tax,
+                       case measure when 4 then amount else 0 end, case measure when 5 then amount else 0 end
+                from order_sales where tenant_id = $1 and measure <> 0
+            ) s
+            join orders o on o.tenant_id = $1 and o.shopify_id = s.order_id and o.counted
+            group by order_id, day, original
+            """),
         new("product_days",
             "day, product_id, units_ordered, units_returned, gross, discounts, returns",
             "(units_ordered, units_returned, gross, discounts, returns) <> (0, 0, 0, 0, 0)",

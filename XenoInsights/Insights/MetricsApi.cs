@@ -10,6 +10,9 @@ public static class MetricsApi
 {
     private const int DefaultDays = 30, MaxDays = 3700, DefaultLimit = 5, MaxLimit = 250;
 
+    private static readonly string[] _seriesMeasures =
+        ["total-sales", "orders", "gross-sales", "discounts", "returns", "net-sales", "shipping", "taxes", "average-order-value", "new-customers", "customers", "returning-customers"];
+
     public static void AddInsights(this WebApplicationBuilder builder) => builder.Services.AddSingleton<AnswerCache>().AddScoped<SalesQueries>();
 
     public static void MapInsights(this WebApplication app)
@@ -18,6 +21,7 @@ public static class MetricsApi
         metrics.MapGet("/overview", Overview).WithSummary("Sales, orders and customers of a range").Produces<OverviewAnswer>()
             .WithDescription("from and to are shop-local dates (yyyy-MM-dd), both included; without them the last 30 days. Money in minor units of the shop's currency.");
         metrics.MapGet("/orders/by-date", ByDate).WithSummary("The same by day, week or month, empty buckets included").Produces<IReadOnlyList<SeriesPoint>>();
+        metrics.MapGet("/orders/by-date.csv", ByDateCsv).WithSummary("The series as CSV").Produces(StatusCodes.Status200OK, contentType: "text/csv");
         metrics.MapGet("/customers/top", TopCustomers).WithSummary("Customers by total sales").Produces<IReadOnlyList<TopCustomer>>();
         metrics.MapGet("/products/top", TopProducts).WithSummary("Products by net sales").Produces<IReadOnlyList<TopProduct>>();
     }
@@ -30,6 +34,22 @@ public static class MetricsApi
             ? AnswerAsync(http, time, from, to, range => sales.ByDateAsync(range, parsed, ct))
             : Task.FromResult<IResult>(Invalid("granularity", $"'{granularity}' is not day, week or month."));
 
+    private static async Task<IResult> ByDateCsv(HttpContext http, SalesQueries sales, TimeProvider time, string? granularity, string? from, string? to, CancellationToken ct)
+    {
+        if (GranularityOf(granularity) is not { } parsed) return Invalid("granularity", $"'{granularity}' is not day, week or month.");
+        if (RangeOf(http, time, from, to, out var range) is { } refusal) return refusal;
+        var series = await sales.ByDateAsync(range, parsed, ct);
+        await using var csv = await Csv.BeginAsync(http, time, $"sales-by-{granularity ?? "day"}", $"Sales by {granularity ?? "day"}", range, Definitions.Of(_seriesMeasures),
+            [parsed.ToString(), .. Definitions.Of(_seriesMeasures).Select(d => d.Name)]);
+        foreach (var point in series)
+        {
+            csv.Day(point.Date).Money(point.RevenueCents).Count(point.Orders).Money(point.GrossSalesCents).Money(point.DiscountsCents).Money(point.ReturnsCents).Money(point.NetSalesCents)
+                .Money(point.ShippingCents).Money(point.TaxesCents).Money(point.AverageOrderValueCents).Count(point.NewCustomers).Count(point.TotalCustomers).Count(point.ReturningCustomers);
+            await csv.EndRowAsync(ct);
+        }
+        return TypedResults.Empty;
+    }
+
     private static Task<IResult> TopCustomers(HttpContext http, SalesQueries sales, TimeProvider time, string? limit, string? from, string? to, CancellationToken ct) =>
         LimitOf(limit) is { } parsed
             ? AnswerAsync(http, time, from, to, range => sales.TopCustomersAsync(range, parsed, ct))
@@ -40,23 +60,26 @@ public static class MetricsApi
             ? AnswerAsync(http, time, from, to, range => sales.TopProductsAsync(range, parsed, ct))
             : Task.FromResult<IResult>(Invalid("limit", $"'{limit}' is not a number from 1 to {MaxLimit}."));
 
-    private static async Task<IResult> AnswerAsync<T>(HttpContext http, TimeProvider time, string? from, string? to, Func<DateRange, Task<T>> ask)
+    private static async Task<IResult> AnswerAsync<T>(HttpContext http, TimeProvider time, string? from, string? to, Func<DateRange, Task<T>> ask) =>
+        RangeOf(http, time, from, to, out var range) is { } refusal ? refusal : TypedResults.Ok(await ask(range));
+
+    /// <summary>Null with the range that is meant (without dates the last 30 days up to the shop's today), or what is wrong with the dates.</summary>
+    internal static ValidationProblem? RangeOf(HttpContext http, TimeProvider time, string? from, string? to, out DateRange range)
     {
+        range = default;
         if (from is not null && DateOf(from) is null) return Invalid("from", $"'{from}' is not a date such as 2026-11-23.");
         if (to is not null && DateOf(to) is null) return Invalid("to", $"'{to}' is not a date such as 2026-11-23.");
 
-        var last = DateOf(to) ?? ShopToday(http.Store(), time);
+        var last = DateOf(to) ?? new ShopClock(time, http.Store().TimeZone).Today;
         if (DateOf(from) is null && last.DayNumber < DefaultDays) return Invalid("to", $"'{to}' leaves no {DefaultDays} days before it.");
         var first = DateOf(from) ?? last.AddDays(1 - DefaultDays);
         if (first > last) return Invalid("from", $"from ({first:yyyy-MM-dd}) lies after to ({last:yyyy-MM-dd}).");
         if (last.DayNumber - first.DayNumber >= MaxDays) return Invalid("from", $"A range has at most {MaxDays} days.");
-        return TypedResults.Ok(await ask(new DateRange(first, last)));
+        range = new DateRange(first, last);
+        return null;
     }
 
-    private static DateOnly ShopToday(StoreAccess store, TimeProvider time) =>
-        DateOnly.FromDateTime(TimeZoneInfo.ConvertTimeFromUtc(time.GetUtcNow().UtcDateTime, TimeZoneInfo.FindSystemTimeZoneById(store.TimeZone)));
-
-    private static DateOnly? DateOf(string? text) =>
+    internal static DateOnly? DateOf(string? text) =>
         DateOnly.TryParseExact(text, "yyyy-MM-dd", CultureInfo.InvariantCulture, DateTimeStyles.None, out var date) ? date : null;
 
     private static Granularity? GranularityOf(string? text) => text switch
@@ -67,9 +90,9 @@ public static class MetricsApi
         _ => null,
     };
 
-    private static int? LimitOf(string? text) =>
-        text is null ? DefaultLimit : int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var limit) && limit is >= 1 and <= MaxLimit ? limit : null;
+    internal static int? LimitOf(string? text, int without = DefaultLimit) =>
+        text is null ? without : int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var limit) && limit is >= 1 and <= MaxLimit ? limit : null;
 
-    private static ValidationProblem Invalid(string parameter, string what) =>
+    internal static ValidationProblem Invalid(string parameter, string what) =>
         TypedResults.ValidationProblem(new Dictionary<string, string[]> { [parameter] = [what] }, detail: what);
 }

@@ -10,7 +10,9 @@ export function listen(sheet, page, keys) {
     if (e.ctrlKey || e.metaKey || e.altKey || isBusy(e.target)) return;
     clearTimeout(waiting);
     if (e.key === '?') return sheet.showModal();
-    if (e.key.toLowerCase() === 't') return globalThis.xenoTheme.next();
+    if (e.key === '/') return focusSearch(e);
+    if (e.key === 'E') return document.querySelector('[data-key=export]')?.click();
+    if (e.key.toLowerCase() === 't' && !typed) return globalThis.xenoTheme.next();
     const key = e.key.length === 1 ? e.key.toLowerCase() : e.key;
     typed += key;
     if (!keys.includes(typed) && !begins(typed)) typed = key;
@@ -22,6 +24,13 @@ export function listen(sheet, page, keys) {
     const key = typed;
     typed = '';
     if (keys.includes(key)) page.invokeMethodAsync('Pressed', key);
+  }
+
+  function focusSearch(e) {
+    const search = document.querySelector('input[type=search]');
+    if (!search) return;
+    e.preventDefault();
+    search.focus();
   }
 
   const begins = text => keys.some(k => k !== text && k.startsWith(text));

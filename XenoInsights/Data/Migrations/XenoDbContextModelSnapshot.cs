@@ -451,10 +451,84 @@ namespace XenoInsights.Data.Migrations
                     b.HasKey("TenantId", "ShopifyId")
                         .HasName("pk_orders");
 
+                    b.HasIndex("TenantId", "Name")
+                        .HasDatabaseName("ix_orders_tenant_id_name");
+
                     b.HasIndex("TenantId", "BusinessDay", "ShopifyId")
                         .HasDatabaseName("ix_orders_tenant_id_business_day_shopify_id");
 
                     b.ToTable("orders", (string)null);
+                });
+
+            modelBuilder.Entity("XenoInsights.Ingestion.OrderEntry", b =>
+                {
+                    b.Property<Guid>("TenantId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("tenant_id");
+
+                    b.Property<long>("OrderId")
+                        .HasColumnType("bigint")
+                        .HasColumnName("order_id");
+
+                    b.Property<DateOnly>("Day")
+                        .HasColumnType("date")
+                        .HasColumnName("day");
+
+                    b.Property<bool>("Original")
+                        .HasColumnType("boolean")
+                        .HasColumnName("original");
+
+                    b.Property<DateTimeOffset>("At")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("at");
+
+                    b.Property<long?>("CustomerId")
+                        .HasColumnType("bigint")
+                        .HasColumnName("customer_id");
+
+                    b.Property<long>("Discounts")
+                        .HasColumnType("bigint")
+                        .HasColumnName("discounts");
+
+                    b.Property<long>("Duties")
+                        .HasColumnType("bigint")
+                        .HasColumnName("duties");
+
+                    b.Property<long>("Fees")
+                        .HasColumnType("bigint")
+                        .HasColumnName("fees");
+
+                    b.Property<long>("Gross")
+                        .HasColumnType("bigint")
+                        .HasColumnName("gross");
+
+                    b.Property<long>("Returns")
+                        .HasColumnType("bigint")
+                        .HasColumnName("returns");
+
+                    b.Property<long>("Shipping")
+                        .HasColumnType("bigint")
+                        .HasColumnName("shipping");
+
+                    b.Property<long>("Taxes")
+                        .HasColumnType("bigint")
+                        .HasColumnName("taxes");
+
+                    b.Property<long>("Units")
+                        .HasColumnType("bigint")
+                        .HasColumnName("units");
+
+                    b.HasKey("TenantId", "OrderId", "Day", "Original")
+                        .HasName("pk_order_entries");
+
+                    b.HasIndex("TenantId", "CustomerId", "Day")
+                        .HasDatabaseName("ix_order_entries_tenant_id_customer_id_day")
+                        .HasFilter("customer_id is not null");
+
+                    b.HasIndex("TenantId", "Day", "At", "OrderId", "Original")
+                        .HasDatabaseName("ix_order_entries_tenant_id_day_at_order_id_original");
+
+                    b.ToTable("order_entries", (string)null);
                 });
 
             modelBuilder.Entity("XenoInsights.Ingestion.OrderLineItem", b =>
@@ -570,6 +644,10 @@ namespace XenoInsights.Data.Migrations
 
                     b.HasKey("TenantId", "OrderId", "Ordinal")
                         .HasName("pk_order_sales");
+
+                    b.HasIndex("TenantId", "ProductId", "Day", "OrderId")
+                        .HasDatabaseName("ix_order_sales_tenant_id_product_id_day_order_id")
+                        .HasFilter("product_id is not null");
 
                     b.ToTable("order_sales", (string)null);
                 });

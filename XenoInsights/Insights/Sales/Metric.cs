@@ -10,27 +10,26 @@ public enum Unit
     Rate,
 }
 
-/// <summary>A key figure of the overview: what it is called, how it is defined, and how it is read from the answers.</summary>
-/// <param name="Key">Its name in addresses.</param>
+/// <summary>A key figure of the overview: how it is read from the answers, and where what is behind it can be seen.</summary>
+/// <param name="Key">Its name in addresses, and the key of its definition.</param>
 /// <param name="Of">Minor units, a count or a fraction; null where there is nothing to measure.</param>
+/// <param name="Drill">Page and question of what is behind it.</param>
 public sealed record Metric(
-    string Key, string Label, string Definition, Better Better, Unit Unit, Func<OverviewAnswer, decimal?> Of, Func<SeriesPoint, decimal?> At, bool ExactOnTile = false)
+    string Key, Better Better, Unit Unit, Func<OverviewAnswer, decimal?> Of, Func<SeriesPoint, decimal?> At, string? Drill = null, string? DrillText = null, bool ExactOnTile = false)
 {
     public static IReadOnlyList<Metric> All { get; } =
     [
-        new("total-sales", "Total sales", "Net sales plus shipping, taxes, duties and fees. Sales count on the day processed, refunds on the day refunded.",
-            Better.Higher, Unit.Money, o => o.TotalRevenueCents, p => p.RevenueCents),
-        new("orders", "Orders", "Orders by the day they were processed. Test and deleted orders are left out.",
-            Better.Higher, Unit.Count, o => o.TotalOrders, p => p.Orders),
-        new("average-order-value", "Average order value", "Gross sales less discounts of the orders as they were placed, divided by their number.",
-            Better.Higher, Unit.Money, o => o.TotalOrders == 0 ? null : o.AverageOrderValueCents, p => p.Orders == 0 ? null : p.AverageOrderValueCents, ExactOnTile: true),
-        new("new-customers", "New customers", "Customers whose first order ever lies in the range.",
-            Better.Higher, Unit.Count, o => o.NewCustomers, p => p.NewCustomers),
-        new("returning-rate", "Returning rate", "Of the customers who ordered, those with two or more orders in their whole history.",
-            Better.Higher, Unit.Rate, o => Share(o.ReturningCustomers, o.TotalCustomers), p => Share(p.ReturningCustomers, p.TotalCustomers)),
-        new("returns", "Returns", "Value of what came back, on the day it was refunded.",
-            Better.Lower, Unit.Money, o => o.ReturnsCents, p => p.ReturnsCents),
+        new("total-sales", Better.Higher, Unit.Money, o => o.TotalRevenueCents, p => p.RevenueCents, "orders?metric=total-sales", "Its orders"),
+        new("orders", Better.Higher, Unit.Count, o => o.TotalOrders, p => p.Orders, "orders?metric=orders", "These orders"),
+        new("average-order-value", Better.Higher, Unit.Money, o => o.TotalOrders == 0 ? null : o.AverageOrderValueCents, p => p.Orders == 0 ? null : p.AverageOrderValueCents, "orders?metric=average-order-value", "Its orders", ExactOnTile: true),
+        new("new-customers", Better.Higher, Unit.Count, o => o.NewCustomers, p => p.NewCustomers, "customers?who=new", "These customers"),
+        new("returning-rate", Better.Higher, Unit.Rate, o => Share(o.ReturningCustomers, o.TotalCustomers), p => Share(p.ReturningCustomers, p.TotalCustomers), "customers?who=returning", "Returning customers"),
+        new("returns", Better.Lower, Unit.Money, o => o.ReturnsCents, p => p.ReturnsCents, "orders?metric=returns", "Its orders"),
     ];
+
+    public Definition Definition => Definitions.Of(Key);
+
+    public string Label => Definition.Name;
 
     public static Metric Find(string? key) => All.FirstOrDefault(m => m.Key == key) ?? All[0];
 

@@ -1,18 +1,8 @@
-using System.Data.Common;
-using System.Diagnostics;
-
 namespace XenoInsights.Insights.Sales;
 
 /// <summary>Everything on the overview page: four panels that load, and fail, by themselves.</summary>
 public sealed record OverviewFigures(
-    DateRange? History, Panel<KeyFigures> Key, Panel<Ranking<TopProduct>> Products, Panel<Ranking<TopCustomer>> Customers, Panel<ComparedCheckouts> Checkouts)
-{
-    public OverviewFigures WithoutComparison() => new(
-        History, Key with { Value = Key.Value is { } key ? key with { Before = null, SeriesBefore = null } : null },
-        Products with { Value = Products.Value is { } products ? products with { Before = null } : null },
-        Customers with { Value = Customers.Value is { } customers ? customers with { Before = null } : null },
-        Checkouts with { Value = Checkouts.Value is { } checkouts ? checkouts with { Before = null } : null });
-}
+    Panel<KeyFigures> Key, Panel<Ranking<TopProduct>> Products, Panel<Ranking<TopCustomer>> Customers, Panel<ComparedCheckouts> Checkouts);
 
 public sealed record KeyFigures(OverviewAnswer Now, OverviewAnswer? Before, IReadOnlyList<SeriesPoint> Series, IReadOnlyList<SeriesPoint>? SeriesBefore);
 
@@ -36,13 +26,12 @@ public sealed class OverviewLoader(SalesQueries queries, ILogger<OverviewLoader>
 
     public async Task<OverviewFigures> LoadAsync(DateRange range, DateRange? before, Granularity granularity, CancellationToken ct)
     {
-        var history = TryAsync("history", async () => new History(await queries.HistoryAsync(ct)), ct);
         var key = TryAsync("key figures", () => KeyFiguresAsync(range, before, granularity, ct), ct);
         var products = TryAsync("top products", () => RankAsync(queries.TopProductsAsync, p => p.ShopifyId, queries.ProductRevenueAsync, range, before, ct), ct);
         var customers = TryAsync("top customers", () => RankAsync(queries.TopCustomersAsync, c => c.ShopifyId, queries.CustomerRevenueAsync, range, before, ct), ct);
         var checkouts = TryAsync("checkouts", async () => new ComparedCheckouts(
             await queries.CheckoutsAsync(range, ct), before is { } earlier ? await queries.CheckoutsAsync(earlier, ct) : null), ct);
-        return new((await history).Value?.Range, await key, await products, await customers, await checkouts);
+        return new(await key, await products, await customers, await checkouts);
     }
 
     private async Task<KeyFigures> KeyFiguresAsync(DateRange range, DateRange? before, Granularity granularity, CancellationToken ct)
@@ -64,20 +53,15 @@ public sealed class OverviewLoader(SalesQueries queries, ILogger<OverviewLoader>
         return new(rows, before is { } earlier ? await revenue(earlier, [.. rows.Select(id)], ct) : null);
     }
 
-    // What the database does is recorded and shown on the panel; anything else is a bug and goes to the page's error boundary.
     private async Task<Panel<T>> TryAsync<T>(string what, Func<Task<T>> load, CancellationToken ct) where T : class
     {
         try
         {
             return new(await load(), null);
         }
-        catch (Exception failure) when (!ct.IsCancellationRequested && failure.GetBaseException() is DbException or TimeoutException or IOException)
+        catch (Exception failure) when (!ct.IsCancellationRequested && Outside.Failed(failure))
         {
-            var reference = (Activity.Current?.TraceId.ToString() ?? Guid.NewGuid().ToString("N"))[..8];
-            logger.LogError(failure, "The {Panel} of an overview did not load, reference {Reference}", what, reference);
-            return new(null, reference);
+            return new(null, Outside.Log(logger, failure, $"The {what} of an overview"));
         }
     }
-
-    private sealed record History(DateRange? Range);
 }

@@ -1,0 +1,54 @@
+namespace XenoInsights.Insights;
+
+/// <summary>What a figure means. The same text stands on the definitions page, in the popover beside the figure and at the head of every export.</summary>
+/// <param name="Key">Its name in addresses: <c>/definitions#net-sales</c>.</param>
+/// <param name="Words">For whoever reads the figure: what counts, when, and what is left out.</param>
+/// <param name="Rule">As it is computed.</param>
+/// <param name="Source">Whose rule it is: Shopify's, with the page it is from, or ours.</param>
+public sealed record Definition(string Key, string Name, string Group, string Words, string Rule, string Source);
+
+/// <summary>Every figure of the product, in the order of the pages that show them.</summary>
+public static class Definitions
+{
+    private const string Sales = "Sales", Customers = "Customers", Days = "Days and comparisons", Orders = "Orders";
+    private const string HelpSales = "Shopify Help Center, Sales reports", HelpCustomers = "Shopify Help Center, Customer reports", Ours = "Ours";
+
+    public static IReadOnlyList<Definition> All { get; } =
+    [
+        new("gross-sales", "Gross sales", Sales, "Value of the goods ordered, before discounts, taxes, shipping and returns. Gift cards sold and tips are left out.",
+            "Σ (amount + discount) of ledger entries for products that were ordered or repriced", HelpSales),
+        new("discounts", "Discounts", Sales, "What line and order discounts took off the goods, before taxes. Discounts on shipping lower shipping instead.",
+            "Σ discount of the same entries", HelpSales),
+        new("returns", "Returns", Sales, "Value of goods that came back by refund, edit or cancellation, on the day that happened, with the adjustments of refunds.",
+            "−Σ amount of ledger entries that return products or adjust refunds", HelpSales),
+        new("net-sales", "Net sales", Sales, "What the goods brought in: gross sales less discounts and returns.", "gross sales − discounts − returns", HelpSales),
+        new("shipping", "Shipping", Sales, "Shipping charged, less shipping discounts and refunded shipping, before taxes.", "Σ amount of ledger entries for shipping", HelpSales),
+        new("taxes", "Taxes", Sales, "Taxes on goods, shipping, duties and fees, less those of what came back.", "Σ tax of all counted ledger entries", HelpSales),
+        new("duties", "Duties", Sales, "Import duties charged.", "Σ amount of ledger entries for duties", HelpSales),
+        new("fees", "Fees", Sales, "Additional fees charged on orders.", "Σ amount of ledger entries for fees", HelpSales),
+        new("total-sales", "Total sales", Sales, "Net sales plus shipping, taxes, duties and fees. Sales count on the day processed, refunds on the day refunded. May be negative on a day.",
+            "net sales + shipping + taxes + duties + fees", HelpSales),
+        new("orders", "Orders", Sales, "Orders by the day they were processed. Test and deleted orders are left out; cancelled and unpaid ones count.", "number of counted orders whose processedAt is on the day", HelpSales),
+        new("average-order-value", "Average order value", Sales, "Gross sales less discounts of the orders as they were placed, divided by their number. Later edits and returns do not change it.",
+            "Σ amount of products in the agreements that placed the orders ÷ orders", HelpSales),
+        new("units", "Units", Sales, "Units ordered less units that came back.", "Σ quantity of ledger entries for products", HelpSales),
+        new("entry", "Entries", Orders, "What an order adds to a day: one entry for the order as it was placed, and one for each later day on which a refund, an edit or its cancellation changed it. Entries of a range add up to its figures.",
+            "ledger entries by order, shop day, and whether the order’s first agreement holds them", Ours),
+        new("customers", "Customers", Customers, "People who placed an order in the range, each counted once. Guests are not customers.", "distinct customers of counted orders in the range", HelpCustomers),
+        new("new-customers", "New customers", Customers, "Customers whose first order ever lies in the range.", "customers whose first order day is in the range", HelpCustomers),
+        new("returning-customers", "Returning customers", Customers, "Of the customers who ordered, those with two or more orders in their whole history, also when the second came after the range.",
+            "customers of the range − those whose only order lies in it", HelpCustomers),
+        new("returning-rate", "Returning rate", Customers, "Of the customers who ordered, those with two or more orders in their whole history.", "returning customers ÷ customers", HelpCustomers),
+        new("shop-day", "Days", Days, "Days begin and end in the shop’s time zone. An order counts on the day it was processed; refunds, edits and cancellations on the day they were made, so past days never change.",
+            "(processedAt or happenedAt) at the shop’s IANA time zone", HelpSales),
+        new("comparison", "Comparisons", Days, "A month is compared with the month before, a year with the year before, anything else with as many days a whole number of weeks earlier, so that Mondays meet Mondays. Nothing is compared with days before the history begins.",
+            "months − 1 month; years − 12 months; else −⌈days ÷ 7⌉ × 7 days; previous year −364 days", Ours),
+    ];
+
+    private static readonly Dictionary<string, Definition> _byKey = All.ToDictionary(d => d.Key);
+
+    /// <exception cref="KeyNotFoundException">No figure has this key.</exception>
+    public static Definition Of(string key) => _byKey[key];
+
+    public static IEnumerable<Definition> Of(params IEnumerable<string> keys) => keys.Select(Of);
+}

@@ -1,0 +1,194 @@
+using System.Globalization;
+using Npgsql;
+using NpgsqlTypes;
+using XenoInsights.Data;
+using XenoInsights.Tenants;
+
+namespace XenoInsights.Insights.Orders;
+
+/// <summary>
+/// The orders behind a figure, for the entered tenant: entries of a range, whose sums are the figure. Pages begin where the last one ended,
+/// so the thousandth costs as much as the first.
+/// </summary>
+public sealed class OrderQueries(XenoDatabase database, TenantContext tenant, AnswerCache answers)
+{
+    private const int MostCustomersOfASearch = 500;
+    private const string Total = "(e.gross - e.discounts - e.returns + e.shipping + e.taxes + e.duties + e.fees)";
+
+    /// <summary>Sums of everything that the filter lets through.</summary>
+    public Task<EntrySums> SumsAsync(EntryFilter filter, CancellationToken ct = default) => AskAsync(("entries", filter), async db =>
+    {
+        await using var command = Command(db, filter,
+            $"""
+            select count(*), count(*) filter (where e.original), {string.Join(", ", _measures.Select(m => $"coalesce(sum(e.{m}), 0)::bigint"))},
+                   coalesce(sum(e.gross - e.discounts) filter (where e.original), 0)::bigint
+            {From(filter)} where {Where(filter)}
+            """);
+        await using var reader = await command.ExecuteReaderAsync(ct);
+        await reader.ReadAsync(ct);
+        return new EntrySums(Big(0), Big(1), Big(2), Big(3), Big(4), Big(5), Big(6), Big(7), Big(8), Big(9), Big(10));
+
+        long Big(int at) => reader.GetInt64(at);
+    }, ct);
+
+    /// <summary>What each choice of <see cref="EntryShow"/> would show, all else being equal.</summary>
+    public Task<IReadOnlyList<EntryFacet>> FacetsAsync(EntryFilter filter, CancellationToken ct = default) => AskAsync(("entry facets", filter = filter with { Show = EntryShow.All }), async db =>
+    {
+        var shows = Enum.GetValues<EntryShow>();
+        await using var command = Command(db, filter,
+            $"""
+            select {string.Join(", ", shows.Select(show => $"count(*) filter (where {Condition(show)}), coalesce(sum({Total}) filter (where {Condition(show)}), 0)::bigint"))}
+            {From(filter)} left join customer_totals c on c.tenant_id = $1 and c.customer_id = e.customer_id
+            where {Where(filter)}
+            """);
+        await using var reader = await command.ExecuteReaderAsync(ct);
+        await reader.ReadAsync(ct);
+        return (IReadOnlyList<EntryFacet>)[.. shows.Select((show, i) => new EntryFacet(show, reader.GetInt64(2 * i), reader.GetInt64(2 * i + 1)))];
+    }, ct);
+
+    /// <param name="after">Where the page begins: <see cref="EntryPage.Next"/> of the one before it.</param>
+    /// <exception cref="FormatException"><paramref name="after"/> is not such a place.</exception>
+    public Task<EntryPage> PageAsync(EntryFilter filter, EntrySort sort, string? after, int size, CancellationToken ct = default)
+    {
+        var place = after is null ? null : Place.Parse(after);
+        return database.InTenantAsync(async db =>
+        {
+            var rows = new List<OrderEntryRow>();
+            await using var command = Rows(db, filter, sort, place, size + 1);
+            await using var reader = await command.ExecuteReaderAsync(ct);
+            while (await reader.ReadAsync(ct)) rows.Add(Read(reader));
+            if (rows.Count <= size) return new EntryPage(rows, null);
+            rows.RemoveAt(size);
+            return new EntryPage(rows, Place.Of(rows[^1]).ToString());
+        }, ct);
+    }
+
+    /// <summary>Every row, as it is read: for exports, inside their transaction.</summary>
+    internal async IAsyncEnumerable<OrderEntryRow> AllAsync(XenoDbContext db, EntryFilter filter, EntrySort sort, [System.Runtime.CompilerServices.EnumeratorCancellation] CancellationToken ct)
+    {
+        await using var command = Rows(db, filter, sort, null, null);
+        await using var reader = await command.ExecuteReaderAsync(ct);
+        while (await reader.ReadAsync(ct)) yield return Read(reader);
+    }
+
+    private static readonly string[] _measures = ["units", "gross", "discounts", "returns", "shipping", "taxes", "duties", "fees"];
+
+    // The page is found first and dressed with names afterwards: joins cost as much as the page, not as the range.
+    private NpgsqlCommand Rows(XenoDbContext db, EntryFilter filter, EntrySort sort, Place? after, int? limit)
+    {
+        var (order, beyond) = sort switch
+        {
+            EntrySort.Oldest => ("day, at, order_id, original", "(e.day, e.at, e.order_id, e.original) > ({0}, {1}, {2}, {3})"),
+            EntrySort.Largest => ("total desc, day desc, order_id desc, original desc", $"({Total}, e.day, e.order_id, e.original) < ({{4}}, {{0}}, {{2}}, {{3}})"),
+            EntrySort.Smallest => ("total, day, order_id, original", $"({Total}, e.day, e.order_id, e.original) > ({{4}}, {{0}}, {{2}}, {{3}})"),
+            _ => ("day desc, at desc, order_id desc, original desc", "(e.day, e.at, e.order_id, e.original) < ({0}, {1}, {2}, {3})"),
+        };
+        var command = Command(db, filter, "");
+        if (after is not null)
+        {
+            var numbers = new object[] { after.Day, after.At.UtcDateTime, after.OrderId, after.Original, after.Total }.Select(value => Add(command, value)).ToArray();
+            beyond = string.Format(CultureInfo.InvariantCulture, beyond, [.. numbers]);
+        }
+        command.CommandText =
+            $"""
+            select page.order_id, o.name, page.original, page.day, page.at, page.customer_id, coalesce(nullif(k.display_name, ''), nullif(concat_ws(' ', k.first_name, k.last_name), ''), k.email),
+                   {string.Join(", ", _measures.Select(m => $"page.{m}"))}, page.total
+            from (
+                select e.order_id, e.day, e.original, e.at, e.customer_id, {string.Join(", ", _measures.Select(m => $"e.{m}"))}, {Total} as total
+                {From(filter)} where {Where(filter)}{(after is null ? "" : $" and {beyond}")}
+                order by {order}{(limit is { } size ? $" limit {Add(command, size)}" : "")}
+            ) page
+            join orders o on o.tenant_id = $1 and o.shopify_id = page.order_id
+            left join customers k on k.tenant_id = $1 and k.shopify_id = page.customer_id
+            order by {order}
+            """;
+        return command;
+    }
+
+    private static OrderEntryRow Read(NpgsqlDataReader reader) => new(
+        reader.GetInt64(0), reader.GetString(1), reader.GetBoolean(2), reader.GetFieldValue<DateOnly>(3), reader.GetFieldValue<DateTimeOffset>(4),
+        reader.IsDBNull(5) ? null : reader.GetInt64(5), reader.IsDBNull(6) ? null : reader.GetString(6), reader.GetInt64(7), reader.GetInt64(8), reader.GetInt64(9),
+        reader.GetInt64(10), reader.GetInt64(11), reader.GetInt64(12), reader.GetInt64(13), reader.GetInt64(14), reader.GetInt64(15));
+
+    // Of one product only its own lines count: what else is in its orders has nothing to do with its figures.
+    private static string From(EntryFilter filter) => filter.ProductId is null ? "from order_entries e" :
+        $"""
+        from (
+            select s.order_id, s.day, s.original, max(case when s.original then o.processed_at else s.happened_at end) at, o.customer_id, sum(s.quantity)::bigint units,
+                   coalesce(sum(s.amount + s.discount) filter (where s.measure = 1), 0)::bigint gross, coalesce(sum(s.discount) filter (where s.measure = 1), 0)::bigint discounts,
+                   coalesce(-sum(s.amount) filter (where s.measure = 2), 0)::bigint "returns", 0::bigint shipping, sum(s.tax)::bigint taxes, 0::bigint duties, 0::bigint fees
+            from {(filter.ProductId == 0 ? "order_entries d join order_sales s on s.tenant_id = $1 and s.order_id = d.order_id and s.day = d.day and s.original = d.original and s.product_id is null and d.tenant_id = $1 and d.day between $2 and $3" : "order_sales s")}
+            join orders o on o.tenant_id = $1 and o.shopify_id = s.order_id and o.counted
+            where s.tenant_id = $1 and s.day between $2 and $3 and s.measure in (1, 2) {(filter.ProductId == 0 ? "" : "and s.product_id = $5")}
+            group by s.order_id, s.day, s.original, o.customer_id
+        ) e
+        """;
+
+    private static string Where(EntryFilter filter)
+    {
+        var parts = new List<string> { EntryMetrics.Predicate(filter.Metric) };
+        parts.Add(filter.ProductId is null ? "e.tenant_id = $1 and e.day between $2 and $3" : "true");
+        if (filter.CustomerId is not null) parts.Add("e.customer_id = $4");
+        if (filter.Over is not null) parts.Add($"{Total} > $6");
+        if (filter.Search is not null)
+        {
+            parts.Add(
+                $"""
+                (e.order_id in (select shopify_id from orders where tenant_id = $1 and name in ($7, '#' || $7))
+                 or e.customer_id in (select shopify_id from customers where tenant_id = $1 and deleted_at is null and (display_name ilike $8 or email ilike $8) limit {MostCustomersOfASearch}))
+                """);
+        }
+        if (filter.Show is EntryShow.Placed or EntryShow.Changes or EntryShow.FromGuests) parts.Add(Condition(filter.Show));
+        // Only the customers' own rows say whether they are new.
+        else if (filter.Show != EntryShow.All) parts.Add($"exists (select from customer_totals c where c.tenant_id = $1 and c.customer_id = e.customer_id and {Condition(filter.Show)})");
+        return string.Join(" and ", parts);
+    }
+
+    private static string Condition(EntryShow show) => show switch
+    {
+        EntryShow.Placed => "e.original",
+        EntryShow.Changes => "not e.original",
+        EntryShow.FromNew => "c.first_order_day between $2 and $3",
+        EntryShow.FromReturning => "c.first_order_day < $2",
+        EntryShow.FromGuests => "e.customer_id is null",
+        _ => "true",
+    };
+
+    // $1 tenant, $2 and $3 range, $4 customer, $5 product, $6 amount, $7 and $8 search: named by number in every statement, used where the filter asks.
+    private NpgsqlCommand Command(XenoDbContext db, EntryFilter filter, string sql)
+    {
+        var command = db.Command(sql);
+        foreach (var (value, type) in new (object?, NpgsqlDbType)[]
+        {
+            (tenant.TenantId ?? Guid.Empty, NpgsqlDbType.Uuid), (filter.Range.From, NpgsqlDbType.Date), (filter.Range.To, NpgsqlDbType.Date), (filter.CustomerId, NpgsqlDbType.Bigint),
+            (filter.ProductId, NpgsqlDbType.Bigint), (filter.Over, NpgsqlDbType.Bigint), (filter.Search, NpgsqlDbType.Text), (Like(filter.Search), NpgsqlDbType.Text),
+        })
+            command.Parameters.Add(new NpgsqlParameter { Value = value ?? DBNull.Value, NpgsqlDbType = type });
+        return command;
+    }
+
+    private static string? Like(string? search) => search is null ? null : $"%{search.Replace("\\", "\\\\", StringComparison.Ordinal).Replace("%", "\\%", StringComparison.Ordinal).Replace("_", "\\_", StringComparison.Ordinal)}%";
+
+    private static string Add(NpgsqlCommand command, object value)
+    {
+        command.Parameters.Add(new NpgsqlParameter { Value = value });
+        return "$" + command.Parameters.Count.ToString(CultureInfo.InvariantCulture);
+    }
+
+    private Task<T> AskAsync<T>(object question, Func<XenoDbContext, Task<T>> answer, CancellationToken ct) where T : notnull =>
+        database.InTenantAsync(db => answers.GetAsync(db, tenant.TenantId ?? Guid.Empty, question, () => answer(db), ct), ct);
+
+    /// <summary>The last row of a page, by everything that rows are sorted by.</summary>
+    private sealed record Place(DateOnly Day, DateTimeOffset At, long OrderId, bool Original, long Total)
+    {
+        public static Place Of(OrderEntryRow row) => new(row.Day, row.At, row.OrderId, row.Placed, row.TotalCents);
+
+        public static Place Parse(string text) =>
+            text.Split('.') is [var day, var at, var order, var original, var total] && int.TryParse(day, CultureInfo.InvariantCulture, out var number) && number is >= 0 and < 3_000_000
+            && long.TryParse(at, CultureInfo.InvariantCulture, out var ticks) && ticks >= 0 && ticks <= DateTime.MaxValue.Ticks && long.TryParse(order, CultureInfo.InvariantCulture, out var id) && long.TryParse(total, CultureInfo.InvariantCulture, out var amount)
+                ? new(DateOnly.FromDayNumber(number), new DateTimeOffset(ticks, TimeSpan.Zero), id, original == "1", amount)
+                : throw new FormatException($"'{text}' is not where a page ended.");
+
+        public override string ToString() => string.Create(CultureInfo.InvariantCulture, $"{Day.DayNumber}.{At.UtcTicks}.{OrderId}.{(Original ? 1 : 0)}.{Total}");
+    }
+}
