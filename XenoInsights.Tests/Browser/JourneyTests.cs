@@ -189,6 +189,84 @@ public sealed class JourneyTests(Product product, BrowserFixture browser) : Brow
     }
 
     [Fact]
+    public async Task From_a_figure_to_its_orders_and_one_of_them_and_back()
+    {
+        var page = await OpenOverviewAsync("?from=" + ImportHost.Day(Product.Today.AddDays(-40)) + "&to=" + ImportHost.Day(Product.Today.AddDays(-10)));
+        var amount = await LedgerLine(page, "Net sales").InnerTextAsync();
+
+        await LedgerLine(page, "Net sales").ClickAsync();
+        await Expect(page.GetByRole(AriaRole.Heading, new() { Name = "Orders behind net sales" })).ToBeVisibleAsync();
+        var sums = page.GetByRole(AriaRole.Region, new() { Name = "How the list adds up" });
+        await Expect(sums.Locator("b").First).ToHaveTextAsync(amount);
+        await Expect(sums.Locator("b").Nth(1)).ToHaveTextAsync(amount);
+        await Expect(sums.GetByRole(AriaRole.Img, new() { Name = "equals" }).First).ToBeVisibleAsync();
+
+        await page.GetByRole(AriaRole.Button, new() { NameRegex = new Regex("^Orders") }).And(page.Locator(".facets button")).ClickAsync();
+        await Expect(page).ToHaveURLAsync(new Regex("show=placed"));
+        var order = page.Locator("tbody tr").First.GetByRole(AriaRole.Link).First;
+        var (name, adds) = (await order.InnerTextAsync(), await page.Locator("tbody tr").First.Locator("td").Last.InnerTextAsync());
+        await order.ClickAsync();
+        await Expect(page.GetByRole(AriaRole.Heading, new() { Name = name, Exact = true })).ToBeVisibleAsync();
+        await Expect(page.GetByRole(AriaRole.Heading, new() { Name = "Ledger" })).ToBeVisibleAsync();
+        Assert.NotEmpty(adds);
+
+        await page.GoBackAsync();
+        await Expect(page.GetByRole(AriaRole.Heading, new() { Name = "Orders behind net sales" })).ToBeVisibleAsync();
+        await page.GetByRole(AriaRole.Searchbox).FillAsync(name);
+        await page.Keyboard.PressAsync("Enter");
+        await Expect(page.Locator("tbody tr")).Not.ToHaveCountAsync(0);
+        await Expect(page.Locator("tbody tr").First).ToContainTextAsync(name);
+        await page.GetByRole(AriaRole.Button, new() { NameRegex = new Regex("^Remove Matches") }).ClickAsync();
+        await page.GetByRole(AriaRole.Link, new() { Name = "Overview", Exact = true }).First.ClickAsync();
+        await Expect(LedgerLine(page, "Net sales")).ToHaveTextAsync(amount);
+    }
+
+    [Fact]
+    public async Task What_changed_adds_up_and_its_rows_open_their_orders()
+    {
+        var page = await OpenOverviewAsync();
+        await page.GetByRole(AriaRole.Link, new() { Name = "What changed?" }).ClickAsync();
+        await Expect(page.GetByRole(AriaRole.Img, new() { Name = "equals" })).ToBeVisibleAsync();
+        await page.GetByRole(AriaRole.Button, new() { Name = "Product", Exact = true }).ClickAsync();
+        await Expect(page).ToHaveURLAsync(new Regex(@"\?by=product$"));
+        await Expect(page.GetByRole(AriaRole.Img, new() { Name = "equals" })).ToBeVisibleAsync();
+
+        await page.Locator("tbody tr").First.GetByRole(AriaRole.Link).ClickAsync();
+        await Expect(page.GetByText("Of each order only the lines of this product count here")).ToBeVisibleAsync();
+    }
+
+    [Fact]
+    public async Task Pages_are_reached_by_keys_and_keep_the_range()
+    {
+        var page = await OpenOverviewAsync();
+        await page.Keyboard.PressAsync("7");
+        await Expect(page).ToHaveURLAsync(new Regex(@"\?preset=7d$"));
+        await page.Keyboard.TypeAsync("gr");
+        await Expect(page).ToHaveURLAsync(new Regex(@"/orders\?preset=7d$"));
+        await Expect(page.GetByRole(AriaRole.Heading, new() { Name = "Orders", Exact = true })).ToBeVisibleAsync();
+        await page.Keyboard.PressAsync("/");
+        await Expect(page.GetByRole(AriaRole.Searchbox)).ToBeFocusedAsync();
+        await page.GetByRole(AriaRole.Searchbox).BlurAsync();
+        await page.Keyboard.TypeAsync("gd");
+        await Expect(page.GetByRole(AriaRole.Heading, new() { Name = "Definitions", Exact = true })).ToBeVisibleAsync();
+    }
+
+    [Fact]
+    public async Task A_point_of_the_chart_opens_the_orders_of_its_day()
+    {
+        var page = await OpenOverviewAsync("?metric=orders&preset=91d");
+        var chart = page.Chart("Orders by day");
+        await Expect(chart).ToHaveAttributeAsync("data-ready", "true");
+        await chart.FocusAsync();
+        await page.Keyboard.PressAsync("Home");
+        await page.Keyboard.PressAsync("Enter");
+
+        var day = ImportHost.Day(Product.Today.AddDays(-90));
+        await Expect(page).ToHaveURLAsync(new Regex($"orders\\?metric=orders&from={day}&to={day}$"));
+        await Expect(page.GetByRole(AriaRole.Heading, new() { Name = "Orders behind orders" })).ToBeVisibleAsync();
+    }
+
+    [Fact]
     public async Task A_viewer_sees_a_store_but_cannot_start_its_import()
     {
         var viewer = (await OpenSignedInAsync(product.App, Product.Path("sync"), Product.Viewer)).Page;

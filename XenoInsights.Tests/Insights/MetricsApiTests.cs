@@ -16,7 +16,7 @@ namespace XenoInsights.Tests.Insights;
 /// <summary>The contract of <c>/api/metrics</c>: parameters, defaults, refusals and shapes.</summary>
 public sealed class MetricsApiTests(MetricsStores stores) : IClassFixture<MetricsStores>
 {
-    private static readonly string[] _questions = ["overview", "orders/by-date", "customers/top", "products/top"];
+    private static readonly string[] _questions = ["overview", "orders/by-date", "orders/by-date.csv", "customers/top", "products/top", "orders", "orders.csv", "orders/sums", "what-changed", "what-changed.csv"];
 
     private static CancellationToken Ct => TestContext.Current.CancellationToken;
 
@@ -45,6 +45,28 @@ public sealed class MetricsApiTests(MetricsStores stores) : IClassFixture<Metric
                 refusals.Add("customers/top", $"limit={limit}", "limit");
                 refusals.Add("products/top", $"limit={limit}", "limit");
             }
+            foreach (var question in (string[])["orders", "orders.csv", "orders/sums"])
+            {
+                refusals.Add(question, "metric=profit", "metric");
+                refusals.Add(question, "show=some", "show");
+                refusals.Add(question, "sort=best", "sort");
+                refusals.Add(question, "customer=me", "customer");
+                refusals.Add(question, "product=-1", "product");
+                refusals.Add(question, "over=1.5", "over");
+                refusals.Add(question, "over=99999999999", "over");
+                refusals.Add(question, $"q={new string('x', 101)}", "q");
+            }
+            refusals.Add("orders", "limit=251", "limit");
+            refusals.Add("orders/by-date", "granularity=hour&from=2025-01-01&to=2025-01-08", "granularity");
+            foreach (var place in (string[])["", "x", "1.2.3.4", "-1.0.0.0.0", "9999999.1.1.1.1", "739000.99999999999999999999.1.1.1"]) refusals.Add("orders", $"after={place}", "after");
+            foreach (var question in (string[])["what-changed", "what-changed.csv"])
+            {
+                refusals.Add(question, "metric=returns", "metric");
+                refusals.Add(question, "by=weather", "by");
+                refusals.Add(question, "metric=orders&by=product", "by");
+                refusals.Add(question, "compare=none", "compare");
+                refusals.Add(question, "from=0001-01-01&to=0001-01-31", "from");
+            }
             foreach (var granularity in (string[])["year", "", "Day", "1"]) refusals.Add("orders/by-date", $"granularity={granularity}", "granularity");
             return refusals;
         }
@@ -70,7 +92,7 @@ public sealed class MetricsApiTests(MetricsStores stores) : IClassFixture<Metric
     public async Task The_ends_of_the_calendar_and_the_longest_range_are_answered(string parameters, int days)
     {
         var points = await stores.AskAsync(stores.Empty, $"orders/by-date?{parameters}");
-        foreach (var question in _questions.Append("orders/by-date?granularity=week").Append("orders/by-date?granularity=month"))
+        foreach (var question in _questions.Where(q => !q.Contains(".csv", StringComparison.Ordinal) && !(q == "what-changed" && (parameters.Contains("0001", StringComparison.Ordinal) || parameters.Contains("9999", StringComparison.Ordinal)))).Append("orders/by-date?granularity=week").Append("orders/by-date?granularity=month"))
             await stores.AskAsync(stores.Empty, question + (question.Contains('?', StringComparison.Ordinal) ? '&' : '?') + parameters);
 
         Assert.Equal(days, points.GetArrayLength());
@@ -151,6 +173,18 @@ public sealed class MetricsApiTests(MetricsStores stores) : IClassFixture<Metric
     }
 
     [Fact]
+    public async Task Hours_are_those_of_the_shop_and_hold_what_happened_in_them()
+    {
+        var points = (await stores.AskAsync(stores.Busy, "orders/by-date?granularity=hour&from=2025-03-30&to=2025-03-31")).EnumerateArray().ToArray();
+
+        Assert.Equal(48, points.Length);
+        Assert.Equal(Enumerable.Range(0, 48).Select(i => i % 24), points.Select(p => p.GetProperty("hour").GetInt32()));
+        // Placed at 23:00 UTC, when it was midnight in London's summer.
+        var point = Assert.Single(points, p => p.GetProperty("orders").GetInt64() > 0);
+        Assert.Equal(("2025-03-31", 0, 2800L, 1L, 0L), (point.GetProperty("date").GetString(), point.GetProperty("hour").GetInt32(), point.GetProperty("revenueCents").GetInt64(), point.GetProperty("totalCustomers").GetInt64(), point.GetProperty("newCustomers").GetInt64()));
+    }
+
+    [Fact]
     public async Task Months_are_calendar_months_and_empty_ones_are_there()
     {
         var points = await stores.AskAsync(stores.Busy, "orders/by-date?granularity=month&from=2024-11-20&to=2025-03-31");
@@ -207,6 +241,57 @@ public sealed class MetricsApiTests(MetricsStores stores) : IClassFixture<Metric
         Assert.Equal((lastDay.AddDays(-28), lastDay.AddDays(1)), RangeOf(after));
         Assert.Equal((lastDay, lastDay.AddDays(1)), RangeOf(onlyFrom));
         Assert.Equal((new DateOnly(2025, 3, 2), new DateOnly(2025, 3, 31)), RangeOf(onlyTo));
+    }
+
+    [Fact]
+    public async Task An_export_says_what_it_holds_and_runs_nothing_in_a_spreadsheet()
+    {
+        var shop = new ShopCalendar(stores.Busy, "GBP", "Europe/London");
+        var at = new DateTimeOffset(2025, 5, 5, 10, 0, 0, TimeSpan.Zero);
+        var evil = new CustomerRecord { ShopifyId = 666, UpdatedAt = at, CreatedAt = at, DisplayName = "=HYPERLINK(\"http://x\",\"1\")", Email = "e@example.com" };
+        var order = new OrderRecord
+        {
+            ShopifyId = 9001, UpdatedAt = at, Name = "#9001", CreatedAt = at, ProcessedAt = at, CustomerId = 666, CurrentTotal = 0,
+            Sales = [new SaleRecord(at, true, SaleMeasure.Sale, null, null, 1, 1234, 0, 200), new SaleRecord(at.AddDays(1), false, SaleMeasure.Return, null, null, -1, -1234, 0, -200)],
+        };
+        await stores.App.Services.GetRequiredService<TenantDatabase>().RunAsync(stores.Busy, db => IngestionWriter.ApplyAsync(db, shop, [evil, order]));
+
+        using var response = await GetAsync(stores.Owner, $"orders.csv?from=2025-05-05&to=2025-05-06&sort=oldest&tenant_id={stores.Busy}");
+        var lines = (await response.Content.ReadAsStringAsync(Ct)).TrimStart('\uFEFF').Split("\r\n", StringSplitOptions.RemoveEmptyEntries);
+
+        Assert.Equal(("text/csv", "attachment"), (response.Content.Headers.ContentType?.MediaType, response.Content.Headers.ContentDisposition?.DispositionType));
+        Assert.EndsWith("orders-2025-05-05-2025-05-06.csv", response.Content.Headers.ContentDisposition?.FileNameStar, StringComparison.Ordinal);
+        var head = lines.TakeWhile(l => l.StartsWith('#')).ToArray();
+        Assert.Contains(head, l => l.Contains("Shop days 2025-05-05 to 2025-05-06", StringComparison.Ordinal));
+        Assert.Contains(head, l => l.Contains("Time zone Europe/London, currency GBP", StringComparison.Ordinal));
+        Assert.Contains(head, l => l.Contains("Total sales: ", StringComparison.Ordinal));
+        Assert.Equal(
+            [
+                "Order,Kind,Counted on,At,Customer,Units,Gross sales,Discounts,Returns,Shipping,Taxes,Duties,Fees,Total sales,Shopify id,Customer id",
+                "\"#9001\",Order,2025-05-05,2025-05-05T11:00:00+01:00,\"'=HYPERLINK(\"\"http://x\"\",\"\"1\"\")\",1,12.34,0.00,0.00,0.00,2.00,0.00,0.00,14.34,9001,666",
+                "\"#9001\",Refund,2025-05-06,2025-05-06T11:00:00+01:00,\"'=HYPERLINK(\"\"http://x\"\",\"\"1\"\")\",-1,0.00,0.00,-12.34,0.00,-2.00,0.00,0.00,-14.34,9001,666",
+            ], lines[head.Length..]);
+    }
+
+    [Fact]
+    public async Task An_order_shows_its_lines_and_ledger_and_others_are_not_found()
+    {
+        var order = await stores.AskAsync(stores.Busy, "orders/4");
+        using var foreign = await GetAsync(stores.Owner, $"orders/4?tenant_id={stores.Foreign}");
+        using var missing = await GetAsync(stores.Owner, $"orders/4?tenant_id={stores.Empty}");
+
+        Assert.Equal((MetricsStores.Products, "2025-03-31", 2800L), (order.GetProperty("lines").GetArrayLength(), order.GetProperty("day").GetString(), order.GetProperty("ledger").EnumerateArray().Sum(e => e.GetProperty("amountCents").GetInt64())));
+        Assert.Equal((HttpStatusCode.NotFound, HttpStatusCode.NotFound), (foreign.StatusCode, missing.StatusCode));
+    }
+
+    [Fact]
+    public async Task Of_one_product_only_its_own_lines_count()
+    {
+        var sums = await stores.AskAsync(stores.Busy, "orders/sums?product=3&from=2025-03-31&to=2025-03-31");
+        var rows = await stores.AskAsync(stores.Busy, "orders?product=3&from=2025-03-31&to=2025-03-31");
+
+        Assert.Equal((1L, 300L), (sums.GetProperty("entries").GetInt64(), sums.GetProperty("netSalesCents").GetInt64()));
+        Assert.Equal(300, Assert.Single(rows.EnumerateArray()).GetProperty("totalCents").GetInt64());
     }
 
     private static (DateOnly, DateOnly) RangeOf(JsonElement overview) =>

@@ -132,6 +132,96 @@ public sealed class OnlineRetailTests(OnlineRetailYear year) : IClassFixture<Onl
         Assert.All(answer, p => Assert.Contains(OnlineRetailBooks.Words(p.Title), Books.DescriptionsOf[p.Code]));
     }
 
+    [Theory]
+    [MemberData(nameof(Ranges))]
+    public async Task The_entries_behind_every_figure_add_up_to_it(string range)
+    {
+        var (from, to) = DaysOf(range);
+        var overview = await year.AskAsync($"overview?{Range(from, to)}");
+        var figures = new Dictionary<string, string>
+        {
+            ["total-sales"] = "totalRevenueCents", ["gross-sales"] = "grossSalesCents", ["discounts"] = "discountsCents", ["returns"] = "returnsCents", ["net-sales"] = "netSalesCents", ["shipping"] = "shippingCents",
+            ["taxes"] = "taxesCents", ["orders"] = "totalOrders",
+        };
+        foreach (var (metric, field) in figures)
+        {
+            var sums = await year.AskAsync($"orders/sums?metric={metric}&{Range(from, to)}");
+            var name = metric switch { "total-sales" => "totalCents", "orders" => "orders", _ => field };
+            Assert.Equal((metric, overview.GetProperty(field).GetInt64()), (metric, sums.GetProperty(name).GetInt64()));
+        }
+        var shows = new List<long>();
+        foreach (var show in (string[])["all", "placed", "changes", "from-new", "from-returning", "from-guests"])
+            shows.Add((await year.AskAsync($"orders/sums?show={show}&{Range(from, to)}")).GetProperty("totalCents").GetInt64());
+        Assert.Equal((shows[0], shows[0]), (shows[1] + shows[2], shows[3] + shows[4] + shows[5]));
+    }
+
+    [Theory]
+    [InlineData("newest")]
+    [InlineData("oldest")]
+    [InlineData("largest")]
+    [InlineData("smallest")]
+    public async Task Page_by_page_the_orders_and_refunds_of_a_month_are_those_of_the_invoices(string sort)
+    {
+        var (from, to) = DaysOf("month 11");
+        var placed = Books.Orders.Zip(Books.Placed).Where(o => o.Second.Day >= from && o.Second.Day <= to).Select(o => ($"#{o.First.Number}", o.Second.Day, Pence(o.First.Lines.Sum(l => l.Quantity * l.Price))));
+        var days = Books.Orders.Zip(Books.Placed).ToDictionary(o => o.First, o => o.Second.Day);
+        var shift = days[Books.Orders[0]].DayNumber - DateOnly.FromDateTime(Books.Orders[0].At).DayNumber;
+        var refunded = Books.Refunds.Select(r => (r.Order.Number, Day: DateOnly.FromDateTime(r.Cancellation.At).AddDays(shift), Worth: r.Quantity * r.Line.Price)).Where(r => r.Day >= from && r.Day <= to)
+            .GroupBy(r => ($"#{r.Number}", r.Day)).Select(g => (g.Key.Item1, g.Key.Day, -Pence(g.Sum(r => r.Worth))));
+
+        var rows = new List<(string Name, DateOnly Day, long Cents)>();
+        var (page, pages) = ($"orders?limit=250&sort={sort}&{Range(from, to)}", 0);
+        while (page is not null)
+        {
+            var (answer, next) = await year.PageAsync(page);
+            rows.AddRange(answer.EnumerateArray().Select(r => (r.GetProperty("name").GetString()!, DateOnly.ParseExact(r.GetProperty("day").GetString()!, "yyyy-MM-dd", CultureInfo.InvariantCulture), r.GetProperty("totalCents").GetInt64())));
+            (page, pages) = (next, pages + 1);
+        }
+
+        Assert.True(pages > 10);
+        Assert.Equal(placed.Concat(refunded).Order(), rows.Order());
+        var order = rows.Select(r => sort is "newest" or "oldest" ? r.Day.DayNumber : r.Cents).ToArray();
+        Assert.Equal(sort is "newest" or "largest" ? order.OrderDescending() : order.Order(), order);
+    }
+
+    [Theory]
+    [InlineData("customers")]
+    [InlineData("product")]
+    [InlineData("country")]
+    public async Task What_changed_in_a_quarter_is_divided_without_a_rest(string by)
+    {
+        var (from, to) = DaysOf("quarter");
+        foreach (var metric in by == "product" ? new[] { "total-sales", "net-sales" } : ["total-sales", "net-sales", "orders"])
+        {
+            var answer = await year.AskAsync($"what-changed?by={by}&metric={metric}&{Range(from, to)}");
+            var before = answer.GetProperty("beforeRange");
+            var (was, now) = (Books.In(Day(before, "from"), Day(before, "to")), Books.In(from, to));
+            (long, long) expected = metric switch { "orders" => (was.Orders, now.Orders), "net-sales" => (Pence(was.Net), Pence(now.Net)), _ => (Pence(was.Total), Pence(now.Total)) };
+            var parts = answer.GetProperty("contributions").EnumerateArray().ToArray();
+            Assert.Equal(expected, (answer.GetProperty("before").GetInt64(), answer.GetProperty("now").GetInt64()));
+            Assert.Equal(expected.Item2 - expected.Item1, parts.Sum(p => p.GetProperty("amount").GetInt64()));
+            Assert.True(parts.Length >= 3);
+        }
+    }
+
+    [Fact]
+    public async Task What_changed_tells_new_customers_from_earlier_ones_as_the_invoices_do()
+    {
+        var (from, to) = DaysOf("month 9");
+        var answer = await year.AskAsync($"what-changed?metric=orders&{Range(from, to)}");
+        var before = answer.GetProperty("beforeRange");
+        var expected = new[] { (Day(before, "from"), Day(before, "to")), (from, to) }.Select(range => Books.Placed.Where(p => p.Day >= range.Item1 && p.Day <= range.Item2)
+            .CountBy(p => p.Customer is null ? "guests" : Books.FirstDayOf[p.Customer.Value] >= range.Item1 ? "new" : "earlier").ToDictionary()).ToArray();
+
+        foreach (var part in answer.GetProperty("contributions").EnumerateArray())
+        {
+            var key = part.GetProperty("key").GetString()!;
+            Assert.Equal((key, (long)expected[0][key], (long)expected[1][key]), (key, part.GetProperty("before").GetInt64(), part.GetProperty("now").GetInt64()));
+        }
+    }
+
+    private static DateOnly Day(JsonElement of, string name) => DateOnly.ParseExact(of.GetProperty(name).GetString()!, "yyyy-MM-dd", CultureInfo.InvariantCulture);
+
     private static void AssertEqual(Figures expected, JsonElement answer, string orders, string total)
     {
         long Cents(string name) => answer.GetProperty(name).GetInt64();
@@ -203,6 +293,15 @@ public sealed class OnlineRetailYear(PostgresServer postgres) : IAsyncLifetime
     }
 
     public Task<JsonElement> AskAsync(string question) => ImportHost.AskAsync(_owner, Tenant, question);
+
+    /// <summary>An answer and the question that the next page answers; null on the last.</summary>
+    public async Task<(JsonElement Answer, string? Next)> PageAsync(string question)
+    {
+        using var response = await _owner.GetAsync(new Uri(question.StartsWith('/') ? question : $"/api/metrics/{question}&tenant_id={Tenant}", UriKind.Relative));
+        response.EnsureSuccessStatusCode();
+        var link = response.Headers.TryGetValues("Link", out var links) ? links.Single() : null;
+        return ((await response.Content.ReadFromJsonAsync<JsonElement>()), link?[1..link.IndexOf('>', StringComparison.Ordinal)]);
+    }
 
     public Task<T> InTenantAsync<T>(Func<XenoDbContext, Task<T>> work) => _app.Services.GetRequiredService<TenantDatabase>().RunAsync(Tenant, work);
 

@@ -28,9 +28,10 @@ public sealed record OverviewAnswer(
 /// <summary>One bucket of the series; empty buckets are present with zeros.</summary>
 /// <param name="Date">First day of the bucket (weeks begin on Monday); a bucket cut by the range keeps its own first day.</param>
 /// <param name="RevenueCents">Total sales.</param>
+/// <param name="Hour">Of hours only: 0 to 23 by the shop's clock.</param>
 public sealed record SeriesPoint(
     DateOnly Date, long Orders, long RevenueCents, long GrossSalesCents, long DiscountsCents, long ReturnsCents, long NetSalesCents, long ShippingCents, long TaxesCents,
-    long AverageOrderValueCents, long NewCustomers, long TotalCustomers = 0, long ReturningCustomers = 0);
+    long AverageOrderValueCents, long NewCustomers, long TotalCustomers = 0, long ReturningCustomers = 0, [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] int? Hour = null);
 
 /// <param name="RevenueCents">Total sales of the customer's orders, refunds in the range taken off.</param>
 public sealed record TopCustomer(long ShopifyId, string Name, long Orders, long RevenueCents);
@@ -41,6 +42,8 @@ public sealed record TopProduct(long ShopifyId, string Title, long Quantity, lon
 
 public enum Granularity
 {
+    /// <summary>For ranges of up to a week.</summary>
+    Hour,
     Day,
     Week,
     Month,

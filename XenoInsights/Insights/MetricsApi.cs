@@ -20,7 +20,7 @@ public static class MetricsApi
         var metrics = app.MapGroup("/api/metrics").RequireTenantId().WithTags("Metrics").ProducesValidationProblem().ProducesProblem(StatusCodes.Status404NotFound);
         metrics.MapGet("/overview", Overview).WithSummary("Sales, orders and customers of a range").Produces<OverviewAnswer>()
             .WithDescription("from and to are shop-local dates (yyyy-MM-dd), both included; without them the last 30 days. Money in minor units of the shop's currency.");
-        metrics.MapGet("/orders/by-date", ByDate).WithSummary("The same by day, week or month, empty buckets included").Produces<IReadOnlyList<SeriesPoint>>();
+        metrics.MapGet("/orders/by-date", ByDate).WithSummary("The same by hour, day, week or month, empty buckets included").Produces<IReadOnlyList<SeriesPoint>>();
         metrics.MapGet("/orders/by-date.csv", ByDateCsv).WithSummary("The series as CSV").Produces(StatusCodes.Status200OK, contentType: "text/csv");
         metrics.MapGet("/customers/top", TopCustomers).WithSummary("Customers by total sales").Produces<IReadOnlyList<TopCustomer>>();
         metrics.MapGet("/products/top", TopProducts).WithSummary("Products by net sales").Produces<IReadOnlyList<TopProduct>>();
@@ -31,19 +31,25 @@ public static class MetricsApi
 
     private static Task<IResult> ByDate(HttpContext http, SalesQueries sales, TimeProvider time, string? granularity, string? from, string? to, CancellationToken ct) =>
         GranularityOf(granularity) is { } parsed
-            ? AnswerAsync(http, time, from, to, range => sales.ByDateAsync(range, parsed, ct))
-            : Task.FromResult<IResult>(Invalid("granularity", $"'{granularity}' is not day, week or month."));
+            ? parsed == Granularity.Hour && TooLongForHours(http, time, from, to) is { } refusal ? Task.FromResult<IResult>(refusal) : AnswerAsync(http, time, from, to, range => sales.ByDateAsync(range, parsed, ct))
+            : Task.FromResult<IResult>(Invalid("granularity", $"'{granularity}' is not hour, day, week or month."));
+
+    private static ValidationProblem? TooLongForHours(HttpContext http, TimeProvider time, string? from, string? to) =>
+        RangeOf(http, time, from, to, out var range) ?? (range.Days > Period.MostDaysByHour ? Invalid("granularity", $"Hours are there for ranges of up to {Period.MostDaysByHour} days.") : null);
 
     private static async Task<IResult> ByDateCsv(HttpContext http, SalesQueries sales, TimeProvider time, string? granularity, string? from, string? to, CancellationToken ct)
     {
-        if (GranularityOf(granularity) is not { } parsed) return Invalid("granularity", $"'{granularity}' is not day, week or month.");
+        if (GranularityOf(granularity) is not { } parsed) return Invalid("granularity", $"'{granularity}' is not hour, day, week or month.");
         if (RangeOf(http, time, from, to, out var range) is { } refusal) return refusal;
+        if (parsed == Granularity.Hour && TooLongForHours(http, time, from, to) is { } tooLong) return tooLong;
         var series = await sales.ByDateAsync(range, parsed, ct);
         await using var csv = await Csv.BeginAsync(http, time, $"sales-by-{granularity ?? "day"}", $"Sales by {granularity ?? "day"}", range, Definitions.Of(_seriesMeasures),
-            [parsed.ToString(), .. Definitions.Of(_seriesMeasures).Select(d => d.Name)]);
+            [.. parsed == Granularity.Hour ? ["Day", "Hour"] : new[] { parsed.ToString() }, .. Definitions.Of(_seriesMeasures).Select(d => d.Name)]);
         foreach (var point in series)
         {
-            csv.Day(point.Date).Money(point.RevenueCents).Count(point.Orders).Money(point.GrossSalesCents).Money(point.DiscountsCents).Money(point.ReturnsCents).Money(point.NetSalesCents)
+            csv.Day(point.Date);
+            if (point.Hour is { } hour) csv.Count(hour);
+            csv.Money(point.RevenueCents).Count(point.Orders).Money(point.GrossSalesCents).Money(point.DiscountsCents).Money(point.ReturnsCents).Money(point.NetSalesCents)
                 .Money(point.ShippingCents).Money(point.TaxesCents).Money(point.AverageOrderValueCents).Count(point.NewCustomers).Count(point.TotalCustomers).Count(point.ReturningCustomers);
             await csv.EndRowAsync(ct);
         }
@@ -85,6 +91,7 @@ public static class MetricsApi
     private static Granularity? GranularityOf(string? text) => text switch
     {
         null or "day" => Granularity.Day,
+        "hour" => Granularity.Hour,
         "week" => Granularity.Week,
         "month" => Granularity.Month,
         _ => null,

@@ -1,5 +1,7 @@
 using System.Globalization;
 
+using XenoInsights.Ui;
+
 namespace XenoInsights.Insights;
 
 public enum Preset
@@ -30,6 +32,9 @@ public sealed record Period(Preset Preset, DateRange Range)
 {
     public const Preset Default = Preset.Last28Days;
     private const int DaysOf52Weeks = 364;
+
+    /// <summary>Longer ranges have no hours.</summary>
+    public const int MostDaysByHour = 7;
 
     /// <param name="history">First and last shop day with data; bounds <see cref="Preset.AllTime"/>.</param>
     public static Period Of(Preset preset, DateOnly today, DateRange? history = null) => new(preset, preset switch
@@ -89,8 +94,11 @@ public sealed record Period(Preset Preset, DateRange Range)
         _ => ShiftedByDays(-((Range.Days + 6) / 7 * 7)),
     };
 
-    /// <summary>Week for half a year, month for more than two: about as many points as can be told apart.</summary>
-    public Granularity DefaultGranularity => Range.Days switch { <= 100 => Granularity.Day, <= 740 => Granularity.Week, _ => Granularity.Month };
+    /// <summary>A day by its hours, half a year by weeks, more than two by months: about as many points as can be told apart.</summary>
+    public Granularity DefaultGranularity => Range.Days switch { 1 => Granularity.Hour, <= 100 => Granularity.Day, <= 740 => Granularity.Week, _ => Granularity.Month };
+
+    /// <summary>Those in which this range can be drawn.</summary>
+    public IReadOnlyList<Granularity> Granularities => Range.Days <= MostDaysByHour ? Enum.GetValues<Granularity>() : [Granularity.Day, Granularity.Week, Granularity.Month];
 
     private bool IsMonth => Preset is Preset.MonthToDate or Preset.LastMonth || Range == Month(FirstOfMonth(Range.From));
 
@@ -178,6 +186,14 @@ public sealed class ShopClock(TimeProvider time, string timeZone)
     public DateTimeOffset Now => At(time.GetUtcNow());
 
     public DateTimeOffset At(DateTimeOffset instant) => TimeZoneInfo.ConvertTime(instant, _zone);
+
+    /// <summary>As people read it: 14:05 today, Fri 20 Nov, 14:05 before.</summary>
+    public string Moment(DateTimeOffset instant, Days days)
+    {
+        var local = At(instant);
+        var (day, hour) = (DateOnly.FromDateTime(local.DateTime), local.ToString("HH:mm", System.Globalization.CultureInfo.InvariantCulture));
+        return day == Today ? hour : $"{(day.Year == Today.Year ? days.WithWeekday(day) : days.Full(day))}, {hour}";
+    }
 
     /// <summary>When the shop's clocks showed this time: the earlier of two times, or the later if <paramref name="end"/>; one that they skipped counts as the hour after.</summary>
     public DateTimeOffset InstantOf(DateTime local, bool end)

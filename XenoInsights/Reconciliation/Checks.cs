@@ -13,6 +13,9 @@ public sealed record CountView(ObjectKind Kind, long Here, long InShopify, DateT
 /// <summary>What the last check of each of some days found, in short.</summary>
 public sealed record Verdict(int Days, int Repaired, int Different, DateTimeOffset CheckedAt);
 
+/// <param name="Total">Total sales in minor units.</param>
+public sealed record ShopifyTotal(long Total, DateTimeOffset CheckedAt);
+
 /// <summary>The entered store's evidence.</summary>
 public sealed class Checks(XenoDatabase database)
 {
@@ -23,6 +26,14 @@ public sealed class Checks(XenoDatabase database)
 
     public Task<List<CountView>> CountsAsync(CancellationToken ct) => database.InTenantAsync(db =>
         db.CountChecks.OrderBy(c => c.Kind).Select(c => new CountView(c.Kind, c.Here, c.InShopify, c.CheckedAt)).ToListAsync(ct), ct);
+
+    /// <summary>What Shopify's ledger came to when each of the days was last checked; null unless every one of them was.</summary>
+    public Task<ShopifyTotal?> ProofAsync(DateOnly from, DateOnly to, CancellationToken ct) => database.InTenantAsync(async db =>
+    {
+        var latest = await db.DayChecks.Where(c => c.Day >= from && c.Day <= to).GroupBy(c => c.Day)
+            .Select(g => g.OrderByDescending(c => c.CheckedAt).Select(c => new { c.TotalInShopify, c.CheckedAt }).First()).ToListAsync(ct);
+        return latest.Count < to.DayNumber - from.DayNumber + 1 ? null : new ShopifyTotal(latest.Sum(c => c.TotalInShopify), latest.Max(c => c.CheckedAt));
+    }, ct);
 
     /// <summary>Null when none of the days was ever checked.</summary>
     public Task<Verdict?> VerdictAsync(DateOnly from, DateOnly to, CancellationToken ct) => database.InTenantAsync(async db =>

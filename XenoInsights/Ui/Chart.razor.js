@@ -6,7 +6,7 @@ const SPACE_PER_NAME = 96;
 const SPACE_PER_SHORT_NAME = 64;
 const NARROW = 480;
 
-export async function create(host, library, data) {
+export async function create(host, library, data, page, opens) {
   const { default: ApexCharts } = await import(new URL(library, document.baseURI).href);
   const plot = add(host, 'chart-plot');
   const names = add(host, 'chart-names');
@@ -30,6 +30,7 @@ export async function create(host, library, data) {
   themes.observe(document.documentElement, { attributeFilter: ['data-theme'] });
 
   host.addEventListener('pointermove', e => show(nearest(e.clientX - host.getBoundingClientRect().left)));
+  host.addEventListener('click', e => { if (e.pointerType !== 'touch') open(nearest(e.clientX - host.getBoundingClientRect().left)); });
   host.addEventListener('pointerleave', () => { if (document.activeElement !== host) hide(); });
   host.addEventListener('focus', () => { if (host.matches(':focus-visible')) show(shown ?? data.points.length - 1); });
   host.addEventListener('blur', hide);
@@ -37,6 +38,7 @@ export async function create(host, library, data) {
     const last = data.points.length - 1;
     const target = { ArrowLeft: (shown ?? last) - 1, ArrowRight: (shown ?? -1) + 1, Home: 0, End: last }[e.key];
     if (e.key === 'Escape') hide();
+    if (e.key === 'Enter' && shown !== null) open(shown);
     if (target === undefined) return;
     e.preventDefault();
     e.stopPropagation();
@@ -60,6 +62,11 @@ export async function create(host, library, data) {
     host.setAttribute('aria-valuetext', spoken(point));
   }
 
+  // On a touch screen the first touch only reads the point.
+  function open(i) {
+    if (page && i !== null && data.points[i]?.value !== null) page.invokeMethodAsync('Opened', i);
+  }
+
   function hide() {
     shown = null;
     delete host.dataset.reading;
@@ -76,6 +83,7 @@ export async function create(host, library, data) {
     row(data.name, point.text, 'key');
     if (point.before) row('Before', point.before.text, 'key before');
     if (data.lastIsRunning && point === data.points.at(-1)) text(tip, 'p', 'Still running.');
+    if (page && opens && point.value !== null) text(tip, 'p', `Enter opens ${opens}`);
   }
 
   function row(name, value, key) {

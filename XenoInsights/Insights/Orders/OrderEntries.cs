@@ -53,6 +53,9 @@ public sealed record EntrySums(
     public long TotalCents => NetSalesCents + ShippingCents + TaxesCents + DutiesCents + FeesCents;
 }
 
+/// <param name="Days">Of the range's days, whatever the filter; without entries and units.</param>
+public sealed record ComparedSums(EntrySums Entries, EntrySums Days);
+
 /// <summary>One choice above the table, with what it would show.</summary>
 public sealed record EntryFacet(EntryShow Show, long Entries, long TotalCents);
 
@@ -97,21 +100,5 @@ public static class EntryMetrics
         "duties" => sums.DutiesCents,
         "fees" => sums.FeesCents,
         _ => sums.TotalCents,
-    };
-
-    /// <summary>The same figure as the overview has it.</summary>
-    public static long Of(string metric, OverviewAnswer overview) => metric switch
-    {
-        "orders" => overview.TotalOrders,
-        "average-order-value" => overview.AverageOrderValueCents,
-        "gross-sales" => overview.GrossSalesCents,
-        "discounts" => overview.DiscountsCents,
-        "returns" => overview.ReturnsCents,
-        "net-sales" => overview.NetSalesCents,
-        "shipping" => overview.ShippingCents,
-        "taxes" => overview.TaxesCents,
-        "duties" => overview.DutiesCents,
-        "fees" => overview.FeesCents,
-        _ => overview.TotalRevenueCents,
     };
 }

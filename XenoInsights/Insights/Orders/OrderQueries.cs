@@ -1,4 +1,5 @@
 using System.Globalization;
+using Microsoft.EntityFrameworkCore;
 using Npgsql;
 using NpgsqlTypes;
 using XenoInsights.Data;
@@ -16,17 +17,26 @@ public sealed class OrderQueries(XenoDatabase database, TenantContext tenant, An
     private const string Total = "(e.gross - e.discounts - e.returns + e.shipping + e.taxes + e.duties + e.fees)";
 
     /// <summary>Sums of everything that the filter lets through.</summary>
-    public Task<EntrySums> SumsAsync(EntryFilter filter, CancellationToken ct = default) => AskAsync(("entries", filter), async db =>
+    public async Task<EntrySums> SumsAsync(EntryFilter filter, CancellationToken ct = default) => (await ComparedSumsAsync(filter, ct)).Entries;
+
+    /// <summary>The same, beside the sums of the range's days as the overview reports them: both as of one moment, so a difference is one.</summary>
+    public Task<ComparedSums> ComparedSumsAsync(EntryFilter filter, CancellationToken ct = default) => AskAsync(("entries", filter), async db =>
     {
         await using var command = Command(db, filter,
             $"""
-            select count(*), count(*) filter (where e.original), {string.Join(", ", _measures.Select(m => $"coalesce(sum(e.{m}), 0)::bigint"))},
-                   coalesce(sum(e.gross - e.discounts) filter (where e.original), 0)::bigint
-            {From(filter)} where {Where(filter)}
+            select entries.*, days.* from (
+                select count(*), count(*) filter (where e.original), {string.Join(", ", _measures.Select(m => $"coalesce(sum(e.{m}), 0)::bigint"))}, coalesce(sum(e.gross - e.discounts) filter (where e.original), 0)::bigint
+                {From(filter)} where {Where(filter)}
+            ) entries cross join (
+                select coalesce(sum(orders), 0)::bigint, {string.Join(", ", _measures.Where(m => m != "units").Select(m => $"coalesce(sum({m}), 0)::bigint"))}, coalesce(sum(order_value), 0)::bigint
+                from sales_days where tenant_id = $1 and day between $2 and $3
+            ) days
             """);
         await using var reader = await command.ExecuteReaderAsync(ct);
         await reader.ReadAsync(ct);
-        return new EntrySums(Big(0), Big(1), Big(2), Big(3), Big(4), Big(5), Big(6), Big(7), Big(8), Big(9), Big(10));
+        return new ComparedSums(
+            new(Big(0), Big(1), Big(2), Big(3), Big(4), Big(5), Big(6), Big(7), Big(8), Big(9), Big(10)),
+            new(0, Big(11), 0, Big(12), Big(13), Big(14), Big(15), Big(16), Big(17), Big(18), Big(19)));
 
         long Big(int at) => reader.GetInt64(at);
     }, ct);
@@ -50,7 +60,7 @@ public sealed class OrderQueries(XenoDatabase database, TenantContext tenant, An
     /// <exception cref="FormatException"><paramref name="after"/> is not such a place.</exception>
     public Task<EntryPage> PageAsync(EntryFilter filter, EntrySort sort, string? after, int size, CancellationToken ct = default)
     {
-        var place = after is null ? null : Place.Parse(after);
+        var place = after is null ? null : Place.Find(after) ?? throw new FormatException($"'{after}' is not where a page ended.");
         return database.InTenantAsync(async db =>
         {
             var rows = new List<OrderEntryRow>();
@@ -63,6 +73,22 @@ public sealed class OrderQueries(XenoDatabase database, TenantContext tenant, An
         }, ct);
     }
 
+    /// <summary>Whether a page may begin there.</summary>
+    public static bool IsPlace(string? after) => Place.Find(after) is not null;
+
+    /// <summary>What people call the customer and the product that the filter names; null where it names none, or nobody knows it.</summary>
+    public Task<(string? Customer, string? Product)> NamesAsync(EntryFilter filter, CancellationToken ct = default) => filter is { CustomerId: null, ProductId: null } ? Task.FromResult<(string?, string?)>((null, null)) : database.InTenantAsync(async db =>
+    {
+        await using var command = Command(db, filter,
+            """
+            select (select coalesce(nullif(display_name, ''), email) from customers where tenant_id = $1 and shopify_id = $4),
+                   (select title from products where tenant_id = $1 and shopify_id = $5)
+            """);
+        await using var reader = await command.ExecuteReaderAsync(ct);
+        await reader.ReadAsync(ct);
+        return (reader.IsDBNull(0) ? null : reader.GetString(0), filter.ProductId == 0 ? "Custom items" : reader.IsDBNull(1) ? null : reader.GetString(1));
+    }, ct);
+
     /// <summary>Every row, as it is read: for exports, inside their transaction.</summary>
     internal async IAsyncEnumerable<OrderEntryRow> AllAsync(XenoDbContext db, EntryFilter filter, EntrySort sort, [System.Runtime.CompilerServices.EnumeratorCancellation] CancellationToken ct)
     {
@@ -70,6 +96,26 @@ public sealed class OrderQueries(XenoDatabase database, TenantContext tenant, An
         await using var reader = await command.ExecuteReaderAsync(ct);
         while (await reader.ReadAsync(ct)) yield return Read(reader);
     }
+
+    /// <summary>One order, deleted ones included; null if the store has none of this id.</summary>
+    public Task<OrderView?> FindAsync(long id, CancellationToken ct = default) => database.InTenantAsync(async db =>
+    {
+        var order = await db.Orders.IgnoreQueryFilters([XenoDbContext.DeletedFilter]).AsNoTracking().SingleOrDefaultAsync(o => o.ShopifyId == id, ct);
+        if (order is null) return null;
+        var lines = await db.OrderLineItems.AsNoTracking().Where(l => l.OrderId == id).OrderBy(l => l.ShopifyId).ToListAsync(ct);
+        var sales = await db.OrderSales.AsNoTracking().Where(s => s.OrderId == id).OrderBy(s => s.Original ? 0 : 1).ThenBy(s => s.HappenedAt).ThenBy(s => s.Ordinal).ToListAsync(ct);
+        var refunds = await db.Refunds.AsNoTracking().Where(r => r.OrderId == id).OrderBy(r => r.CreatedAt)
+            .Select(r => new RefundView(r.ShopifyId, r.CreatedAt, r.Total, db.RefundLineItems.Where(l => l.OrderId == id && l.RefundId == r.ShopifyId).Sum(l => l.Quantity))).ToListAsync(ct);
+        var customer = await db.Customers.AsNoTracking().SingleOrDefaultAsync(c => c.ShopifyId == order.CustomerId, ct);
+        var orders = await db.CustomerTotals.Where(t => t.CustomerId == order.CustomerId).Select(t => (long?)t.Orders).SingleOrDefaultAsync(ct);
+        var titles = lines.ToDictionary(l => l.ShopifyId, l => l.Title);
+        return new OrderView(
+            order.ShopifyId, order.Name, order.CreatedAt, order.ProcessedAt, order.BusinessDay, order.CancelledAt, order.UpdatedAt, order.Test, order.DeletedAt is not null, order.Counted,
+            order.FinancialStatus, order.FulfillmentStatus, order.SourceName, order.CurrentTotal, order.CustomerId, customer?.DisplayName ?? customer?.Email, customer?.Email, orders,
+            lines.ConvertAll(l => new OrderLineView(l.ShopifyId, l.ProductId, l.Title, l.Sku, l.Quantity, l.CurrentQuantity, l.GiftCard, l.OriginalTotal, l.Discount)),
+            sales.ConvertAll(s => new LedgerEntryView(s.Day, s.HappenedAt, s.Original, s.Measure.ToString().ToLowerInvariant(), s.LineItemId, s.LineItemId is { } line ? titles.GetValueOrDefault(line) : null, s.Quantity, s.Amount, s.Discount, s.Tax)),
+            refunds);
+    }, ct);
 
     private static readonly string[] _measures = ["units", "gross", "discounts", "returns", "shipping", "taxes", "duties", "fees"];
 
@@ -183,11 +229,11 @@ public sealed class OrderQueries(XenoDatabase database, TenantContext tenant, An
     {
         public static Place Of(OrderEntryRow row) => new(row.Day, row.At, row.OrderId, row.Placed, row.TotalCents);
 
-        public static Place Parse(string text) =>
-            text.Split('.') is [var day, var at, var order, var original, var total] && int.TryParse(day, CultureInfo.InvariantCulture, out var number) && number is >= 0 and < 3_000_000
+        public static Place? Find(string? text) =>
+            text?.Split('.') is [var day, var at, var order, var original, var total] && int.TryParse(day, CultureInfo.InvariantCulture, out var number) && number is >= 0 and < 3_000_000
             && long.TryParse(at, CultureInfo.InvariantCulture, out var ticks) && ticks >= 0 && ticks <= DateTime.MaxValue.Ticks && long.TryParse(order, CultureInfo.InvariantCulture, out var id) && long.TryParse(total, CultureInfo.InvariantCulture, out var amount)
                 ? new(DateOnly.FromDayNumber(number), new DateTimeOffset(ticks, TimeSpan.Zero), id, original == "1", amount)
-                : throw new FormatException($"'{text}' is not where a page ended.");
+                : null;
 
         public override string ToString() => string.Create(CultureInfo.InvariantCulture, $"{Day.DayNumber}.{At.UtcTicks}.{OrderId}.{(Original ? 1 : 0)}.{Total}");
     }

@@ -15,7 +15,7 @@ public enum Unit
 /// <param name="Of">Minor units, a count or a fraction; null where there is nothing to measure.</param>
 /// <param name="Drill">Page and question of what is behind it.</param>
 public sealed record Metric(
-    string Key, Better Better, Unit Unit, Func<OverviewAnswer, decimal?> Of, Func<SeriesPoint, decimal?> At, string? Drill = null, string? DrillText = null, bool ExactOnTile = false)
+    string Key, Better Better, Unit Unit, Func<OverviewAnswer, decimal?> Of, Func<SeriesPoint, decimal?> At, string Drill, string DrillText, bool ExactOnTile = false)
 {
     public static IReadOnlyList<Metric> All { get; } =
     [

@@ -24,7 +24,7 @@ public sealed partial class OverviewPage : RangePage<OverviewPage.Question, Over
     protected override void ReadAddress()
     {
         base.ReadAddress();
-        _granularity = Enum.TryParse<Granularity>(GranularityKey, ignoreCase: true, out var asked) && Enum.IsDefined(asked) ? asked : Period.DefaultGranularity;
+        _granularity = Enum.TryParse<Granularity>(GranularityKey, ignoreCase: true, out var asked) && Period.Granularities.Contains(asked) ? asked : Period.DefaultGranularity;
         _metric = Metric.Find(MetricKey);
     }
 
@@ -37,7 +37,7 @@ public sealed partial class OverviewPage : RangePage<OverviewPage.Question, Over
     protected override bool IsHandable(OverviewFigures answer) => (answer.Key.Value?.Series.Count ?? 0) <= LargestHandedSeries;
 
     protected override IEnumerable<Shortcuts.Shortcut> PageKeys() =>
-        [.. base.PageKeys(), new("i", "I", "Day, week, month", () => Run(() => Go((Granularity)(((int)_granularity + 1) % Enum.GetValues<Granularity>().Length))))];
+        [.. base.PageKeys(), new("i", "I", "Hour, day, week, month", () => Run(() => Go(Period.Granularities[(Period.Granularities.ToList().IndexOf(_granularity) + 1) % Period.Granularities.Count])))];
 
     private bool HasNothing(KeyFigures key) => History is { } history && key.Now is { TotalOrders: 0, TotalRevenueCents: 0, ReturnsCents: 0 }
         && (Range.From > history.To || Range.To < history.From);
@@ -45,6 +45,9 @@ public sealed partial class OverviewPage : RangePage<OverviewPage.Question, Over
     public override void Go(Period period) => Navigate(new(AddressOf(period)) { ["g"] = null });
 
     private void Go(Granularity granularity) => Navigate(new() { ["g"] = granularity == Period.DefaultGranularity ? null : Key(granularity) });
+
+    /// <summary>From a point of the chart to what is behind it.</summary>
+    private void Open(DateRange days) => Navigation.NavigateTo($"/stores/{Handle}/{_metric.Drill}&from={Iso(days.From)}&to={Iso(days.To)}");
 
     private void Go(Metric metric) => Navigate(new() { ["metric"] = metric == Metric.All[0] ? null : metric.Key });
 

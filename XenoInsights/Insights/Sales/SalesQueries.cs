@@ -37,7 +37,7 @@ public sealed class SalesQueries(XenoDatabase database, TenantContext tenant, An
     }, ct);
 
     /// <summary>One point a bucket of the range, empty ones included.</summary>
-    public Task<IReadOnlyList<SeriesPoint>> ByDateAsync(DateRange range, Granularity granularity, CancellationToken ct = default) => AskAsync(("by-date", range, granularity), async db =>
+    public Task<IReadOnlyList<SeriesPoint>> ByDateAsync(DateRange range, Granularity granularity, CancellationToken ct = default) => granularity == Granularity.Hour ? ByHourAsync(range, ct) : AskAsync(("by-date", range, granularity), async db =>
     {
         var buckets = new SortedDictionary<DateOnly, SalesSums>();
         for (var day = 0; day < range.Days; day++) buckets.TryAdd(BucketOf(range.From.AddDays(day), granularity), default);
@@ -58,6 +58,47 @@ public sealed class SalesQueries(XenoDatabase database, TenantContext tenant, An
         if (await reader.NextResultAsync(ct))
             while (await reader.ReadAsync(ct)) buckets[reader.GetFieldValue<DateOnly>(0)] += new SalesSums { Customers = reader.GetInt64(1) };
         return (IReadOnlyList<SeriesPoint>)[.. buckets.Select(b => b.Value.ToPoint(b.Key))];
+    }, ct);
+
+    // Days have no rollup of their hours: the ledger entries of a week at most are sorted into them. What changed later counts in the hour it happened.
+    private Task<IReadOnlyList<SeriesPoint>> ByHourAsync(DateRange range, CancellationToken ct) => AskAsync(("by-hour", range), async db =>
+    {
+        var hours = new Dictionary<(DateOnly, int), SalesSums>();
+        await using var batch = Batch(db, range,
+            """
+            select day, extract(hour from at at time zone (select time_zone from tenants where tenant_id = $1))::int, sum(orders)::bigint, sum(order_value)::bigint, sum(gross)::bigint, sum(discounts)::bigint,
+                   sum("returns")::bigint, sum(shipping)::bigint, sum(taxes)::bigint, sum(duties)::bigint, sum(fees)::bigint, 0::bigint, 0::bigint, 0::bigint
+            from (
+                select day, at, 1 orders, gross - discounts order_value, gross, discounts, "returns", shipping, taxes, duties, fees
+                from order_entries where tenant_id = $1 and day between $2 and $3 and original
+                union all
+                select e.day, s.happened_at, 0, 0, case s.measure when 1 then s.amount + s.discount else 0 end, case s.measure when 1 then s.discount else 0 end, case s.measure when 2 then -s.amount else 0 end,
+                       case s.measure when 3 then s.amount else 0 end, s.tax, case s.measure when 4 then s.amount else 0 end, case s.measure when 5 then s.amount else 0 end
+                from order_entries e join order_sales s on s.tenant_id = $1 and s.order_id = e.order_id and s.day = e.day and not s.original and s.measure <> 0
+                where e.tenant_id = $1 and e.day between $2 and $3 and not e.original
+            ) entries group by 1, 2
+            """,
+            """
+            select e.day, e.hour, 0::bigint, 0::bigint, 0::bigint, 0::bigint, 0::bigint, 0::bigint, 0::bigint, 0::bigint, 0::bigint,
+                   count(*) filter (where c.first_order_day = e.day and e.is_first), count(*) filter (where c.orders = 1), count(*)
+            from (
+                select customer_id, day, hour, row_number() over (partition by customer_id, day order by hour) = 1 is_first
+                from (select distinct customer_id, day, extract(hour from at at time zone (select time_zone from tenants where tenant_id = $1))::int hour
+                      from order_entries where tenant_id = $1 and day between $2 and $3 and original and customer_id is not null) placed) e
+            join customer_totals c on c.tenant_id = $1 and c.customer_id = e.customer_id
+            group by 1, 2
+            """);
+        await using var reader = await batch.ExecuteReaderAsync(ct);
+        do
+        {
+            while (await reader.ReadAsync(ct))
+            {
+                var hour = (reader.GetFieldValue<DateOnly>(0), reader.GetInt32(1));
+                hours[hour] = hours.GetValueOrDefault(hour) + SalesSums.Read(reader, 2) with { NewCustomers = reader.GetInt64(11), OneOrderCustomers = reader.GetInt64(12), Customers = reader.GetInt64(13) };
+            }
+        }
+        while (await reader.NextResultAsync(ct));
+        return (IReadOnlyList<SeriesPoint>)[.. Enumerable.Range(0, range.Days * 24).Select(i => (Day: range.From.AddDays(i / 24), Hour: i % 24)).Select(h => hours.GetValueOrDefault(h).ToPoint(h.Day) with { Hour = h.Hour })];
     }, ct);
 
     /// <summary>Customers by total sales in the range.</summary>

@@ -1,0 +1,151 @@
+using Npgsql;
+using XenoInsights.Data;
+using XenoInsights.Tenants;
+
+namespace XenoInsights.Insights.Changes;
+
+/// <summary>How a figure moved between two ranges, divided exactly; for the entered tenant. Both ranges are read by one statement, as of one moment.</summary>
+public sealed class ChangeQueries(XenoDatabase database, TenantContext tenant, AnswerCache answers)
+{
+    private const int LargestMovers = 10;
+
+    private const string Sums =
+        """
+        count(*) filter (where e.original), coalesce(sum(e.gross), 0)::bigint, coalesce(sum(e.discounts), 0)::bigint, coalesce(sum(e.returns), 0)::bigint, coalesce(sum(e.shipping), 0)::bigint,
+        coalesce(sum(e.taxes), 0)::bigint, coalesce(sum(e.duties), 0)::bigint, coalesce(sum(e.fees), 0)::bigint
+        """;
+
+    /// <param name="metric">One of <see cref="Decomposition.Metrics"/>.</param>
+    public Task<ChangeAnswer> ChangeAsync(string metric, ChangeBy by, DateRange range, DateRange before, CancellationToken ct = default) =>
+        database.InTenantAsync(db => answers.GetAsync(db, tenant.TenantId ?? Guid.Empty, ("what-changed", metric, by, range, before), async () =>
+        {
+            var currency = await CurrencyAsync(db, ct);
+            var (was, now, parts) = by switch
+            {
+                ChangeBy.Product => await ByProductAsync(db, metric, range, before, ct),
+                ChangeBy.Country => await ByCountryAsync(db, metric, range, before, ct),
+                _ => await ByCustomersAsync(db, metric, range, before, ct),
+            };
+            return new ChangeAnswer(metric, by, range, before, now, was, currency, parts);
+        }, ct), ct);
+
+    private async Task<(long Before, long Now, IReadOnlyList<Contribution> Parts)> ByCustomersAsync(XenoDbContext db, string metric, DateRange range, DateRange before, CancellationToken ct)
+    {
+        var parts = await PartsAsync(db, range, before,
+            "case when e.customer_id is null then 'guests' when c.first_order_day >= {0} then 'new' else 'earlier' end", "left join customer_totals c on c.tenant_id = $1 and c.customer_id = e.customer_id", ct);
+        var (was, now) = (Sum(parts.Before), Sum(parts.Now));
+        var contributions = new List<Contribution>();
+        foreach (var (key, name) in new[] { ("new", "New customers"), ("earlier", "Earlier customers"), ("guests", "Guests") })
+        {
+            var (a, b) = (parts.Before.GetValueOrDefault(key), parts.Now.GetValueOrDefault(key));
+            var show = key switch { "new" => "from-new", "earlier" => "from-returning", _ => "from-guests" };
+            if (metric == "orders")
+            {
+                contributions.Add(new(key, name, null, ContributionUnit.Orders, a.Orders, b.Orders, b.Orders - a.Orders, $"metric=orders&show={show}"));
+                continue;
+            }
+            var (byOrders, byValue) = Decomposition.OfOrders(a, b);
+            contributions.Add(new(key + "-orders", name, "orders", ContributionUnit.Orders, a.Orders, b.Orders, byOrders, $"metric=gross-sales&show={show}"));
+            contributions.Add(new(key + "-value", name, "order value", ContributionUnit.MoneyPerOrder, PerOrder(a), PerOrder(b), byValue, $"metric=gross-sales&show={show}&sort=largest"));
+        }
+        return (was.Of(metric), now.Of(metric), [.. contributions, .. Decomposition.OfRest(metric, was, now)]);
+    }
+
+    private async Task<(long Before, long Now, IReadOnlyList<Contribution> Parts)> ByCountryAsync(XenoDbContext db, string metric, DateRange range, DateRange before, CancellationToken ct)
+    {
+        var parts = await PartsAsync(db, range, before,
+            "case when e.customer_id is null then 'guests' else coalesce(nullif(k.country_code, ''), 'unknown') end", "left join customers k on k.tenant_id = $1 and k.shopify_id = e.customer_id", ct);
+        var all = parts.Before.Keys.Union(parts.Now.Keys)
+            .Select(key => (Key: key, Before: parts.Before.GetValueOrDefault(key).Of(metric), Now: parts.Now.GetValueOrDefault(key).Of(metric)))
+            .OrderByDescending(p => Math.Abs(p.Now - p.Before)).ThenBy(p => p.Key, StringComparer.Ordinal).ToList();
+        var unit = metric == "orders" ? ContributionUnit.Orders : ContributionUnit.Money;
+        var shown = all.Take(LargestMovers).Select(p => new Contribution("country-" + p.Key, p.Key switch { "guests" => "Guests", "unknown" => "Country unknown", _ => CountryName(p.Key) }, null, unit, p.Before, p.Now, p.Now - p.Before, p.Key == "guests" ? "show=from-guests" : null));
+        return (Sum(parts.Before).Of(metric), Sum(parts.Now).Of(metric), [.. shown, .. Rest("All other countries", unit, all.Skip(LargestMovers).Select(p => (p.Before, p.Now)).ToList())]);
+    }
+
+    private async Task<(long Before, long Now, IReadOnlyList<Contribution> Parts)> ByProductAsync(XenoDbContext db, string metric, DateRange range, DateRange before, CancellationToken ct)
+    {
+        await using var command = Command(db, range, before,
+            """
+            with moved as (
+                select product_id, sum(net_before)::bigint was, sum(net_now)::bigint now from (
+                    select product_id, gross - discounts - returns net_now, 0 net_before from product_days where tenant_id = $1 and day between $2 and $3
+                    union all
+                    select product_id, 0, gross - discounts - returns from product_days where tenant_id = $1 and day between $4 and $5) days
+                group by product_id),
+            ranked as (select *, row_number() over (order by abs(now - was) desc, product_id) place from moved)
+            select 0 kind, r.place, r.product_id, coalesce(p.title, case r.product_id when 0 then 'Custom items' else 'Product ' || r.product_id end), r.was, r.now, 0, 0, 0
+            from ranked r left join products p on p.tenant_id = $1 and p.shopify_id = r.product_id where r.place <= $6
+            union all
+            select 1, 0, 0, null, coalesce(sum(was), 0)::bigint, coalesce(sum(now), 0)::bigint, count(*), 0, 0 from ranked where place > $6
+            union all
+            select 2, 0, coalesce(sum(shipping), 0)::bigint, null, coalesce(sum(taxes), 0)::bigint, coalesce(sum(duties), 0)::bigint, coalesce(sum(fees), 0)::bigint, coalesce(sum(gross - discounts - returns), 0)::bigint, 0 from sales_days where tenant_id = $1 and day between $4 and $5
+            union all
+            select 3, 0, coalesce(sum(shipping), 0)::bigint, null, coalesce(sum(taxes), 0)::bigint, coalesce(sum(duties), 0)::bigint, coalesce(sum(fees), 0)::bigint, coalesce(sum(gross - discounts - returns), 0)::bigint, 0 from sales_days where tenant_id = $1 and day between $2 and $3
+            order by 1, 2
+            """);
+        command.Parameters.Add(new NpgsqlParameter { Value = LargestMovers });
+        var contributions = new List<Contribution>();
+        var sides = new Part[2];
+        await using var reader = await command.ExecuteReaderAsync(ct);
+        while (await reader.ReadAsync(ct))
+        {
+            var (kind, id, was, now) = (reader.GetInt32(0), reader.GetInt64(2), reader.GetInt64(4), reader.GetInt64(5));
+            if (kind == 0) contributions.Add(new($"product-{id}", reader.GetString(3), null, ContributionUnit.Money, was, now, now - was, $"metric=net-sales&product={id}"));
+            else if (kind == 1) contributions.AddRange(Rest("All other products", ContributionUnit.Money, reader.GetInt64(6) == 0 ? [] : [(was, now)]));
+            else sides[kind - 2] = new Part(0, reader.GetInt64(7), 0, 0, id, was, now, reader.GetInt64(6));
+        }
+        return (sides[0].Of(metric), sides[1].Of(metric), [.. contributions, .. Decomposition.OnTop(metric, sides[0], sides[1])]);
+    }
+
+    private async Task<(Dictionary<string, Part> Before, Dictionary<string, Part> Now)> PartsAsync(XenoDbContext db, DateRange range, DateRange before, string kind, string join, CancellationToken ct)
+    {
+        var (was, now) = (new Dictionary<string, Part>(), new Dictionary<string, Part>());
+        await using var command = Command(db, range, before,
+            $"""
+            select true, {string.Format(System.Globalization.CultureInfo.InvariantCulture, kind, "$2")}, {Sums} from order_entries e {join} where e.tenant_id = $1 and e.day between $2 and $3 group by 2
+            union all
+            select false, {string.Format(System.Globalization.CultureInfo.InvariantCulture, kind, "$4")}, {Sums} from order_entries e {join} where e.tenant_id = $1 and e.day between $4 and $5 group by 2
+            """);
+        await using var reader = await command.ExecuteReaderAsync(ct);
+        while (await reader.ReadAsync(ct))
+        {
+            (reader.GetBoolean(0) ? now : was)[reader.GetString(1)] = new Part(
+                reader.GetInt64(2), reader.GetInt64(3), reader.GetInt64(4), reader.GetInt64(5), reader.GetInt64(6), reader.GetInt64(7), reader.GetInt64(8), reader.GetInt64(9));
+        }
+        return (was, now);
+    }
+
+    private static IEnumerable<Contribution> Rest(string name, ContributionUnit unit, List<(long Before, long Now)> rest) =>
+        rest.Count == 0 ? [] : [new("others", name, null, unit, rest.Sum(r => r.Before), rest.Sum(r => r.Now), rest.Sum(r => r.Now - r.Before), null)];
+
+    private static Part Sum(Dictionary<string, Part> parts) => parts.Values.Aggregate(default(Part), (sum, part) => sum + part);
+
+    private static long PerOrder(Part part) => part.Orders == 0 ? 0 : (long)Math.Round((decimal)part.Gross / part.Orders, MidpointRounding.AwayFromZero);
+
+    private static string CountryName(string code)
+    {
+        try
+        {
+            return new System.Globalization.RegionInfo(code).EnglishName;
+        }
+        catch (ArgumentException)
+        {
+            return code;
+        }
+    }
+
+    private async Task<string> CurrencyAsync(XenoDbContext db, CancellationToken ct)
+    {
+        await using var command = db.Command("select currency from tenants where tenant_id = $1");
+        command.Parameters.Add(new NpgsqlParameter { Value = tenant.TenantId ?? Guid.Empty });
+        return (string)(await command.ExecuteScalarAsync(ct))!;
+    }
+
+    private NpgsqlCommand Command(XenoDbContext db, DateRange range, DateRange before, string sql)
+    {
+        var command = db.Command(sql);
+        foreach (var value in new object[] { tenant.TenantId ?? Guid.Empty, range.From, range.To, before.From, before.To }) command.Parameters.Add(new NpgsqlParameter { Value = value });
+        return command;
+    }
+}
