@@ -10,6 +10,7 @@ internal static class EndpointsBenchmark
     private static readonly (string Name, string Path)[] Questions =
     [
         ("overview", "overview?"), ("orders/by-date", "orders/by-date?granularity=day&"), ("customers/top", "customers/top?"), ("products/top", "products/top?"),
+        ("orders", "orders?"), ("orders, largest", "orders?sort=largest&"), ("orders/sums", "orders/sums?"), ("what-changed", "what-changed?"), ("…by product", "what-changed?by=product&"),
     ];
 
     public static async Task RunAsync(HttpClient http, string tenant)

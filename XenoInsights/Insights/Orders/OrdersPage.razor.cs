@@ -38,7 +38,7 @@ public sealed partial class OrdersPage : RangePage<OrdersPage.Question, OrdersPa
 
     private Definition Definition => Definitions.Of((Answered?.Filter ?? _filter).Metric);
 
-    private string Heading => IsBehindFigure ? $"Orders behind {Definition.Name.ToLower(CultureInfo.CurrentCulture)}" : "Orders";
+    private string Heading => _filter.Metric == "orders" ? "Orders placed" : IsBehindFigure ? $"Orders behind {Definition.Name.ToLower(CultureInfo.CurrentCulture)}" : "Orders";
 
     private bool HasRare => Answer!.Sums is not { DutiesCents: 0, FeesCents: 0 };
 

@@ -83,7 +83,7 @@ public sealed class SalesQueries(XenoDatabase database, TenantContext tenant, An
                    count(*) filter (where c.first_order_day = e.day and e.is_first), count(*) filter (where c.orders = 1), count(*)
             from (
                 select customer_id, day, hour, row_number() over (partition by customer_id, day order by hour) = 1 is_first
-                from (select distinct customer_id, day, extract(hour from at at time zone (select time_zone from tenants where tenant_id = $1))::int hour
+                from (select distinct customer_id, day, extract(hour from at at time zone (select time_zone from tenants where tenant_id = $1))::int as hour
                       from order_entries where tenant_id = $1 and day between $2 and $3 and original and customer_id is not null) placed) e
             join customer_totals c on c.tenant_id = $1 and c.customer_id = e.customer_id
             group by 1, 2
