@@ -239,13 +239,15 @@ public sealed class JourneyTests(Product product, BrowserFixture browser) : Brow
     public async Task Pages_are_reached_by_keys_and_keep_the_range()
     {
         var page = await OpenOverviewAsync();
+        await page.ListeningAsync();
         await page.Keyboard.PressAsync("7");
         await Expect(page).ToHaveURLAsync(new Regex(@"\?preset=7d$"));
         await page.Keyboard.TypeAsync("gr");
         await Expect(page).ToHaveURLAsync(new Regex(@"/orders\?preset=7d$"));
         await Expect(page.GetByRole(AriaRole.Heading, new() { Name = "Orders", Exact = true })).ToBeVisibleAsync();
-        // The keys of a page are there a moment after the page.
-        await page.WaitForFunctionAsync("() => { document.body.dispatchEvent(new KeyboardEvent('keydown', { key: '/', bubbles: true })); return document.activeElement?.type === 'search'; }");
+        await page.ListeningAsync();
+        await page.Keyboard.PressAsync("/");
+        await Expect(page.GetByRole(AriaRole.Searchbox)).ToBeFocusedAsync();
         await page.GetByRole(AriaRole.Searchbox).BlurAsync();
         await page.Keyboard.TypeAsync("gd");
         await Expect(page.GetByRole(AriaRole.Heading, new() { Name = "Definitions", Exact = true })).ToBeVisibleAsync();
@@ -264,6 +266,20 @@ public sealed class JourneyTests(Product product, BrowserFixture browser) : Brow
         var day = ImportHost.Day(Product.Today.AddDays(-90));
         await Expect(page).ToHaveURLAsync(new Regex($"orders\\?metric=orders&from={day}&to={day}$"));
         await Expect(page.GetByRole(AriaRole.Heading, new() { Name = "Orders placed" })).ToBeVisibleAsync();
+    }
+
+    [Fact]
+    public async Task What_arrives_by_itself_is_written_as_its_reader_writes()
+    {
+        var page = (await OpenSignedInAsync(product.App, Overview, locale: "de-DE")).Page;
+        await page.InteractiveAsync();
+        await Expect(page.Tile("Total sales").Locator(".value")).ToHaveTextAsync(new Regex(@"^\d{1,3}(\.\d{3})*\s\$$"));
+        var before = await page.Tile("Total sales").Locator(".value").InnerTextAsync();
+
+        await product.PlaceOrderAsync(number: 9_000_002, amount: 7_654_321);
+
+        await Expect(page.Tile("Total sales").Locator(".value")).Not.ToHaveTextAsync(before, new() { Timeout = SoonMilliseconds });
+        await Expect(page.Tile("Total sales").Locator(".value")).ToHaveTextAsync(new Regex(@"^\d{1,3}(\.\d{3})*\s\$$"));
     }
 
     [Fact]

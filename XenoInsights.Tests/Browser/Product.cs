@@ -76,6 +76,9 @@ internal static class Reading
     /// <summary>Waits until the circuit has taken the page over: from then on it answers clicks.</summary>
     public static Task InteractiveAsync(this IPage page) => page.Locator("[data-interactive]").WaitForAsync();
 
+    /// <summary>Waits until the page hears its keys, a moment after it is drawn.</summary>
+    public static Task ListeningAsync(this IPage page) => page.Locator("#shortcuts[data-listening]").WaitForAsync(new() { State = WaitForSelectorState.Attached });
+
     /// <summary>A key figure's tile, which is the tab of its chart.</summary>
     public static ILocator Tile(this IPage page, string label) => page.GetByRole(AriaRole.Tab, new() { NameRegex = new Regex("^" + Regex.Escape(label)) });
 

@@ -62,10 +62,20 @@ public sealed class PeriodTests
         Assert.Equal(Days("2025-10-28", "2025-11-24"), Period.Of(Preset.Last28Days, Today).ComparedWith(Comparison.PreviousYear));
 
     [Theory]
-    [InlineData(Preset.AllTime, Comparison.PreviousPeriod)]
-    [InlineData(Preset.AllTime, Comparison.PreviousYear)]
-    [InlineData(Preset.Last28Days, Comparison.None)]
-    public void Sometimes_there_is_nothing_to_compare_with(Preset preset, Comparison comparison) => Assert.Null(Period.Of(preset, Today).ComparedWith(comparison));
+    [InlineData(Preset.AllTime, "previous")]
+    [InlineData(Preset.AllTime, "year")]
+    [InlineData(Preset.Last28Days, "none")]
+    public void Sometimes_there_is_nothing_to_compare_with(Preset preset, string comparison) => Assert.Null(Period.Of(preset, Today).ComparedWith(Period.ComparisonOf(comparison)));
+
+    [Fact]
+    public void A_chosen_day_begins_as_many_days_and_is_written_in_the_address()
+    {
+        var comparison = Period.ComparisonOf("2025-12-24");
+
+        Assert.Equal(Days("2025-12-24", "2025-12-30"), Period.Of(Preset.Last7Days, Today).ComparedWith(comparison));
+        Assert.Equal("2025-12-24", Period.Key(comparison));
+        Assert.Equal(Comparison.PreviousPeriod, Period.ComparisonOf("2025-13-24"));
+    }
 
     [Theory]
     [InlineData(Preset.Last28Days)]

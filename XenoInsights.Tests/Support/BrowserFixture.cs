@@ -41,27 +41,27 @@ public abstract class BrowserTest(BrowserFixture browser) : IAsyncDisposable
 
     /// <param name="host">Relative addresses on the page start here.</param>
     /// <param name="width">CSS pixels; 390 is a phone.</param>
-    protected Task<BrowserPage> OpenAsync(AppHost host, ColorScheme colorScheme = ColorScheme.Light, int width = 1280, int height = 900) =>
-        OpenAsync(host.Address, colorScheme, width, height);
+    protected Task<BrowserPage> OpenAsync(AppHost host, ColorScheme colorScheme = ColorScheme.Light, int width = 1280, int height = 900, string locale = "en-US") =>
+        OpenAsync(host.Address, colorScheme, width, height, locale);
 
-    protected async Task<BrowserPage> OpenAsync(Uri address, ColorScheme colorScheme = ColorScheme.Light, int width = 1280, int height = 900)
+    protected async Task<BrowserPage> OpenAsync(Uri address, ColorScheme colorScheme = ColorScheme.Light, int width = 1280, int height = 900, string locale = "en-US")
     {
         var context = await (await browser.BrowserAsync()).NewContextAsync(new()
         {
             BaseURL = address.ToString(),
             ColorScheme = colorScheme,
             ViewportSize = new() { Width = width, Height = height },
-            Locale = "en-US",
+            Locale = locale,
         });
         var page = new BrowserPage(context, await context.NewPageAsync());
         _pages.Add(page);
         return page;
     }
 
-    /// <summary>As <see cref="OpenAsync(AppHost, ColorScheme, int, int)"/>, signed in as a demo user and standing on <paramref name="path"/>.</summary>
-    protected async Task<BrowserPage> OpenSignedInAsync(AppHost host, string path = "/", string email = "owner@demo.test", ColorScheme colorScheme = ColorScheme.Light, int width = 1280)
+    /// <summary>As <see cref="OpenAsync(AppHost, ColorScheme, int, int, string)"/>, signed in as a demo user and standing on <paramref name="path"/>.</summary>
+    protected async Task<BrowserPage> OpenSignedInAsync(AppHost host, string path = "/", string email = "owner@demo.test", ColorScheme colorScheme = ColorScheme.Light, int width = 1280, string locale = "en-US")
     {
-        var page = await OpenAsync(host, colorScheme, width);
+        var page = await OpenAsync(host, colorScheme, width, locale: locale);
         await page.Page.GotoAsync(AppHost.SignInPath(email, path).ToString());
         return page;
     }

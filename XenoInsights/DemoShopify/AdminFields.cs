@@ -608,18 +608,19 @@ internal static class AdminFields
 
         On<object>("Mutation")
             .Add("bulkOperationRunQuery", (_, a, r) => r.Store.Bulk.Run(a.Text("query") ?? "", a.Flag("groupObjects"), r))
+            .Add("appUninstall", (_, _, r) => r.Host.Uninstall(r.Store))
             .Add("bulkOperationCancel", (_, a, r) => r.Store.Bulk.Cancel(a.Id("id", "BulkOperation")))
             .Add("webhookSubscriptionCreate", (_, a, r) => r.Store.Webhooks.Create(a.Text("topic")!, a.Input("webhookSubscription"), r))
             .Add("webhookSubscriptionUpdate", (_, a, r) => r.Store.Webhooks.Update(a.Id("id", "WebhookSubscription"), a.Input("webhookSubscription"), r))
             .Add("webhookSubscriptionDelete", (_, a, r) => r.Store.Webhooks.Delete(a.Id("id", "WebhookSubscription")));
 
-        On<AdminPayload>("BulkOperationRunQueryPayload", "BulkOperationCancelPayload", "WebhookSubscriptionCreatePayload", "WebhookSubscriptionUpdatePayload", "WebhookSubscriptionDeletePayload")
+        On<AdminPayload>("AppUninstallPayload", "BulkOperationRunQueryPayload", "BulkOperationCancelPayload", "WebhookSubscriptionCreatePayload", "WebhookSubscriptionUpdatePayload", "WebhookSubscriptionDeletePayload")
             .Add("bulkOperation", p => p.Result)
             .Add("webhookSubscription", p => p.Result)
             .Add("deletedWebhookSubscriptionId", p => p.Result)
             .Add("userErrors", p => p.UserErrors);
 
-        On<AdminUserError>("UserError", "BulkOperationUserError")
+        On<AdminUserError>("UserError", "AppUninstallAppUninstallError", "BulkOperationUserError")
             .Add("field", e => e.Field)
             .Add("message", e => e.Message)
             .Add("code", e => e.Code);

@@ -123,6 +123,13 @@ public sealed class DemoShopifyHost : IAsyncDisposable
         store.Bulk.CancelAll();
     }
 
+    /// <summary>The same, asked for by the app itself.</summary>
+    internal AdminPayload Uninstall(DemoStore store)
+    {
+        Uninstall(store.Shop.Domain);
+        return new AdminPayload(null, []);
+    }
+
     public async ValueTask DisposeAsync()
     {
         await stopping.CancelAsync();

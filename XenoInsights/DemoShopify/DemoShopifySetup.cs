@@ -23,7 +23,7 @@ public static class DemoShopifySetup
         {
             AppUrl = Uri.TryCreate(configuration["App:PublicUrl"], UriKind.Absolute, out var app) ? app : null,
             AutoApprove = [Stores.OnlineRetail.Domain],
-            OrdersPerMinute = Number(configuration, "DemoShopify:OrdersPerMinute", 20),
+            OrdersPerMinute = Number(configuration, "DemoShopify:OrdersPerMinute", 6),
             RetryClock = Number(configuration, "DemoShopify:RetryClock", 1),
         };
         options = options with { Url = configuration["DemoShopify:Url"] ?? options.Url };

@@ -20,11 +20,24 @@ public enum Preset
     Custom,
 }
 
-public enum Comparison
+/// <summary>What a period is held against: by default what came just before it.</summary>
+public readonly record struct Comparison
 {
-    PreviousPeriod,
-    PreviousYear,
-    None,
+    private Comparison(int kind, DateOnly? begin = null) => (Kind, Begin) = (kind, begin);
+
+    public static Comparison PreviousPeriod => default;
+    public static Comparison PreviousYear => new(1);
+    public static Comparison None => new(2);
+
+    public static IReadOnlyList<Comparison> Named { get; } = [PreviousPeriod, PreviousYear, None];
+
+    /// <summary>As many days as the period has, from this day on.</summary>
+    public static Comparison BeginningOn(DateOnly day) => new(3, day);
+
+    private int Kind { get; }
+
+    /// <summary>The chosen first day; null for the named comparisons.</summary>
+    public DateOnly? Begin { get; }
 }
 
 /// <summary>The shop days that a page looks at, and the name by which they were chosen. All presets run up to and including the shop's today.</summary>
@@ -85,14 +98,13 @@ public sealed record Period(Preset Preset, DateRange Range)
     /// What this period is held against. Months against months and years against years; everything else against the same number
     /// of days a whole number of weeks earlier, so that Mondays meet Mondays.
     /// </summary>
-    public DateRange? ComparedWith(Comparison comparison) => (comparison, Preset) switch
+    public DateRange? ComparedWith(Comparison comparison)
     {
-        (Comparison.None, _) or (_, Preset.AllTime) => null,
-        (Comparison.PreviousYear, _) => IsMonth || IsYear ? ShiftedByMonths(-12) : ShiftedByDays(-DaysOf52Weeks),
-        _ when IsMonth => ShiftedByMonths(-1),
-        _ when IsYear => ShiftedByMonths(-12),
-        _ => ShiftedByDays(-((Range.Days + 6) / 7 * 7)),
-    };
+        if (comparison == Comparison.None || Preset == Preset.AllTime) return null;
+        if (comparison.Begin is { } begin) return new(begin, begin.AddDays(Range.Days - 1));
+        if (comparison == Comparison.PreviousYear) return IsMonth || IsYear ? ShiftedByMonths(-12) : ShiftedByDays(-DaysOf52Weeks);
+        return IsMonth ? ShiftedByMonths(-1) : IsYear ? ShiftedByMonths(-12) : ShiftedByDays(-((Range.Days + 6) / 7 * 7));
+    }
 
     /// <summary>A day by its hours, half a year by weeks, more than two by months: about as many points as can be told apart.</summary>
     public Granularity DefaultGranularity => Range.Days switch { 1 => Granularity.Hour, <= 100 => Granularity.Day, <= 740 => Granularity.Week, _ => Granularity.Month };
@@ -148,20 +160,24 @@ public sealed record Period(Preset Preset, DateRange Range)
     };
 
     /// <summary>“Previous 28 days”, “Previous month”.</summary>
-    public string Label(Comparison comparison) => comparison switch
+    public string Label(Comparison comparison)
     {
-        Comparison.None => "No comparison",
-        Comparison.PreviousYear => "Previous year",
-        _ when Preset is Preset.AllTime => "Nothing before it",
-        _ when IsMonth => "Previous month",
-        _ when IsYear => "Previous year to date",
-        _ when Range.Days == 1 => "Same day last week",
-        _ => $"Previous {Range.Days} days",
+        if (comparison == Comparison.None) return "No comparison";
+        if (Preset == Preset.AllTime) return "Nothing before it";
+        if (comparison == Comparison.PreviousYear) return "Previous year";
+        if (comparison.Begin is { } begin) return $"From {new Days(CultureInfo.CurrentCulture).Full(begin)}";
+        return IsMonth ? "Previous month" : IsYear ? "Previous year to date" : Range.Days == 1 ? "Same day last week" : $"Previous {Range.Days} days";
+    }
+
+    public static string Key(Comparison comparison) => comparison == Comparison.PreviousYear ? "year" : comparison == Comparison.None ? "none"
+        : comparison.Begin is { } begin ? begin.ToString("yyyy-MM-dd", CultureInfo.InvariantCulture) : "previous";
+
+    public static Comparison ComparisonOf(string? key) => key switch
+    {
+        "year" => Comparison.PreviousYear,
+        "none" => Comparison.None,
+        _ => Day(key) is { } begin ? Comparison.BeginningOn(begin) : Comparison.PreviousPeriod,
     };
-
-    public static string Key(Comparison comparison) => comparison switch { Comparison.PreviousYear => "year", Comparison.None => "none", _ => "previous" };
-
-    public static Comparison ComparisonOf(string? key) => key switch { "year" => Comparison.PreviousYear, "none" => Comparison.None, _ => Comparison.PreviousPeriod };
 
     private static Preset? PresetOf(string? key) =>
         Enum.GetValues<Preset>().Where(p => p != Preset.Custom && Key(p) == key).Select(p => (Preset?)p).FirstOrDefault();

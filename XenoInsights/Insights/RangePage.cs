@@ -68,12 +68,12 @@ public abstract class RangePage<TQuestion, TAnswer> : InsightsPage<TQuestion, TA
         yield return To("a", Preset.AllTime);
         yield return new("ArrowLeft", "←", "Earlier period", () => Run(() => Go(Period.Earlier(Today))));
         yield return new("ArrowRight", "→", "Later period", () => Run(() => { if (Period.Later(Today) is { } later) Go(later); }));
-        if (IsCompared) yield return new("x", "X", "Next comparison", () => Run(() => Go((Comparison)(((int)Comparison + 1) % Enum.GetValues<Comparison>().Length))));
+        if (IsCompared) yield return new("x", "X", "Next comparison", () => Run(() => Go(Insights.Comparison.Named[(Insights.Comparison.Named.ToList().IndexOf(Comparison) + 1) % Insights.Comparison.Named.Count])));
     }
 
     public virtual void Go(Period period) => Navigate(AddressOf(period));
 
-    public void Go(Comparison comparison) => Navigate(new() { ["compare"] = comparison == Comparison.PreviousPeriod ? null : Period.Key(comparison) });
+    public void Go(Comparison comparison) => Navigate(new() { ["compare"] = comparison == Insights.Comparison.PreviousPeriod ? null : Period.Key(comparison) });
 
     /// <summary>The parts of the address that name this period.</summary>
     protected static Dictionary<string, object?> AddressOf(Period period) => new()

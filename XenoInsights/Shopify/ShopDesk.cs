@@ -39,6 +39,18 @@ public sealed class ShopDesk(IHttpClientFactory clients, IOptions<ShopifyOptions
         return complaints.Count == 0 ? null : string.Join(" ", complaints);
     }
 
+    /// <summary>Removes the app from the shop. Null, or what is wrong.</summary>
+    /// <exception cref="HttpRequestException">The shop does not answer as it should.</exception>
+    public async Task<string?> UninstallAsync(string shopDomain, string accessToken, CancellationToken ct)
+    {
+        using var answer = await PostAsync(shopDomain, accessToken, new { query = Documents.AppUninstall }, ct);
+        if (!answer.RootElement.TryGetProperty("data", out var data) || data.ValueKind != JsonValueKind.Object
+            || !data.TryGetProperty("appUninstall", out var removed) || removed.ValueKind != JsonValueKind.Object)
+            return Errors(answer);
+        var complaints = removed.GetProperty("userErrors").EnumerateArray().Select(e => e.GetProperty("message").GetString() ?? "").ToList();
+        return complaints.Count == 0 ? null : string.Join(" ", complaints);
+    }
+
     private async Task<JsonDocument> PostAsync(string shopDomain, string accessToken, object body, CancellationToken ct)
     {
         var client = clients.CreateClient(HttpClientName);

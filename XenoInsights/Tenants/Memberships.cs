@@ -32,6 +32,9 @@ public sealed record StoreAccess
     public string Handle => ShopDomain.Split('.')[0];
 }
 
+/// <summary>One who may see a store.</summary>
+public sealed record Member(string? Name, string? Email, MemberRole Role);
+
 /// <summary>Which stores a person may see. Asked afresh each time, so a membership that ends, ends with the next request or page. Operators get nothing extra.</summary>
 public sealed class Memberships(SystemDatabase database)
 {
@@ -48,6 +51,17 @@ public sealed class Memberships(SystemDatabase database)
     {
         var domain = handle.ToLowerInvariant() + ".myshopify.com";
         return (await QueryAsync(person, t => t.ShopDomain == domain, ct)).SingleOrDefault();
+    }
+
+    /// <summary>Who may see a store, owners first.</summary>
+    public async Task<IReadOnlyList<Member>> OfAsync(Guid tenantId, CancellationToken ct = default)
+    {
+        var members = await database.RunAsync(db =>
+            (from member in db.Memberships.IgnoreQueryFilters([XenoDbContext.TenantFilter])
+             join user in db.Users on member.UserId equals user.UserId
+             where member.TenantId == tenantId
+             select new Member(user.Name, user.Email, member.Role)).ToListAsync(ct), ct);
+        return [.. members.OrderByDescending(m => m.Role).ThenBy(m => m.Name, StringComparer.CurrentCulture)];
     }
 
     private async Task<List<StoreAccess>> QueryAsync(ClaimsPrincipal person, Expression<Func<Tenant, bool>> which, CancellationToken ct)

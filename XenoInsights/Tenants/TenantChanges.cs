@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Globalization;
 using Npgsql;
 using XenoInsights.Data;
 
@@ -79,6 +80,8 @@ public sealed class TenantChanges(SystemDatabase system, TimeProvider time, ILog
     private async Task TellAsync(Watcher watcher)
     {
         watcher.IsNew = false;
+        // This runs for everybody: what a page writes in answer is to be written as its own person reads it.
+        CultureInfo.CurrentCulture = watcher.Culture;
         try
         {
             await watcher.OnChange();
@@ -93,6 +96,7 @@ public sealed class TenantChanges(SystemDatabase system, TimeProvider time, ILog
     private sealed class Watcher(Func<Task> onChange)
     {
         public Func<Task> OnChange => onChange;
+        public CultureInfo Culture { get; } = CultureInfo.CurrentCulture;
         public bool IsNew { get; set; } = true;
     }
 

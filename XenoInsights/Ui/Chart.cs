@@ -14,4 +14,5 @@ public sealed record ChartComparison(string Name, decimal? Value, string Text, s
 /// <param name="LineTexts">What stands at each line of the axis, from the bottom up.</param>
 /// <param name="Rhythm">Where not every point can be named, those a multiple of this apart are: 7 for days.</param>
 /// <param name="LastIsRunning">The last point still moves; it is drawn dotted.</param>
-public sealed record ChartData(string Name, IReadOnlyList<ChartPoint> Points, Axis Axis, IReadOnlyList<string> LineTexts, int Rhythm, bool LastIsRunning);
+/// <param name="Unknown">So many points at the beginning are unknown, not zero; they are hatched and <paramref name="UnknownText"/> says why.</param>
+public sealed record ChartData(string Name, IReadOnlyList<ChartPoint> Points, Axis Axis, IReadOnlyList<string> LineTexts, int Rhythm, bool LastIsRunning, int Unknown = 0, string? UnknownText = null);

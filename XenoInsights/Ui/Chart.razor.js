@@ -14,6 +14,7 @@ export async function create(host, library, data, page, opens) {
   const dot = add(host, 'chart-dot');
   const dotBefore = add(host, 'chart-dot before');
   const running = add(host, 'chart-running');
+  const unknown = add(host, 'chart-unknown');
   const tip = add(host, 'chart-tip');
   let shown = null;
 
@@ -115,6 +116,13 @@ export async function create(host, library, data, page, opens) {
       else end = left + name.offsetWidth;
     });
     names.style.top = `${area.top + area.height + 8}px`;
+    unknown.hidden = !data.unknown;
+    if (data.unknown) {
+      place(unknown, area.left, area.top, area.height);
+      unknown.style.width = `${area.width * Math.min(1, data.unknown / Math.max(1, data.points.length - 1))}px`;
+      unknown.replaceChildren();
+      text(unknown, 'span', data.unknownText);
+    }
     running.hidden = true;
     if (data.lastIsRunning && data.points.length > 1) placeDot(running, area.left + area.width, data.points.at(-1).value);
     if (shown !== null) show(Math.min(shown, data.points.length - 1));

@@ -33,5 +33,7 @@ public static class Glyphs
         Settings = """<path d="M2 4.5h5M11 4.5h3M2 11.5h2M8 11.5h6"/><circle cx="9" cy="4.5" r="1.7"/><circle cx="6" cy="11.5" r="1.7"/>""",
         Download = """<path d="M8 2.5v7.5M4.8 7 8 10.2 11.2 7M2.5 13.5h11"/>""",
         Search = """<circle cx="7" cy="7" r="4.3"/><path d="m10.3 10.3 3.4 3.4"/>""",
+        Equal = """<path d="M2.5 5.6h11M2.5 10.4h11" stroke-width="2.2"/>""",
+        Differs = """<path d="M2.5 5.6h11M2.5 10.4h11M11 2 5 14" stroke-width="2"/>""",
         Plus = """<path d="M8 3.5v9M3.5 8h9"/>""";
 }

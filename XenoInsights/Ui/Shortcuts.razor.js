@@ -38,5 +38,6 @@ export function listen(sheet, page, keys) {
     || target.closest?.('input, textarea, select, [contenteditable], [role=tablist], [role=slider], .mud-picker');
 
   document.addEventListener('keydown', pressed);
+  sheet.dataset.listening = 'true';
   return { stop: () => document.removeEventListener('keydown', pressed) };
 }

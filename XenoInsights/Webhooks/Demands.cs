@@ -67,7 +67,14 @@ internal sealed class Demands(SyncSignal signal, BulkFinished bulkFinished)
     private static async Task<string> UninstallAsync(XenoDbContext db, Tenant tenant, DateTimeOffset triggeredAt, CancellationToken ct)
     {
         if (triggeredAt < tenant.ConnectedAt) return "The app was installed again since.";
-        await db.Tenants.ExecuteUpdateAsync(set => set.SetProperty(t => t.Status, TenantStatus.Disconnected), ct);
+        await DisconnectAsync(db, tenant.TenantId, triggeredAt, ct);
+        return "The app was removed in Shopify: its access is deleted and nothing is read any more. The data stay until Shopify asks for their erasure.";
+    }
+
+    /// <summary>Ends everything that reads from the shop, unless it was connected again since.</summary>
+    internal static async Task DisconnectAsync(XenoDbContext db, Guid tenantId, DateTimeOffset at, CancellationToken ct)
+    {
+        if (await db.Tenants.Where(t => t.ConnectedAt <= at).ExecuteUpdateAsync(set => set.SetProperty(t => t.Status, TenantStatus.Disconnected), ct) == 0) return;
         await db.ShopifyCredentials.ExecuteDeleteAsync(ct);
         await db.Rereads.ExecuteDeleteAsync(ct);
         await using var cancel = db.Command(
@@ -75,10 +82,9 @@ internal sealed class Demands(SyncSignal signal, BulkFinished bulkFinished)
             update sync_jobs set status = 'Cancelled', phase = null, error = 'The app was removed in Shopify.', finished_at = now(), lease_owner = null, lease_until = null
             where tenant_id = $1 and status in ('Queued', 'Running')
             """);
-        cancel.Parameters.Add(Sql.Uuid(tenant.TenantId));
+        cancel.Parameters.Add(Sql.Uuid(tenantId));
         await cancel.ExecuteNonQueryAsync(ct);
-        await IngestionWriter.BumpDataVersionAsync(db, tenant.TenantId, ct);
-        return "The app was removed in Shopify: its access is deleted and nothing is read any more. The data stay until Shopify asks for their erasure.";
+        await IngestionWriter.BumpDataVersionAsync(db, tenantId, ct);
     }
 
     private static async Task<string> UpdateScopesAsync(XenoDbContext db, Tenant tenant, JsonElement body, DateTimeOffset triggeredAt, CancellationToken ct)

@@ -12,7 +12,7 @@ public static class ChangesApi
     {
         var metrics = app.MapGroup("/api/metrics").RequireTenantId().WithTags("What changed").ProducesValidationProblem().ProducesProblem(StatusCodes.Status404NotFound);
         metrics.MapGet("/what-changed", Change).WithSummary("A figure’s change, divided into contributions that add up to it").Produces<ChangeAnswer>()
-            .WithDescription("metric: total-sales, net-sales or orders. by: customers, product or country (orders: not by product). compare: previous (as many days a whole number of weeks earlier, or the month or year before) or year.");
+            .WithDescription("metric: total-sales, net-sales or orders. by: customers, product or country (orders: not by product). compare: previous (as many days a whole number of weeks earlier, or the month or year before), year, or the first day of as many days to compare with (yyyy-MM-dd).");
         metrics.MapGet("/what-changed.csv", ChangeCsv).WithSummary("The contributions as CSV").Produces(StatusCodes.Status200OK, contentType: "text/csv");
     }
 
@@ -47,10 +47,10 @@ public static class ChangesApi
         if (metric is not null && !Decomposition.Metrics.Contains(metric)) return MetricsApi.Invalid("metric", $"'{metric}' is not one of {string.Join(", ", Decomposition.Metrics)}.");
         if (ByOf(by) is not { } divided) return MetricsApi.Invalid("by", $"'{by}' is not customers, product or country.");
         if (metric == "orders" && divided == ChangeBy.Product) return MetricsApi.Invalid("by", "An order may hold several products, so orders do not add up by product.");
-        if (compare is not (null or "previous" or "year")) return MetricsApi.Invalid("compare", $"'{compare}' is not previous or year.");
+        if (compare is not (null or "previous" or "year") && MetricsApi.DateOf(compare) is not { Year: >= 2000 and < 9000 }) return MetricsApi.Invalid("compare", $"'{compare}' is not previous, year or the first day to compare with.");
         if (range.From.Year < 12 || range.To.Year > 9998) return MetricsApi.Invalid("from", "There is nothing to compare it with.");
         var period = Period.Named(range, new ShopClock(time, http.Store().TimeZone).Today);
-        asked = (metric ?? "total-sales", divided, range, period.ComparedWith(compare == "year" ? Comparison.PreviousYear : Comparison.PreviousPeriod)!.Value);
+        asked = (metric ?? "total-sales", divided, range, period.ComparedWith(Period.ComparisonOf(compare))!.Value);
         return null;
     }
 }

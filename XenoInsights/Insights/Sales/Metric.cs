@@ -27,11 +27,23 @@ public sealed record Metric(
         new("returns", Better.Lower, Unit.Money, o => o.ReturnsCents, p => p.ReturnsCents, "orders?metric=returns", "Its orders"),
     ];
 
+    /// <summary>Figures without a tile, for the chart.</summary>
+    public static IReadOnlyList<Metric> Others { get; } =
+    [
+        new("gross-sales", Better.Higher, Unit.Money, o => o.GrossSalesCents, p => p.GrossSalesCents, "orders?metric=gross-sales", "Its orders"),
+        new("discounts", Better.Neither, Unit.Money, o => o.DiscountsCents, p => p.DiscountsCents, "orders?metric=discounts", "Its orders"),
+        new("net-sales", Better.Higher, Unit.Money, o => o.NetSalesCents, p => p.NetSalesCents, "orders?metric=net-sales", "Its orders"),
+        new("shipping", Better.Neither, Unit.Money, o => o.ShippingCents, p => p.ShippingCents, "orders?metric=shipping", "Its orders"),
+        new("taxes", Better.Neither, Unit.Money, o => o.TaxesCents, p => p.TaxesCents, "orders?metric=taxes", "Its orders"),
+        new("customers", Better.Higher, Unit.Count, o => o.TotalCustomers, p => p.TotalCustomers, "customers?who=all", "These customers"),
+        new("returning-customers", Better.Higher, Unit.Count, o => o.ReturningCustomers, p => p.ReturningCustomers, "customers?who=returning", "These customers"),
+    ];
+
     public Definition Definition => Definitions.Of(Key);
 
     public string Label => Definition.Name;
 
-    public static Metric Find(string? key) => All.FirstOrDefault(m => m.Key == key) ?? All[0];
+    public static Metric Find(string? key) => All.Concat(Others).FirstOrDefault(m => m.Key == key) ?? All[0];
 
     public Change Compare(decimal? now, decimal? before) => Unit == Unit.Rate
         ? Change.OfRate(now, before, Better)
