@@ -179,12 +179,14 @@ public sealed class JourneyTests(Product product, BrowserFixture browser) : Brow
         var orders = await OrdersAsync();
         await Expect(page.Tile("Orders").Locator(".value")).ToHaveTextAsync(orders.ToString(_culture));
         await page.EvaluateAsync("window.stillTheSame = true");
+        await page.GetByRole(AriaRole.Button, new() { Name = "Last 28 days", Exact = true }).ClickAsync();
         await page.Tile("New customers").FocusAsync();
 
         await product.PlaceOrderAsync(number: 9_000_001, amount: 12_345);
 
         await Expect(page.Tile("Orders").Locator(".value")).ToHaveTextAsync((orders + 1).ToString(_culture), new() { Timeout = SoonMilliseconds });
         await Expect(page.Tile("New customers")).ToBeFocusedAsync();
+        await Expect(page.Locator("#range-menu")).ToBeVisibleAsync();
         Assert.True(await page.EvaluateAsync<bool>("window.stillTheSame"));
     }
 
