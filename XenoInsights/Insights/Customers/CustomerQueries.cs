@@ -1,0 +1,195 @@
+using System.Globalization;
+using Npgsql;
+using NpgsqlTypes;
+using XenoInsights.Data;
+using XenoInsights.Tenants;
+
+namespace XenoInsights.Insights.Customers;
+
+/// <summary>Who bought, for the entered tenant. Lists cost as much as their range, whatever the page; segments look at every customer.</summary>
+public sealed class CustomerQueries(XenoDatabase database, TenantContext tenant, AnswerCache answers)
+{
+    private const string Name = "coalesce(nullif(k.display_name, ''), nullif(concat_ws(' ', k.first_name, k.last_name), ''), k.email, 'Customer ' || r.customer_id)";
+
+    public Task<CustomerSums> SumsAsync(CustomerFilter filter, CancellationToken ct = default) => database.InTenantAsync(db => answers.GetAsync(db, Tenant, ("customers", filter), async () =>
+    {
+        var marks = await MarksAsync(db, ct);
+        await using var command = Command(db, filter, $"select count(*), coalesce(sum(r.orders), 0)::bigint, coalesce(sum(r.sales), 0)::bigint {From(filter, marks)}");
+        await using var reader = await command.ExecuteReaderAsync(ct);
+        await reader.ReadAsync(ct);
+        return new CustomerSums(reader.GetInt64(0), reader.GetInt64(1), reader.GetInt64(2));
+    }, ct), ct);
+
+    /// <param name="after">Where the page begins: <see cref="CustomerPageRows.Next"/> of the one before it.</param>
+    public Task<CustomerPageRows> PageAsync(CustomerFilter filter, CustomerSort sort, string? after, int size, CancellationToken ct = default) => database.InTenantAsync(async db =>
+    {
+        var rows = new List<CustomerRow>();
+        await using var command = Rows(db, filter, sort, Place.Find(after), size + 1, await MarksAsync(db, ct));
+        await using var reader = await command.ExecuteReaderAsync(ct);
+        while (await reader.ReadAsync(ct)) rows.Add(Read(reader));
+        if (rows.Count <= size) return new CustomerPageRows(rows, null);
+        rows.RemoveAt(size);
+        return new CustomerPageRows(rows, Place.Of(rows[^1], sort).ToString());
+    }, ct);
+
+    // What the scores of all customers are measured by: found once for a while, so that lists do not sort every customer.
+    private Task<SegmentMarks> MarksAsync(XenoDbContext db, CancellationToken ct) => answers.GetCostlyAsync(db, Tenant, "segment marks", async () =>
+    {
+        await using var command = db.Command(Segments.Marks);
+        command.Parameters.Add(new NpgsqlParameter { Value = Tenant });
+        await using var reader = await command.ExecuteReaderAsync(ct);
+        return await reader.ReadAsync(ct) && !reader.IsDBNull(0) ? new SegmentMarks(reader.GetFieldValue<DateOnly[]>(0), reader.GetFieldValue<long[]>(1), reader.GetFieldValue<long[]>(2)) : SegmentMarks.None;
+    }, ct);
+
+    public static bool IsPlace(string? after) => Place.Find(after) is not null;
+
+    /// <summary>Every row, as it is read: for exports, inside their transaction.</summary>
+    internal async IAsyncEnumerable<CustomerRow> AllAsync(XenoDbContext db, CustomerFilter filter, CustomerSort sort, [System.Runtime.CompilerServices.EnumeratorCancellation] CancellationToken ct)
+    {
+        await using var command = Rows(db, filter, sort, null, null, await MarksAsync(db, ct));
+        await using var reader = await command.ExecuteReaderAsync(ct);
+        while (await reader.ReadAsync(ct)) yield return Read(reader);
+    }
+
+    /// <summary>All eleven, empty ones included.</summary>
+    public Task<IReadOnlyList<SegmentAnswer>> SegmentsAsync(CancellationToken ct = default) => database.InTenantAsync(db => answers.GetCostlyAsync(db, Tenant, "segments", async () =>
+    {
+        var marks = Segments.Row(await MarksAsync(db, ct));
+        await using var command = db.Command(
+            $"""
+            select {Segments.Sql}, count(*), sum(t.orders)::bigint, sum(t.total_sales)::bigint from customer_totals t cross join {marks} m where t.tenant_id = $1 and t.orders > 0 group by 1
+            union all
+            select {(int)Segment.Prospects}, count(*), 0, coalesce(sum(t.total_sales), 0)::bigint from customers k left join customer_totals t on t.tenant_id = $1 and t.customer_id = k.shopify_id
+            where k.tenant_id = $1 and k.deleted_at is null and coalesce(t.orders, 0) = 0
+            """);
+        command.Parameters.Add(new NpgsqlParameter { Value = Tenant });
+        var found = new Dictionary<Segment, (long Customers, long Orders, long Total)>();
+        await using var reader = await command.ExecuteReaderAsync(ct);
+        while (await reader.ReadAsync(ct)) found[(Segment)reader.GetInt32(0)] = (reader.GetInt64(1), reader.GetInt64(2), reader.GetInt64(3));
+        return (IReadOnlyList<SegmentAnswer>)[.. Enum.GetValues<Segment>().Select(s => (Segment: s, Sums: found.GetValueOrDefault(s)))
+            .Select(s => new SegmentAnswer(Segments.Key(s.Segment), Segments.Name(s.Segment), Segments.Words(s.Segment), s.Sums.Customers, s.Sums.Orders, s.Sums.Total))];
+    }, ct), ct);
+
+    /// <summary>One customer; null if the store knows none of this id.</summary>
+    public Task<CustomerView?> FindAsync(long id, CancellationToken ct = default) => database.InTenantAsync(async db =>
+    {
+        var marks = Segments.Row(await MarksAsync(db, ct));
+        await using var command = db.Command(
+            $"""
+            select {Name}, k.email, k.phone, k.city, k.country_code, k.state, k.created_at, k.deleted_at is not null, coalesce(t.orders, 0), coalesce(t.total_sales, 0), t.first_order_day, t.last_order_day,
+                   {Segments.Score("t.last_order_day", "m.recency")}, {Segments.Score("t.orders", "m.frequency")}, {Segments.Score("t.total_sales", "m.money")}
+            from (select $2::bigint customer_id) r
+            left join customers k on k.tenant_id = $1 and k.shopify_id = r.customer_id
+            left join customer_totals t on t.tenant_id = $1 and t.customer_id = r.customer_id
+            cross join {marks} m
+            where k.shopify_id is not null or t.customer_id is not null
+            """);
+        command.Parameters.Add(new NpgsqlParameter { Value = Tenant });
+        command.Parameters.Add(new NpgsqlParameter { Value = id });
+        CustomerView view;
+        await using (var reader = await command.ExecuteReaderAsync(ct))
+        {
+            if (!await reader.ReadAsync(ct)) return null;
+            var hasOrders = reader.GetInt64(8) > 0;
+            var (recency, frequency, money) = hasOrders ? (reader.GetInt32(12), reader.GetInt32(13), reader.GetInt32(14)) : default((int, int, int));
+            var segment = hasOrders ? Segments.Of(recency, Segments.ValueOf(frequency, money)) : Segment.Prospects;
+            view = new CustomerView(
+                id, reader.GetString(0), Text(reader, 1), Text(reader, 2), Text(reader, 3), Text(reader, 4), Text(reader, 5), reader.IsDBNull(6) ? null : reader.GetFieldValue<DateTimeOffset>(6), !reader.IsDBNull(7) && reader.GetBoolean(7),
+                reader.GetInt64(8), reader.GetInt64(9), Day(reader, 10), Day(reader, 11), Segments.Key(segment), hasOrders ? recency : null, hasOrders ? frequency : null, hasOrders ? money : null, []);
+        }
+        return view with { Months = await MonthsAsync(db, id, ct) };
+    }, ct);
+
+    private static async Task<IReadOnlyList<CustomerMonth>> MonthsAsync(XenoDbContext db, long id, CancellationToken ct)
+    {
+        await using var command = db.Command(
+            """
+            select date_trunc('month', day)::date, sum(orders)::bigint, sum(total_sales)::bigint from customer_days where tenant_id = $1 and customer_id = $2 and (orders, total_sales) <> (0, 0) group by 1 order by 1
+            """);
+        command.Parameters.Add(new NpgsqlParameter { Value = db.TenantId!.Value });
+        command.Parameters.Add(new NpgsqlParameter { Value = id });
+        var months = new Dictionary<DateOnly, CustomerMonth>();
+        await using var reader = await command.ExecuteReaderAsync(ct);
+        while (await reader.ReadAsync(ct)) months.Add(reader.GetFieldValue<DateOnly>(0), new(reader.GetFieldValue<DateOnly>(0), reader.GetInt64(1), reader.GetInt64(2)));
+        if (months.Count == 0) return [];
+        var (first, last) = (months.Keys.Min(), months.Keys.Max());
+        var count = ((last.Year - first.Year) * 12) + last.Month - first.Month + 1;
+        return [.. Enumerable.Range(0, count).Select(i => first.AddMonths(i)).Select(month => months.GetValueOrDefault(month) ?? new(month, 0, 0))];
+    }
+
+    private NpgsqlCommand Rows(XenoDbContext db, CustomerFilter filter, CustomerSort sort, Place? after, int? limit, SegmentMarks marks)
+    {
+        var key = sort switch { CustomerSort.Orders => "r.orders", CustomerSort.Recent => "coalesce(t.last_order_day - date '2000-01-01', 0)::bigint", _ => "r.sales" };
+        var command = Command(db, filter, "");
+        var beyond = after is null ? "" : $" and ({key}, r.customer_id) < ({Add(command, after.Key)}, {Add(command, after.Id)})";
+        command.CommandText =
+            $"""
+            select r.customer_id, {Name}, k.email, r.orders, r.sales, coalesce(t.orders, 0), coalesce(t.total_sales, 0), t.first_order_day, t.last_order_day, {(filter.Segment == Segment.Prospects ? $"{(int)Segment.Prospects}" : Segments.Sql)}
+            {From(filter, marks)}{beyond}
+            order by {key} desc, r.customer_id desc{(limit is { } size ? $" limit {Add(command, size)}" : "")}
+            """;
+        return command;
+    }
+
+    private static string From(CustomerFilter filter, SegmentMarks marks)
+    {
+        var conditions = new List<string> { "true" };
+        if (filter.Who == Who.New) conditions.Add("t.first_order_day between $2 and $3");
+        if (filter.Who == Who.Returning) conditions.Add("t.orders >= 2");
+        if (filter.First is not null) conditions.Add("t.first_order_day between $4 and $5");
+        if (filter.Search is not null) conditions.Add("k.deleted_at is null and (k.display_name ilike $6 or concat_ws(' ', k.first_name, k.last_name) ilike $6 or k.email ilike $6)");
+        if (filter.Segment is { } segment and not Segment.Prospects) conditions.Add($"{Segments.Sql} = {(int)segment}");
+        // Prospects have no days: they are the customers without an order, whatever the range.
+        var source = filter.Segment == Segment.Prospects
+            ? "(select shopify_id customer_id, 0::bigint orders, 0::bigint sales from customers p where tenant_id = $1 and deleted_at is null and not exists (select from customer_totals where tenant_id = $1 and customer_id = p.shopify_id and orders > 0))"
+            : "(select customer_id, sum(orders)::bigint orders, sum(total_sales)::bigint sales from customer_days where tenant_id = $1 and day between $2 and $3 group by customer_id having sum(orders) > 0)";
+        return $"from {source} r left join customer_totals t on t.tenant_id = $1 and t.customer_id = r.customer_id left join customers k on k.tenant_id = $1 and k.shopify_id = r.customer_id cross join {Segments.Row(marks)} m where {string.Join(" and ", conditions)}";
+    }
+
+    private static CustomerRow Read(NpgsqlDataReader reader) => new(
+        reader.GetInt64(0), reader.GetString(1), Text(reader, 2), reader.GetInt64(3), reader.GetInt64(4), reader.GetInt64(5), reader.GetInt64(6), Day(reader, 7), Day(reader, 8),
+        Segments.Key(reader.IsDBNull(9) ? Segment.Prospects : (Segment)reader.GetInt32(9)));
+
+    // $1 tenant, $2 and $3 range, $4 and $5 days of the first order, $6 search: named by number in every statement, used where the filter asks.
+    private NpgsqlCommand Command(XenoDbContext db, CustomerFilter filter, string sql)
+    {
+        var command = db.Command(sql);
+        var like = filter.Search is { } search ? $"%{search.Replace("\\", "\\\\", StringComparison.Ordinal).Replace("%", "\\%", StringComparison.Ordinal).Replace("_", "\\_", StringComparison.Ordinal)}%" : null;
+        foreach (var (value, type) in new (object?, NpgsqlDbType)[]
+        {
+            (Tenant, NpgsqlDbType.Uuid), (filter.Range.From, NpgsqlDbType.Date), (filter.Range.To, NpgsqlDbType.Date), (filter.First?.From, NpgsqlDbType.Date), (filter.First?.To, NpgsqlDbType.Date), (like, NpgsqlDbType.Text),
+        })
+            command.Parameters.Add(new NpgsqlParameter { Value = value ?? DBNull.Value, NpgsqlDbType = type });
+        return command;
+    }
+
+    private Guid Tenant => tenant.TenantId ?? Guid.Empty;
+
+    private static string Add(NpgsqlCommand command, object value)
+    {
+        command.Parameters.Add(new NpgsqlParameter { Value = value });
+        return "$" + command.Parameters.Count.ToString(CultureInfo.InvariantCulture);
+    }
+
+    private static string? Text(NpgsqlDataReader reader, int at) => reader.IsDBNull(at) ? null : reader.GetString(at);
+
+    private static DateOnly? Day(NpgsqlDataReader reader, int at) => reader.IsDBNull(at) ? null : reader.GetFieldValue<DateOnly>(at);
+
+    /// <summary>The last row of a page, by what rows are sorted by.</summary>
+    private sealed record Place(long Key, long Id)
+    {
+        private static readonly DateOnly _epoch = new(2000, 1, 1);
+
+        public static Place Of(CustomerRow row, CustomerSort sort) => new(sort switch
+        {
+            CustomerSort.Orders => row.Orders,
+            CustomerSort.Recent => row.LastOrderDay is { } day ? day.DayNumber - _epoch.DayNumber : 0,
+            _ => row.TotalCents,
+        }, row.ShopifyId);
+
+        public static Place? Find(string? text) =>
+            text?.Split('.') is [var key, var id] && long.TryParse(key, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var value) && long.TryParse(id, NumberStyles.None, CultureInfo.InvariantCulture, out var number) ? new(value, number) : null;
+
+        public override string ToString() => string.Create(CultureInfo.InvariantCulture, $"{Key}.{Id}");
+    }
+}
