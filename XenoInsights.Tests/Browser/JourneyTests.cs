@@ -231,6 +231,7 @@ public sealed class JourneyTests(Product product, BrowserFixture browser) : Brow
         await Expect(page.GetByRole(AriaRole.Img, new() { Name = "equals" })).ToBeVisibleAsync();
         await page.GetByRole(AriaRole.Button, new() { Name = "Product", Exact = true }).ClickAsync();
         await Expect(page).ToHaveURLAsync(new Regex(@"\?by=product$"));
+        await Expect(page.Locator("tbody tr").First.GetByRole(AriaRole.Link)).ToHaveAttributeAsync("href", new Regex("product="));
         await Expect(page.GetByRole(AriaRole.Img, new() { Name = "equals" })).ToBeVisibleAsync();
 
         await page.Locator("tbody tr").First.GetByRole(AriaRole.Link).ClickAsync();
@@ -247,6 +248,7 @@ public sealed class JourneyTests(Product product, BrowserFixture browser) : Brow
         await page.Keyboard.TypeAsync("gr");
         await Expect(page).ToHaveURLAsync(new Regex(@"/orders\?preset=7d$"));
         await Expect(page.GetByRole(AriaRole.Heading, new() { Name = "Orders", Exact = true })).ToBeVisibleAsync();
+        await Expect(page.GetByRole(AriaRole.Searchbox)).ToBeVisibleAsync();
         await page.ListeningAsync();
         await page.Keyboard.PressAsync("/");
         await Expect(page.GetByRole(AriaRole.Searchbox)).ToBeFocusedAsync();
@@ -275,13 +277,31 @@ public sealed class JourneyTests(Product product, BrowserFixture browser) : Brow
     {
         var page = (await OpenSignedInAsync(product.App, Overview, locale: "de-DE")).Page;
         await page.InteractiveAsync();
-        await Expect(page.Tile("Total sales").Locator(".value")).ToHaveTextAsync(new Regex(@"^\d{1,3}(\.\d{3})*\s\$$"));
+        await Expect(page.Tile("Total sales").Locator(".value")).ToHaveTextAsync(new Regex(@"^\d{1,3}(\.\d{3})*\sUS\$$"));
         var before = await page.Tile("Total sales").Locator(".value").InnerTextAsync();
 
         await product.PlaceOrderAsync(number: 9_000_002, amount: 7_654_321);
 
         await Expect(page.Tile("Total sales").Locator(".value")).Not.ToHaveTextAsync(before, new() { Timeout = SoonMilliseconds });
-        await Expect(page.Tile("Total sales").Locator(".value")).ToHaveTextAsync(new Regex(@"^\d{1,3}(\.\d{3})*\s\$$"));
+        await Expect(page.Tile("Total sales").Locator(".value")).ToHaveTextAsync(new Regex(@"^\d{1,3}(\.\d{3})*\sUS\$$"));
+    }
+
+    [Fact]
+    public async Task A_cell_of_a_cohort_opens_its_customers_and_one_of_them()
+    {
+        var page = (await OpenSignedInAsync(product.App, Product.Path("cohorts"))).Page;
+        await page.InteractiveAsync();
+        var cell = page.Locator("tbody tr:not(.average) td > a[class^=h-]:not([title*=': 0 of'])").First;
+        var customers = Regex.Match((await cell.GetAttributeAsync("title"))!, ": (\\d+) of").Groups[1].Value;
+
+        await cell.ClickAsync();
+        await Expect(page.Locator("tfoot th").First).ToHaveTextAsync($"All {customers}");
+        await Expect(page.GetByRole(AriaRole.Button, new() { NameRegex = new Regex("^Remove First order") })).ToBeVisibleAsync();
+        var name = await page.Locator("tbody tr").First.GetByRole(AriaRole.Link).InnerTextAsync();
+        await page.Locator("tbody tr").First.GetByRole(AriaRole.Link).ClickAsync();
+        await Expect(page.GetByRole(AriaRole.Heading, new() { Name = name, Exact = true })).ToBeVisibleAsync();
+        await page.Locator("section tbody tr").Last.GetByRole(AriaRole.Link).ClickAsync();
+        await Expect(page.GetByRole(AriaRole.Heading, new() { Name = "Ledger" })).ToBeVisibleAsync();
     }
 
     [Fact]

@@ -16,7 +16,7 @@ namespace XenoInsights.Tests.Insights;
 /// <summary>The contract of <c>/api/metrics</c>: parameters, defaults, refusals and shapes.</summary>
 public sealed class MetricsApiTests(MetricsStores stores) : IClassFixture<MetricsStores>
 {
-    private static readonly string[] _questions = ["overview", "orders/by-date", "orders/by-date.csv", "customers/top", "products/top", "orders", "orders.csv", "orders/sums", "what-changed", "what-changed.csv"];
+    private static readonly string[] _questions = ["overview", "orders/by-date", "orders/by-date.csv", "customers/top", "products/top", "orders", "orders.csv", "orders/sums", "what-changed", "what-changed.csv", "customers", "customers.csv", "customers/sums", "customers/segments", "cohorts", "cohorts.csv"];
 
     private static CancellationToken Ct => TestContext.Current.CancellationToken;
 
@@ -27,7 +27,7 @@ public sealed class MetricsApiTests(MetricsStores stores) : IClassFixture<Metric
         get
         {
             var refusals = new TheoryData<string, string, string>();
-            foreach (var question in _questions)
+            foreach (var question in _questions.Where(q => q is not ("customers/segments" or "cohorts" or "cohorts.csv")))
             {
                 refusals.Add(question, "from=2025-02-30", "from");
                 refusals.Add(question, "from=", "from");
@@ -59,6 +59,18 @@ public sealed class MetricsApiTests(MetricsStores stores) : IClassFixture<Metric
             refusals.Add("orders", "limit=251", "limit");
             refusals.Add("orders/by-date", "granularity=hour&from=2025-01-01&to=2025-01-08", "granularity");
             foreach (var place in (string[])["", "x", "1.2.3.4", "-1.0.0.0.0", "9999999.1.1.1.1", "739000.99999999999999999999.1.1.1"]) refusals.Add("orders", $"after={place}", "after");
+            foreach (var question in (string[])["customers", "customers.csv", "customers/sums"])
+            {
+                refusals.Add(question, "who=me", "who");
+                refusals.Add(question, "segment=rich", "segment");
+                refusals.Add(question, "sort=name", "sort");
+                refusals.Add(question, "first_from=2025-02-30", "first_from");
+                refusals.Add(question, "first_to=soon", "first_to");
+                refusals.Add(question, $"q={new string('x', 101)}", "q");
+            }
+            foreach (var place in (string[])["", "x", "1", "1.2.3", "1.-2"]) refusals.Add("customers", $"after={place}", "after");
+            refusals.Add("cohorts", "period=day", "period");
+            refusals.Add("cohorts.csv", "period=", "period");
             foreach (var question in (string[])["what-changed", "what-changed.csv"])
             {
                 refusals.Add(question, "metric=returns", "metric");

@@ -6,6 +6,7 @@ using XenoInsights.DemoShopify;
 using XenoInsights.Ingestion;
 using XenoInsights.Shopify;
 using XenoInsights.Sync;
+using XenoInsights.Tests.Install;
 
 namespace XenoInsights.Tests.Sync;
 
@@ -176,6 +177,34 @@ public sealed class DeltaTests(FaultyStores stores) : IClassFixture<FaultyStores
         var jobs = await Host.JobsAsync(tenant);
         Assert.Single(jobs, j => j.Type == SyncJobType.Delta);
         Assert.True(jobs.Count(j => j.Type == SyncJobType.Rehydrate) <= 1);
+        Assert.All(jobs, j => Assert.Equal(SyncJobStatus.Succeeded, j.Status));
+    }
+
+    [Fact]
+    public async Task Two_instances_one_of_them_ten_minutes_ahead_run_each_nightly_delta_once()
+    {
+        var (_, _, tenant) = await ImportedAsync();
+        await Host.InTenantAsync(tenant, db => db.SyncJobs.ExecuteUpdateAsync(set => set.SetProperty(j => j.StartedAt, Now.AddDays(-5)), Ct));
+        await Host.InTenantAsync(tenant, db => db.Tenants.ExecuteUpdateAsync(set => set.SetProperty(t => t.TimeZone, ZoneAtNoon()), Ct));
+        var ahead = new MovableClock();
+        ahead.Advance(TimeSpan.FromMinutes(10));
+        await using var other = await Host.StartAnotherAsync(services => services.AddSingleton<TimeProvider>(ahead));
+        var night = Microsoft.Extensions.Options.Options.Create(new SyncOptions { NightFromHour = 0, NightHours = 1 });
+        SyncSchedule[] schedules = [ActivatorUtilities.CreateInstance<SyncSchedule>(Host.App.Services, night), ActivatorUtilities.CreateInstance<SyncSchedule>(other.Services, night)];
+
+        for (var round = 0; round < 3; round++)
+        {
+            await Task.WhenAll(schedules.SelectMany(s => new[] { s.EnqueueAsync(Ct), s.EnqueueAsync(Ct) }));
+            for (var patience = 0; (await Host.JobsAsync(tenant)).Any(j => j.Status is SyncJobStatus.Queued or SyncJobStatus.Running); patience++)
+            {
+                Assert.True(patience < 300, "The night does not end.");
+                await Task.Delay(100, Ct);
+            }
+        }
+
+        var jobs = await Host.JobsAsync(tenant);
+        Assert.Single(jobs, j => j.Type == SyncJobType.Delta);
+        Assert.Single(jobs, j => j.Type == SyncJobType.Reconcile);
         Assert.All(jobs, j => Assert.Equal(SyncJobStatus.Succeeded, j.Status));
     }
 

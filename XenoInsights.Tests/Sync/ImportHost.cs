@@ -23,7 +23,10 @@ public sealed partial class ImportHost : IAsyncDisposable
     private readonly TestDatabase _database;
     private readonly Dictionary<string, (Guid Tenant, SyncJobView Job)> _imported = [];
 
-    private ImportHost(TestDatabase database, DemoShopifyHost shopify, AppHost app, HttpClient owner) => (_database, Shopify, App, Owner) = (database, shopify, app, owner);
+    private readonly Dictionary<string, string?> _settings;
+
+    private ImportHost(TestDatabase database, Dictionary<string, string?> settings, DemoShopifyHost shopify, AppHost app, HttpClient owner) =>
+        (_database, _settings, Shopify, App, Owner) = (database, settings, shopify, app, owner);
 
     public DemoShopifyHost Shopify { get; }
     public AppHost App { get; }
@@ -36,15 +39,19 @@ public sealed partial class ImportHost : IAsyncDisposable
     private static CancellationToken Ct => TestContext.Current.CancellationToken;
 
     /// <param name="loggedFrom">Fatal where faults are the point.</param>
-    public static async Task<ImportHost> StartAsync(PostgresServer postgres, IReadOnlyList<DemoStore> stores, string loggedFrom = "Warning")
+    /// <param name="time">The pretend Shopify's clock, which then repeats what was not acknowledged a hundred times sooner; the product keeps its own.</param>
+    public static async Task<ImportHost> StartAsync(PostgresServer postgres, IReadOnlyList<DemoStore> stores, string loggedFrom = "Warning", TimeProvider? time = null)
     {
-        var shopify = await DemoShopifyHost.StartAsync(new DemoShopifyOptions { Url = "http://127.0.0.1:0", Stores = stores }, CancellationToken.None);
+        var shopify = await DemoShopifyHost.StartAsync(new DemoShopifyOptions { Url = "http://127.0.0.1:0", Stores = stores, Time = time ?? TimeProvider.System, RetryClock = time is null ? 1 : 0.01 }, CancellationToken.None);
         var database = await postgres.CreateDatabaseAsync();
         var settings = SettingsFor(shopify);
         settings["Serilog:MinimumLevel:Default"] = loggedFrom;
         var app = await AppHost.StartAsync(database, settings);
-        return new(database, shopify, app, await app.SignInAsync());
+        return new(database, settings, shopify, app, await app.SignInAsync());
     }
+
+    /// <summary>Another instance of the product on the same database.</summary>
+    public Task<AppHost> StartAnotherAsync(Action<IServiceCollection>? services = null) => AppHost.StartAsync(_database, _settings, services: services);
 
     /// <summary>Points the product at a pretend Shopify that is not its own.</summary>
     public static Dictionary<string, string?> SettingsFor(DemoShopifyHost shopify) => new()

@@ -77,7 +77,7 @@ public sealed class CustomerQueries(XenoDatabase database, TenantContext tenant,
         await using var command = db.Command(
             $"""
             select {Name}, k.email, k.phone, k.city, k.country_code, k.state, k.created_at, k.deleted_at is not null, coalesce(t.orders, 0), coalesce(t.total_sales, 0), t.first_order_day, t.last_order_day,
-                   {Segments.Score("t.last_order_day", "m.recency")}, {Segments.Score("t.orders", "m.frequency")}, {Segments.Score("t.total_sales", "m.money")}
+                   {Segments.Score("t.last_order_day", "m.recency", ">=")}, {Segments.Score("t.orders", "m.frequency")}, {Segments.Score("t.total_sales", "m.money")}
             from (select $2::bigint customer_id) r
             left join customers k on k.tenant_id = $1 and k.shopify_id = r.customer_id
             left join customer_totals t on t.tenant_id = $1 and t.customer_id = r.customer_id

@@ -22,7 +22,8 @@ public enum Segment
 
 /// <summary>
 /// Which customers belong to which group. Each measure is scored 1 to 5 by how many of the store's own marks (the values that 20, 40, 60 and
-/// 80 % of its customers do not exceed) it lies above, so equal values share a score. Shopify's own map is not published; this one is ours.
+/// 80 % of its customers do not exceed) it lies above, so equal values share a score; a last order on the day of a mark passes it, else nobody could
+/// be recent on a day on which a fifth of them ordered. Shopify's own map is not published; this one is ours.
 /// </summary>
 public static class Segments
 {
@@ -67,9 +68,9 @@ public static class Segments
 
     /// <summary>SQL for the segment's number of a row <c>t</c> of customer_totals, beside a row <c>m</c> of marks.</summary>
     internal static string Sql { get; } =
-        $"({Array(_map)})[{Score("t.last_order_day", "m.recency")}][({Score("t.orders", "m.frequency")} + {Score("t.total_sales", "m.money")} + 1) / 2]";
+        $"({Array(_map)})[{Score("t.last_order_day", "m.recency", ">=")}][({Score("t.orders", "m.frequency")} + {Score("t.total_sales", "m.money")} + 1) / 2]";
 
-    internal static string Score(string value, string marks) => $"(1 + {string.Join(" + ", Enumerable.Range(1, 4).Select(i => $"({value} > {marks}[{i}])::int"))})";
+    internal static string Score(string value, string marks, string passes = ">") => $"(1 + {string.Join(" + ", Enumerable.Range(1, 4).Select(i => $"({value} {passes} {marks}[{i}])::int"))})";
 
     /// <summary>SQL for the marks of the tenant $1: null without customers.</summary>
     internal const string Marks =
