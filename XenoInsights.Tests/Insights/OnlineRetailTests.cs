@@ -12,7 +12,7 @@ using XenoInsights.Tests.Sync;
 namespace XenoInsights.Tests.Insights;
 
 /// <summary>A year of real invoices, imported as a fresh checkout does it, against the second opinion of <see cref="OnlineRetailBooks"/>: to the penny.</summary>
-public sealed class OnlineRetailTests(OnlineRetailYear year) : IClassFixture<OnlineRetailYear>
+public sealed partial class OnlineRetailTests(OnlineRetailYear year) : IClassFixture<OnlineRetailYear>
 {
     private const int Top = 50;
 

@@ -77,7 +77,7 @@ public sealed class ProductQueries(XenoDatabase database, TenantContext tenant, 
     {
         var buckets = new SortedDictionary<DateOnly, ProductFigures>();
         for (var day = 0; day < range.Days; day++) buckets.TryAdd(SalesQueries.BucketOf(range.From.AddDays(day), granularity), default);
-        await using var command = Command(db, new(range), $"select {string.Join(", ", _measures)}, day from {DaysOf("$6")}", id);
+        await using var command = Command(db, new(range), $"select {string.Join(", ", _measures)}, day from {DaysOf("$6")}", id, DaysIn(range));
         await using var reader = await command.ExecuteReaderAsync(ct);
         while (await reader.ReadAsync(ct)) buckets[SalesQueries.BucketOf(reader.GetFieldValue<DateOnly>(5), granularity)] += Figures(reader, 0);
         return (IReadOnlyList<ProductPoint>)[.. buckets.Select(b => Point(b.Key, b.Value))];
@@ -137,7 +137,7 @@ public sealed class ProductQueries(XenoDatabase database, TenantContext tenant, 
                 select s.day, l.sku, l.title from order_sales s join orders o on o.tenant_id = $1 and o.shopify_id = s.order_id and o.counted
                 left join order_line_items l on l.tenant_id = $1 and l.order_id = s.order_id and l.shopify_id = s.line_item_id
                 where s.tenant_id = $1 and s.product_id = $6 and s.measure = 1 order by s.day desc limit 1) latest on true
-            """, id);
+            """, id, DaysIn(range));
         await using var reader = await command.ExecuteReaderAsync(ct);
         await reader.ReadAsync(ct);
         return (new(Day(6), Day(7), Text(reader, 8), Text(reader, 9)), Figures(reader, 0), reader.GetInt64(5));
@@ -172,9 +172,11 @@ public sealed class ProductQueries(XenoDatabase database, TenantContext tenant, 
         where s.tenant_id = $1 and s.product_id = {product} and s.day between $2 and $3 and {Bought}
         """;
 
-    // Day by day through the key, which begins with the day: a product's year is 365 look-ups instead of a year of all products.
+    // Day by day ($7) through the key, which begins with the day: a product's year is 365 look-ups instead of a year of all products.
     private static string DaysOf(string product) =>
-        $"(select p.* from generate_series($2::date, $3::date, '1 day') d join product_days p on p.tenant_id = $1 and p.day = d::date and p.product_id = {product}) days";
+        $"(select p.* from unnest($7) as d(day) join product_days p on p.tenant_id = $1 and p.day = d.day and p.product_id = {product}) days";
+
+    private static DateOnly[] DaysIn(DateRange range) => [.. Enumerable.Range(0, range.Days).Select(range.From.AddDays)];
 
     private static string Title(string id) => $"coalesce(nullif(k.title, ''), case {id} when 0 then 'Custom items' else 'Product ' || {id} end)";
 

@@ -22,7 +22,7 @@ public static class ProductsApi
         metrics.MapGet("/products", List).WithSummary("What each product came to in a range").Produces<IReadOnlyList<ProductRow>>()
             .WithDescription($"""
                 Net sales of all products, product 0 (lines without one) included, are those of the range. q: part of a title, the beginning of the SKU of a recent sale, or a Shopify id. vendor, type: as Shopify has them.
-                compare: previous (as many days a whole number of weeks earlier, or the month or year before), year or none (default); with it, products sold only then are listed too.
+                compare: previous (as many days a whole number of weeks earlier, or the month or year before), year, the first day of as many days (yyyy-MM-dd), or none (default); with it, products sold only then are listed too.
                 sort: {string.Join(", ", Enum.GetValues<ProductSort>().Select(s => OrdersApi.Key(s)))}. order: asc or desc (default; of titles asc). A further page is linked by the Link header.
                 """);
         metrics.MapGet("/products.csv", ListCsv).WithSummary("All products of the same question as CSV").Produces(StatusCodes.Status200OK, contentType: "text/csv");
@@ -126,8 +126,8 @@ public static class ProductsApi
         {
             (filter, sort, ascending) = (null!, default, false);
             if (MetricsApi.RangeOf(http, time, From, To, out var range) is { } refusal) return refusal;
-            if (Compare is not (null or "none" or "previous" or "year")) return MetricsApi.Invalid("compare", $"'{Compare}' is not previous, year or none.");
-            if (Compare is "previous" or "year" && (range.From.Year < 12 || range.To.Year > 9998)) return MetricsApi.Invalid("from", "There is nothing to compare it with.");
+            if (Compare is not (null or "none" or "previous" or "year") && MetricsApi.DateOf(Compare) is not { Year: >= 2000 and < 9000 }) return MetricsApi.Invalid("compare", $"'{Compare}' is not previous, year, none or the first day to compare with.");
+            if (Compare is not (null or "none") && (range.From.Year < 12 || range.To.Year > 9998)) return MetricsApi.Invalid("from", "There is nothing to compare it with.");
             foreach (var (name, text) in new[] { ("q", Q), ("vendor", Vendor), ("type", Type) })
                 if (text is { Length: > LongestSearch }) return MetricsApi.Invalid(name, $"It has at most {LongestSearch} characters.");
             if (SortOf(Sort) is not { } sorted) return MetricsApi.Invalid("sort", $"'{Sort}' is not one of {string.Join(", ", Enum.GetValues<ProductSort>().Select(s => OrdersApi.Key(s)))}.");
