@@ -145,7 +145,7 @@ public sealed class ProductQueries(XenoDatabase database, TenantContext tenant, 
         DateOnly? Day(int at) => reader.IsDBNull(at) ? null : reader.GetFieldValue<DateOnly>(at);
     }
 
-    // Whether somebody bought it before is looked up customer by customer: it costs as much as their histories, not as the product's.
+    // Whether somebody bought it before is looked up customer by customer, order by order, in the product's part of the index: it costs as much as their histories, not as the product's.
     private async Task<(long? Orders, long? Customers, long? New)> BuyersAsync(XenoDbContext db, long id, DateRange range, CancellationToken ct)
     {
         await using var command = Command(db, new(range),
@@ -155,7 +155,7 @@ public sealed class ProductQueries(XenoDatabase database, TenantContext tenant, 
                    count(*), count(*) filter (where earlier.found is null)
             from ({BuyersOf("$6")}) b
             left join lateral (
-                select 1 found from order_entries e join order_sales s on s.tenant_id = $1 and s.order_id = e.order_id and s.product_id = $6 and {Bought}
+                select 1 found from order_entries e join order_sales s on s.tenant_id = $1 and s.product_id = $6 and s.day = e.day and s.order_id = e.order_id and {Bought}
                 where e.tenant_id = $1 and e.customer_id = b.customer_id and e.day < $2 and e.original limit 1) earlier on true
             """, id);
         await using var reader = await command.ExecuteReaderAsync(ct);
@@ -182,7 +182,6 @@ public sealed class ProductQueries(XenoDatabase database, TenantContext tenant, 
 
     private static string Listed(ProductFilter filter)
     {
-        string Sum(string measure) => $"coalesce(sum({measure}) filter (where day between $2 and $3), 0)::bigint";
         var conditions = new List<string> { "(p.units_ordered, p.units_returned, p.gross, p.discounts, p.returns, p.net_before) <> (0, 0, 0, 0, 0, 0)" };
         if (filter.Vendor is not null) conditions.Add("k.vendor = $7");
         if (filter.Type is not null) conditions.Add("k.product_type = $8");
@@ -198,12 +197,14 @@ public sealed class ProductQueries(XenoDatabase database, TenantContext tenant, 
         return $"""
             select p.*, p.gross - p.discounts - p.returns net, {Title("p.product_id")} title, coalesce(k.title, '') = '' and p.product_id <> 0 is_nameless, k.vendor, k.product_type
             from (
-                select product_id, {string.Join(", ", _measures.Select(m => $"{Sum(m)} \"{m}\""))}, {(filter.Before is null ? "0::bigint" : "coalesce(sum(gross - discounts - returns) filter (where day between $4 and $5), 0)::bigint")} net_before
-                from product_days where tenant_id = $1 and {(filter.Before is null ? "day between $2 and $3" : "(day between $2 and $3 or day between $4 and $5)")}
+                select product_id, {string.Join(", ", _measures.Select(m => $"sum({m})::bigint \"{m}\""))}, sum(net_before)::bigint net_before
+                from ({Days("day between $2 and $3", string.Join(", ", _measures.Select(m => $"sum({m}) \"{m}\"")), "0")}{(filter.Before is null ? "" : " union all " + Days("day between $4 and $5", "0, 0, 0, 0, 0", "sum(gross - discounts - returns)"))}) both_ranges
                 group by product_id
             ) p left join products k on k.tenant_id = $1 and k.shopify_id = p.product_id
             where {string.Join(" and ", conditions)}
             """;
+
+        static string Days(string range, string measures, string before) => $"select product_id, {measures}, {before} net_before from product_days where tenant_id = $1 and {range} group by product_id";
     }
 
     // The page is found first and dressed with SKUs afterwards.
