@@ -12,7 +12,8 @@ public sealed class PageHealthTests(Product product, BrowserFixture browser) : B
     private const int Wide = 1440, Phone = 390, Height = 900;
 
     public static TheoryData<string> Paths => [
-        "/", "/stores", Product.Path("overview"), Product.Path("overview?preset=today"), Product.Path("what-changed"), Product.Path("what-changed?compare=none"), Product.Path("orders"), Product.Path("orders?metric=returns&q=nobody"), Product.Path("orders/1"), Product.Path("definitions"), Product.Path("settings"), Product.Path("customers"), Product.Path("customers?view=segments"), Product.Path("customers/1"), Product.Path("cohorts"), Product.Path("cohorts?p=week&m=revenue&as=sum"), Product.Path("sync"), Product.Path("events"), Product.Path("notifications"), Product.ForeignPath, "/stores/no-such-store/overview", "/no/such/page", "/signed-out", "/api/docs",
+        "/", "/stores", Product.Path("overview"), Product.Path("overview?preset=today"), Product.Path("what-changed"), Product.Path("what-changed?compare=none"), Product.Path("orders"), Product.Path("orders?metric=returns&q=nobody"), Product.Path("orders/1"), Product.Path("definitions"),
+        Product.Path("products"), Product.Path("products?sort=title&compare=none&q=nothing-like-it"), Product.Path("products?preset=today"), Product.Path("products/1"), Product.SoldPath, Product.Path("products/0"), Product.Path("checkouts?preset=12m"), Product.Path("checkouts?preset=today"), Product.Path("checkouts?preset=12m&metric=recovery-rate&product=1"), Product.Path("settings"), Product.Path("customers"), Product.Path("customers?view=segments"), Product.Path("customers/1"), Product.Path("cohorts"), Product.Path("cohorts?p=week&m=revenue&as=sum"), Product.Path("sync"), Product.Path("events"), Product.Path("notifications"), Product.ForeignPath, "/stores/no-such-store/overview", "/no/such/page", "/signed-out", "/api/docs",
     ];
 
     [Theory]

@@ -29,6 +29,9 @@ public sealed class Product(PostgresServer postgres) : IAsyncLifetime
 
     public static string Path(string page) => $"/stores/{_store.Shop.Handle}/{page}";
 
+    /// <summary>A product that sells.</summary>
+    public static string SoldPath => Path($"products/{_store.Shop.Ids.Product(1)}?preset=12m");
+
     public static string ForeignPath => $"/stores/{HardCases.Domain.Split('.')[0]}/overview";
 
     /// <summary>The shop's day, on which its figures still change.</summary>

@@ -16,7 +16,10 @@ namespace XenoInsights.Tests.Insights;
 /// <summary>The contract of <c>/api/metrics</c>: parameters, defaults, refusals and shapes.</summary>
 public sealed class MetricsApiTests(MetricsStores stores) : IClassFixture<MetricsStores>
 {
-    private static readonly string[] _questions = ["overview", "orders/by-date", "orders/by-date.csv", "customers/top", "products/top", "orders", "orders.csv", "orders/sums", "what-changed", "what-changed.csv", "customers", "customers.csv", "customers/sums", "customers/segments", "cohorts", "cohorts.csv"];
+    private static readonly string[] _questions = ["overview", "orders/by-date", "orders/by-date.csv", "customers/top", "products/top", "orders", "orders.csv", "orders/sums", "what-changed", "what-changed.csv",
+        "products", "products.csv", "products/sums", "products/0", "products/0/by-date", "products/0/by-date.csv", "products/0/also-bought", "products/0/also-bought.csv",
+        "checkouts", "checkouts/by-date", "checkouts/by-date.csv", "checkouts/by-hour", "checkouts/by-hour.csv", "checkouts/products", "checkouts/products.csv", "checkouts/open", "checkouts/open.csv",
+        "customers", "customers.csv", "customers/sums", "customers/segments", "cohorts", "cohorts.csv"];
 
     private static CancellationToken Ct => TestContext.Current.CancellationToken;
 
@@ -79,6 +82,25 @@ public sealed class MetricsApiTests(MetricsStores stores) : IClassFixture<Metric
                 refusals.Add(question, "compare=none", "compare");
                 refusals.Add(question, "from=0001-01-01&to=0001-01-31", "from");
             }
+            foreach (var question in (string[])["products", "products.csv", "products/sums"])
+            {
+                refusals.Add(question, "compare=month", "compare");
+                refusals.Add(question, "sort=best", "sort");
+                refusals.Add(question, "order=up", "order");
+                foreach (var part in (string[])["q", "vendor", "type"]) refusals.Add(question, $"{part}={new string('x', 101)}", part);
+                refusals.Add(question, "compare=year&from=0001-01-01&to=0001-01-31", "from");
+            }
+            foreach (var question in (string[])["products", "products/0/also-bought", "checkouts/products", "checkouts/open"]) refusals.Add(question, "limit=251", "limit");
+            foreach (var place in (string[])["", "x", "1", "1.x", "x.1", "99999999999999999999.1"]) refusals.Add("products", $"after={place}", "after");
+            foreach (var place in (string[])["!.1", "AA.1", "gICA.1"]) refusals.Add("products", $"sort=title&after={place}", "after");
+            foreach (var question in (string[])["products/0/by-date", "products/0/by-date.csv"]) refusals.Add(question, "granularity=hour", "granularity");
+            foreach (var question in (string[])["checkouts/by-date", "checkouts/by-date.csv"]) refusals.Add(question, "granularity=hour&from=2025-01-01&to=2025-01-08", "granularity");
+            foreach (var question in (string[])["checkouts/open", "checkouts/open.csv"])
+            {
+                refusals.Add(question, "sort=best", "sort");
+                refusals.Add(question, "product=-1", "product");
+            }
+            foreach (var place in (string[])["", "x", "1.2.3", "-1.0.0.0", "9999999.1.1.1"]) refusals.Add("checkouts/open", $"after={place}", "after");
             foreach (var granularity in (string[])["year", "", "Day", "1"]) refusals.Add("orders/by-date", $"granularity={granularity}", "granularity");
             return refusals;
         }

@@ -11,7 +11,7 @@ namespace XenoInsights.Insights;
 public sealed class AnswerCache : IDisposable
 {
     private const int MaxAnswers = 20_000, Patience = 30;
-    private static readonly TimeSpan Cheap = TimeSpan.FromMilliseconds(100);
+    private static readonly TimeSpan _cheap = TimeSpan.FromMilliseconds(100);
     private static readonly TimeSpan Unasked = TimeSpan.FromMinutes(15);
 
     private readonly MemoryCache _answers = new(new MemoryCacheOptions { SizeLimit = MaxAnswers });
@@ -37,7 +37,7 @@ public sealed class AnswerCache : IDisposable
             var begun = Stopwatch.GetTimestamp();
             var fresh = await answer();
             var serves = Stopwatch.GetElapsedTime(begun) * Patience;
-            if (serves > Patience * Cheap) _answers.Set((tenantId, question), fresh, new MemoryCacheEntryOptions { Size = 1, AbsoluteExpirationRelativeToNow = serves });
+            if (serves > Patience * _cheap) _answers.Set((tenantId, question), fresh, new MemoryCacheEntryOptions { Size = 1, AbsoluteExpirationRelativeToNow = serves });
             return fresh;
         }, ct);
     }

@@ -31,11 +31,7 @@ public sealed record OverviewAnswer(
 /// <param name="Hour">Of hours only: 0 to 23 by the shop's clock.</param>
 public sealed record SeriesPoint(
     DateOnly Date, long Orders, long RevenueCents, long GrossSalesCents, long DiscountsCents, long ReturnsCents, long NetSalesCents, long ShippingCents, long TaxesCents,
-    long AverageOrderValueCents, long NewCustomers, long TotalCustomers = 0, long ReturningCustomers = 0, [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] int? Hour = null)
-{
-    /// <summary>An hour that the shop's clock has not reached: not empty, but not there yet.</summary>
-    public bool IsToCome(ShopClock clock) => Hour is { } hour && (Date > clock.Today || (Date == clock.Today && hour > clock.Now.Hour));
-}
+    long AverageOrderValueCents, long NewCustomers, long TotalCustomers = 0, long ReturningCustomers = 0, [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] int? Hour = null);
 
 /// <param name="RevenueCents">Total sales of the customer's orders, refunds in the range taken off.</param>
 public sealed record TopCustomer(long ShopifyId, string Name, long Orders, long RevenueCents);

@@ -10,7 +10,8 @@ public sealed record Definition(string Key, string Name, string Group, string Wo
 /// <summary>Every figure of the product, in the order of the pages that show them.</summary>
 public static class Definitions
 {
-    private const string Sales = "Sales", Customers = "Customers", Days = "Days and comparisons", Orders = "Orders";
+    private const string Sales = "Sales", Customers = "Customers", Days = "Days and comparisons", Orders = "Orders", Products = "Products", Checkouts = "Abandoned checkouts";
+    private const string ApiCheckouts = "Shopify Admin API, AbandonedCheckout";
     private const string HelpSales = "Shopify Help Center, Sales reports", HelpCustomers = "Shopify Help Center, Customer reports", Ours = "Ours";
 
     public static IReadOnlyList<Definition> All { get; } =
@@ -45,6 +46,25 @@ public static class Definitions
         new("cohort", "Cohort", Customers, "Customers by the month or week of their first order ever. Everyone belongs to one. Where history begins within a cohort, it also holds customers who are older than that.", "first order day by month, or by week from Monday, in the shop’s time zone", Ours),
         new("retention", "Came back", Customers, "Of a cohort, those who ordered again in a later month or week. The month or week that is still running is left out of every average.", "customers of the cohort with an order in the period ÷ customers of the cohort", "Shopify Help Center, Customer cohort analysis; here the first period is always 100 %"),
         new("value-per-customer", "Value per customer", Customers, "What a cohort’s customers brought in since their first order, returns taken off, divided by how many they are.", "Σ total sales of the cohort up to a period ÷ customers of the cohort", Ours),
+        new("units-ordered", "Units ordered", Products, "Units on the lines of orders, on the day the order was processed, and units that edits added, on the day of the edit.", "Σ quantity of ledger entries that sell products", HelpSales),
+        new("units-returned", "Units returned", Products, "Units that came back by refund, edit or cancellation, on the day that happened, whenever they were ordered.", "−Σ quantity of ledger entries that return products", HelpSales),
+        new("return-rate", "Return rate", Products, "Units that came back in the range for every unit ordered in it. What came back may have been ordered before, so a short range can come to more than 100%.", "units returned ÷ units ordered", Ours),
+        new("product-share", "Share", Products, "A product’s part of the net sales of all products, custom items included.", "net sales ÷ net sales of the range", Ours),
+        new("custom-items", "Custom items", Products, "Lines that belong to no product, and adjustments of refunds, which Shopify books on none. With them, products add up to net sales.", "ledger entries without a product", Ours),
+        new("product-customers", "Its customers", Products, "Customers with an order, placed in the range, that has the product on it; each counted once. Guests are not customers.", "distinct customers of orders whose first agreement sells it in the range", Ours),
+        new("new-to-product", "New to it", Products, "Customers of the product who had never bought it before the range. They may have bought other things.", "its customers without an earlier order that sells it", Ours),
+        new("also-bought", "Customers who also bought", Products, "Other products that the product’s customers bought in the same range, in whichever of their orders, by how many customers bought both.", "distinct customers with orders of both in the range", Ours),
+        new("lift", "Lift", Products, "How much more often the product’s customers bought the other than customers in general: 2 is twice as often, 1 is no more than by chance. With few customers it says little.",
+            "(customers of both ÷ its customers) ÷ (customers of the other ÷ customers of the range)", Ours),
+        new("abandoned-checkouts", "Abandoned", Checkouts, "Checkouts in which contact details were entered and which were then left. Those completed later are among them. They count on the day they were begun.", "number of Shopify’s abandoned checkouts created on the day", ApiCheckouts),
+        new("recovered-checkouts", "Recovered", Checkouts, "Abandoned checkouts that were completed later, counted on the day they were begun, so the figure of past days still grows.", "abandoned checkouts with completedAt", ApiCheckouts),
+        new("recovery-rate", "Recovery rate", Checkouts, "Of the checkouts abandoned in the range, those completed so far.", "recovered ÷ abandoned", Ours),
+        new("lost-checkouts", "Not recovered", Checkouts, "Abandoned checkouts that have not been completed so far.", "abandoned checkouts without completedAt", ApiCheckouts),
+        new("lost-value", "Left in them", Checkouts, "What the checkouts that have not been completed come to, with shipping and taxes as far as they were known.", "Σ totalPrice of abandoned checkouts without completedAt", ApiCheckouts),
+        new("recovered-value", "Recovered value", Checkouts, "What the recovered checkouts came to when they were left. Their orders may differ.", "Σ totalPrice of abandoned checkouts with completedAt", ApiCheckouts),
+        new("in-lost-checkouts", "In them", Checkouts, "Lines of the checkouts that were not recovered, after discounts, without shipping and taxes.", "Σ discounted total of lines of abandoned checkouts without completedAt", Ours),
+        new("known-checkouts", "Known checkouts", Checkouts, "Checkouts that certainly got as far as contact details: orders of the online store, and abandoned ones that were not recovered. Shopify tells neither visits nor carts nor checkouts left before contact details.",
+            "orders whose source is web + abandoned checkouts without completedAt", Ours),
         new("contribution", "Contribution", Days, "The part of a change that one thing accounts for; all parts together are the change. Orders and the value of an order share what they did together equally. A contribution is not a cause.",
             "orders: Δn × (v₀ + v₁) ÷ 2; value: the rest of Δ(n × v), with n orders of v gross sales each", Ours),
         new("shop-day", "Days", Days, "Days begin and end in the shop’s time zone. An order counts on the day it was processed; refunds, edits and cancellations on the day they were made, so past days never change.",

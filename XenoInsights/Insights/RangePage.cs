@@ -73,7 +73,7 @@ public abstract class RangePage<TQuestion, TAnswer> : InsightsPage<TQuestion, TA
 
     public virtual void Go(Period period) => Navigate(AddressOf(period));
 
-    public void Go(Comparison comparison) => Navigate(new() { ["compare"] = comparison == Insights.Comparison.PreviousPeriod ? null : Period.Key(comparison) });
+    public virtual void Go(Comparison comparison) => Navigate(new() { ["compare"] = comparison == Insights.Comparison.PreviousPeriod ? null : Period.Key(comparison) });
 
     /// <summary>The parts of the address that name this period.</summary>
     protected static Dictionary<string, object?> AddressOf(Period period) => new()

@@ -50,7 +50,7 @@ public sealed class CohortQueries(XenoDatabase database, TenantContext tenant, A
                 while (await reader.ReadAsync(ct))
                     found[(reader.GetFieldValue<DateOnly>(0), reader.GetFieldValue<DateOnly>(1))] = (reader.GetInt64(2), reader.GetInt64(3), reader.GetInt64(4));
             }
-            return Cohorts(period, today, found, await BeginAsync(db, ct));
+            return (IReadOnlyList<Cohort>)Cohorts(period, today, found, await BeginAsync(db, ct));
         }, ct), ct);
 
     /// <summary>The first day of the period that a day lies in.</summary>
@@ -59,7 +59,7 @@ public sealed class CohortQueries(XenoDatabase database, TenantContext tenant, A
 
     private static DateOnly Next(CohortPeriod period, DateOnly first) => period == CohortPeriod.Week ? first.AddDays(7) : first.AddMonths(1);
 
-    private static IReadOnlyList<Cohort> Cohorts(CohortPeriod period, DateOnly today, Dictionary<(DateOnly Cohort, DateOnly Period), (long Customers, long Orders, long Total)> found, DateOnly? begin)
+    private static List<Cohort> Cohorts(CohortPeriod period, DateOnly today, Dictionary<(DateOnly Cohort, DateOnly Period), (long Customers, long Orders, long Total)> found, DateOnly? begin)
     {
         if (found.Count == 0) return [];
         var cohorts = new List<Cohort>();

@@ -107,7 +107,7 @@ public sealed partial class CohortsPage : InsightsPage<CohortsPage.Question, Coh
     private static decimal Square(decimal value) => value * value;
 
     /// <summary>Value per customer by age: of the cohorts in sight that are whole, of all of them together, and of the chosen one.</summary>
-    private IReadOnlyList<CohortCurves.Curve> Curves()
+    private List<CohortCurves.Curve> Curves()
     {
         var whole = Rows.Where(c => !c.IsCut && c.Customers > 0 && c.Cells[0].IsOver).ToList();
         var curves = whole.Select(c => new CohortCurves.Curve(NameOf(c), Cumulated(c), c.First == _chosen?.First ? CohortCurves.Kind.Chosen : CohortCurves.Kind.Other)).ToList();

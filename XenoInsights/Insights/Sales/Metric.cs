@@ -45,9 +45,10 @@ public sealed record Metric(
 
     public static Metric Find(string? key) => All.Concat(Others).FirstOrDefault(m => m.Key == key) ?? All[0];
 
-    public Change Compare(decimal? now, decimal? before) => Unit == Unit.Rate
-        ? Change.OfRate(now, before, Better)
-        : Change.Of((long)(now ?? 0), now is null ? null : (long?)before, Better);
+    /// <param name="clock">Hours that it has not reached are not empty, but not there yet.</param>
+    public Figure In(KeyFigures figures, ShopClock? clock) => new(
+        Key, Unit, Better, Of(figures.Now), figures.Before is { } before ? Of(before) : null,
+        [.. figures.Series.Select(p => clock is not null && new Bucket(p.Date, p.Hour).IsToCome(clock) ? null : At(p))], figures.SeriesBefore is { } series ? [.. series.Select(At)] : null, ExactOnTile);
 
     private static decimal? Share(long part, long whole) => whole == 0 ? null : (decimal)part / whole;
 }
@@ -59,7 +60,7 @@ public sealed class Measures(Money money, CultureInfo culture)
 
     public CultureInfo Culture => culture;
 
-    public string Tile(Metric metric, decimal? value) => value is { } known && metric is { Unit: Unit.Money, ExactOnTile: false } ? money.Whole((long)known) : Exact(metric.Unit, value);
+    public string Tile(Unit unit, bool isExact, decimal? value) => value is { } known && unit == Unit.Money && !isExact ? money.Whole((long)known) : Exact(unit, value);
 
     public string Exact(Unit unit, decimal? value) => (unit, value) switch
     {

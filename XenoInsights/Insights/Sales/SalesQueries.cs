@@ -121,7 +121,7 @@ public sealed class SalesQueries(XenoDatabase database, TenantContext tenant, An
     {
         await using var batch = Batch(db, range,
             """
-            select top.product_id, coalesce(p.title, case top.product_id when 0 then 'Custom items' else 'Product ' || top.product_id end), top.units, top.net, top.gross
+            select top.product_id, coalesce(nullif(p.title, ''), case top.product_id when 0 then 'Custom items' else 'Product ' || top.product_id end), top.units, top.net, top.gross
             from (select product_id, sum(units_ordered - units_returned)::bigint units, sum(gross - discounts - returns)::bigint net, sum(gross)::bigint gross from product_days
                   where tenant_id = $1 and day between $2 and $3 group by product_id order by 3 desc, 1 limit $4) top
             left join products p on p.tenant_id = $1 and p.shopify_id = top.product_id
