@@ -2,6 +2,7 @@ using System.Globalization;
 using Npgsql;
 using NpgsqlTypes;
 using XenoInsights.Data;
+using XenoInsights.Ingestion;
 using XenoInsights.Tenants;
 
 namespace XenoInsights.Insights.Customers;
@@ -121,12 +122,12 @@ public sealed class CustomerQueries(XenoDatabase database, TenantContext tenant,
     {
         var key = sort switch { CustomerSort.Orders => "r.orders", CustomerSort.Recent => "coalesce(t.last_order_day - date '2000-01-01', 0)::bigint", _ => "r.sales" };
         var command = Command(db, filter, "");
-        var beyond = after is null ? "" : $" and ({key}, r.customer_id) < ({Add(command, after.Key)}, {Add(command, after.Id)})";
+        var beyond = after is null ? "" : $" and ({key}, r.customer_id) < ({command.Add(after.Key)}, {command.Add(after.Id)})";
         command.CommandText =
             $"""
             select r.customer_id, {Name}, k.email, r.orders, r.sales, coalesce(t.orders, 0), coalesce(t.total_sales, 0), t.first_order_day, t.last_order_day, {(filter.Segment == Segment.Prospects ? $"{(int)Segment.Prospects}" : Segments.Sql)}
             {From(filter, marks)}{beyond}
-            order by {key} desc, r.customer_id desc{(limit is { } size ? $" limit {Add(command, size)}" : "")}
+            order by {key} desc, r.customer_id desc{(limit is { } size ? $" limit {command.Add(size)}" : "")}
             """;
         return command;
     }
@@ -154,22 +155,15 @@ public sealed class CustomerQueries(XenoDatabase database, TenantContext tenant,
     private NpgsqlCommand Command(XenoDbContext db, CustomerFilter filter, string sql)
     {
         var command = db.Command(sql);
-        var like = filter.Search is { } search ? $"%{search.Replace("\\", "\\\\", StringComparison.Ordinal).Replace("%", "\\%", StringComparison.Ordinal).Replace("_", "\\_", StringComparison.Ordinal)}%" : null;
         foreach (var (value, type) in new (object?, NpgsqlDbType)[]
         {
-            (Tenant, NpgsqlDbType.Uuid), (filter.Range.From, NpgsqlDbType.Date), (filter.Range.To, NpgsqlDbType.Date), (filter.First?.From, NpgsqlDbType.Date), (filter.First?.To, NpgsqlDbType.Date), (like, NpgsqlDbType.Text),
+            (Tenant, NpgsqlDbType.Uuid), (filter.Range.From, NpgsqlDbType.Date), (filter.Range.To, NpgsqlDbType.Date), (filter.First?.From, NpgsqlDbType.Date), (filter.First?.To, NpgsqlDbType.Date), (Sql.Contains(filter.Search), NpgsqlDbType.Text),
         })
             command.Parameters.Add(new NpgsqlParameter { Value = value ?? DBNull.Value, NpgsqlDbType = type });
         return command;
     }
 
     private Guid Tenant => tenant.TenantId ?? Guid.Empty;
-
-    private static string Add(NpgsqlCommand command, object value)
-    {
-        command.Parameters.Add(new NpgsqlParameter { Value = value });
-        return "$" + command.Parameters.Count.ToString(CultureInfo.InvariantCulture);
-    }
 
     private static string? Text(NpgsqlDataReader reader, int at) => reader.IsDBNull(at) ? null : reader.GetString(at);
 

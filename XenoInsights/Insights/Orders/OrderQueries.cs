@@ -3,6 +3,7 @@ using Microsoft.EntityFrameworkCore;
 using Npgsql;
 using NpgsqlTypes;
 using XenoInsights.Data;
+using XenoInsights.Ingestion;
 using XenoInsights.Tenants;
 
 namespace XenoInsights.Insights.Orders;
@@ -132,7 +133,7 @@ public sealed class OrderQueries(XenoDatabase database, TenantContext tenant, An
         var command = Command(db, filter, "");
         if (after is not null)
         {
-            var numbers = new object[] { after.Day, after.At.UtcDateTime, after.OrderId, after.Original, after.Total }.Select(value => Add(command, value)).ToArray();
+            var numbers = new object[] { after.Day, after.At.UtcDateTime, after.OrderId, after.Original, after.Total }.Select(value => command.Add(value)).ToArray();
             beyond = string.Format(CultureInfo.InvariantCulture, beyond, [.. numbers]);
         }
         command.CommandText =
@@ -142,7 +143,7 @@ public sealed class OrderQueries(XenoDatabase database, TenantContext tenant, An
             from (
                 select e.order_id, e.day, e.original, e.at, e.customer_id, {string.Join(", ", _measures.Select(m => $"e.{m}"))}, {Total} as total
                 {From(filter)} where {Where(filter)}{(after is null ? "" : $" and {beyond}")}
-                order by {order}{(limit is { } size ? $" limit {Add(command, size)}" : "")}
+                order by {order}{(limit is { } size ? $" limit {command.Add(size)}" : "")}
             ) page
             join orders o on o.tenant_id = $1 and o.shopify_id = page.order_id
             left join customers k on k.tenant_id = $1 and k.shopify_id = page.customer_id
@@ -207,18 +208,10 @@ public sealed class OrderQueries(XenoDatabase database, TenantContext tenant, An
         foreach (var (value, type) in new (object?, NpgsqlDbType)[]
         {
             (tenant.TenantId ?? Guid.Empty, NpgsqlDbType.Uuid), (filter.Range.From, NpgsqlDbType.Date), (filter.Range.To, NpgsqlDbType.Date), (filter.CustomerId, NpgsqlDbType.Bigint),
-            (filter.ProductId, NpgsqlDbType.Bigint), (filter.Over, NpgsqlDbType.Bigint), (filter.Search, NpgsqlDbType.Text), (Like(filter.Search), NpgsqlDbType.Text),
+            (filter.ProductId, NpgsqlDbType.Bigint), (filter.Over, NpgsqlDbType.Bigint), (filter.Search, NpgsqlDbType.Text), (Sql.Contains(filter.Search), NpgsqlDbType.Text),
         })
             command.Parameters.Add(new NpgsqlParameter { Value = value ?? DBNull.Value, NpgsqlDbType = type });
         return command;
-    }
-
-    private static string? Like(string? search) => search is null ? null : $"%{search.Replace("\\", "\\\\", StringComparison.Ordinal).Replace("%", "\\%", StringComparison.Ordinal).Replace("_", "\\_", StringComparison.Ordinal)}%";
-
-    private static string Add(NpgsqlCommand command, object value)
-    {
-        command.Parameters.Add(new NpgsqlParameter { Value = value });
-        return "$" + command.Parameters.Count.ToString(CultureInfo.InvariantCulture);
     }
 
     private Task<T> AskAsync<T>(object question, Func<XenoDbContext, Task<T>> answer, CancellationToken ct) where T : notnull =>
