@@ -84,6 +84,14 @@ public sealed partial class ProductPage : RangePage<ProductPage.Question, Produc
         product.Sku is null ? null : $"SKU {product.Sku}", product.ProductType, product.Vendor, product.LastSold is { } last ? $"Last sold {Days.Full(last)}" : null,
     }.OfType<string>();
 
+    // Neither in the range nor in what it is compared with.
+    private bool IsUnsold(ProductAnswer product) => IsNothing(product) && (Answer!.Before is null || IsNothing(Answer.Before));
+
+    private static bool IsNothing(ProductAnswer product) => product is { UnitsOrdered: 0, UnitsReturned: 0, GrossSalesCents: 0, ReturnsCents: 0 };
+
+    /// <summary>As many days as the range has, up to this one.</summary>
+    private Period Until(DateOnly last) => Period.Named(new(last.AddDays(1 - Range.Days), last), Today);
+
     private static string Key(Granularity granularity) => granularity.ToString().ToLowerInvariant();
 
     // DRAFT reads Draft.
