@@ -318,6 +318,17 @@ public sealed class MetricsApiTests(MetricsStores stores) : IClassFixture<Metric
         Assert.Equal((HttpStatusCode.NotFound, HttpStatusCode.NotFound), (foreign.StatusCode, missing.StatusCode));
     }
 
+    [Theory]
+    [InlineData("orders")]
+    [InlineData("orders/sums")]
+    [InlineData("customers")]
+    [InlineData("customers/sums")]
+    [InlineData("products")]
+    public async Task A_search_may_hold_anything(string question)
+    {
+        foreach (var search in (string[])["%00", "a%00b", "%25", "_", "%5C", "'%3B--", "%F0%9F%9B%92"]) await stores.AskAsync(stores.Busy, $"{question}?from=2025-01-01&to=2025-12-31&q={search}");
+    }
+
     [Fact]
     public async Task Of_one_product_only_its_own_lines_count()
     {

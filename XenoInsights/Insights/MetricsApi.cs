@@ -85,6 +85,10 @@ public static class MetricsApi
         return null;
     }
 
+    /// <summary>What a search looks for: null for nothing. PostgreSQL knows no text with a NUL in it.</summary>
+    internal static string? Searched(string? text, int longest = int.MaxValue) =>
+        text?.Replace("\0", "", StringComparison.Ordinal).Trim() is { Length: > 0 } words ? words[..Math.Min(words.Length, longest)] : null;
+
     internal static DateOnly? DateOf(string? text) =>
         DateOnly.TryParseExact(text, "yyyy-MM-dd", CultureInfo.InvariantCulture, DateTimeStyles.None, out var date) ? date : null;
 

@@ -81,7 +81,7 @@ public static class CustomersApi
             if (FirstFrom is not null && MetricsApi.DateOf(FirstFrom) is null) return MetricsApi.Invalid("first_from", $"'{FirstFrom}' is not a date such as 2026-11-23.");
             if (FirstTo is not null && MetricsApi.DateOf(FirstTo) is null) return MetricsApi.Invalid("first_to", $"'{FirstTo}' is not a date such as 2026-11-23.");
             DateRange? first = FirstFrom is null && FirstTo is null ? null : new(MetricsApi.DateOf(FirstFrom) ?? DateOnly.MinValue, MetricsApi.DateOf(FirstTo) ?? DateOnly.MaxValue);
-            (filter, sort) = (new CustomerFilter(range, who, string.IsNullOrWhiteSpace(Q) ? null : Q.Trim(), Segments.Find(Segment), first), sorted);
+            (filter, sort) = (new CustomerFilter(range, who, MetricsApi.Searched(Q), Segments.Find(Segment), first), sorted);
             return null;
         }
 

@@ -48,9 +48,8 @@ public sealed partial class CustomersPage : RangePage<CustomersPage.Question, Cu
     protected override void ReadAddress()
     {
         base.ReadAddress();
-        var search = SearchKey?.Trim();
         DateRange? first = MetricsApi.DateOf(FirstFromKey) is { } from && MetricsApi.DateOf(FirstToKey) is { } to ? new(from, to) : null;
-        _filter = new(Range, CustomersApi.WhoOf(WhoKey) ?? Who.All, string.IsNullOrEmpty(search) ? null : search[..Math.Min(search.Length, CustomersApi.LongestSearch)], Segments.Find(SegmentKey), first);
+        _filter = new(Range, CustomersApi.WhoOf(WhoKey) ?? Who.All, MetricsApi.Searched(SearchKey, CustomersApi.LongestSearch), Segments.Find(SegmentKey), first);
         (_sort, _after, _search, _isMap) = (CustomersApi.SortOf(SortKey) ?? CustomerSort.Sales, CustomerQueries.IsPlace(AfterKey) ? AfterKey : null, _filter.Search, ViewKey == "segments");
     }
 

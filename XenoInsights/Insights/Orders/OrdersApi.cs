@@ -88,7 +88,7 @@ public static class OrdersApi
             if (!IsNumber(Product, out var product)) return MetricsApi.Invalid("product", $"'{Product}' is not a product's number.");
             if (!IsNumber(Over, out var over) || over >= 1_000_000_000) return MetricsApi.Invalid("over", $"'{Over}' is not a whole amount below a thousand million.");
             var scale = (long)Math.Pow(10, Currencies.ExponentOf(http.Store().Currency));
-            filter = new EntryFilter(range, Metric ?? EntryMetrics.Default, show, string.IsNullOrWhiteSpace(Q) ? null : Q.Trim(), customer, product, over * scale);
+            filter = new EntryFilter(range, Metric ?? EntryMetrics.Default, show, MetricsApi.Searched(Q), customer, product, over * scale);
             sort = sorted;
             return null;
         }

@@ -66,9 +66,8 @@ public sealed partial class OrdersPage : RangePage<OrdersPage.Question, OrdersPa
     protected override void ReadAddress()
     {
         base.ReadAddress();
-        var search = SearchKey?.Trim();
         _filter = new(Range, EntryMetrics.Keys.Contains(MetricKey) ? MetricKey! : EntryMetrics.Default, OrdersApi.ShowOf(ShowKey) ?? EntryShow.All,
-            string.IsNullOrEmpty(search) ? null : search[..Math.Min(search.Length, OrdersApi.LongestSearch)], CustomerKey, ProductKey, OverKey is { } over and >= 0 and < 1_000_000_000 ? over * Scale : null);
+            MetricsApi.Searched(SearchKey, OrdersApi.LongestSearch), CustomerKey, ProductKey, OverKey is { } over and >= 0 and < 1_000_000_000 ? over * Scale : null);
         (_sort, _after, _search) = (OrdersApi.SortOf(SortKey) ?? EntrySort.Newest, OrderQueries.IsPlace(AfterKey) ? AfterKey : null, _filter.Search);
     }
 

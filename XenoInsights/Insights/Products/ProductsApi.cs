@@ -40,9 +40,6 @@ public static class ProductsApi
     /// <summary>Titles are read from A, figures from the largest.</summary>
     public static bool? IsAscending(string? order, ProductSort sort) => order switch { null => sort == ProductSort.Title, "asc" => true, "desc" => false, _ => null };
 
-    /// <summary>What people type, or null for nothing that could be searched for.</summary>
-    public static string? Searched(string? text) => string.IsNullOrWhiteSpace(text) ? null : text.Replace("\0", "", StringComparison.Ordinal).Trim() is { Length: > 0 } words ? words : null;
-
     private static async Task<IResult> List(HttpContext http, ProductQueries products, TimeProvider time, [AsParameters] Asked asked, string? limit, string? after, CancellationToken ct)
     {
         if (asked.Read(http, time, out var filter, out var sort, out var ascending) is { } refusal) return refusal;
@@ -134,7 +131,7 @@ public static class ProductsApi
             if (IsAscending(Order, sorted) is not { } rising) return MetricsApi.Invalid("order", $"'{Order}' is not asc or desc.");
             (sort, ascending) = (sorted, rising);
             var period = Period.Named(range, new ShopClock(time, http.Store().TimeZone).Today);
-            filter = new(range, Compare is null or "none" ? null : period.ComparedWith(Period.ComparisonOf(Compare)), Searched(Q), Searched(Vendor), Searched(Type));
+            filter = new(range, Compare is null or "none" ? null : period.ComparedWith(Period.ComparisonOf(Compare)), MetricsApi.Searched(Q), MetricsApi.Searched(Vendor), MetricsApi.Searched(Type));
             return null;
         }
 

@@ -84,7 +84,7 @@ public sealed partial class ProductsPage : RangePage<ProductsPage.Question, Prod
 
     private string Amount(long minor) => minor == 0 ? Figures.Nothing : Money.Exact(minor);
 
-    private static string? Cut(string? text) => ProductsApi.Searched(text) is { } words ? words[..Math.Min(words.Length, ProductsApi.LongestSearch)] : null;
+    private static string? Cut(string? text) => MetricsApi.Searched(text) is { } words ? words[..Math.Min(words.Length, ProductsApi.LongestSearch)] : null;
 
     private static string Name(ProductSort sort) => sort switch
     {
