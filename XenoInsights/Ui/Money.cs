@@ -37,7 +37,10 @@ public sealed class Money
     /// <summary>Whole units, for tiles: £1,647,221.</summary>
     public string Whole(long minor) => Unbroken(decimal.Round(Units(minor), 0, MidpointRounding.AwayFromZero).ToString("C", _whole));
 
-    /// <summary>Shortened, for axes only: £40k, £1.2m.</summary>
+    /// <summary>For steps and cells whose table has the rest: whole units, from ten thousand on whole thousands: £5,052, £836k.</summary>
+    public string Rounded(long minor) => Math.Abs(Units(minor)) < 10_000 ? Whole(minor) : Compact((long)(decimal.Round(Units(minor) / 1000, 0, MidpointRounding.AwayFromZero) * 1000 * _minorPerUnit));
+
+    /// <summary>Shortened, for axes and <see cref="Rounded"/>: £40k, £1.2m.</summary>
     public string Compact(long minor)
     {
         var text = Figures.Compact(Math.Abs(Units(minor)), _culture);

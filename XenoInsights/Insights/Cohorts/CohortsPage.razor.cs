@@ -74,7 +74,7 @@ public sealed partial class CohortsPage : InsightsPage<CohortsPage.Question, Coh
         (null, _, _) => Figures.Nothing,
         ({ } share, Measured.Customers, true) => (share * 100).ToString(share == 1 ? "N0" : "N1", CultureInfo.CurrentCulture),
         ({ } each, Measured.Orders, true) => each.ToString("N2", CultureInfo.CurrentCulture),
-        ({ } money, Measured.Revenue, _) => Math.Abs(Money.Units((long)money)) < 10_000 ? Money.Whole((long)money) : Money.Compact((long)(Math.Round(money / 100_000) * 100_000)),
+        ({ } money, Measured.Revenue, _) => Money.Rounded((long)money),
         ({ } count, _, _) => Measures.Count((long)count),
     };
 
