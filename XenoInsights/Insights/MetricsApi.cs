@@ -92,7 +92,7 @@ public static class MetricsApi
     internal static DateOnly? DateOf(string? text) =>
         DateOnly.TryParseExact(text, "yyyy-MM-dd", CultureInfo.InvariantCulture, DateTimeStyles.None, out var date) ? date : null;
 
-    private static Granularity? GranularityOf(string? text) => text switch
+    internal static Granularity? GranularityOf(string? text) => text switch
     {
         null or "day" => Granularity.Day,
         "hour" => Granularity.Hour,

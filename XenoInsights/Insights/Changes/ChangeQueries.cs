@@ -19,14 +19,13 @@ public sealed class ChangeQueries(XenoDatabase database, TenantContext tenant, A
     public Task<ChangeAnswer> ChangeAsync(string metric, ChangeBy by, DateRange range, DateRange before, CancellationToken ct = default) =>
         database.InTenantAsync(db => answers.GetAsync(db, tenant.TenantId ?? Guid.Empty, ("what-changed", metric, by, range, before), async () =>
         {
-            var currency = await CurrencyAsync(db, ct);
             var (was, now, parts) = by switch
             {
                 ChangeBy.Product => await ByProductAsync(db, metric, range, before, ct),
                 ChangeBy.Country => await ByCountryAsync(db, metric, range, before, ct),
                 _ => await ByCustomersAsync(db, metric, range, before, ct),
             };
-            return new ChangeAnswer(metric, by, range, before, now, was, currency, parts);
+            return new ChangeAnswer(metric, by, range, before, now, was, parts);
         }, ct), ct);
 
     private async Task<(long Before, long Now, IReadOnlyList<Contribution> Parts)> ByCustomersAsync(XenoDbContext db, string metric, DateRange range, DateRange before, CancellationToken ct)
@@ -133,13 +132,6 @@ public sealed class ChangeQueries(XenoDatabase database, TenantContext tenant, A
         {
             return code;
         }
-    }
-
-    private async Task<string> CurrencyAsync(XenoDbContext db, CancellationToken ct)
-    {
-        await using var command = db.Command("select currency from tenants where tenant_id = $1");
-        command.Parameters.Add(new NpgsqlParameter { Value = tenant.TenantId ?? Guid.Empty });
-        return (string)(await command.ExecuteScalarAsync(ct))!;
     }
 
     private NpgsqlCommand Command(XenoDbContext db, DateRange range, DateRange before, string sql)

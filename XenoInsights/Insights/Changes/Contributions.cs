@@ -31,7 +31,7 @@ public sealed record Contribution(string Key, string Name, string? Part, Contrib
 /// <summary>How a figure came from one value to another.</summary>
 /// <param name="Metric">total-sales, net-sales or orders.</param>
 /// <param name="Before">In <paramref name="BeforeRange"/>; minor units, or a count.</param>
-public sealed record ChangeAnswer(string Metric, ChangeBy By, DateRange Range, DateRange BeforeRange, long Now, long Before, string Currency, IReadOnlyList<Contribution> Contributions)
+public sealed record ChangeAnswer(string Metric, ChangeBy By, DateRange Range, DateRange BeforeRange, long Now, long Before, IReadOnlyList<Contribution> Contributions)
 {
     public long Change => Now - Before;
 }

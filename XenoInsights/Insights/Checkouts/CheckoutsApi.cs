@@ -114,7 +114,7 @@ public static class CheckoutsApi
     {
         by = default;
         if (MetricsApi.RangeOf(http, time, from, to, out range) is { } refusal) return refusal;
-        if (GranularityOf(granularity) is not { } parsed) return MetricsApi.Invalid("granularity", $"'{granularity}' is not hour, day, week or month.");
+        if (MetricsApi.GranularityOf(granularity) is not { } parsed) return MetricsApi.Invalid("granularity", $"'{granularity}' is not hour, day, week or month.");
         by = parsed;
         return parsed == Granularity.Hour && range.Days > Period.MostDaysByHour ? MetricsApi.Invalid("granularity", $"Hours are there for ranges of up to {Period.MostDaysByHour} days.") : null;
     }
@@ -129,6 +129,4 @@ public static class CheckoutsApi
         (filter, sorted) = (new(range, id), order);
         return null;
     }
-
-    private static Granularity? GranularityOf(string? text) => text switch { null or "day" => Granularity.Day, "hour" => Granularity.Hour, "week" => Granularity.Week, "month" => Granularity.Month, _ => null };
 }

@@ -6,6 +6,7 @@ using Microsoft.EntityFrameworkCore;
 using Npgsql;
 using NpgsqlTypes;
 using XenoInsights.Data;
+using XenoInsights.Ingestion;
 using XenoInsights.Insights.Sales;
 using XenoInsights.Tenants;
 
@@ -264,7 +265,7 @@ public sealed class ProductQueries(XenoDatabase database, TenantContext tenant, 
     private NpgsqlCommand Command(XenoDbContext db, ProductFilter filter, string sql, Place? after = null)
     {
         var command = Command(db, filter, sql, []);
-        foreach (var text in new[] { filter.Search, filter.Vendor, filter.Type, filter.Search is null ? null : $"%{Escaped(filter.Search)}%", filter.Search is null ? null : Escaped(filter.Search) + "%" })
+        foreach (var text in new[] { filter.Search, filter.Vendor, filter.Type, Sql.Contains(filter.Search), Sql.Contains(filter.Search)?[1..] })
             command.Parameters.Add(new NpgsqlParameter { Value = (object?)text ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.Text });
         if (after is not null)
         {
@@ -284,8 +285,6 @@ public sealed class ProductQueries(XenoDatabase database, TenantContext tenant, 
         foreach (var other in others) command.Parameters.Add(new NpgsqlParameter { Value = other });
         return command;
     }
-
-    private static string Escaped(string search) => search.Replace("\\", "\\\\", StringComparison.Ordinal).Replace("%", "\\%", StringComparison.Ordinal).Replace("_", "\\_", StringComparison.Ordinal);
 
     private Task<T> AskAsync<T>(object question, Func<XenoDbContext, Task<T>> answer, CancellationToken ct) where T : notnull =>
         database.InTenantAsync(db => answers.GetAsync(db, tenant.TenantId ?? Guid.Empty, question, () => answer(db), ct), ct);

@@ -107,12 +107,10 @@ public static class ProductsApi
     private static ValidationProblem? Read(HttpContext http, TimeProvider time, string? granularity, string? from, string? to, out DateRange range, out Granularity by)
     {
         (range, by) = (default, default);
-        if (GranularityOf(granularity) is not { } parsed) return MetricsApi.Invalid("granularity", $"'{granularity}' is not day, week or month.");
+        if (MetricsApi.GranularityOf(granularity) is not { } parsed || parsed == Granularity.Hour) return MetricsApi.Invalid("granularity", $"'{granularity}' is not day, week or month.");
         by = parsed;
         return MetricsApi.RangeOf(http, time, from, to, out range);
     }
-
-    private static Granularity? GranularityOf(string? text) => text switch { null or "day" => Granularity.Day, "week" => Granularity.Week, "month" => Granularity.Month, _ => null };
 
     private static ProblemHttpResult NotFound() => TypedResults.Problem("This store has no such product.", statusCode: StatusCodes.Status404NotFound, title: "Product not found");
 
