@@ -189,6 +189,9 @@ public abstract class InsightsPage<TQuestion, TAnswer> : ComponentBase, IInsight
     /// <summary>Changes these parts of the address and keeps the others; null takes a part away.</summary>
     protected void Navigate(Dictionary<string, object?> parameters) => Navigation.NavigateTo(Navigation.GetUriWithQueryParameters(parameters));
 
+    /// <summary>Changes one part of the question; lists begin on their first page again.</summary>
+    protected void Set(string part, object? value) => Navigate(new() { ["after"] = null, [part] = value });
+
     protected Task Run(Action action) => InvokeAsync(action);
 
     protected static string Iso(DateOnly day) => day.ToString("yyyy-MM-dd", CultureInfo.InvariantCulture);

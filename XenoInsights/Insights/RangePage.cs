@@ -1,4 +1,5 @@
 using Microsoft.AspNetCore.Components;
+using XenoInsights.App;
 using XenoInsights.Ui;
 
 namespace XenoInsights.Insights;
@@ -44,11 +45,7 @@ public abstract class RangePage<TQuestion, TAnswer> : InsightsPage<TQuestion, TA
     protected bool IsAllRunning => HasToday && Range.Days == 1;
 
     /// <summary>The parts that keep this range in links to other pages, beginning with <paramref name="first"/> (? or &amp;); empty for the default.</summary>
-    protected string RangeQuery(char first = '?')
-    {
-        var parts = new[] { ("preset", PresetKey), ("from", FromKey), ("to", ToKey), ("compare", CompareKey) }.Where(p => p.Item2 is not null).Select(p => $"{p.Item1}={Uri.EscapeDataString(p.Item2!)}").ToList();
-        return parts.Count == 0 ? "" : first + string.Join('&', parts);
-    }
+    protected string RangeQuery(char first = '?') => NavMenu.KeptQuery(Navigation.Uri, first);
 
     protected override void ReadAddress()
     {
@@ -73,14 +70,15 @@ public abstract class RangePage<TQuestion, TAnswer> : InsightsPage<TQuestion, TA
 
     public virtual void Go(Period period) => Navigate(AddressOf(period));
 
-    public virtual void Go(Comparison comparison) => Navigate(new() { ["compare"] = comparison == Insights.Comparison.PreviousPeriod ? null : Period.Key(comparison) });
+    public void Go(Comparison comparison) => Set("compare", comparison == Insights.Comparison.PreviousPeriod ? null : Period.Key(comparison));
 
-    /// <summary>The parts of the address that name this period.</summary>
+    /// <summary>The parts of the address that name this period; lists begin on their first page again.</summary>
     protected static Dictionary<string, object?> AddressOf(Period period) => new()
     {
         ["preset"] = period.Preset is Preset.Custom or Period.Default ? null : Period.Key(period.Preset),
         ["from"] = period.Preset == Preset.Custom ? Iso(period.Range.From) : null,
         ["to"] = period.Preset == Preset.Custom ? Iso(period.Range.To) : null,
+        ["after"] = null,
     };
 
     private Shortcuts.Shortcut To(string key, Preset preset) =>

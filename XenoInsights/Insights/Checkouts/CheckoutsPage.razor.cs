@@ -73,7 +73,7 @@ public sealed partial class CheckoutsPage : RangePage<CheckoutsPage.Question, Ch
             key, unit, better, of(answer.Now), answer.Before is null ? null : of(answer.Before), [.. answer.Series.Select(at)], answer.SeriesBefore?.Select(at).ToList());
     }
 
-    public override void Go(Period period) => Navigate(new(AddressOf(period)) { ["g"] = null, ["after"] = null });
+    public override void Go(Period period) => Navigate(new(AddressOf(period)) { ["g"] = null });
 
     private void Go(Granularity granularity) => Navigate(new() { ["g"] = granularity == Period.DefaultGranularity ? null : Key(granularity) });
 
@@ -81,9 +81,6 @@ public sealed partial class CheckoutsPage : RangePage<CheckoutsPage.Question, Ch
 
     /// <summary>From a point of the chart to its days alone.</summary>
     private void Open(DateRange days) => Go(Period.Named(days, Today));
-
-    // Another question begins on its first page.
-    private void Set(string part, object? value) => Navigate(new() { ["after"] = null, [part] = value });
 
     private string Width(long count) => Answer!.Now.Known == 0 ? "0" : Math.Min(100m, count * 100m / Answer.Now.Known).ToString("0.#", CultureInfo.InvariantCulture) + "%";
 

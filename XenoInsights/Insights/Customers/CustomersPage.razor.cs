@@ -53,8 +53,6 @@ public sealed partial class CustomersPage : RangePage<CustomersPage.Question, Cu
         (_sort, _after, _search, _isMap) = (CustomersApi.SortOf(SortKey) ?? CustomerSort.Sales, CustomerQueries.IsPlace(AfterKey) ? AfterKey : null, _filter.Search, ViewKey == "segments");
     }
 
-    public override void Go(Period period) => Navigate(new(AddressOf(period)) { ["after"] = null });
-
     protected override async Task<Shown> AskAsync(Question question, CancellationToken ct)
     {
         if (question.IsMap) return new(new(0, 0, 0), [], new([], null), await Queries.SegmentsAsync(ct));
@@ -65,9 +63,6 @@ public sealed partial class CustomersPage : RangePage<CustomersPage.Question, Cu
     }
 
     private void Search() => Set("q", string.IsNullOrWhiteSpace(_search) ? null : _search.Trim());
-
-    // Another question begins on its first page.
-    private void Set(string part, object? value) => Navigate(new() { ["after"] = null, [part] = value });
 
     private void Remove(string part) => Navigate(part == "first_from" ? new() { ["first_from"] = null, ["first_to"] = null, ["after"] = null } : new() { [part] = null, ["after"] = null });
 

@@ -71,8 +71,6 @@ public sealed partial class OrdersPage : RangePage<OrdersPage.Question, OrdersPa
         (_sort, _after, _search) = (OrdersApi.SortOf(SortKey) ?? EntrySort.Newest, OrderQueries.IsPlace(AfterKey) ? AfterKey : null, _filter.Search);
     }
 
-    public override void Go(Period period) => Navigate(new(AddressOf(period)) { ["after"] = null });
-
     protected override async Task<Shown> AskAsync(Question question, CancellationToken ct)
     {
         var filter = question.Filter;
@@ -86,9 +84,6 @@ public sealed partial class OrdersPage : RangePage<OrdersPage.Question, OrdersPa
     }
 
     private void Search() => Set("q", string.IsNullOrWhiteSpace(_search) ? null : _search.Trim());
-
-    // Another question begins on its first page.
-    private void Set(string part, object? value) => Navigate(new() { ["after"] = null, [part] = value });
 
     private string Written(long value) => Answered!.Filter.Metric == "orders" ? Measures.Count(value) : Money.Exact(value);
 

@@ -53,10 +53,6 @@ public sealed partial class ProductsPage : RangePage<ProductsPage.Question, Prod
         (_after, _search) = (ProductQueries.IsPlace(AfterKey, _sort) ? AfterKey : null, _filter.Search);
     }
 
-    public override void Go(Period period) => Navigate(new(AddressOf(period)) { ["after"] = null });
-
-    public override void Go(Comparison comparison) => Navigate(new() { ["after"] = null, ["compare"] = comparison == Insights.Comparison.PreviousPeriod ? null : Period.Key(comparison) });
-
     protected override async Task<Shown> AskAsync(Question question, CancellationToken ct)
     {
         var (sums, page, kinds) = (Queries.SumsAsync(question.Filter, ct), Queries.PageAsync(question.Filter, question.Sort, question.Ascending, question.After, PageSize, ct), Queries.KindsAsync(ct));
@@ -64,9 +60,6 @@ public sealed partial class ProductsPage : RangePage<ProductsPage.Question, Prod
     }
 
     private void Search() => Set("q", string.IsNullOrWhiteSpace(_search) ? null : _search.Trim());
-
-    // Another question begins on its first page.
-    private void Set(string part, object? value) => Navigate(new() { ["after"] = null, [part] = value });
 
     // A second time the other way round.
     private void SortBy(ProductSort sort)
@@ -84,7 +77,7 @@ public sealed partial class ProductsPage : RangePage<ProductsPage.Question, Prod
 
     private string Amount(long minor) => minor == 0 ? Figures.Nothing : Money.Exact(minor);
 
-    private static string? Cut(string? text) => MetricsApi.Searched(text) is { } words ? words[..Math.Min(words.Length, ProductsApi.LongestSearch)] : null;
+    private static string? Cut(string? text) => MetricsApi.Searched(text, ProductsApi.LongestSearch);
 
     private static string Name(ProductSort sort) => sort switch
     {
