@@ -83,7 +83,7 @@ public sealed class EventsApiTests(PostgresServer postgres)
             db.Events.Add(new Event
             {
                 TenantId = tenant, WebhookId = id, Topic = topic, Headers = """{"X-Shopify-Topic":"t"}""", Payload = System.Text.Encoding.UTF8.GetBytes(payload), Status = status,
-                ObjectId = id == "b" ? 6 : null, ReceivedAt = DateTimeOffset.UtcNow, DueAt = DateTimeOffset.UtcNow, AppliedAt = DateTimeOffset.UtcNow,
+                ObjectId = id == "b" ? 6 : null, ReceivedAt = TimeProvider.System.GetUtcNow(), DueAt = TimeProvider.System.GetUtcNow(), AppliedAt = TimeProvider.System.GetUtcNow(),
             });
             return await db.SaveChangesAsync(Ct);
         });
@@ -95,7 +95,7 @@ public sealed class EventsApiTests(PostgresServer postgres)
         var id = await host.App.Services.GetRequiredService<SystemDatabase>().RunAsync(db => db.Users.Where(u => u.Email == "viewer@demo.test").Select(u => u.UserId).SingleAsync(Ct), Ct);
         await host.InTenantAsync(tenant, async db =>
         {
-            db.Memberships.Add(new Membership { TenantId = tenant, UserId = id, Role = MemberRole.Viewer, CreatedAt = DateTimeOffset.UtcNow });
+            db.Memberships.Add(new Membership { TenantId = tenant, UserId = id, Role = MemberRole.Viewer, CreatedAt = TimeProvider.System.GetUtcNow() });
             return await db.SaveChangesAsync(Ct);
         });
     }

@@ -19,7 +19,7 @@ public sealed class FleetBacklogTests(PostgresServer postgres)
     {
         await using var database = await postgres.CreateDatabaseAsync();
         await using var app = await AppHost.StartAsync(database, new Dictionary<string, string?> { ["DemoShopify:Enabled"] = "false", ["Shopify:ClientId"] = "x", ["Shopify:ClientSecret"] = "y" });
-        var tomorrow = DateTimeOffset.UtcNow.AddDays(1);
+        var tomorrow = TimeProvider.System.GetUtcNow().AddDays(1);
         var (busy, calm, idle) = (await AddStoreAsync(app, 1), await AddStoreAsync(app, 2), await AddStoreAsync(app, 3));
         // Waiting with a due time ahead, so that no worker takes them.
         await AddAsync(app, busy, 3, EventStatus.Pending, received: -90, dueAt: tomorrow);
@@ -60,7 +60,7 @@ public sealed class FleetBacklogTests(PostgresServer postgres)
         var tenant = new Tenant
         {
             TenantId = Guid.CreateVersion7(), ShopId = number, ShopDomain = $"queue-{number}.myshopify.com", Name = "secret name", Currency = "EUR", TimeZone = "Europe/Berlin",
-            Status = TenantStatus.Connected, ConnectedAt = DateTimeOffset.UtcNow,
+            Status = TenantStatus.Connected, ConnectedAt = TimeProvider.System.GetUtcNow(),
         };
         await app.Services.GetRequiredService<SystemDatabase>().RunAsync(async db =>
         {
@@ -74,7 +74,7 @@ public sealed class FleetBacklogTests(PostgresServer postgres)
     private static Task AddAsync(AppHost app, Guid tenant, int count, EventStatus status, int received, double took = 0, DateTimeOffset? dueAt = null) =>
         app.Services.GetRequiredService<TenantDatabase>().RunAsync(tenant, async db =>
         {
-            var at = DateTimeOffset.UtcNow.AddSeconds(received);
+            var at = TimeProvider.System.GetUtcNow().AddSeconds(received);
             db.Events.AddRange(Enumerable.Range(0, count).Select(i => new Event
             {
                 TenantId = tenant, WebhookId = $"{status} {i} {received}", Topic = "orders/create", Headers = """{"x":"secret"}""", Payload = "secret"u8.ToArray(), Status = status,

@@ -101,7 +101,7 @@ public sealed class ReplayTests(PostgresServer postgres)
 
     private static Task<int> AddAsync(ImportHost host, Guid tenant, params (string Id, string Topic, string Payload, EventStatus Status)[] deliveries) => host.InTenantAsync(tenant, async db =>
     {
-        var at = DateTimeOffset.UtcNow.AddMinutes(-5);
+        var at = TimeProvider.System.GetUtcNow().AddMinutes(-5);
         db.Events.AddRange(deliveries.Select((d, i) => new Event
         {
             TenantId = tenant, WebhookId = d.Id, Topic = d.Topic, Headers = "{}", Payload = Encoding.UTF8.GetBytes(d.Payload), Status = d.Status,
