@@ -12,13 +12,21 @@ public sealed class CustomerQueries(XenoDatabase database, TenantContext tenant,
 {
     private const string Name = "coalesce(nullif(k.display_name, ''), nullif(concat_ws(' ', k.first_name, k.last_name), ''), k.email, 'Customer ' || r.customer_id)";
 
-    public Task<CustomerSums> SumsAsync(CustomerFilter filter, CancellationToken ct = default) => database.InTenantAsync(db => answers.GetAsync(db, Tenant, ("customers", filter), async () =>
+    public async Task<CustomerSums> SumsAsync(CustomerFilter filter, CancellationToken ct = default) => (await FacetsAsync(filter, ct))[(int)filter.Who];
+
+    /// <summary>One a choice of <see cref="Who"/>, all else being equal; found in one pass over the range.</summary>
+    public Task<IReadOnlyList<CustomerSums>> FacetsAsync(CustomerFilter filter, CancellationToken ct = default) => database.InTenantAsync(db => answers.GetAsync(db, Tenant, ("customers", filter with { Who = Who.All }), async () =>
     {
         var marks = await MarksAsync(db, ct);
-        await using var command = Command(db, filter, $"select count(*), coalesce(sum(r.orders), 0)::bigint, coalesce(sum(r.sales), 0)::bigint {From(filter, marks)}");
+        var choices = Enum.GetValues<Who>();
+        await using var command = Command(db, filter,
+            $"""
+            select {string.Join(", ", choices.Select(who => $"count(*) filter (where {Condition(who)}), coalesce(sum(r.orders) filter (where {Condition(who)}), 0)::bigint, coalesce(sum(r.sales) filter (where {Condition(who)}), 0)::bigint"))}
+            {From(filter with { Who = Who.All }, marks)}
+            """);
         await using var reader = await command.ExecuteReaderAsync(ct);
         await reader.ReadAsync(ct);
-        return new CustomerSums(reader.GetInt64(0), reader.GetInt64(1), reader.GetInt64(2));
+        return (IReadOnlyList<CustomerSums>)[.. choices.Select((_, i) => new CustomerSums(reader.GetInt64(3 * i), reader.GetInt64((3 * i) + 1), reader.GetInt64((3 * i) + 2)))];
     }, ct), ct);
 
     /// <param name="after">Where the page begins: <see cref="CustomerPageRows.Next"/> of the one before it.</param>
@@ -134,9 +142,7 @@ public sealed class CustomerQueries(XenoDatabase database, TenantContext tenant,
 
     private static string From(CustomerFilter filter, SegmentMarks marks)
     {
-        var conditions = new List<string> { "true" };
-        if (filter.Who == Who.New) conditions.Add("t.first_order_day between $2 and $3");
-        if (filter.Who == Who.Returning) conditions.Add("t.orders >= 2");
+        var conditions = new List<string> { Condition(filter.Who) };
         if (filter.First is not null) conditions.Add("t.first_order_day between $4 and $5");
         if (filter.Search is not null) conditions.Add("k.deleted_at is null and (k.display_name ilike $6 or concat_ws(' ', k.first_name, k.last_name) ilike $6 or k.email ilike $6)");
         if (filter.Segment is { } segment and not Segment.Prospects) conditions.Add($"{Segments.Sql} = {(int)segment}");
@@ -146,6 +152,8 @@ public sealed class CustomerQueries(XenoDatabase database, TenantContext tenant,
             : "(select customer_id, sum(orders)::bigint orders, sum(total_sales)::bigint sales from customer_days where tenant_id = $1 and day between $2 and $3 group by customer_id having sum(orders) > 0)";
         return $"from {source} r left join customer_totals t on t.tenant_id = $1 and t.customer_id = r.customer_id left join customers k on k.tenant_id = $1 and k.shopify_id = r.customer_id cross join {Segments.Row(marks)} m where {string.Join(" and ", conditions)}";
     }
+
+    private static string Condition(Who who) => who switch { Who.New => "t.first_order_day between $2 and $3", Who.Returning => "t.orders >= 2", _ => "true" };
 
     private static CustomerRow Read(NpgsqlDataReader reader) => new(
         reader.GetInt64(0), reader.GetString(1), Text(reader, 2), reader.GetInt64(3), reader.GetInt64(4), reader.GetInt64(5), reader.GetInt64(6), Day(reader, 7), Day(reader, 8),

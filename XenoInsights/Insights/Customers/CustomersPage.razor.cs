@@ -56,10 +56,8 @@ public sealed partial class CustomersPage : RangePage<CustomersPage.Question, Cu
     protected override async Task<Shown> AskAsync(Question question, CancellationToken ct)
     {
         if (question.IsMap) return new(new(0, 0, 0), [], new([], null), await Queries.SegmentsAsync(ct));
-        var page = Queries.PageAsync(question.Filter, question.Sort, question.After, PageSize, ct);
-        var facets = Enum.GetValues<Who>().Select(who => Queries.SumsAsync(question.Filter with { Who = who }, ct)).ToList();
-        await Task.WhenAll(facets);
-        return new(await facets[(int)question.Filter.Who], [.. facets.Select(f => f.Result)], await page, []);
+        var (page, facets) = (Queries.PageAsync(question.Filter, question.Sort, question.After, PageSize, ct), Queries.FacetsAsync(question.Filter, ct));
+        return new((await facets)[(int)question.Filter.Who], await facets, await page, []);
     }
 
     private void Search() => Set("q", string.IsNullOrWhiteSpace(_search) ? null : _search.Trim());
