@@ -135,9 +135,9 @@ public abstract class InsightsPage<TQuestion, TAnswer> : ComponentBase, IInsight
         {
             return; // A newer question is being answered, or the page is closed.
         }
-        catch (Exception failure) when (Outside.Failed(failure))
+        catch (Exception failure) when (DatabaseFailure.Is(failure))
         {
-            Failure = Outside.Log(Loggers.CreateLogger(GetType()), failure, GetType().Name);
+            Failure = DatabaseFailure.Log(Loggers.CreateLogger(GetType()), failure, GetType().Name);
         }
         finally
         {
@@ -177,9 +177,9 @@ public abstract class InsightsPage<TQuestion, TAnswer> : ComponentBase, IInsight
         {
             CurrentTo = await Database.LastChangeAsync(_closed.Token);
         }
-        catch (Exception failure) when (Outside.Failed(failure))
+        catch (Exception failure) when (DatabaseFailure.Is(failure))
         {
-            Failure = Outside.Log(Loggers.CreateLogger(GetType()), failure, "The time of the last change");
+            Failure = DatabaseFailure.Log(Loggers.CreateLogger(GetType()), failure, "The time of the last change");
             return;
         }
         if (_load is null) await LoadAsync();

@@ -43,8 +43,9 @@ public sealed class OrderQueries(XenoDatabase database, TenantContext tenant, An
     }, ct);
 
     /// <summary>What each choice of <see cref="EntryShow"/> would show, all else being equal.</summary>
-    public Task<IReadOnlyList<EntryFacet>> FacetsAsync(EntryFilter filter, CancellationToken ct = default) => AskAsync(("entry facets", filter = filter with { Show = EntryShow.All }), async db =>
+    public Task<IReadOnlyList<EntryFacet>> FacetsAsync(EntryFilter filter, CancellationToken ct = default) => AskAsync(("entry facets", filter with { Show = EntryShow.All }), async db =>
     {
+        filter = filter with { Show = EntryShow.All };
         var shows = Enum.GetValues<EntryShow>();
         await using var command = Command(db, filter,
             $"""

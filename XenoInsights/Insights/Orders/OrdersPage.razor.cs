@@ -77,7 +77,7 @@ public sealed partial class OrdersPage : RangePage<OrdersPage.Question, OrdersPa
         var (compared, facets, page) = (Queries.ComparedSumsAsync(filter, ct), Queries.FacetsAsync(filter, ct), Queries.PageAsync(filter, question.Sort, question.After, PageSize, ct));
         var names = Queries.NamesAsync(filter, ct);
         var isWhole = filter with { Metric = "", Range = default } == new EntryFilter(default, "");
-        var proof = isWhole && filter.Metric is "total-sales" && !HasToday ? Checks.ProofAsync(filter.Range.From, filter.Range.To, ct) : null;
+        var proof = isWhole && filter.Metric is "total-sales" && filter.Range.To < Today ? Checks.ProofAsync(filter.Range.From, filter.Range.To, ct) : null;
         var sums = await compared;
         return new(sums.Entries, await facets, await page, isWhole ? EntryMetrics.Of(filter.Metric, sums.Days) : null,
             proof is not null && await proof is { } total ? new(total.Total, total.CheckedAt) : null, (await names).Customer, (await names).Product);

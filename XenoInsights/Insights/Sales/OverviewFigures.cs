@@ -59,9 +59,9 @@ public sealed class OverviewLoader(SalesQueries queries, ILogger<OverviewLoader>
         {
             return new(await load(), null);
         }
-        catch (Exception failure) when (!ct.IsCancellationRequested && Outside.Failed(failure))
+        catch (Exception failure) when (!ct.IsCancellationRequested && DatabaseFailure.Is(failure))
         {
-            return new(null, Outside.Log(logger, failure, $"The {what} of an overview"));
+            return new(null, DatabaseFailure.Log(logger, failure, $"The {what} of an overview"));
         }
     }
 }
