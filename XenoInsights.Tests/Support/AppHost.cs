@@ -32,6 +32,8 @@ public sealed class AppHost : WebApplicationFactory<Program>
             ["DemoShopify:Url"] = $"http://localhost:{FreePort()}",
             // A year of data is imported only where a test asks for it.
             ["DemoShopify:ConnectStore"] = "false",
+            // Runs that nobody asked for would meet the ones that tests ask for.
+            ["Sync:CheckFirstImport"] = "false",
             // Figures that move by themselves are for people.
             ["DemoShopify:OrdersPerMinute"] = "0",
             ["Serilog:MinimumLevel:Default"] = "Warning",

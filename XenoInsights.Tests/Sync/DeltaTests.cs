@@ -157,10 +157,8 @@ public sealed class DeltaTests(FaultyStores stores) : IClassFixture<FaultyStores
     [Fact]
     public async Task A_night_is_enqueued_once_however_often_and_by_whomever_it_is_fired()
     {
-        var (_, _, tenant) = await ImportedAsync();
-        await Host.InTenantAsync(tenant, db => db.SyncJobs.ExecuteUpdateAsync(set => set.SetProperty(j => j.StartedAt, Now.AddDays(-5)), Ct));
+        var tenant = await ImportedDaysAgoAtNoonAsync();
         var schedule = ActivatorUtilities.CreateInstance<SyncSchedule>(Host.App.Services, Microsoft.Extensions.Options.Options.Create(new SyncOptions { NightFromHour = 0, NightHours = 1 }));
-        await Host.InTenantAsync(tenant, db => db.Tenants.ExecuteUpdateAsync(set => set.SetProperty(t => t.TimeZone, ZoneAtNoon()), Ct));
 
         await Task.WhenAll(Enumerable.Range(0, 8).Select(_ => schedule.EnqueueAsync(Ct)));
         for (var patience = 0; (await Host.JobsAsync(tenant)).Any(j => j.Status is SyncJobStatus.Queued or SyncJobStatus.Running); patience++)
@@ -183,9 +181,7 @@ public sealed class DeltaTests(FaultyStores stores) : IClassFixture<FaultyStores
     [Fact]
     public async Task Two_instances_one_of_them_ten_minutes_ahead_run_each_nightly_delta_once()
     {
-        var (_, _, tenant) = await ImportedAsync();
-        await Host.InTenantAsync(tenant, db => db.SyncJobs.ExecuteUpdateAsync(set => set.SetProperty(j => j.StartedAt, Now.AddDays(-5)), Ct));
-        await Host.InTenantAsync(tenant, db => db.Tenants.ExecuteUpdateAsync(set => set.SetProperty(t => t.TimeZone, ZoneAtNoon()), Ct));
+        var tenant = await ImportedDaysAgoAtNoonAsync();
         var ahead = new MovableClock();
         ahead.Advance(TimeSpan.FromMinutes(10));
         await using var other = await Host.StartAnotherAsync(services => services.AddSingleton<TimeProvider>(ahead));
@@ -208,11 +204,66 @@ public sealed class DeltaTests(FaultyStores stores) : IClassFixture<FaultyStores
         Assert.All(jobs, j => Assert.Equal(SyncJobStatus.Succeeded, j.Status));
     }
 
-    /// <summary>A zone where the day is half over, whenever the test runs.</summary>
-    private static string ZoneAtNoon()
+    [Fact]
+    public async Task A_time_zone_that_was_changed_and_not_told_is_found_by_the_next_run()
     {
+        var (store, data, tenant) = await ImportedAsync();
+        store.TimeZone = "Pacific/Auckland";
+
+        await RunAsync(tenant, "delta");
+
+        await AssertDaysAsync(data, tenant, "Pacific/Auckland");
+        await AssertSameAsync(store, tenant);
+    }
+
+    [Fact]
+    public async Task A_time_zone_that_was_changed_while_the_store_was_not_connected_is_found_by_connecting_it_again()
+    {
+        var (store, data, tenant) = await ImportedAsync();
+        store.TimeZone = "Pacific/Auckland";
+
+        // The merchant has agreed before and is not asked again.
+        using (var connected = await Host.Owner.GetAsync(new Uri($"/auth/start?shop={store.Shop.Domain}", UriKind.Relative), Ct)) Assert.Equal(HttpStatusCode.OK, connected.StatusCode);
+
+        await AssertDaysAsync(data, tenant, "Pacific/Auckland");
+        Assert.Equal(SyncJobStatus.Succeeded, (await Host.EndOfNewestAsync(tenant)).Status);
+        await AssertSameAsync(store, tenant);
+    }
+
+    [Fact]
+    public async Task A_time_zone_that_changes_in_the_middle_of_an_import_leaves_nothing_on_the_old_days()
+    {
+        var store = stores.NextMixed();
+        store.Faults.HoldBulk = true;
+        var tenant = await Host.ConnectAsync(store.Shop.Domain);
+        await Host.NewestAsync(tenant, j => j.Status == SyncJobStatus.Running && j.Phase?.StartsWith("Shopify is preparing", StringComparison.Ordinal) == true);
+        store.TimeZone = "Pacific/Auckland";
+        await Host.InTenantAsync(tenant, db => ShopSettings.KeepAsync(db, tenant, store.Shop.Name, store.TimeZone, store.Shop.Currency.Code, Ct));
+        store.Faults.HoldBulk = false;
+
+        Assert.Equal(SyncJobStatus.Succeeded, (await Host.EndOfNewestAsync(tenant)).Status);
+        await AssertDaysAsync(await store.DataAsync(), tenant, "Pacific/Auckland");
+        await AssertSameAsync(store, tenant);
+    }
+
+    private async Task AssertDaysAsync(DemoData data, Guid tenant, string timeZone)
+    {
+        var zone = TimeZoneInfo.FindSystemTimeZoneById(timeZone);
+        Assert.Equal(timeZone, await Host.InTenantAsync(tenant, db => db.Tenants.Select(t => t.TimeZone).SingleAsync(Ct)));
+        Assert.Equal(
+            data.Orders.All().OrderBy(o => o.Id).Select(o => (o.Id, DateOnly.FromDateTime(TimeZoneInfo.ConvertTime(o.ProcessedAt, zone).DateTime))),
+            (await Host.InTenantAsync(tenant, db => db.Orders.OrderBy(o => o.ShopifyId).Select(o => new { o.ShopifyId, o.BusinessDay }).ToListAsync(Ct))).Select(o => (o.ShopifyId, o.BusinessDay)));
+    }
+
+    /// <summary>Imported five days ago, and where the shop is the day is half over, whenever the test runs.</summary>
+    private async Task<Guid> ImportedDaysAgoAtNoonAsync()
+    {
+        var store = stores.NextMixed();
         var offset = 12 - TimeProvider.System.GetUtcNow().Hour;
-        return offset == 0 ? "Etc/UTC" : offset > 0 ? $"Etc/GMT-{offset}" : $"Etc/GMT+{-offset}";
+        store.TimeZone = offset == 0 ? "Etc/UTC" : offset > 0 ? $"Etc/GMT-{offset}" : $"Etc/GMT+{-offset}";
+        var (tenant, _) = await Host.ImportAsync(store.Shop.Domain);
+        await Host.InTenantAsync(tenant, db => db.SyncJobs.ExecuteUpdateAsync(set => set.SetProperty(j => j.StartedAt, Now.AddDays(-5)), Ct));
+        return tenant;
     }
 
     private async Task<(DemoStore Store, DemoData Data, Guid Tenant)> ImportedAsync()

@@ -388,12 +388,14 @@ public sealed class FaultyStores(PostgresServer postgres) : IAsyncLifetime
 
     public ImportHost Host { get; private set; } = null!;
 
+    public PostgresServer Postgres { get; } = postgres;
+
     public DemoStore NextMixed() => _mixed.Dequeue();
 
     /// <summary>No other kind of object, and more orders than fit into one batch.</summary>
     public DemoStore NextOrdersAlone() => _ordersAlone.Dequeue();
 
-    public async ValueTask InitializeAsync() => Host = await ImportHost.StartAsync(postgres, [.. _mixed, .. _ordersAlone, XenoInsights.DemoShopify.Stores.HardCases.CreateEuros()], loggedFrom: "Fatal");
+    public async ValueTask InitializeAsync() => Host = await ImportHost.StartAsync(Postgres, [.. _mixed, .. _ordersAlone, XenoInsights.DemoShopify.Stores.HardCases.CreateEuros()], loggedFrom: "Fatal");
 
     public ValueTask DisposeAsync() => Host.DisposeAsync();
 }

@@ -39,13 +39,15 @@ public sealed partial class ImportHost : IAsyncDisposable
     private static CancellationToken Ct => TestContext.Current.CancellationToken;
 
     /// <param name="loggedFrom">Fatal where faults are the point.</param>
+    /// <param name="checkFirstImport">Whether the check after the first import is made, as it is for people.</param>
     /// <param name="time">The pretend Shopify's clock, which then repeats what was not acknowledged a hundred times sooner; the product keeps its own.</param>
-    public static async Task<ImportHost> StartAsync(PostgresServer postgres, IReadOnlyList<DemoStore> stores, string loggedFrom = "Warning", TimeProvider? time = null)
+    public static async Task<ImportHost> StartAsync(PostgresServer postgres, IReadOnlyList<DemoStore> stores, string loggedFrom = "Warning", TimeProvider? time = null, bool checkFirstImport = false)
     {
         var shopify = await DemoShopifyHost.StartAsync(new DemoShopifyOptions { Url = "http://127.0.0.1:0", Stores = stores, Time = time ?? TimeProvider.System, RetryClock = time is null ? 1 : 0.01 }, CancellationToken.None);
         var database = await postgres.CreateDatabaseAsync();
         var settings = SettingsFor(shopify);
         settings["Serilog:MinimumLevel:Default"] = loggedFrom;
+        settings["Sync:CheckFirstImport"] = checkFirstImport ? "true" : "false";
         var app = await AppHost.StartAsync(database, settings);
         return new(database, settings, shopify, app, await app.SignInAsync());
     }
@@ -60,6 +62,7 @@ public sealed partial class ImportHost : IAsyncDisposable
         ["Shopify:ClientId"] = shopify.Options.ClientId,
         ["Shopify:ClientSecret"] = shopify.Options.ClientSecret,
         ["Shopify:ShopUrl"] = shopify.Url + "/{shop}",
+        ["Sync:CheckFirstImport"] = "false",
         ["Shopify:Scopes"] = "read_orders,read_all_orders,read_customers,read_products",
         ["Encryption:Keys:0"] = "test:" + Convert.ToBase64String(RandomNumberGenerator.GetBytes(32)),
     };

@@ -126,6 +126,27 @@ public sealed class ReconcileTests(FaultyStores stores) : IClassFixture<FaultySt
         Assert.All(listed, day => Assert.Equal("equal", day.GetProperty("state").GetString()));
     }
 
+    [Fact]
+    public async Task All_days_are_checked_when_the_first_import_has_ended_and_not_after_later_ones()
+    {
+        var store = ImportStores.Mixed(240);
+        await using var host = await ImportHost.StartAsync(stores.Postgres, [store], checkFirstImport: true);
+        var tenant = await host.ConnectAsync(store.Shop.Domain);
+
+        var check = await host.NewestAsync(tenant, j => j is { Type: SyncJobType.Reconcile, Status: not (SyncJobStatus.Queued or SyncJobStatus.Running) });
+
+        Assert.True(check.Status == SyncJobStatus.Succeeded, check.Error);
+        var days = await host.InTenantAsync(tenant, db => db.DayChecks.OrderBy(d => d.Day).ToListAsync(Ct));
+        var first = await host.InTenantAsync(tenant, db => db.SalesDays.MinAsync(d => d.Day, Ct));
+        var yesterday = DayOf(store, TimeProvider.System.GetUtcNow()).AddDays(-1);
+        Assert.Equal((first, yesterday), (days[0].Day, days[^1].Day));
+        Assert.Equal(yesterday.DayNumber - first.DayNumber + 1, days.Count);
+        Assert.All(days, day => Assert.Equal(DayState.Equal, day.State));
+
+        await host.ImportAgainAsync(tenant);
+        Assert.Equal([SyncJobType.Full, SyncJobType.Reconcile, SyncJobType.Full], (await host.JobsAsync(tenant)).Select(j => j.Type));
+    }
+
     private async Task<(DemoStore Store, Guid Tenant)> ImportedAsync()
     {
         var store = stores.NextMixed();

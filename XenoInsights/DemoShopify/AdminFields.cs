@@ -548,7 +548,7 @@ internal static class AdminFields
             .Add("contactEmail", s => $"hello@{s.Shop.Handle}.example.com")
             .Add("currencyCode", s => s.Shop.Currency.Code)
             .Add("enabledPresentmentCurrencies", s => new[] { s.Shop.Currency.Code })
-            .Add("ianaTimezone", s => s.Shop.TimeZone)
+            .Add("ianaTimezone", s => s.TimeZone)
             .Add("timezoneAbbreviation", (s, _, r) => s.Shop.Zone.IsDaylightSavingTime(r.Now) ? s.Shop.Zone.DaylightName : s.Shop.Zone.StandardName)
             .Add("timezoneOffset", (s, _, r) => s.Shop.Zone.GetUtcOffset(r.Now) is var offset ? $"{(offset < TimeSpan.Zero ? '-' : '+')}{offset:hhmm}" : null)
             .Add("timezoneOffsetMinutes", (s, _, r) => (int)s.Shop.Zone.GetUtcOffset(r.Now).TotalMinutes)

@@ -74,6 +74,9 @@ public sealed class DemoStore(DemoShop shop, Func<DemoData> load)
 
     public DemoShop Shop { get; } = shop;
 
+    /// <summary>As its merchant has it now; at first the one the data were made for.</summary>
+    public string TimeZone { get; set; } = shop.TimeZone;
+
     public DemoFaults Faults { get; } = new();
 
     public Task<DemoData> DataAsync() => data.Value;

@@ -22,7 +22,7 @@ public static class IngestionWriter
     public static async Task<ApplyResult> ApplyAsync(XenoDbContext db, ShopCalendar shop, IReadOnlyCollection<IngestRecord> batch, CancellationToken ct = default)
     {
         if (batch.Count == 0) return default;
-        await Rollups.LockSharedAsync(db, shop.TenantId, ct);
+        await Rollups.LockSharedAsync(db, shop, ct);
 
         var result = new ApplyResult();
         result += await ObjectWriter.ApplyAsync(db, shop, Newest<ProductRecord>(batch), ct);
@@ -43,7 +43,7 @@ public static class IngestionWriter
     internal static async Task<ApplyResult> ReplaceAsync(XenoDbContext db, ShopCalendar shop, IReadOnlyCollection<(OrderRecord Order, DateTimeOffset? Seen)> orders, CancellationToken ct)
     {
         if (orders.Count == 0) return default;
-        await Rollups.LockSharedAsync(db, shop.TenantId, ct);
+        await Rollups.LockSharedAsync(db, shop, ct);
         var wrong = orders.Where(o => o.Seen is not null).OrderBy(o => o.Order.ShopifyId).ToList();
         await db.ExecuteAsync([new NpgsqlBatchCommand(
             """

@@ -1,5 +1,8 @@
 namespace XenoInsights.Ingestion;
 
+/// <summary>The shop's time zone or currency changed since the records were read: whoever applies them begins again with the new ones.</summary>
+public sealed class ShopChangedException() : Exception("The shop's time zone or currency was changed meanwhile.");
+
 /// <summary>A shop's identity for ingestion: whose rows, which currency, and which shop day an instant falls on.</summary>
 public sealed class ShopCalendar(Guid tenantId, string currency, string timeZone)
 {
@@ -9,6 +12,9 @@ public sealed class ShopCalendar(Guid tenantId, string currency, string timeZone
 
     /// <summary>ISO 4217.</summary>
     public string Currency { get; } = currency;
+
+    /// <summary>Whether days and amounts are still read as the shop has them.</summary>
+    internal bool Is(string currencyNow, string timeZoneNow) => (currencyNow, timeZoneNow) == (Currency, timeZone);
 
     /// <summary>The shop-local date of an instant.</summary>
     public DateOnly DayOf(DateTimeOffset instant) => DateOnly.FromDateTime(TimeZoneInfo.ConvertTimeFromUtc(instant.UtcDateTime, _zone));

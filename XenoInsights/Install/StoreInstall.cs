@@ -183,8 +183,9 @@ public sealed class StoreInstall(
     {
         await db.Database.ExecuteSqlAsync($"select 1 from tenants where tenant_id = {tenantId} for update", ct);
         var now = time.GetUtcNow();
+        await ShopSettings.KeepAsync(db, tenantId, shop.Name, shop.TimeZone, shop.Currency, ct);
         var tenant = await db.Tenants.SingleAsync(ct);
-        (tenant.ShopDomain, tenant.Name, tenant.Currency, tenant.TimeZone) = (shop.Domain, shop.Name, shop.Currency, shop.TimeZone);
+        tenant.ShopDomain = shop.Domain;
         (tenant.Status, tenant.ConnectedAt, tenant.HistoryLimited) = (TenantStatus.Connected, now, !Scopes(grant).Contains(AllOrdersScope));
         await WelcomeAsync(db, tenantId, userId, now, ct);
         var credential = await db.ShopifyCredentials.SingleOrDefaultAsync(ct);

@@ -22,6 +22,7 @@ public sealed class Reconcile(BulkExports exports, BulkDownload download, AdminO
     /// <summary>Days that the daily check covers.</summary>
     public const int DailyDays = 7;
 
+    private const int LongestCheck = 1100;
     private const int AtOnce = 500, KeptIds = 100, Recounts = 3, CountedDays = 62;
     private static readonly TimeSpan _beforeRecount = TimeSpan.FromSeconds(3);
 
@@ -61,16 +62,27 @@ public sealed class Reconcile(BulkExports exports, BulkDownload download, AdminO
     /// <summary>The days of a run, as its cursor begins: closed days only, by default the last seven.</summary>
     public static ImportCursor Days(string timeZone, DateTimeOffset now, DateOnly? from, DateOnly? to)
     {
-        var yesterday = DateOnly.FromDateTime(TimeZoneInfo.ConvertTime(now, TimeZoneInfo.FindSystemTimeZoneById(timeZone)).DateTime).AddDays(-1);
+        var yesterday = Yesterday(timeZone, now);
         var last = to is { } end && end < yesterday ? end : yesterday;
         return new() { Parts = [new() { Kind = ObjectKind.Orders }], From = from ?? last.AddDays(1 - DailyDays), To = last };
     }
+
+    /// <summary>Why a run cannot have such days, for whoever asked for them; null when it can.</summary>
+    public static string? Complaint(ImportCursor days) =>
+        days.From > days.To ? "Only days that are over can be checked, and the first must not come after the last."
+        : days.To!.Value.DayNumber - days.From!.Value.DayNumber >= LongestCheck ? $"At most {LongestCheck} days at once." : null;
+
+    /// <summary>From the first day there is on.</summary>
+    public static ImportCursor AllDays(string timeZone, DateTimeOffset now) => new() { Parts = [new() { Kind = ObjectKind.Orders }], To = Yesterday(timeZone, now) };
+
+    private static DateOnly Yesterday(string timeZone, DateTimeOffset now) => DateOnly.FromDateTime(TimeZoneInfo.ConvertTime(now, TimeZoneInfo.FindSystemTimeZoneById(timeZone)).DateTime).AddDays(-1);
 
     public async Task RunAsync(SyncLease lease, Tenant tenant, CancellationToken ct)
     {
         var shop = new ShopReference(tenant.TenantId, tenant.ShopDomain, tenant.Currency, tenant.TimeZone);
         var cursor = JsonSerializer.Deserialize<ImportCursor>(lease.Cursor ?? throw new InvalidOperationException("A check needs its days."))!;
-        var (from, to) = (cursor.From!.Value, cursor.To!.Value);
+        var to = cursor.To!.Value;
+        var from = cursor.From ?? await FirstDayAsync(lease.TenantId, ct) ?? to;
         var isLimited = tenant.HistoryLimited && DateOnly.FromDateTime(time.GetUtcNow().UtcDateTime).AddDays(-58) is var visible && from < visible;
         if (isLimited) from = DateOnly.FromDateTime(time.GetUtcNow().UtcDateTime).AddDays(-58);
         if (from > to) throw new ImportFailedException("Shopify does not show orders that old to this app, so those days cannot be checked.");
@@ -81,6 +93,8 @@ public sealed class Reconcile(BulkExports exports, BulkDownload download, AdminO
         // Last, when what differed within the days is repaired: what then differs lies outside of them.
         await CompareCountsAsync(tenant, shop, ct);
     }
+
+    private Task<DateOnly?> FirstDayAsync(Guid tenantId, CancellationToken ct) => tenants.RunAsync(tenantId, db => db.SalesDays.MinAsync(d => (DateOnly?)d.Day, ct), ct);
 
     /// <summary>The first instant of a shop day, as Shopify's searches want it.</summary>
     private static string Start(Tenant tenant, DateOnly day)

@@ -91,8 +91,8 @@ public sealed class AdminObjects(AdminClient admin)
             page.GetProperty("hasNextPage").GetBoolean() ? page.GetProperty("endCursor").GetString() : null);
     }
 
-    /// <summary>Which shop answers there: a domain may have been given to another one.</summary>
-    public async Task<long> ShopIdAsync(ShopReference shop, CancellationToken ct) => IdOf((await admin.SendAsync(shop, Documents.Shop, null, ct)).GetProperty("shop"));
+    /// <summary>The shop that answers there, as it is now: its domain may have been given to another one, its time zone or currency changed.</summary>
+    public async Task<ShopInfo> ShopAsync(ShopReference shop, CancellationToken ct) => ShopInfo.Read((await admin.SendAsync(shop, Documents.Shop, null, ct)).GetProperty("shop"));
 
     private static long IdOf(JsonElement node)
     {

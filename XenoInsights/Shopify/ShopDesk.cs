@@ -4,7 +4,18 @@ using Microsoft.Extensions.Options;
 namespace XenoInsights.Shopify;
 
 /// <summary>A shop as its own Admin API describes it.</summary>
-public sealed record ShopInfo(long ShopId, string Domain, string Name, string Currency, string TimeZone);
+/// <param name="Currency">ISO 4217.</param>
+/// <param name="TimeZone">IANA.</param>
+public sealed record ShopInfo(long ShopId, string Domain, string Name, string Currency, string TimeZone)
+{
+    /// <exception cref="FormatException">Something is missing or empty.</exception>
+    public static ShopInfo Read(JsonElement shop) =>
+        new(NumericId(Text(shop, "id")), Text(shop, "myshopifyDomain"), Text(shop, "name"), Text(shop, "currencyCode"), Text(shop, "ianaTimezone"));
+
+    private static string Text(JsonElement shop, string property) => shop.Text(property) is { Length: > 0 } text ? text : throw new FormatException($"{property} is missing.");
+
+    private static long NumericId(string gid) => long.Parse(gid.AsSpan(gid.LastIndexOf('/') + 1), System.Globalization.CultureInfo.InvariantCulture);
+}
 
 /// <summary>The few Admin API calls of connecting a shop: small, unthrottled, before the tenant exists.</summary>
 public sealed class ShopDesk(IHttpClientFactory clients, IOptions<ShopifyOptions> options)
@@ -17,9 +28,7 @@ public sealed class ShopDesk(IHttpClientFactory clients, IOptions<ShopifyOptions
         using var answer = await PostAsync(shopDomain, accessToken, new { query = Documents.Shop }, ct);
         try
         {
-            var shop = answer.RootElement.GetProperty("data").GetProperty("shop");
-            return new(
-                NumericId(Text(shop, "id")), Text(shop, "myshopifyDomain"), Text(shop, "name"), Text(shop, "currencyCode"), Text(shop, "ianaTimezone"));
+            return ShopInfo.Read(answer.RootElement.GetProperty("data").GetProperty("shop"));
         }
         catch (Exception e) when (e is KeyNotFoundException or InvalidOperationException or FormatException)
         {
@@ -68,11 +77,6 @@ public sealed class ShopDesk(IHttpClientFactory clients, IOptions<ShopifyOptions
             throw new HttpRequestException($"The Admin API of {shopDomain} did not answer in JSON.", e);
         }
     }
-
-    private static string Text(JsonElement shop, string property) =>
-        shop.GetProperty(property).GetString() is { Length: > 0 } text ? text : throw new FormatException($"{property} is empty.");
-
-    private static long NumericId(string gid) => long.Parse(gid[(gid.LastIndexOf('/') + 1)..], System.Globalization.CultureInfo.InvariantCulture);
 
     private static string Errors(JsonDocument answer) =>
         answer.RootElement.ValueKind == JsonValueKind.Object && answer.RootElement.TryGetProperty("errors", out var errors) ? errors.ToString() : "the answer holds no data.";

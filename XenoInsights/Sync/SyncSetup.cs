@@ -8,7 +8,7 @@ namespace XenoInsights.Sync;
 /// <summary>Importing: the queue, its workers and the API to start and follow runs.</summary>
 public static class SyncSetup
 {
-    private const int ListedJobs = 100, LongestList = 1000, LongestCheck = 1100;
+    private const int ListedJobs = 100, LongestList = 1000;
 
     public static void AddSync(this WebApplicationBuilder builder)
     {
@@ -56,8 +56,7 @@ public static class SyncSetup
         if (type == SyncJobType.Reconcile)
         {
             days = Reconcile.Days(http.Store().TimeZone, time.GetUtcNow(), request.From, request.To);
-            if (days.To!.Value.DayNumber - days.From!.Value.DayNumber >= LongestCheck) return TypedResults.ValidationProblem(new Dictionary<string, string[]> { ["from"] = [$"At most {LongestCheck} days at once."] });
-            if (days.From > days.To) return TypedResults.ValidationProblem(new Dictionary<string, string[]> { ["from"] = ["Only days that are over can be checked, and 'from' must not come after 'to'."] });
+            if (Reconcile.Complaint(days) is { } complaint) return TypedResults.ValidationProblem(new Dictionary<string, string[]> { ["from"] = [complaint] });
         }
         else if (request.From is not null || request.To is not null) return TypedResults.ValidationProblem(new Dictionary<string, string[]> { ["from"] = ["Days are for runs of type reconcile."] });
 
@@ -106,4 +105,7 @@ public sealed class SyncOptions
 
     /// <summary>Over how many hours from then the stores' runs are spread.</summary>
     public int NightHours { get; set; } = 4;
+
+    /// <summary>Whether all days of a store are checked against Shopify as soon as its first import has ended. It exports the orders once more.</summary>
+    public bool CheckFirstImport { get; set; } = true;
 }

@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Options;
 using XenoInsights.Data;
+using XenoInsights.Ingestion;
 using XenoInsights.Install;
 using XenoInsights.Reconciliation;
 using XenoInsights.Shopify;
@@ -81,9 +82,9 @@ internal sealed class SyncWorker(SystemDatabase system, TenantDatabase tenants, 
             var tenant = await tenants.RunAsync(lease.TenantId, db => db.Tenants.AsNoTracking().SingleAsync(run.Token), run.Token);
             logger.LogInformation("{Type} run of {Shop} begins, attempt {Attempt}", lease.Type, tenant.ShopDomain, lease.Attempts);
             if (lease.Attempts > MaxStarts) throw new ImportFailedException($"The run was interrupted {MaxStarts} times. Start it again; if it stops again, tell whoever runs this installation.");
-            await CheckShopAsync(tenant, run.Token);
+            tenant = await FollowShopAsync(tenant, run.Token);
             await WorkAsync(lease, tenant, run.Token);
-            await lease.SucceedAsync(CancellationToken.None);
+            await lease.SucceedAsync(db => EnqueueFirstCheckAsync(db, lease, tenant), CancellationToken.None);
             await health.RecoveredAsync(tenant);
             logger.LogInformation("{Type} run of {Shop} succeeded", lease.Type, tenant.ShopDomain);
         }
@@ -100,11 +101,24 @@ internal sealed class SyncWorker(SystemDatabase system, TenantDatabase tenants, 
         }
     }
 
-    /// <summary>A domain may have been given to another shop: nothing of it may get into this store.</summary>
-    private async Task CheckShopAsync(Tenant tenant, CancellationToken ct)
+    /// <summary>A domain may have been given to another shop: nothing of it may get into this store. And a change of its time zone or currency may not have been heard.</summary>
+    private async Task<Tenant> FollowShopAsync(Tenant tenant, CancellationToken ct)
     {
-        var answering = await objects.ShopIdAsync(new(tenant.TenantId, tenant.ShopDomain, tenant.Currency, tenant.TimeZone), ct);
-        if (answering != tenant.ShopId) throw new ImportFailedException($"{tenant.ShopDomain} belongs to another shop now ({answering} instead of {tenant.ShopId}). Nothing was read. Connect the store at its present address.");
+        var shop = await objects.ShopAsync(new(tenant.TenantId, tenant.ShopDomain, tenant.Currency, tenant.TimeZone), ct);
+        if (shop.ShopId != tenant.ShopId) throw new ImportFailedException($"{tenant.ShopDomain} belongs to another shop now ({shop.ShopId} instead of {tenant.ShopId}). Nothing was read. Connect the store at its present address.");
+        return await tenants.RunAsync(tenant.TenantId, async db =>
+        {
+            if (await ShopSettings.KeepAsync(db, tenant.TenantId, shop.Name, shop.TimeZone, shop.Currency, ct) is { } changed)
+                logger.LogWarning("{Shop} was changed and no delivery told: {Change}", tenant.ShopDomain, changed);
+            return await db.Tenants.AsNoTracking().SingleAsync(ct);
+        }, ct);
+    }
+
+    /// <summary>A store's first import is proven as a whole as soon as it has ended.</summary>
+    private async Task EnqueueFirstCheckAsync(XenoDbContext db, SyncLease lease, Tenant tenant)
+    {
+        if (lease.Type != SyncJobType.Full || !options.Value.CheckFirstImport || await db.DayChecks.AnyAsync()) return;
+        await SyncJobs.EnqueueAsync(db, lease.TenantId, SyncJobType.Reconcile, Reconcile.AllDays(tenant.TimeZone, time.GetUtcNow()), CancellationToken.None);
     }
 
     private Task WorkAsync(SyncLease lease, Tenant tenant, CancellationToken ct) => lease.Type switch
@@ -130,6 +144,10 @@ internal sealed class SyncWorker(SystemDatabase system, TenantDatabase tenants, 
                     break;
                 case OperationCanceledException:
                     break; // the heartbeat found the lease lost
+                case ShopChangedException:
+                    logger.LogInformation("The run begins again with the shop's new settings");
+                    await lease.ReturnAsync(TimeSpan.Zero, null, CancellationToken.None);
+                    break;
                 case ShopifyException { IsTransient: true } or Npgsql.NpgsqlException { IsTransient: true } or HttpRequestException or TimeoutException when lease.Attempts < MaxAttempts:
                     var wait = TimeSpan.FromSeconds(Math.Min(600, 5 * Math.Pow(2, lease.Attempts - 1)) * (0.75 + Random.Shared.NextDouble() / 2));
                     logger.LogWarning(failure, "The run is put off by {Wait}", wait);

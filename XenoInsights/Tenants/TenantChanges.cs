@@ -17,7 +17,7 @@ public sealed class TenantChanges(SystemDatabase system, TimeProvider time, ILog
     private Dictionary<Guid, string> _seen = [];
 
     /// <summary>
-    /// Calls <paramref name="onChange"/> after each commit that changed the tenant's data or its runs, until disposed. Several commits
+    /// Calls <paramref name="onChange"/> after each commit that changed the tenant's data, its runs or its incidents, until disposed. Several commits
     /// within a second may come as one. The first call comes at once: what changed while the page was being made is not missed.
     /// </summary>
     public IDisposable Subscribe(Guid tenantId, Func<Task> onChange)
@@ -67,7 +67,8 @@ public sealed class TenantChanges(SystemDatabase system, TimeProvider time, ILog
             """
             select watched.id, coalesce((select version from data_versions where tenant_id = watched.id), 0) || ' ' ||
                    coalesce((select string_agg(concat_ws(' ', id, status, phase, objects_expected, objects_read), ' ' order by id) from (
-                       select * from sync_jobs where tenant_id = watched.id order by created_at desc limit 3) runs), '')
+                       select * from sync_jobs where tenant_id = watched.id order by created_at desc limit 3) runs), '') || ' ' ||
+                   coalesce((select max(greatest(opened_at, resolved_at)) from incidents where tenant_id = watched.id)::text, '')
             from unnest($1) as watched(id)
             """);
         command.Parameters.Add(new NpgsqlParameter { Value = tenants });

@@ -45,23 +45,14 @@ internal sealed class Demands(SyncSignal signal, BulkFinished bulkFinished)
         signal.Wake();
     }
 
-    /// <summary>Another time zone moves every order to other days: they are sorted anew and the rollups made again from them.</summary>
     private static async Task<string> UpdateShopAsync(XenoDbContext db, Tenant tenant, JsonElement shop, DateTimeOffset triggeredAt, CancellationToken ct)
     {
         var newer = await db.Events.AnyAsync(e => e.Topic == "shop/update" && e.Status == EventStatus.Applied && e.TriggeredAt > triggeredAt, ct);
         if (newer) return "Older than the settings that are stored.";
-        var stored = await db.Tenants.SingleAsync(ct);
-        var zone = shop.Text("iana_timezone") is { Length: > 0 } named && TimeZoneInfo.TryFindSystemTimeZoneById(named, out _) ? named : tenant.TimeZone;
+        var name = shop.Text("name") is { Length: > 0 } given ? given : tenant.Name;
+        var zone = shop.Text("iana_timezone") ?? tenant.TimeZone;
         var currency = shop.Text("currency") is { Length: 3 } code ? code : tenant.Currency;
-        (stored.Name, stored.TimeZone, stored.Currency) = (shop.Text("name") is { Length: > 0 } name ? name : stored.Name, zone, currency);
-        await db.SaveChangesAsync(ct);
-        if (zone == tenant.TimeZone && currency == tenant.Currency) return "The shop's settings, as they are now.";
-
-        await Rollups.MoveDaysAsync(db, tenant.TenantId, zone, ct);
-        if (currency == tenant.Currency) return $"The shop's days are those of {zone} now; all figures were made again.";
-        // Amounts are in minor units of the old currency until they are read again.
-        await SyncJobs.EnqueueAsync(db, tenant.TenantId, SyncJobType.Full, null, ct);
-        return $"The shop's currency is {currency} now; a full import reads all amounts again.";
+        return await ShopSettings.KeepAsync(db, tenant.TenantId, name, zone, currency, ct) ?? "The shop's settings, as they are now.";
     }
 
     private static async Task<string> UninstallAsync(XenoDbContext db, Tenant tenant, DateTimeOffset triggeredAt, CancellationToken ct)

@@ -1,0 +1,28 @@
+using Microsoft.EntityFrameworkCore;
+using XenoInsights.Data;
+using XenoInsights.Ingestion;
+using XenoInsights.Tenants;
+
+namespace XenoInsights.Sync;
+
+/// <summary>A shop's name, time zone and currency, from wherever they are heard: <c>shop/update</c>, connecting again, or the shop's answer at the beginning of a run.</summary>
+internal static class ShopSettings
+{
+    /// <summary>
+    /// Keeps them inside the caller's unit of work. Another time zone moves every order to other days: they are sorted anew and the rollups
+    /// made again from them (a zone that this machine does not know changes nothing). In another currency all amounts have to be read again. Says what was done, in words for people; null when only the name changed, or nothing.
+    /// </summary>
+    public static async Task<string?> KeepAsync(XenoDbContext db, Guid tenantId, string name, string timeZone, string currency, CancellationToken ct)
+    {
+        var stored = await db.Tenants.SingleAsync(ct);
+        if (!TimeZoneInfo.TryFindSystemTimeZoneById(timeZone, out _)) timeZone = stored.TimeZone;
+        var (hasMoved, isRepriced) = (stored.TimeZone != timeZone, stored.Currency != currency);
+        (stored.Name, stored.TimeZone, stored.Currency) = (name, timeZone, currency);
+        await db.SaveChangesAsync(ct);
+        if (hasMoved || isRepriced) await Rollups.MoveDaysAsync(db, tenantId, timeZone, ct);
+        if (!isRepriced) return hasMoved ? $"The shop's days are those of {timeZone} now; all figures were made again." : null;
+        // Amounts are in minor units of the old currency until they are read again.
+        await SyncJobs.EnqueueAsync(db, tenantId, SyncJobType.Full, null, ct);
+        return $"The shop's currency is {currency} now; a full import reads all amounts again.";
+    }
+}
