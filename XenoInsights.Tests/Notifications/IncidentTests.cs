@@ -161,6 +161,35 @@ public sealed class IncidentTests(PostgresServer server) : IAsyncLifetime
         Assert.Equal(HttpStatusCode.NotFound, unknown.StatusCode);
     }
 
+    [Fact]
+    public async Task In_production_without_a_mail_server_a_mail_is_on_record_as_not_sent()
+    {
+        await using var database = await server.CreateDatabaseAsync();
+        await using var app = await AppHost.StartAsync(database, new Dictionary<string, string?>
+        {
+            ["App:PublicUrl"] = "https://insights.test", ["Shopify:ClientId"] = "x", ["Shopify:ClientSecret"] = "y", ["DemoShopify:Enabled"] = "false",
+            ["Oidc:Authority"] = "https://idp.test", ["Oidc:ClientId"] = "x", ["Encryption:Keys:0"] = "test:" + Convert.ToBase64String(new byte[32]), ["Serilog:MinimumLevel:Default"] = "Fatal",
+        }, "Production");
+        var owner = new User { UserId = Guid.CreateVersion7(), Issuer = "https://idp.test", Subject = "1", Email = "owner@insights.test" };
+        await app.Services.GetRequiredService<SystemDatabase>().RunAsync(async db =>
+        {
+            db.Users.Add(owner);
+            await db.SaveChangesAsync(Ct);
+        }, Ct);
+        var store = await AddStoreAsync(app, "kettles", "Kettles", (owner.Email, MemberRole.Owner));
+        await PostgresServer.ExecuteAsync(database.ConnectionString, string.Format(CultureInfo.InvariantCulture, Event("dead", 4, "now()"), store));
+
+        await app.Services.GetRequiredService<IncidentWatch>().LookAsync(Ct);
+
+        Mail mail;
+        for (var patience = 0; (mail = await app.Services.GetRequiredService<TenantDatabase>().RunAsync(store, db => db.Mails.AsNoTracking().SingleAsync(Ct), Ct)).GivenUpAt is null; patience++)
+        {
+            Assert.True(patience < 200, "The mail is neither sent nor given up.");
+            await Task.Delay(50, Ct);
+        }
+        Assert.Equal((null, "No mail server is configured (Smtp:Host)."), (mail.SentAt, mail.LastError));
+    }
+
     private static string Job(string status, string at) =>
         $"insert into sync_jobs (tenant_id, id, type, slot, status, error, objects_expected, objects_read, stored, unchanged, rejected, gone, attempts, created_at, started_at, finished_at) values ('{{0}}', gen_random_uuid(), 'Delta', gen_random_uuid()::text, '{status}', 'Shopify hung up.', 0, 0, 0, 0, 0, 0, 1, {at}, {at}, {at})";
 
@@ -179,16 +208,17 @@ public sealed class IncidentTests(PostgresServer server) : IAsyncLifetime
         return _mail.Mails.ElementAt(number - 1);
     }
 
-    private async Task<Guid> AddStoreAsync(string handle, string name)
+    private Task<Guid> AddStoreAsync(string handle, string name) => AddStoreAsync(_app, handle, name, ("owner@demo.test", MemberRole.Owner), ("viewer@demo.test", MemberRole.Viewer));
+
+    private static async Task<Guid> AddStoreAsync(AppHost app, string handle, string name, params (string Email, MemberRole Role)[] members)
     {
         var tenant = new Tenant { TenantId = Guid.CreateVersion7(), ShopId = handle.Length, ShopDomain = $"{handle}.myshopify.com", Name = name, Currency = "EUR", TimeZone = "Europe/Berlin", Status = TenantStatus.Connected, ConnectedAt = TimeProvider.System.GetUtcNow().AddDays(-60) };
-        await _app.Services.GetRequiredService<SystemDatabase>().RunAsync(async db =>
+        await app.Services.GetRequiredService<SystemDatabase>().RunAsync(async db =>
         {
             var people = await db.Users.ToDictionaryAsync(u => u.Email!, u => u.UserId, Ct);
             db.Tenants.Add(tenant);
             db.ShopDomains.Add(new() { Domain = tenant.ShopDomain, TenantId = tenant.TenantId, ShopId = tenant.ShopId });
-            db.Memberships.Add(new() { TenantId = tenant.TenantId, UserId = people["owner@demo.test"], Role = MemberRole.Owner, CreatedAt = DateTimeOffset.UnixEpoch });
-            db.Memberships.Add(new() { TenantId = tenant.TenantId, UserId = people["viewer@demo.test"], Role = MemberRole.Viewer, CreatedAt = DateTimeOffset.UnixEpoch });
+            foreach (var (email, role) in members) db.Memberships.Add(new() { TenantId = tenant.TenantId, UserId = people[email], Role = role, CreatedAt = DateTimeOffset.UnixEpoch });
             await db.SaveChangesAsync(Ct);
         }, Ct);
         return tenant.TenantId;

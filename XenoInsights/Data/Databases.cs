@@ -19,15 +19,23 @@ public sealed class TenantDatabase(WalledTransactions transactions)
 /// <summary>Units of work for the tenant that this request or circuit has entered. Entered none, they see no tenant's rows.</summary>
 public sealed class XenoDatabase(WalledTransactions transactions, TenantContext tenant)
 {
+    /// <summary>
+    /// People wait for these. Sums over a large range fit into this memory where PostgreSQL's default would spill them to disk, and workers of their own would
+    /// take longer to start than most questions take, on processors that others wait for.
+    /// </summary>
+    private const string ForPeople = "; set local work_mem = '32MB'; set local max_parallel_workers_per_gather = 0";
+
+    private string Enter => tenant.TenantId is { } id ? Walls.EnterTenant(id) + ForPeople : Walls.EnterNoTenant;
+
     public Task<T> InTenantAsync<T>(Func<XenoDbContext, Task<T>> work, CancellationToken ct = default) =>
-        transactions.RunAsync(tenant.TenantId is { } id ? Walls.EnterTenant(id) : Walls.EnterNoTenant, tenant.TenantId, work, ct);
+        transactions.RunAsync(Enter, tenant.TenantId, work, ct);
 
     public Task InTenantAsync(Func<XenoDbContext, Task> work, CancellationToken ct = default) =>
         InTenantAsync(async db => { await work(db); return true; }, ct);
 
     /// <summary>Runs <paramref name="work"/> for real, sees what it did, and takes all of it back.</summary>
     public Task<T> WhatIfAsync<T>(Func<XenoDbContext, Task<T>> work, CancellationToken ct = default) =>
-        transactions.RunAsync(tenant.TenantId is { } id ? Walls.EnterTenant(id) : Walls.EnterNoTenant, tenant.TenantId, work, ct, keep: false);
+        transactions.RunAsync(Enter, tenant.TenantId, work, ct, keep: false);
 }
 
 /// <summary>Units of work across tenants, as the role that may do only what its grants list (<see cref="Walls.Sql"/>).</summary>

@@ -303,6 +303,7 @@ internal sealed class IngestionConfiguration :
         builder.HasKey(e => new { e.TenantId, e.OrderId, e.Day, e.Original });
         builder.HasIndex(e => new { e.TenantId, e.Day, e.At, e.OrderId, e.Original });
         builder.HasIndex(e => new { e.TenantId, e.CustomerId, e.Day }).HasFilter("customer_id is not null");
+        builder.HasIndex(e => new { e.TenantId, e.Day }, "ix_order_entries_of_guests").HasFilter("customer_id is null");
     }
 
     public void Configure(EntityTypeBuilder<SalesDay> builder) => builder.HasKey(d => new { d.TenantId, d.Day });
@@ -315,7 +316,11 @@ internal sealed class IngestionConfiguration :
         builder.HasIndex(d => new { d.TenantId, d.Day }).IncludeProperties(d => new { d.CustomerId, d.Orders, d.TotalSales });
     }
 
-    public void Configure(EntityTypeBuilder<CustomerTotal> builder) => builder.HasKey(c => new { c.TenantId, c.CustomerId });
+    public void Configure(EntityTypeBuilder<CustomerTotal> builder)
+    {
+        builder.HasKey(c => new { c.TenantId, c.CustomerId });
+        builder.HasIndex(c => new { c.TenantId, c.FirstOrderDay });
+    }
 
     public void Configure(EntityTypeBuilder<CustomerReturn> builder) => builder.HasKey(r => new { r.TenantId, r.Day, r.PreviousDay });
 

@@ -365,6 +365,9 @@ namespace XenoInsights.Data.Migrations
                     b.HasKey("TenantId", "CustomerId")
                         .HasName("pk_customer_totals");
 
+                    b.HasIndex("TenantId", "FirstOrderDay")
+                        .HasDatabaseName("ix_customer_totals_tenant_id_first_order_day");
+
                     b.ToTable("customer_totals", (string)null);
                 });
 
@@ -527,6 +530,10 @@ namespace XenoInsights.Data.Migrations
 
                     b.HasIndex("TenantId", "Day", "At", "OrderId", "Original")
                         .HasDatabaseName("ix_order_entries_tenant_id_day_at_order_id_original");
+
+                    b.HasIndex(new[] { "TenantId", "Day" }, "ix_order_entries_of_guests")
+                        .HasDatabaseName("ix_order_entries_tenant_id_day")
+                        .HasFilter("customer_id is null");
 
                     b.ToTable("order_entries", (string)null);
                 });

@@ -9,9 +9,11 @@ public sealed class ChangeQueries(XenoDatabase database, TenantContext tenant, A
 {
     private const int LargestMovers = 10;
 
-    private const string Sums =
+    private const string Sums = "count(*) filter (where e.original), " + Days;
+
+    private const string Days =
         """
-        count(*) filter (where e.original), coalesce(sum(e.gross), 0)::bigint, coalesce(sum(e.discounts), 0)::bigint, coalesce(sum(e.returns), 0)::bigint, coalesce(sum(e.shipping), 0)::bigint,
+        coalesce(sum(e.gross), 0)::bigint, coalesce(sum(e.discounts), 0)::bigint, coalesce(sum(e.returns), 0)::bigint, coalesce(sum(e.shipping), 0)::bigint,
         coalesce(sum(e.taxes), 0)::bigint, coalesce(sum(e.duties), 0)::bigint, coalesce(sum(e.fees), 0)::bigint
         """;
 
@@ -30,9 +32,18 @@ public sealed class ChangeQueries(XenoDatabase database, TenantContext tenant, A
 
     private async Task<(long Before, long Now, IReadOnlyList<Contribution> Parts)> ByCustomersAsync(XenoDbContext db, string metric, DateRange range, DateRange before, CancellationToken ct)
     {
-        var parts = await PartsAsync(db, range, before,
-            "case when e.customer_id is null then 'guests' when c.first_order_day >= {0} then 'new' else 'earlier' end", "left join customer_totals c on c.tenant_id = $1 and c.customer_id = e.customer_id", ct);
-        var (was, now) = (Sum(parts.Before), Sum(parts.Now));
+        // New customers and guests are few beside all others, who are therefore found as what is left of the days.
+        var parts = await PartsAsync(db, range, before, (isNow, from, to) =>
+            $"""
+            select {isNow}, 'new', {Sums} from customer_totals c join order_entries e on e.tenant_id = $1 and e.customer_id = c.customer_id and e.day between {from} and {to}
+            where c.tenant_id = $1 and c.first_order_day between {from} and {to}
+            union all
+            select {isNow}, 'guests', {Sums} from order_entries e where e.tenant_id = $1 and e.customer_id is null and e.day between {from} and {to}
+            union all
+            select {isNow}, 'all', coalesce(sum(orders), 0)::bigint, {Days} from sales_days e where e.tenant_id = $1 and e.day between {from} and {to}
+            """, ct);
+        var (was, now) = (parts.Before["all"], parts.Now["all"]);
+        foreach (var side in (Dictionary<string, Part>[])[parts.Before, parts.Now]) side["earlier"] = side["all"] - side["new"] - side["guests"];
         var contributions = new List<Contribution>();
         foreach (var (key, name) in new[] { ("new", "New customers"), ("earlier", "Earlier customers"), ("guests", "Guests") })
         {
@@ -52,8 +63,11 @@ public sealed class ChangeQueries(XenoDatabase database, TenantContext tenant, A
 
     private async Task<(long Before, long Now, IReadOnlyList<Contribution> Parts)> ByCountryAsync(XenoDbContext db, string metric, DateRange range, DateRange before, CancellationToken ct)
     {
-        var parts = await PartsAsync(db, range, before,
-            "case when e.customer_id is null then 'guests' else coalesce(nullif(k.country_code, ''), 'unknown') end", "left join customers k on k.tenant_id = $1 and k.shopify_id = e.customer_id", ct);
+        var parts = await PartsAsync(db, range, before, (isNow, from, to) =>
+            $"""
+            select {isNow}, case when e.customer_id is null then 'guests' else coalesce(nullif(k.country_code, ''), 'unknown') end, {Sums}
+            from order_entries e left join customers k on k.tenant_id = $1 and k.shopify_id = e.customer_id where e.tenant_id = $1 and e.day between {from} and {to} group by 2
+            """, ct);
         var all = parts.Before.Keys.Union(parts.Now.Keys)
             .Select(key => (Key: key, Before: parts.Before.GetValueOrDefault(key).Of(metric), Now: parts.Now.GetValueOrDefault(key).Of(metric)))
             .OrderByDescending(p => Math.Abs(p.Now - p.Before)).ThenBy(p => p.Key, StringComparer.Ordinal).ToList();
@@ -97,15 +111,11 @@ public sealed class ChangeQueries(XenoDatabase database, TenantContext tenant, A
         return (sides[0].Of(metric), sides[1].Of(metric), [.. contributions, .. Decomposition.OnTop(metric, sides[0], sides[1])]);
     }
 
-    private async Task<(Dictionary<string, Part> Before, Dictionary<string, Part> Now)> PartsAsync(XenoDbContext db, DateRange range, DateRange before, string kind, string join, CancellationToken ct)
+    /// <param name="ofRange">SQL for the parts of one range, given whether it is the present one and its first and last day.</param>
+    private async Task<(Dictionary<string, Part> Before, Dictionary<string, Part> Now)> PartsAsync(XenoDbContext db, DateRange range, DateRange before, Func<string, string, string, string> ofRange, CancellationToken ct)
     {
         var (was, now) = (new Dictionary<string, Part>(), new Dictionary<string, Part>());
-        await using var command = Command(db, range, before,
-            $"""
-            select true, {string.Format(System.Globalization.CultureInfo.InvariantCulture, kind, "$2")}, {Sums} from order_entries e {join} where e.tenant_id = $1 and e.day between $2 and $3 group by 2
-            union all
-            select false, {string.Format(System.Globalization.CultureInfo.InvariantCulture, kind, "$4")}, {Sums} from order_entries e {join} where e.tenant_id = $1 and e.day between $4 and $5 group by 2
-            """);
+        await using var command = Command(db, range, before, $"{ofRange("true", "$2", "$3")} union all {ofRange("false", "$4", "$5")}");
         await using var reader = await command.ExecuteReaderAsync(ct);
         while (await reader.ReadAsync(ct))
         {

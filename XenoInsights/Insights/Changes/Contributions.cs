@@ -45,6 +45,9 @@ internal readonly record struct Part(long Orders, long Gross, long Discounts, lo
     public static Part operator +(Part a, Part b) => new(
         a.Orders + b.Orders, a.Gross + b.Gross, a.Discounts + b.Discounts, a.Returns + b.Returns, a.Shipping + b.Shipping, a.Taxes + b.Taxes, a.Duties + b.Duties, a.Fees + b.Fees);
 
+    public static Part operator -(Part a, Part b) => new(
+        a.Orders - b.Orders, a.Gross - b.Gross, a.Discounts - b.Discounts, a.Returns - b.Returns, a.Shipping - b.Shipping, a.Taxes - b.Taxes, a.Duties - b.Duties, a.Fees - b.Fees);
+
     public long Of(string metric) => metric switch { "orders" => Orders, "net-sales" => Net, _ => Total };
 }
 

@@ -18,15 +18,23 @@ public sealed class CustomerQueries(XenoDatabase database, TenantContext tenant,
     public Task<IReadOnlyList<CustomerSums>> FacetsAsync(CustomerFilter filter, CancellationToken ct = default) => database.InTenantAsync(db => answers.GetAsync(db, Tenant, ("customers", filter with { Who = Who.All }), async () =>
     {
         var marks = await MarksAsync(db, ct);
-        var choices = Enum.GetValues<Who>();
+        // Who is new, and who never ordered again, had their first order in the range: those few are looked up, and the others are what is left.
         await using var command = Command(db, filter,
             $"""
-            select {string.Join(", ", choices.Select(who => $"count(*) filter (where {Condition(who)}), coalesce(sum(r.orders) filter (where {Condition(who)}), 0)::bigint, coalesce(sum(r.sales) filter (where {Condition(who)}), 0)::bigint"))}
-            {From(filter with { Who = Who.All }, marks)}
+            select {SumsWhere("true")}, {SumsWhere("f.customer_id is not null")}, {SumsWhere("f.orders < 2")}
+            from (select r.* {From(filter with { Who = Who.All }, marks, joinsTotals: false)}) r
+            left join customer_totals f on f.tenant_id = $1 and f.customer_id = r.customer_id and f.first_order_day between $2 and $3
             """);
         await using var reader = await command.ExecuteReaderAsync(ct);
         await reader.ReadAsync(ct);
-        return (IReadOnlyList<CustomerSums>)[.. choices.Select((_, i) => new CustomerSums(reader.GetInt64(3 * i), reader.GetInt64((3 * i) + 1), reader.GetInt64((3 * i) + 2)))];
+        var (all, fresh, once) = (Sums(0), Sums(3), Sums(6));
+        // Prospects have not even one.
+        var returning = filter.Segment == Segment.Prospects ? new(0, 0, 0) : new CustomerSums(all.Customers - once.Customers, all.Orders - once.Orders, all.TotalCents - once.TotalCents);
+        return (IReadOnlyList<CustomerSums>)[all, fresh, returning];
+
+        static string SumsWhere(string who) => $"count(*) filter (where {who}), coalesce(sum(r.orders) filter (where {who}), 0)::bigint, coalesce(sum(r.sales) filter (where {who}), 0)::bigint";
+
+        CustomerSums Sums(int at) => new(reader.GetInt64(at), reader.GetInt64(at + 1), reader.GetInt64(at + 2));
     }, ct), ct);
 
     /// <param name="after">Where the page begins: <see cref="CustomerPageRows.Next"/> of the one before it.</param>
@@ -126,6 +134,7 @@ public sealed class CustomerQueries(XenoDatabase database, TenantContext tenant,
         return [.. Enumerable.Range(0, count).Select(i => first.AddMonths(i)).Select(month => months.GetValueOrDefault(month) ?? new(month, 0, 0))];
     }
 
+    // The page is found first and dressed with names afterwards, so that both cost as much as the page. Only what the filter and the order look at is joined before.
     private NpgsqlCommand Rows(XenoDbContext db, CustomerFilter filter, CustomerSort sort, Place? after, int? limit, SegmentMarks marks)
     {
         var key = sort switch { CustomerSort.Orders => "r.orders", CustomerSort.Recent => "coalesce(t.last_order_day - date '2000-01-01', 0)::bigint", _ => "r.sales" };
@@ -134,26 +143,41 @@ public sealed class CustomerQueries(XenoDatabase database, TenantContext tenant,
         command.CommandText =
             $"""
             select r.customer_id, {Name}, k.email, r.orders, r.sales, coalesce(t.orders, 0), coalesce(t.total_sales, 0), t.first_order_day, t.last_order_day, {(filter.Segment == Segment.Prospects ? $"{(int)Segment.Prospects}" : Segments.Sql)}
-            {From(filter, marks)}{beyond}
-            order by {key} desc, r.customer_id desc{(limit is { } size ? $" limit {command.Add(size)}" : "")}
+            from (
+                select r.*, {key} as place {From(filter, marks, joinsTotals: sort == CustomerSort.Recent)}{beyond}
+                order by place desc, r.customer_id desc{(limit is { } size ? $" limit {command.Add(size)}" : "")}
+            ) r
+            left join customer_totals t on t.tenant_id = $1 and t.customer_id = r.customer_id left join customers k on k.tenant_id = $1 and k.shopify_id = r.customer_id cross join {Segments.Row(marks)} m
+            order by r.place desc, r.customer_id desc
             """;
         return command;
     }
 
-    private static string From(CustomerFilter filter, SegmentMarks marks)
+    private static string From(CustomerFilter filter, SegmentMarks marks, bool joinsTotals)
     {
-        var conditions = new List<string> { Condition(filter.Who) };
+        var (conditions, joins) = (new List<string>(), new List<string>());
+        var isOfSegment = filter.Segment is not (null or Segment.Prospects);
+        if (joinsTotals || isOfSegment || filter.Who == Who.Returning) joins.Add("left join customer_totals t on t.tenant_id = $1 and t.customer_id = r.customer_id");
+        else if (filter.Who == Who.New || filter.First is not null) joins.Add("join customer_totals t on t.tenant_id = $1 and t.customer_id = r.customer_id");
+        if (filter.Who == Who.New) conditions.Add("t.first_order_day between $2 and $3");
+        if (filter.Who == Who.Returning) conditions.Add("t.orders >= 2");
         if (filter.First is not null) conditions.Add("t.first_order_day between $4 and $5");
-        if (filter.Search is not null) conditions.Add("k.deleted_at is null and (k.display_name ilike $6 or concat_ws(' ', k.first_name, k.last_name) ilike $6 or k.email ilike $6)");
-        if (filter.Segment is { } segment and not Segment.Prospects) conditions.Add($"{Segments.Sql} = {(int)segment}");
+        if (filter.Search is not null)
+        {
+            joins.Add("join customers k on k.tenant_id = $1 and k.shopify_id = r.customer_id");
+            conditions.Add("k.deleted_at is null and (k.display_name ilike $6 or concat_ws(' ', k.first_name, k.last_name) ilike $6 or k.email ilike $6)");
+        }
+        if (isOfSegment)
+        {
+            joins.Add($"cross join {Segments.Row(marks)} m");
+            conditions.Add($"{Segments.Sql} = {(int)filter.Segment!.Value}");
+        }
         // Prospects have no days: they are the customers without an order, whatever the range.
         var source = filter.Segment == Segment.Prospects
             ? "(select shopify_id customer_id, 0::bigint orders, 0::bigint sales from customers p where tenant_id = $1 and deleted_at is null and not exists (select from customer_totals where tenant_id = $1 and customer_id = p.shopify_id and orders > 0))"
             : "(select customer_id, sum(orders)::bigint orders, sum(total_sales)::bigint sales from customer_days where tenant_id = $1 and day between $2 and $3 group by customer_id having sum(orders) > 0)";
-        return $"from {source} r left join customer_totals t on t.tenant_id = $1 and t.customer_id = r.customer_id left join customers k on k.tenant_id = $1 and k.shopify_id = r.customer_id cross join {Segments.Row(marks)} m where {string.Join(" and ", conditions)}";
+        return $"from {source} r {string.Join(' ', joins)} where {string.Join(" and ", conditions.DefaultIfEmpty("true"))}";
     }
-
-    private static string Condition(Who who) => who switch { Who.New => "t.first_order_day between $2 and $3", Who.Returning => "t.orders >= 2", _ => "true" };
 
     private static CustomerRow Read(NpgsqlDataReader reader) => new(
         reader.GetInt64(0), reader.GetString(1), Text(reader, 2), reader.GetInt64(3), reader.GetInt64(4), reader.GetInt64(5), reader.GetInt64(6), Day(reader, 7), Day(reader, 8),
