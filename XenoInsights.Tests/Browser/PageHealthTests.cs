@@ -5,11 +5,11 @@ using XenoInsights.Tests.Support;
 
 namespace XenoInsights.Tests.InBrowser;
 
-/// <summary>What must be right about any page, on a wide screen and a phone, light and dark: nothing failed, nothing overflows, and axe has no serious objection.</summary>
+/// <summary>What must be right about any page, on a wide screen, a tablet and a phone, light and dark: nothing failed, nothing overflows, and axe has no serious objection.</summary>
 [Collection<BrowserCollection>]
 public sealed class PageHealthTests(Product product, BrowserFixture browser) : BrowserTest(browser)
 {
-    private const int Wide = 1440, Phone = 390, Height = 900;
+    private const int Wide = 1440, Tablet = 1024, Phone = 390, Height = 900;
 
     public static TheoryData<string> Paths => [
         "/", "/stores", Product.Path("overview"), Product.Path("overview?preset=today"), Product.Path("what-changed"), Product.Path("what-changed?compare=none"), Product.Path("orders"), Product.Path("orders?metric=returns&q=nobody"), Product.Path("orders/1"), Product.Path("definitions"),
@@ -24,7 +24,7 @@ public sealed class PageHealthTests(Product product, BrowserFixture browser) : B
         var page = opened.Page;
         await SettledAsync(page);
         var problems = new List<string>();
-        foreach (var width in (int[])[Wide, Phone])
+        foreach (var width in (int[])[Wide, Tablet, Phone])
         {
             await page.SetViewportSizeAsync(width, Height);
             foreach (var scheme in (ColorScheme[])[ColorScheme.Light, ColorScheme.Dark])
