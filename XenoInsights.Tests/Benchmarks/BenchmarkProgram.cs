@@ -22,11 +22,14 @@ internal static class BenchmarkProgram
             case "webhooks":
                 await WebhooksBenchmark.RunAsync();
                 return 0;
+            case "dashboards":
+                await DashboardsBenchmark.RunAsync(sizes is [var open, ..] ? open : 500);
+                return 0;
             case "nightly":
                 await NightlyBenchmark.RunAsync(sizes is [] ? [1000] : sizes);
                 return 0;
             default:
-                await Console.Error.WriteLineAsync("benchmark door [orders] | import [orders …] | endpoints [orders …] | webhooks | nightly [stores …]");
+                await Console.Error.WriteLineAsync("benchmark door [orders] | import [orders …] | endpoints [orders …] | webhooks | dashboards [open] | nightly [stores …]");
                 return 2;
         }
     }

@@ -152,7 +152,7 @@ internal static class WebhooksBenchmark
     }
 
     /// <summary>Milliseconds of each acknowledged request, ascending. With <paramref name="perSecond"/> no faster than that.</summary>
-    private static async Task<List<double>> SendAsync(Run run, List<byte[]> requests, int clients, TimeSpan atMost, double? perSecond = null, Action? sending = null)
+    internal static async Task<List<double>> SendAsync(Run run, List<byte[]> requests, int clients, TimeSpan atMost, double? perSecond = null, Action? sending = null)
     {
         var (next, started) = (-1, Stopwatch.GetTimestamp());
         var times = new ConcurrentBag<List<double>>();
@@ -173,10 +173,10 @@ internal static class WebhooksBenchmark
         return [.. times.SelectMany(t => t).Order()];
     }
 
-    private static double At(List<double> sorted, double part) => sorted[Math.Min(sorted.Count - 1, (int)(sorted.Count * part))];
+    internal static double At(List<double> sorted, double part) => sorted[Math.Min(sorted.Count - 1, (int)(sorted.Count * part))];
 
     /// <summary>One kept-alive connection, as cheap as can be: sender and receiver share the machine.</summary>
-    private sealed class Connection : IAsyncDisposable
+    internal sealed class Connection : IAsyncDisposable
     {
         private readonly Socket _socket = new(SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
         private readonly byte[] _answer = new byte[4096];
@@ -209,7 +209,7 @@ internal static class WebhooksBenchmark
     }
 
     /// <summary>The product, its stores and its database.</summary>
-    private sealed class Run : IAsyncDisposable
+    internal sealed class Run : IAsyncDisposable
     {
         public const string Owner = "owner@demo.test", HeadersJson = """{"X-Shopify-Topic":"orders/updated","X-Shopify-Shop-Domain":"bench-1.myshopify.com","X-Shopify-Webhook-Id":"b54557e4-bdd9-4b37-8a5f-bf7d70bcd043","X-Shopify-Triggered-At":"2026-05-09T10:00:00Z"}""";
 

@@ -315,6 +315,13 @@ internal sealed class ProductProcess : IAsyncDisposable
         return client;
     }
 
+    /// <summary>Bytes of memory it holds at this moment.</summary>
+    public long Memory()
+    {
+        _process.Refresh();
+        return _process.WorkingSet64;
+    }
+
     /// <summary>SIGKILL: it gets no chance to tidy up.</summary>
     public void Kill() => _process.Kill();
 
