@@ -17,7 +17,10 @@ internal static class BenchmarkProgram
                 await ImportBenchmark.RunAsync(sizes is [] ? [10_000, 100_000, 1_000_000] : sizes);
                 return 0;
             case "endpoints":
-                await ImportBenchmark.AskAgainAsync(sizes is [] ? [10_000, 100_000, 1_000_000] : sizes);
+                await ImportBenchmark.AskAgainAsync(sizes is [] ? [10_000, 100_000, 1_000_000] : sizes, async product => await EndpointsBenchmark.RunAsync(product.Http, await product.TenantAsync()));
+                return 0;
+            case "pages":
+                await ImportBenchmark.AskAgainAsync(sizes is [] ? [10_000, 1_000_000] : sizes, product => PagesBenchmark.RunAsync(product.Http.BaseAddress!, ImportBenchmark.Handle));
                 return 0;
             case "webhooks":
                 await WebhooksBenchmark.RunAsync();
@@ -29,7 +32,7 @@ internal static class BenchmarkProgram
                 await NightlyBenchmark.RunAsync(sizes is [] ? [1000] : sizes);
                 return 0;
             default:
-                await Console.Error.WriteLineAsync("benchmark door [orders] | import [orders …] | endpoints [orders …] | webhooks | dashboards [open] | nightly [stores …]");
+                await Console.Error.WriteLineAsync("benchmark door [orders] | import [orders …] | endpoints [orders …] | pages [orders …] | webhooks | dashboards [open] | nightly [stores …]");
                 return 2;
         }
     }

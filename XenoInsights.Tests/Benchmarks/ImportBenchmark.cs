@@ -15,7 +15,8 @@ namespace XenoInsights.Tests.Benchmarks;
 /// </summary>
 internal static class ImportBenchmark
 {
-    private const string Shop = "generated.myshopify.com";
+    public const string Handle = "generated";
+    private const string Shop = Handle + ".myshopify.com";
     private static readonly TimeSpan Sampling = TimeSpan.FromMilliseconds(100);
 
     public static async Task RunAsync(int[] sizes)
@@ -32,15 +33,15 @@ internal static class ImportBenchmark
         }
     }
 
-    /// <summary>The endpoints again, on what earlier runs imported.</summary>
-    public static async Task AskAgainAsync(int[] sizes)
+    /// <summary>Other questions, on what earlier runs imported.</summary>
+    public static async Task AskAgainAsync(int[] sizes, Func<Product, Task> askAsync)
     {
         await using var server = await BenchmarkServer.StartAsync();
         foreach (var orders in sizes)
         {
             Console.WriteLine($"{orders:N0} orders");
             await using var product = await Product.StartAsync(server.Database($"import_{orders}"), "http://127.0.0.1:1");
-            await EndpointsBenchmark.RunAsync(product.Http, await product.TenantAsync());
+            await askAsync(product);
         }
     }
 
@@ -83,7 +84,7 @@ internal static class ImportBenchmark
     }
 
     /// <summary>The product in its own process, signed in as the demo owner.</summary>
-    private sealed class Product : IAsyncDisposable
+    internal sealed class Product : IAsyncDisposable
     {
         private readonly Process _process;
 
@@ -107,6 +108,7 @@ internal static class ImportBenchmark
                 ["Shopify__Scopes"] = "read_orders,read_all_orders,read_customers,read_products",
                 ["Shopify__ShopUrl"] = shopify.TrimEnd('/') + "/{shop}",
                 ["Serilog__MinimumLevel__Default"] = "Warning",
+                ["Sync__CheckFirstImport"] = "false",
             }) start.Environment[key] = value;
             var process = Process.Start(start)!;
             process.OutputDataReceived += (_, line) => { if (!string.IsNullOrEmpty(line.Data)) Console.Error.WriteLine(line.Data); };

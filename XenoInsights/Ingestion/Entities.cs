@@ -191,6 +191,9 @@ public sealed class SalesDay : ITenantOwned
     public DateOnly Day { get; init; }
     public long Orders { get; init; }
 
+    /// <summary>Those of them that were placed through the online store's checkout.</summary>
+    public long OnlineOrders { get; init; }
+
     /// <summary>Gross sales − discounts of the day's orders as they were placed: the numerator of the average order value.</summary>
     public long OrderValue { get; init; }
     public long Gross { get; init; }

@@ -10,6 +10,9 @@ namespace XenoInsights.Ingestion;
 /// </summary>
 internal static class OrderWriter
 {
+    /// <summary>Shopify's name of its online checkout, among <c>source_name</c>s.</summary>
+    private const string Online = "web";
+
     public static async Task<ApplyResult> ApplyAsync(XenoDbContext db, ShopCalendar shop, List<Versioned<OrderRecord>> orders, CancellationToken ct)
     {
         if (orders.Count == 0) return default;
@@ -71,7 +74,7 @@ internal static class OrderWriter
         var incoming = orders.ToDictionary(o => o.Record.ShopifyId, o => o.Version);
         await using var command = db.Command(
             """
-            select shopify_id, updated_at, source, content_hash, business_day, customer_id, counted
+            select shopify_id, updated_at, source, content_hash, business_day, customer_id, counted, source_name
             from orders where tenant_id = $1 and shopify_id = any($2) order by shopify_id for update
             """);
         command.Parameters.Add(Sql.Uuid(shop.TenantId));
@@ -82,7 +85,7 @@ internal static class OrderWriter
             var id = reader.GetInt64(0);
             var version = new RecordVersion(reader.GetFieldValue<DateTimeOffset>(1), (RecordSource)reader.GetInt16(2), reader.GetInt64(3));
             if (incoming[id].CompareTo(version) > 0)
-                older.Add(id, new StoredOrder(reader.GetFieldValue<DateOnly>(4), reader.IsDBNull(5) ? null : reader.GetInt64(5), reader.GetBoolean(6)));
+                older.Add(id, new StoredOrder(reader.GetFieldValue<DateOnly>(4), reader.IsDBNull(5) ? null : reader.GetInt64(5), reader.GetBoolean(6), reader.IsDBNull(7) ? null : reader.GetString(7)));
         }
         return older;
     }
@@ -91,7 +94,7 @@ internal static class OrderWriter
     {
         var counted = orders.Where(o => o.Value.Counted).ToDictionary();
         if (counted.Count == 0) return;
-        foreach (var order in counted.Values) deltas.AddOrder(order.BusinessDay, order.CustomerId, -1);
+        foreach (var order in counted.Values) deltas.AddOrder(order.BusinessDay, order.CustomerId, order.SourceName == Online, -1);
 
         await using var command = db.Command(
             "select order_id, day, original, measure, product_id, quantity, amount, discount, tax from order_sales where tenant_id = $1 and order_id = any($2)");
@@ -106,7 +109,7 @@ internal static class OrderWriter
     private static void AddIncoming(RollupDeltas deltas, ShopCalendar shop, OrderRecord order)
     {
         if (!Counted(order)) return;
-        deltas.AddOrder(shop.DayOf(order.ProcessedAt), order.CustomerId, 1);
+        deltas.AddOrder(shop.DayOf(order.ProcessedAt), order.CustomerId, order.SourceName == Online, 1);
         foreach (var sale in order.Sales)
             deltas.AddSale(DayOf(shop, order, sale), order.CustomerId, sale.Original, sale.Measure, sale.ProductId, sale.Quantity, sale.Amount, sale.Discount, sale.Tax, sign: 1);
     }
@@ -220,5 +223,5 @@ internal static class OrderWriter
 
     private static long Sum(SaleRecord[] sales, SaleMeasure measure) => sales.Where(s => s.Measure == measure).Sum(s => s.Amount);
 
-    private sealed record StoredOrder(DateOnly BusinessDay, long? CustomerId, bool Counted);
+    private sealed record StoredOrder(DateOnly BusinessDay, long? CustomerId, bool Counted, string? SourceName);
 }

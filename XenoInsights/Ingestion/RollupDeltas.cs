@@ -12,9 +12,11 @@ internal sealed class RollupDeltas
     public Dictionary<(DateOnly Day, long ProductId), ProductDelta> Products { get; } = [];
     public Dictionary<(long CustomerId, DateOnly Day), CustomerDelta> Customers { get; } = [];
 
-    public void AddOrder(DateOnly day, long? customerId, int sign)
+    public void AddOrder(DateOnly day, long? customerId, bool online, int sign)
     {
-        At(Days, day).Orders += sign;
+        ref var sales = ref At(Days, day);
+        sales.Orders += sign;
+        if (online) sales.OnlineOrders += sign;
         if (customerId is { } customer) At(Customers, (customer, day)).Orders += sign;
     }
 
@@ -56,7 +58,7 @@ internal sealed class RollupDeltas
 
 internal record struct SalesDelta
 {
-    public long Orders, OrderValue, Gross, Discounts, Returns, Shipping, Taxes, Duties, Fees, Customers, NewCustomers, OneOrderCustomers;
+    public long Orders, OnlineOrders, OrderValue, Gross, Discounts, Returns, Shipping, Taxes, Duties, Fees, Customers, NewCustomers, OneOrderCustomers;
 }
 
 internal record struct ProductDelta

@@ -35,6 +35,7 @@ public static class Rollups
             commands.Add(new RowSet<KeyValuePair<DateOnly, SalesDelta>>("sales_days", tenantId, days)
                 .Day("day", d => d.Key)
                 .Big("orders", d => d.Value.Orders)
+                .Big("online_orders", d => d.Value.OnlineOrders)
                 .Big("order_value", d => d.Value.OrderValue)
                 .Big("gross", d => d.Value.Gross)
                 .Big("discounts", d => d.Value.Discounts)
@@ -123,22 +124,22 @@ public static class Rollups
     private static readonly Truth[] Truths =
     [
         new("sales_days",
-            "day, orders, order_value, gross, discounts, returns, shipping, taxes, duties, fees, customers, new_customers, one_order_customers",
-            "(orders, order_value, gross, discounts, returns, shipping, taxes, duties, fees, customers, new_customers, one_order_customers) <> (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)",
+            "day, orders, online_orders, order_value, gross, discounts, returns, shipping, taxes, duties, fees, customers, new_customers, one_order_customers",
+            "(orders, online_orders, order_value, gross, discounts, returns, shipping, taxes, duties, fees, customers, new_customers, one_order_customers) <> (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)",
             """
-            select day, coalesce(sum(orders), 0)::bigint orders, coalesce(sum(order_value), 0)::bigint order_value, coalesce(sum(gross), 0)::bigint gross, coalesce(sum(discounts), 0)::bigint discounts,
+            select day, coalesce(sum(orders), 0)::bigint orders, coalesce(sum(online_orders), 0)::bigint online_orders, coalesce(sum(order_value), 0)::bigint order_value, coalesce(sum(gross), 0)::bigint gross, coalesce(sum(discounts), 0)::bigint discounts,
                    coalesce(sum(returns), 0)::bigint "returns", coalesce(sum(shipping), 0)::bigint shipping, coalesce(sum(taxes), 0)::bigint taxes, coalesce(sum(duties), 0)::bigint duties, coalesce(sum(fees), 0)::bigint fees,
                    coalesce(sum(customers), 0)::bigint customers, coalesce(sum(new_customers), 0)::bigint new_customers, coalesce(sum(one_order_customers), 0)::bigint one_order_customers
             from (
-                select business_day as day, count(*) orders, 0 order_value, 0 gross, 0 discounts, 0 "returns", 0 shipping, 0 taxes, 0 duties, 0 fees, count(distinct customer_id) customers, 0 new_customers, 0 one_order_customers
+                select business_day as day, count(*) orders, count(*) filter (where source_name = 'web') online_orders, 0 order_value, 0 gross, 0 discounts, 0 "returns", 0 shipping, 0 taxes, 0 duties, 0 fees, count(distinct customer_id) customers, 0 new_customers, 0 one_order_customers
                 from orders where tenant_id = $1 and counted group by business_day
                 union all
-                select s.day, 0, sum(amount) filter (where measure = 1 and original), sum(amount + discount) filter (where measure = 1), sum(discount) filter (where measure = 1),
+                select s.day, 0, 0, sum(amount) filter (where measure = 1 and original), sum(amount + discount) filter (where measure = 1), sum(discount) filter (where measure = 1),
                        -sum(amount) filter (where measure = 2), sum(amount) filter (where measure = 3), sum(tax), sum(amount) filter (where measure = 4), sum(amount) filter (where measure = 5), 0, 0, 0
                 from order_sales s join orders o on o.tenant_id = s.tenant_id and o.shopify_id = s.order_id
                 where s.tenant_id = $1 and o.tenant_id = $1 and o.counted and s.measure <> 0 group by s.day
                 union all
-                select first_day, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, count(*), count(*) filter (where orders = 1)
+                select first_day, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, count(*), count(*) filter (where orders = 1)
                 from (select min(business_day) first_day, count(*) orders from orders where tenant_id = $1 and counted and customer_id is not null group by customer_id) c
                 group by first_day
             ) entries

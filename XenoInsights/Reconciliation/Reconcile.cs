@@ -44,7 +44,7 @@ public sealed class Reconcile(BulkExports exports, BulkDownload download, AdminO
             if (order.Deleted) return;
             if (Calendar.DayOf(order.ProcessedAt) is var placed && Covers(placed)) Placed[placed] = Placed.GetValueOrDefault(placed) + 1;
             if (order.Test) return;
-            if (Covers(Calendar.DayOf(order.ProcessedAt))) Shopify.AddOrder(Calendar.DayOf(order.ProcessedAt), null, 1);
+            if (Covers(Calendar.DayOf(order.ProcessedAt))) Shopify.AddOrder(Calendar.DayOf(order.ProcessedAt), null, online: false, 1);
             foreach (var sale in order.Sales)
                 if (DayOf(order, sale) is var day && Covers(day)) Shopify.AddSale(day, null, sale.Original, sale.Measure, null, sale.Quantity, sale.Amount, sale.Discount, sale.Tax, 1);
         }

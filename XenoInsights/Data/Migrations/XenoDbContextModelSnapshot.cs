@@ -870,6 +870,10 @@ namespace XenoInsights.Data.Migrations
                         .HasColumnType("bigint")
                         .HasColumnName("one_order_customers");
 
+                    b.Property<long>("OnlineOrders")
+                        .HasColumnType("bigint")
+                        .HasColumnName("online_orders");
+
                     b.Property<long>("OrderValue")
                         .HasColumnType("bigint")
                         .HasColumnName("order_value");

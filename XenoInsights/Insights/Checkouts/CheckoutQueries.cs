@@ -13,16 +13,13 @@ public sealed class CheckoutQueries(XenoDatabase database, TenantContext tenant,
 {
     private const int ItemsOfACheckout = 3;
 
-    // Shopify's names of what goes through its online checkout.
-    private const string Online = "web";
-
     public Task<CheckoutsOverview> OverviewAsync(DateRange range, CancellationToken ct = default) => AskAsync(("checkouts/overview", range), async db =>
     {
         await using var command = Command(db, range,
             $"""
             select count(*), count(*) filter (where completed_at is null), coalesce(sum(total) filter (where completed_at is null), 0)::bigint, count(completed_at), coalesce(sum(total) filter (where completed_at is not null), 0)::bigint,
                    (percentile_disc(0.5) within group (order by floor(extract(epoch from completed_at - created_at) / 60)) filter (where completed_at is not null))::bigint,
-                   (select count(*) from orders where tenant_id = $1 and business_day between $2 and $3 and counted and source_name = '{Online}')
+                   (select coalesce(sum(online_orders), 0)::bigint from sales_days where tenant_id = $1 and day between $2 and $3)
             from checkouts where {Begun}
             """);
         await using var reader = await command.ExecuteReaderAsync(ct);

@@ -46,16 +46,23 @@ public sealed class OrderQueries(XenoDatabase database, TenantContext tenant, An
     public Task<IReadOnlyList<EntryFacet>> FacetsAsync(EntryFilter filter, CancellationToken ct = default) => AskAsync(("entry facets", filter with { Show = EntryShow.All }), async db =>
     {
         filter = filter with { Show = EntryShow.All };
-        var shows = Enum.GetValues<EntryShow>();
+        // New customers had their first order in the range, so those few are looked up; who is neither new nor a guest is what is left.
         await using var command = Command(db, filter,
             $"""
-            select {string.Join(", ", shows.Select(show => $"count(*) filter (where {Condition(show)}), coalesce(sum({Total}) filter (where {Condition(show)}), 0)::bigint"))}
-            {From(filter)} left join customer_totals c on c.tenant_id = $1 and c.customer_id = e.customer_id
+            select {SumsWhere("true")}, {SumsWhere("e.original")}, {SumsWhere("c.customer_id is not null")}, {SumsWhere("e.customer_id is null")}
+            {From(filter)} left join customer_totals c on c.tenant_id = $1 and c.customer_id = e.customer_id and c.first_order_day between $2 and $3
             where {Where(filter)}
             """);
         await using var reader = await command.ExecuteReaderAsync(ct);
         await reader.ReadAsync(ct);
-        return (IReadOnlyList<EntryFacet>)[.. shows.Select((show, i) => new EntryFacet(show, reader.GetInt64(2 * i), reader.GetInt64(2 * i + 1)))];
+        var (all, placed, fresh, guests) = (Facet(EntryShow.All, 0), Facet(EntryShow.Placed, 2), Facet(EntryShow.FromNew, 4), Facet(EntryShow.FromGuests, 6));
+        return (IReadOnlyList<EntryFacet>)[
+            all, placed, new(EntryShow.Changes, all.Entries - placed.Entries, all.TotalCents - placed.TotalCents),
+            fresh, new(EntryShow.FromReturning, all.Entries - fresh.Entries - guests.Entries, all.TotalCents - fresh.TotalCents - guests.TotalCents), guests];
+
+        EntryFacet Facet(EntryShow show, int at) => new(show, reader.GetInt64(at), reader.GetInt64(at + 1));
+
+        static string SumsWhere(string condition) => $"count(*) filter (where {condition}), coalesce(sum({Total}) filter (where {condition}), 0)::bigint";
     }, ct);
 
     /// <param name="after">Where the page begins: <see cref="EntryPage.Next"/> of the one before it.</param>

@@ -236,8 +236,8 @@ public sealed class ProductQueries(XenoDatabase database, TenantContext tenant, 
         ProductSort.UnitsOrdered => "units_ordered",
         ProductSort.UnitsReturned => "units_returned",
         ProductSort.Units => "units_ordered - units_returned",
-        // In millionths; products of which nothing was ordered come after those of which nothing came back.
-        ProductSort.ReturnRate => "case when units_ordered = 0 then -1 else units_returned * 1000000 / units_ordered end",
+        // In millionths, rounded as they are shown; products of which nothing was ordered come after those of which nothing came back.
+        ProductSort.ReturnRate => "case when units_ordered = 0 then -1 else round(units_returned * 1000000::numeric / units_ordered)::bigint end",
         ProductSort.Change => "net - net_before",
         ProductSort.Title => "lower(title)",
         _ => "net",

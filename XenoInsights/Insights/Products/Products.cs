@@ -29,7 +29,7 @@ public readonly record struct ProductFigures(long UnitsOrdered, long UnitsReturn
     public long NetSalesCents => GrossSalesCents - DiscountsCents - ReturnsCents;
 
     /// <summary>A fraction of the units ordered; null where none were.</summary>
-    public decimal? ReturnRate => UnitsOrdered == 0 ? null : decimal.Round((decimal)UnitsReturned / UnitsOrdered, 6);
+    public decimal? ReturnRate => UnitsOrdered == 0 ? null : decimal.Round((decimal)UnitsReturned / UnitsOrdered, 6, MidpointRounding.AwayFromZero);
 
     public static ProductFigures operator +(ProductFigures a, ProductFigures b) =>
         new(a.UnitsOrdered + b.UnitsOrdered, a.UnitsReturned + b.UnitsReturned, a.GrossSalesCents + b.GrossSalesCents, a.DiscountsCents + b.DiscountsCents, a.ReturnsCents + b.ReturnsCents);
