@@ -40,6 +40,9 @@ public sealed partial class OrdersPage : RangePage<OrdersPage.Question, OrdersPa
 
     private string Heading => _filter.Metric == "orders" ? "Orders placed" : IsBehindFigure ? $"Orders behind {Definition.Name.ToLower(CultureInfo.CurrentCulture)}" : "Orders";
 
+    /// <summary>A column that gives way on a smaller screen, unless the list is about it.</summary>
+    private string? Roomy(string measure) => _filter.Metric == measure ? null : "roomy";
+
     private bool HasRare => Answer!.Sums is not { DutiesCents: 0, FeesCents: 0 };
 
     private long Scale => (long)Math.Pow(10, Shopify.Currencies.ExponentOf(Store.Currency));
