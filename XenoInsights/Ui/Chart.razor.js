@@ -23,7 +23,17 @@ export async function create(host, library, data, page, opens) {
   host.dataset.ready = 'true';
   layOut();
 
-  const redraw = () => chart.updateOptions(options(data, host), false, false).then(layOut);
+  // A frame or a redraw that was asked for may come when the page has been left.
+  let gone = false;
+  const redraw = async () => {
+    if (gone) return;
+    try {
+      await chart.updateOptions(options(data, host), false, false);
+      if (!gone) layOut();
+    } catch (failure) {
+      if (!gone) throw failure;
+    }
+  };
   const resized = onNextFrame(redraw);
   const sizes = new ResizeObserver(onChange(() => `${host.clientWidth} ${host.clientHeight}`, resized));
   sizes.observe(host);
@@ -158,6 +168,7 @@ export async function create(host, library, data, page, opens) {
       redraw();
     },
     destroy: () => {
+      gone = true;
       sizes.disconnect();
       themes.disconnect();
       chart.destroy();
