@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json;
 using Microsoft.EntityFrameworkCore;
 using XenoInsights.DemoShopify;
@@ -48,6 +49,57 @@ public sealed class HardCasesTests(HardCasesHost host) : IClassFixture<HardCases
         Assert.Equal(1, Long(overview, "totalCustomers"));
         Assert.Equal(1, Long(overview, "returningCustomers"));
     }
+
+    /// <summary>All orders are one person's, but for the guests'.</summary>
+    [Theory]
+    [InlineData(HardCases.Domain, "2025-06-01", "2025-06-30")]
+    [InlineData(HardCases.Domain, "2025-07-01", "2025-07-31")]
+    [InlineData(HardCases.Domain, "2025-06-10", "2025-06-10")]
+    [InlineData(HardCases.Domain, "2024-12-01", "2024-12-31")]
+    [InlineData(HardCases.Domain, "2024-12-15", "2025-12-31")]
+    [InlineData(HardCases.YenDomain, "2025-06-01", "2025-06-30")]
+    [InlineData(HardCases.YenDomain, "2024-12-01", "2025-12-31")]
+    public async Task Every_page_says_of_a_range_what_its_days_worked_out_by_hand_come_to(string domain, string first, string last)
+    {
+        var (tenant, _) = await host.Import.ImportAsync(domain);
+        var cases = domain == HardCases.Domain ? HardCases.InEuros : HardCases.InYen;
+        var (from, to) = (DateOnly.ParseExact(first, "yyyy-MM-dd", CultureInfo.InvariantCulture), DateOnly.ParseExact(last, "yyyy-MM-dd", CultureInfo.InvariantCulture));
+        var firstEver = cases.Where(c => c.Order.CustomerId is not null).SelectMany(c => c.Days).Where(d => d.Orders > 0).Min(d => d.Day);
+        var (all, known) = (In(from, to, _ => true), In(from, to, c => c.Order.CustomerId is not null));
+        Task<JsonElement> AskAsync(string question) => host.Import.AskAsync(tenant, $"{question}from={first}&to={last}");
+
+        Assert.Equal((all.Sum(d => (long)d.Orders), all.Sum(Total)), Both(await AskAsync("orders/sums?"), "orders", "totalCents"));
+        Assert.Equal(all.Sum(d => d.Net), Long((await AskAsync("products/sums?")).GetProperty("figures"), "netSalesCents"));
+        var bought = known.Sum(d => (long)d.Orders);
+        // Who placed no order in the range is not of it, whatever came back from them.
+        Assert.Equal((bought, bought > 0 ? known.Sum(Total) : 0), Both(await AskAsync("customers/sums?"), "orders", "totalCents"));
+        Assert.Equal(from <= firstEver && firstEver <= to ? 1 : 0, Long(await AskAsync("customers/sums?who=new&"), "customers"));
+        Assert.Equal(bought > 0 ? 1 : 0, Long(await AskAsync("customers/sums?who=returning&"), "customers"));
+
+        var changed = await AskAsync("what-changed?");
+        var before = changed.GetProperty("beforeRange");
+        var was = In(Day(before, "from"), Day(before, "to"), _ => true);
+        Assert.Equal((was.Sum(Total), all.Sum(Total)), Both(changed, "before", "now"));
+        Assert.Equal(all.Sum(Total) - was.Sum(Total), changed.GetProperty("contributions").EnumerateArray().Sum(p => Long(p, "amount")));
+        var byOrders = (await AskAsync("what-changed?metric=orders&")).GetProperty("contributions").EnumerateArray().ToDictionary(p => p.GetProperty("key").GetString()!, p => Long(p, "now"));
+        Assert.Equal((firstEver >= from ? bought : 0, firstEver >= from ? 0 : bought, all.Sum(d => (long)d.Orders) - bought), (byOrders["new"], byOrders["earlier"], byOrders["guests"]));
+
+        var cohort = (await host.Import.AskAsync(tenant, "cohorts?period=month")).EnumerateArray().Single(c => Long(c, "customers") > 0);
+        Assert.Equal(new DateOnly(firstEver.Year, firstEver.Month, 1), Day(cohort, "first"));
+        foreach (var cell in cohort.GetProperty("cells").EnumerateArray())
+        {
+            var month = In(Day(cell, "from"), Day(cell, "to"), c => c.Order.CustomerId is not null);
+            Assert.Equal((month.Sum(d => (long)d.Orders), month.Sum(Total)), Both(cell, "orders", "totalCents"));
+        }
+
+        List<ExpectedDay> In(DateOnly begin, DateOnly end, Func<HardCase, bool> isAsked) => [.. cases.Where(isAsked).SelectMany(c => c.Days).Where(d => d.Day >= begin && d.Day <= end)];
+    }
+
+    private static long Total(ExpectedDay day) => day.Net + day.Shipping + day.Taxes + day.Duties + day.Fees;
+
+    private static (long, long) Both(JsonElement answer, string one, string other) => (Long(answer, one), Long(answer, other));
+
+    private static DateOnly Day(JsonElement of, string name) => DateOnly.ParseExact(of.GetProperty(name).GetString()!, "yyyy-MM-dd", CultureInfo.InvariantCulture);
 
     [Fact]
     public async Task Yen_have_no_minor_units()

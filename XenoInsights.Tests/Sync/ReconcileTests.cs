@@ -147,6 +147,22 @@ public sealed class ReconcileTests(FaultyStores stores) : IClassFixture<FaultySt
         Assert.Equal([SyncJobType.Full, SyncJobType.Reconcile, SyncJobType.Full], (await host.JobsAsync(tenant)).Select(j => j.Type));
     }
 
+    [Fact]
+    public async Task Days_of_another_time_zone_are_proven_again()
+    {
+        var (store, tenant) = await ImportedAsync();
+        await CheckAsync(tenant, days: 7);
+        store.TimeZone = "Pacific/Auckland";
+        using (var asked = await ImportHost.AskForImportAsync(Host.Owner, tenant, "delta")) Assert.Equal(HttpStatusCode.Accepted, asked.StatusCode);
+
+        var check = await Host.NewestAsync(tenant, j => j is { Type: SyncJobType.Reconcile, Status: not (SyncJobStatus.Queued or SyncJobStatus.Running) });
+
+        Assert.True(check.Status == SyncJobStatus.Succeeded, check.Error);
+        var days = await DaysAsync(tenant);
+        Assert.InRange(days.Count, 8, int.MaxValue);
+        Assert.All(days, day => Assert.Equal((DayState.Equal, check.Id), (day.State, day.JobId)));
+    }
+
     private async Task<(DemoStore Store, Guid Tenant)> ImportedAsync()
     {
         var store = stores.NextMixed();

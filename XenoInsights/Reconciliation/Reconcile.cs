@@ -72,8 +72,8 @@ public sealed class Reconcile(BulkExports exports, BulkDownload download, AdminO
         days.From > days.To ? "Only days that are over can be checked, and the first must not come after the last."
         : days.To!.Value.DayNumber - days.From!.Value.DayNumber >= LongestCheck ? $"At most {LongestCheck} days at once." : null;
 
-    /// <summary>From the first day there is on.</summary>
-    public static ImportCursor AllDays(string timeZone, DateTimeOffset now) => new() { Parts = [new() { Kind = ObjectKind.Orders }], To = Yesterday(timeZone, now) };
+    /// <summary>From the first day there is to yesterday, as they are when the run begins.</summary>
+    public static ImportCursor AllDays() => new() { Parts = [new() { Kind = ObjectKind.Orders }] };
 
     private static DateOnly Yesterday(string timeZone, DateTimeOffset now) => DateOnly.FromDateTime(TimeZoneInfo.ConvertTime(now, TimeZoneInfo.FindSystemTimeZoneById(timeZone)).DateTime).AddDays(-1);
 
@@ -81,7 +81,7 @@ public sealed class Reconcile(BulkExports exports, BulkDownload download, AdminO
     {
         var shop = new ShopReference(tenant.TenantId, tenant.ShopDomain, tenant.Currency, tenant.TimeZone);
         var cursor = JsonSerializer.Deserialize<ImportCursor>(lease.Cursor ?? throw new InvalidOperationException("A check needs its days."))!;
-        var to = cursor.To!.Value;
+        var to = cursor.To ?? Yesterday(tenant.TimeZone, lease.StartedAt);
         var from = cursor.From ?? await FirstDayAsync(lease.TenantId, ct) ?? to;
         var isLimited = tenant.HistoryLimited && DateOnly.FromDateTime(time.GetUtcNow().UtcDateTime).AddDays(-58) is var visible && from < visible;
         if (isLimited) from = DateOnly.FromDateTime(time.GetUtcNow().UtcDateTime).AddDays(-58);

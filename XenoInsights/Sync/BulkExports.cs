@@ -128,7 +128,7 @@ public sealed class ImportCursor
 {
     public List<ImportPart> Parts { get; init; } = [];
 
-    /// <summary>The shop days that a check covers, both included; null in other runs.</summary>
+    /// <summary>The shop days that a check covers, both included; null: all that are over. Null in other runs.</summary>
     public DateOnly? From { get; init; }
     public DateOnly? To { get; init; }
 

@@ -1,6 +1,7 @@
 using Microsoft.EntityFrameworkCore;
 using XenoInsights.Data;
 using XenoInsights.Ingestion;
+using XenoInsights.Reconciliation;
 using XenoInsights.Tenants;
 
 namespace XenoInsights.Sync;
@@ -9,8 +10,8 @@ namespace XenoInsights.Sync;
 internal static class ShopSettings
 {
     /// <summary>
-    /// Keeps them inside the caller's unit of work. Another time zone moves every order to other days: they are sorted anew and the rollups
-    /// made again from them (a zone that this machine does not know changes nothing). In another currency all amounts have to be read again. Says what was done, in words for people; null when only the name changed, or nothing.
+    /// Keeps them inside the caller's unit of work. Another time zone moves every order to other days: they are sorted anew, the rollups made
+    /// again from them and the days proven again (a zone that this machine does not know changes nothing). In another currency all amounts have to be read again. Says what was done, in words for people; null when only the name changed, or nothing.
     /// </summary>
     public static async Task<string?> KeepAsync(XenoDbContext db, Guid tenantId, string name, string timeZone, string currency, CancellationToken ct)
     {
@@ -20,6 +21,8 @@ internal static class ShopSettings
         (stored.Name, stored.TimeZone, stored.Currency) = (name, timeZone, currency);
         await db.SaveChangesAsync(ct);
         if (hasMoved || isRepriced) await Rollups.MoveDaysAsync(db, tenantId, timeZone, ct);
+        // What was proven of the old days says nothing of the new ones.
+        if (hasMoved && await db.DayChecks.ExecuteDeleteAsync(ct) > 0) await SyncJobs.EnqueueAsync(db, tenantId, SyncJobType.Reconcile, Reconcile.AllDays(), ct);
         if (!isRepriced) return hasMoved ? $"The shop's days are those of {timeZone} now; all figures were made again." : null;
         // Amounts are in minor units of the old currency until they are read again.
         await SyncJobs.EnqueueAsync(db, tenantId, SyncJobType.Full, null, ct);

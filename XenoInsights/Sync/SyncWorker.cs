@@ -84,7 +84,7 @@ internal sealed class SyncWorker(SystemDatabase system, TenantDatabase tenants, 
             if (lease.Attempts > MaxStarts) throw new ImportFailedException($"The run was interrupted {MaxStarts} times. Start it again; if it stops again, tell whoever runs this installation.");
             tenant = await FollowShopAsync(tenant, run.Token);
             await WorkAsync(lease, tenant, run.Token);
-            await lease.SucceedAsync(db => EnqueueFirstCheckAsync(db, lease, tenant), CancellationToken.None);
+            await lease.SucceedAsync(db => EnqueueFirstCheckAsync(db, lease), CancellationToken.None);
             await health.RecoveredAsync(tenant);
             logger.LogInformation("{Type} run of {Shop} succeeded", lease.Type, tenant.ShopDomain);
         }
@@ -115,10 +115,10 @@ internal sealed class SyncWorker(SystemDatabase system, TenantDatabase tenants, 
     }
 
     /// <summary>A store's first import is proven as a whole as soon as it has ended.</summary>
-    private async Task EnqueueFirstCheckAsync(XenoDbContext db, SyncLease lease, Tenant tenant)
+    private async Task EnqueueFirstCheckAsync(XenoDbContext db, SyncLease lease)
     {
         if (lease.Type != SyncJobType.Full || !options.Value.CheckFirstImport || await db.DayChecks.AnyAsync()) return;
-        await SyncJobs.EnqueueAsync(db, lease.TenantId, SyncJobType.Reconcile, Reconcile.AllDays(tenant.TimeZone, time.GetUtcNow()), CancellationToken.None);
+        await SyncJobs.EnqueueAsync(db, lease.TenantId, SyncJobType.Reconcile, Reconcile.AllDays(), CancellationToken.None);
     }
 
     private Task WorkAsync(SyncLease lease, Tenant tenant, CancellationToken ct) => lease.Type switch
