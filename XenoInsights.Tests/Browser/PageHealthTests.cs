@@ -27,7 +27,8 @@ public sealed class PageHealthTests(Product product, BrowserFixture browser) : B
         foreach (var width in (int[])[Wide, Tablet, Phone])
         {
             await page.SetViewportSizeAsync(width, Height);
-            foreach (var scheme in (ColorScheme[])[ColorScheme.Light, ColorScheme.Dark])
+            // A tablet has no colours of its own.
+            foreach (var scheme in width == Tablet ? [ColorScheme.Light] : (ColorScheme[])[ColorScheme.Light, ColorScheme.Dark])
             {
                 await page.EmulateMediaAsync(new() { ColorScheme = scheme, ReducedMotion = ReducedMotion.Reduce });
                 problems.AddRange((await LooksAsync(page)).Select(problem => $"{width} {scheme}: {problem}"));

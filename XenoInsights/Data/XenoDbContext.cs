@@ -52,6 +52,7 @@ public sealed class XenoDbContext(DbContextOptions<XenoDbContext> options, Guid?
     public DbSet<OrderEntry> OrderEntries => Set<OrderEntry>();
     public DbSet<SalesDay> SalesDays => Set<SalesDay>();
     public DbSet<ProductDay> ProductDays => Set<ProductDay>();
+    public DbSet<ProductMonth> ProductMonths => Set<ProductMonth>();
     public DbSet<CustomerDay> CustomerDays => Set<CustomerDay>();
     public DbSet<CustomerTotal> CustomerTotals => Set<CustomerTotal>();
     public DbSet<CustomerReturn> CustomerReturns => Set<CustomerReturn>();

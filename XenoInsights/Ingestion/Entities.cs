@@ -229,6 +229,21 @@ public sealed class ProductDay : ITenantOwned
     public long Returns { get; init; }
 }
 
+/// <summary>Rollup: what a product's shop days of a calendar month come to, so that a year is twelve rows a product.</summary>
+public sealed class ProductMonth : ITenantOwned
+{
+    public Guid TenantId { get; init; }
+
+    /// <summary>Its first day.</summary>
+    public DateOnly Month { get; init; }
+    public long ProductId { get; init; }
+    public long UnitsOrdered { get; init; }
+    public long UnitsReturned { get; init; }
+    public long Gross { get; init; }
+    public long Discounts { get; init; }
+    public long Returns { get; init; }
+}
+
 /// <summary>Rollup: a customer's shop day. Guests have none.</summary>
 public sealed class CustomerDay : ITenantOwned
 {
@@ -265,7 +280,7 @@ public sealed class CustomerReturn : ITenantOwned
 internal sealed class IngestionConfiguration :
     IEntityTypeConfiguration<Order>, IEntityTypeConfiguration<OrderLineItem>, IEntityTypeConfiguration<OrderSale>, IEntityTypeConfiguration<Refund>,
     IEntityTypeConfiguration<RefundLineItem>, IEntityTypeConfiguration<Customer>, IEntityTypeConfiguration<Product>, IEntityTypeConfiguration<Checkout>,
-    IEntityTypeConfiguration<CheckoutLineItem>, IEntityTypeConfiguration<OrderEntry>, IEntityTypeConfiguration<SalesDay>, IEntityTypeConfiguration<ProductDay>,
+    IEntityTypeConfiguration<CheckoutLineItem>, IEntityTypeConfiguration<OrderEntry>, IEntityTypeConfiguration<SalesDay>, IEntityTypeConfiguration<ProductDay>, IEntityTypeConfiguration<ProductMonth>,
     IEntityTypeConfiguration<CustomerDay>, IEntityTypeConfiguration<CustomerTotal>, IEntityTypeConfiguration<CustomerReturn>
 {
     // No foreign keys among ingested tables: the writer replaces an order with its children as one, orders may arrive
@@ -312,6 +327,8 @@ internal sealed class IngestionConfiguration :
     public void Configure(EntityTypeBuilder<SalesDay> builder) => builder.HasKey(d => new { d.TenantId, d.Day });
 
     public void Configure(EntityTypeBuilder<ProductDay> builder) => builder.HasKey(d => new { d.TenantId, d.Day, d.ProductId });
+
+    public void Configure(EntityTypeBuilder<ProductMonth> builder) => builder.HasKey(m => new { m.TenantId, m.Month, m.ProductId });
 
     public void Configure(EntityTypeBuilder<CustomerDay> builder)
     {

@@ -52,6 +52,14 @@ internal sealed class RollupDeltas
         if (customerId is { } customer) At(Customers, (customer, day)).TotalSales += amount + tax;
     }
 
+    /// <summary>Those of <see cref="Products"/> by calendar month.</summary>
+    public Dictionary<(DateOnly Month, long ProductId), ProductDelta> ProductMonths()
+    {
+        var months = new Dictionary<(DateOnly, long), ProductDelta>();
+        foreach (var ((day, product), delta) in Products) At(months, (new DateOnly(day.Year, day.Month, 1), product)) += delta;
+        return months;
+    }
+
     public static ref TDelta At<TKey, TDelta>(Dictionary<TKey, TDelta> deltas, TKey key) where TKey : notnull where TDelta : struct =>
         ref CollectionsMarshal.GetValueRefOrAddDefault(deltas, key, out _);
 }
@@ -64,6 +72,11 @@ internal record struct SalesDelta
 internal record struct ProductDelta
 {
     public long UnitsOrdered, UnitsReturned, Gross, Discounts, Returns;
+
+    public static ProductDelta operator +(ProductDelta a, ProductDelta b) => new()
+    {
+        UnitsOrdered = a.UnitsOrdered + b.UnitsOrdered, UnitsReturned = a.UnitsReturned + b.UnitsReturned, Gross = a.Gross + b.Gross, Discounts = a.Discounts + b.Discounts, Returns = a.Returns + b.Returns,
+    };
 }
 
 internal record struct CustomerDelta

@@ -50,16 +50,9 @@ public static class Rollups
                 .AddTo("day"));
 
         var products = deltas.Products.Where(p => p.Value != default).OrderBy(p => p.Key).ToList();
-        if (products.Count > 0)
-            commands.Add(new RowSet<KeyValuePair<(DateOnly Day, long ProductId), ProductDelta>>("product_days", tenantId, products)
-                .Day("day", p => p.Key.Day)
-                .Big("product_id", p => p.Key.ProductId)
-                .Big("units_ordered", p => p.Value.UnitsOrdered)
-                .Big("units_returned", p => p.Value.UnitsReturned)
-                .Big("gross", p => p.Value.Gross)
-                .Big("discounts", p => p.Value.Discounts)
-                .Big("returns", p => p.Value.Returns)
-                .AddTo("day", "product_id"));
+        if (products.Count > 0) commands.Add(Measures(new("product_days", tenantId, products)).AddTo("day", "product_id"));
+        var months = deltas.ProductMonths().Where(p => p.Value != default).OrderBy(p => p.Key).ToList();
+        if (months.Count > 0) commands.Add(Measures(new("product_months", tenantId, months), "month").AddTo("month", "product_id"));
 
         var pairs = returns.Where(r => r.Value != 0).OrderBy(r => r.Key).ToList();
         if (pairs.Count > 0)
@@ -71,6 +64,15 @@ public static class Rollups
 
         if (commands.Count > 0) await db.ExecuteAsync(commands, ct);
     }
+
+    private static RowSet<KeyValuePair<(DateOnly First, long ProductId), ProductDelta>> Measures(RowSet<KeyValuePair<(DateOnly First, long ProductId), ProductDelta>> rows, string first = "day") => rows
+        .Day(first, p => p.Key.First)
+        .Big("product_id", p => p.Key.ProductId)
+        .Big("units_ordered", p => p.Value.UnitsOrdered)
+        .Big("units_returned", p => p.Value.UnitsReturned)
+        .Big("gross", p => p.Value.Gross)
+        .Big("discounts", p => p.Value.Discounts)
+        .Big("returns", p => p.Value.Returns);
 
     /// <summary>Throws the tenant's rollups away and computes them from the ledger: the answer to any doubt.</summary>
     public static async Task RebuildAsync(XenoDbContext db, Guid tenantId, CancellationToken ct = default)
@@ -175,6 +177,18 @@ public static class Rollups
             from order_sales s join orders o on o.tenant_id = s.tenant_id and o.shopify_id = s.order_id
             where s.tenant_id = $1 and o.tenant_id = $1 and o.counted and s.measure in (1, 2)
             group by s.day, coalesce(s.product_id, 0)
+            """),
+        new("product_months",
+            "month, product_id, units_ordered, units_returned, gross, discounts, returns",
+            "(units_ordered, units_returned, gross, discounts, returns) <> (0, 0, 0, 0, 0)",
+            """
+            select date_trunc('month', s.day::timestamp)::date as month, coalesce(s.product_id, 0) product_id,
+                   coalesce(sum(quantity) filter (where measure = 1), 0)::bigint units_ordered, coalesce(-sum(quantity) filter (where measure = 2), 0)::bigint units_returned,
+                   coalesce(sum(amount + discount) filter (where measure = 1), 0)::bigint gross, coalesce(sum(discount) filter (where measure = 1), 0)::bigint discounts,
+                   coalesce(-sum(amount) filter (where measure = 2), 0)::bigint "returns"
+            from order_sales s join orders o on o.tenant_id = s.tenant_id and o.shopify_id = s.order_id
+            where s.tenant_id = $1 and o.tenant_id = $1 and o.counted and s.measure in (1, 2)
+            group by 1, coalesce(s.product_id, 0)
             """),
         new("customer_days",
             "customer_id, day, orders, total_sales",

@@ -760,6 +760,46 @@ namespace XenoInsights.Data.Migrations
                     b.ToTable("product_days", (string)null);
                 });
 
+            modelBuilder.Entity("XenoInsights.Ingestion.ProductMonth", b =>
+                {
+                    b.Property<Guid>("TenantId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("tenant_id");
+
+                    b.Property<DateOnly>("Month")
+                        .HasColumnType("date")
+                        .HasColumnName("month");
+
+                    b.Property<long>("ProductId")
+                        .HasColumnType("bigint")
+                        .HasColumnName("product_id");
+
+                    b.Property<long>("Discounts")
+                        .HasColumnType("bigint")
+                        .HasColumnName("discounts");
+
+                    b.Property<long>("Gross")
+                        .HasColumnType("bigint")
+                        .HasColumnName("gross");
+
+                    b.Property<long>("Returns")
+                        .HasColumnType("bigint")
+                        .HasColumnName("returns");
+
+                    b.Property<long>("UnitsOrdered")
+                        .HasColumnType("bigint")
+                        .HasColumnName("units_ordered");
+
+                    b.Property<long>("UnitsReturned")
+                        .HasColumnType("bigint")
+                        .HasColumnName("units_returned");
+
+                    b.HasKey("TenantId", "Month", "ProductId")
+                        .HasName("pk_product_months");
+
+                    b.ToTable("product_months", (string)null);
+                });
+
             modelBuilder.Entity("XenoInsights.Ingestion.Refund", b =>
                 {
                     b.Property<Guid>("TenantId")

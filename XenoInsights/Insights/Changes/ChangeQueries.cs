@@ -1,5 +1,6 @@
 using Npgsql;
 using XenoInsights.Data;
+using XenoInsights.Insights.Products;
 using XenoInsights.Tenants;
 
 namespace XenoInsights.Insights.Changes;
@@ -79,12 +80,12 @@ public sealed class ChangeQueries(XenoDatabase database, TenantContext tenant, A
     private async Task<(long Before, long Now, IReadOnlyList<Contribution> Parts)> ByProductAsync(XenoDbContext db, string metric, DateRange range, DateRange before, CancellationToken ct)
     {
         await using var command = Command(db, range, before,
-            """
+            $"""
             with moved as (
                 select product_id, sum(net_before)::bigint was, sum(net_now)::bigint now from (
-                    select product_id, gross - discounts - returns net_now, 0 net_before from product_days where tenant_id = $1 and day between $2 and $3
+                    select product_id, gross - discounts - returns net_now, 0 net_before from {SoldRows.Of(range, "$2", "$3")} sold
                     union all
-                    select product_id, 0, gross - discounts - returns from product_days where tenant_id = $1 and day between $4 and $5) days
+                    select product_id, 0, gross - discounts - returns from {SoldRows.Of(before, "$4", "$5")} sold) days
                 group by product_id),
             ranked as (select *, row_number() over (order by abs(now - was) desc, product_id) place from moved)
             select 0 kind, r.place, r.product_id, coalesce(p.title, case r.product_id when 0 then 'Custom items' else 'Product ' || r.product_id end), r.was, r.now, 0, 0, 0

@@ -199,13 +199,13 @@ public sealed class ProductQueries(XenoDatabase database, TenantContext tenant, 
             select p.*, p.gross - p.discounts - p.returns net, {Title("p.product_id")} title, coalesce(k.title, '') = '' and p.product_id <> 0 is_nameless, k.vendor, k.product_type
             from (
                 select product_id, {string.Join(", ", _measures.Select(m => $"sum({m})::bigint \"{m}\""))}, sum(net_before)::bigint net_before
-                from ({Days("day between $2 and $3", string.Join(", ", _measures.Select(m => $"sum({m}) \"{m}\"")), "0")}{(filter.Before is null ? "" : " union all " + Days("day between $4 and $5", "0, 0, 0, 0, 0", "sum(gross - discounts - returns)"))}) both_ranges
+                from ({Sold(SoldRows.Of(filter.Range, "$2", "$3"), string.Join(", ", _measures.Select(m => $"sum({m}) \"{m}\"")), "0")}{(filter.Before is { } before ? " union all " + Sold(SoldRows.Of(before, "$4", "$5"), "0, 0, 0, 0, 0", "sum(gross - discounts - returns)") : "")}) both_ranges
                 group by product_id
             ) p left join products k on k.tenant_id = $1 and k.shopify_id = p.product_id
             where {string.Join(" and ", conditions)}
             """;
 
-        static string Days(string range, string measures, string before) => $"select product_id, {measures}, {before} net_before from product_days where tenant_id = $1 and {range} group by product_id";
+        static string Sold(string rows, string measures, string before) => $"select product_id, {measures}, {before} net_before from {rows} sold group by product_id";
     }
 
     // The page is found first and dressed with SKUs afterwards.

@@ -1,6 +1,7 @@
 using Npgsql;
 using NpgsqlTypes;
 using XenoInsights.Data;
+using XenoInsights.Insights.Products;
 using XenoInsights.Tenants;
 
 namespace XenoInsights.Insights.Sales;
@@ -120,10 +121,10 @@ public sealed class SalesQueries(XenoDatabase database, TenantContext tenant, An
     public Task<IReadOnlyList<TopProduct>> TopProductsAsync(DateRange range, int limit, CancellationToken ct = default) => AskAsync(("products/top", range, limit), async db =>
     {
         await using var batch = Batch(db, range,
-            """
+            $"""
             select top.product_id, coalesce(nullif(p.title, ''), case top.product_id when 0 then 'Custom items' else 'Product ' || top.product_id end), top.units, top.net, top.gross
-            from (select product_id, sum(units_ordered - units_returned)::bigint units, sum(gross - discounts - returns)::bigint net, sum(gross)::bigint gross from product_days
-                  where tenant_id = $1 and day between $2 and $3 group by product_id order by 3 desc, 1 limit $4) top
+            from (select product_id, sum(units_ordered - units_returned)::bigint units, sum(gross - discounts - returns)::bigint net, sum(gross)::bigint gross from {SoldRows.Of(range, "$2", "$3")} sold
+                  group by product_id order by 3 desc, 1 limit $4) top
             left join products p on p.tenant_id = $1 and p.shopify_id = top.product_id
             order by top.net desc, top.product_id
             """);
