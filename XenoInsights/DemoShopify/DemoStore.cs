@@ -77,6 +77,8 @@ public sealed class DemoStore(DemoShop shop, Func<DemoData> load)
     /// <summary>As its merchant has it now; at first the one the data were made for.</summary>
     public string TimeZone { get; set; } = shop.TimeZone;
 
+    public TimeZoneInfo Zone => TimeZoneInfo.FindSystemTimeZoneById(TimeZone);
+
     public DemoFaults Faults { get; } = new();
 
     public Task<DemoData> DataAsync() => data.Value;
