@@ -321,7 +321,7 @@ internal sealed class IngestionConfiguration :
         builder.HasKey(e => new { e.TenantId, e.OrderId, e.Day, e.Original });
         builder.HasIndex(e => new { e.TenantId, e.Day, e.At, e.OrderId, e.Original });
         builder.HasIndex(e => new { e.TenantId, e.CustomerId, e.Day }).HasFilter("customer_id is not null");
-        builder.HasIndex(e => new { e.TenantId, e.Day }, "ix_order_entries_of_guests").HasFilter("customer_id is null");
+        builder.HasIndex(e => new { e.TenantId, e.Day }).HasFilter("customer_id is null");
     }
 
     public void Configure(EntityTypeBuilder<SalesDay> builder) => builder.HasKey(d => new { d.TenantId, d.Day });

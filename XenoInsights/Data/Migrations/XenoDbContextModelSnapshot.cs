@@ -531,7 +531,7 @@ namespace XenoInsights.Data.Migrations
                     b.HasIndex("TenantId", "Day", "At", "OrderId", "Original")
                         .HasDatabaseName("ix_order_entries_tenant_id_day_at_order_id_original");
 
-                    b.HasIndex(new[] { "TenantId", "Day" }, "ix_order_entries_of_guests")
+                    b.HasIndex("TenantId", "Day")
                         .HasDatabaseName("ix_order_entries_tenant_id_day")
                         .HasFilter("customer_id is null");
 
