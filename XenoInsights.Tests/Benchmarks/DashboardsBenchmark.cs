@@ -10,7 +10,7 @@ namespace XenoInsights.Tests.Benchmarks;
 
 /// <summary>
 /// Many open overviews in one process: the memory a circuit takes, and how long an order takes from being sent by Shopify until the new count is on its way
-/// to everybody who looks at that store. Against as many pages less (ten).
+/// to everybody who looks at that store. Against ten of them.
 /// </summary>
 internal static class DashboardsBenchmark
 {
