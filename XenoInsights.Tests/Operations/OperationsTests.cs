@@ -97,6 +97,31 @@ public sealed class OperationsTests(PostgresServer postgres)
     }
 
     [Theory]
+    [InlineData("every night")]
+    [InlineData("0 3 * * *")]
+    [InlineData("")]
+    public async Task A_schedule_that_is_none_is_refused_by_its_key(string cron)
+    {
+        await using var database = await postgres.CreateDatabaseAsync();
+
+        var refused = await Assert.ThrowsAnyAsync<InvalidOperationException>(
+            () => AppHost.StartAsync(database, new Dictionary<string, string?> { ["Schedules:KeepTokensAlive"] = cron }));
+
+        Assert.Contains("Schedules:KeepTokensAlive must be a cron expression", refused.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_schedule_of_a_job_that_there_is_not_is_refused()
+    {
+        await using var database = await postgres.CreateDatabaseAsync();
+
+        var refused = await Assert.ThrowsAnyAsync<InvalidOperationException>(
+            () => AppHost.StartAsync(database, new Dictionary<string, string?> { ["Schedules:NightlySync"] = "0 3 * * * ?" }));
+
+        Assert.Contains("Schedules:NightlySync", refused.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
     [InlineData(null, null, "http://localhost:8080/")]
     [InlineData(null, "9090;9091", "http://localhost:9090/")]
     [InlineData("https://+:443;http://+:5000", "9090", "http://localhost:5000/")]

@@ -34,6 +34,9 @@ public sealed class AppHost : WebApplicationFactory<Program>
             ["DemoShopify:ConnectStore"] = "false",
             // Runs that nobody asked for would meet the ones that tests ask for.
             ["Sync:CheckFirstImport"] = "false",
+            ["Schedules:SyncSchedule"] = "never",
+            // What is wrong with a store is looked for when a test asks, not at the fifteenth second of a minute.
+            ["Schedules:IncidentWatch"] = "never",
             // Figures that move by themselves are for people.
             ["DemoShopify:OrdersPerMinute"] = "0",
             ["Serilog:MinimumLevel:Default"] = "Warning",

@@ -9,29 +9,41 @@ using XenoInsights.Webhooks;
 
 namespace XenoInsights.Operations;
 
-/// <summary>What has to be done now and then whatever anyone does. All schedules stand here; running one twice, late or on several instances does no harm.</summary>
+/// <summary>
+/// What has to be done now and then whatever anyone does. All schedules stand here; <c>Schedules:&lt;name of the job&gt;</c> sets another one.
+/// Running a job twice, late or on several instances does no harm.
+/// </summary>
 public static class Housekeeping
 {
+    private const string Section = "Schedules", Never = "never";
+
     public static void AddHousekeeping(this WebApplicationBuilder builder)
     {
+        var configured = builder.Configuration.GetSection(Section).GetChildren().ToDictionary(schedule => schedule.Key, schedule => schedule.Value ?? "", StringComparer.OrdinalIgnoreCase);
         builder.Services.AddQuartz(quartz =>
         {
-            Schedule<ForgetOldInstalls>(quartz, "0 7 * * * ?");
-            Schedule<KeepTokensAlive>(quartz, "0 23 3 * * ?");
-            Schedule<KeepSubscriptions>(quartz, "0 53 4 * * ?");
-            Schedule<ForgetOldDeliveries>(quartz, "0 37 * * * ?");
-            Schedule<IncidentWatch>(quartz, "15 * * * * ?");
-            Schedule<ForgetOldMails>(quartz, "0 17 5 * * ?");
-            Schedule<SyncSchedule>(quartz, "0 0/10 * * * ?");
-            Schedule<ForgetOldRuns>(quartz, "0 47 5 * * ?");
+            Schedule<ForgetOldInstalls>("0 7 * * * ?");
+            Schedule<KeepTokensAlive>("0 23 3 * * ?");
+            Schedule<KeepSubscriptions>("0 53 4 * * ?");
+            Schedule<ForgetOldDeliveries>("0 37 * * * ?");
+            Schedule<IncidentWatch>("15 * * * * ?");
+            Schedule<ForgetOldMails>("0 17 5 * * ?");
+            Schedule<SyncSchedule>("0 0/10 * * * ?");
+            Schedule<ForgetOldRuns>("0 47 5 * * ?");
+            if (configured.Keys.FirstOrDefault() is { } unknown) throw new InvalidOperationException($"{Section}:{unknown} names no job.");
+
+            void Schedule<T>(string usual) where T : IJob
+            {
+                var name = typeof(T).Name;
+                if (!configured.Remove(name, out var cron)) cron = usual;
+                if (cron == Never) return;
+                if (!CronExpression.TryParse(cron, out _))
+                    throw new InvalidOperationException($"{Section}:{name} must be a cron expression that begins with seconds, such as {usual}, or {Never}.");
+                quartz.AddJob<T>(job => job.WithIdentity(name).StoreDurably());
+                quartz.AddTrigger(trigger => trigger.ForJob(name).WithIdentity(name).WithCronSchedule(cron, schedule => schedule.InTimeZone(TimeZoneInfo.Utc)));
+            }
         });
         builder.Services.AddQuartzHostedService(options => options.WaitForJobsToComplete = true);
-    }
-
-    private static void Schedule<T>(IQuartzBuilder quartz, string cron) where T : IJob
-    {
-        quartz.AddJob<T>(job => job.WithIdentity(typeof(T).Name).StoreDurably());
-        quartz.AddTrigger(trigger => trigger.ForJob(typeof(T).Name).WithIdentity(typeof(T).Name).WithCronSchedule(cron, schedule => schedule.InTimeZone(TimeZoneInfo.Utc)));
     }
 }
 
