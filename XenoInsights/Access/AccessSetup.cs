@@ -51,6 +51,7 @@ public static class AccessSetup
     public static void MapAccess(this WebApplication app)
     {
         UsePublicAddress(app);
+        app.UseMiddleware<OriginCheck>();
         app.UseAuthentication();
         app.UseAuthorization();
         app.MapGet(SignInPath, SignIn).AllowAnonymous().ExcludeFromDescription();

@@ -10,6 +10,12 @@ public sealed class AppOptions
     /// <summary>Where browsers and Shopify reach the app; OAuth redirect and webhook addresses are built from it.</summary>
     public string PublicUrl { get; set; } = "";
 
+    /// <summary>Browsers reach the app by https, whatever the connection between a proxy and this process is.</summary>
+    public bool IsHttps => PublicUrl.StartsWith("https:", StringComparison.OrdinalIgnoreCase);
+
+    /// <summary>Scheme, host and port of <see cref="PublicUrl"/> as browsers write an <c>Origin</c>.</summary>
+    public string Origin => WebOrigin.Of(new Uri(PublicUrl));
+
     public Uri At(string path) => new(new Uri(PublicUrl.TrimEnd('/') + "/"), path.TrimStart('/'));
 }
 
