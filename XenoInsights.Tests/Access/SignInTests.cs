@@ -116,6 +116,31 @@ public sealed class SignInTests(StoreHost host, PostgresServer postgres) : IClas
         Assert.Equal("/", again.Headers.Location!.OriginalString);
     }
 
+    [Theory]
+    [InlineData("/café?q=naïve", "/caf%C3%A9?q=na%C3%AFve")]
+    [InlineData("/a\u2028b", "/a%E2%80%A8b")]
+    [InlineData("/\ud83d\udecd?x=1#\u00fc", "/%F0%9F%9B%8D?x=1#%C3%BC")]
+    [InlineData("/stores/x/orders?q=%C3%A9+a", "/stores/x/orders?q=%C3%A9+a")]
+    public async Task Signing_in_leads_to_addresses_of_any_letters(string returnUrl, string location)
+    {
+        var address = Relative("/signin?login_hint=owner@demo.test&returnUrl=" + Uri.EscapeDataString(returnUrl));
+        using var signedIn = await host.SignInAsync();
+        using var visitor = host.App.Visitor(followRedirects: false);
+        using var direct = await signedIn.GetAsync(address, Ct);
+        Uri? next = address;
+        Uri last = next;
+        while (next is not null && !last.OriginalString.EndsWith(location, StringComparison.Ordinal))
+        {
+            using var response = await visitor.GetAsync(next, Ct);
+            Assert.True((int)response.StatusCode < 400, $"{next} answered {(int)response.StatusCode}");
+            next = response.Headers.Location;
+            last = next ?? last;
+        }
+
+        Assert.Equal(location, direct.Headers.Location!.OriginalString);
+        Assert.Equal(location, last.OriginalString);
+    }
+
     [Fact]
     public async Task A_person_is_one_user_however_often_they_sign_in_and_only_the_operator_operates()
     {

@@ -45,6 +45,9 @@ public sealed class SecurityHeadersTests(BrowserFixture browser) : BrowserTest(b
         await page.Page.GetByText("/probe").First.WaitForAsync();
 
         Assert.Empty(page.Problems);
+        await page.Page.EvaluateAsync("document.body.appendChild(Object.assign(document.createElement('script'), { text: 'window.injected = true' }))");
+        Assert.Null(await page.Page.EvaluateAsync<bool?>("window.injected ?? null"));
+        Assert.Single(page.ConsoleErrors, error => error.Contains("Content Security Policy", StringComparison.Ordinal));
         await page.Page.CloseAsync();
         await app.StopAsync(Ct);
     }
@@ -85,7 +88,7 @@ public sealed class SecurityHeadersTests(BrowserFixture browser) : BrowserTest(b
         app.UseAntiforgery();
         app.MapOperations();
         app.MapGet("/openapi/v1.json", () => """{"openapi":"3.1.1","info":{"title":"Probe","version":"1"},"paths":{"/probe":{"get":{"responses":{"200":{"description":"OK"}}}}}}""");
-        app.MapScalarApiReference("/api/docs", options => options.DisableDefaultFonts());
+        app.MapScalarApiReference("/api/docs", options => options.WithNonce().DisableDefaultFonts());
         app.MapStaticAssets(Path.Combine(AppContext.BaseDirectory, "XenoInsights.staticwebassets.endpoints.json"));
         app.MapRazorComponents<PolicyPage>().AddInteractiveServerRenderMode();
         await app.StartAsync(Ct);

@@ -4,11 +4,11 @@ using Microsoft.AspNetCore.Authentication;
 using Microsoft.AspNetCore.Authentication.Cookies;
 using Microsoft.AspNetCore.Authentication.OpenIdConnect;
 using Microsoft.AspNetCore.Authorization;
-using Microsoft.AspNetCore.Http.HttpResults;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Options;
 using Microsoft.IdentityModel.Protocols.OpenIdConnect;
 using XenoInsights.App;
+using XenoInsights.Operations;
 using XenoInsights.Tenants;
 
 namespace XenoInsights.Access;
@@ -31,6 +31,7 @@ public static class AccessSetup
         services.AddSingleton<Users>().AddSingleton<Memberships>().AddScoped<StoreGate>();
         services.TryAddSingleton(TimeProvider.System);
         services.AddAntiforgery();
+        services.AddOptions<AntiforgeryOptions>().Configure<IOptions<AppOptions>>((options, app) => Harden(options.Cookie, "xeno-form", app.Value));
         services.AddAuthentication(options =>
             {
                 options.DefaultScheme = Schemes.Selector;
@@ -40,7 +41,9 @@ public static class AccessSetup
             .AddScheme<AuthenticationSchemeOptions, AuthorizationHeaderHandler>(Schemes.AuthorizationHeader, null)
             .AddCookie().AddOpenIdConnect();
         services.AddOptions<CookieAuthenticationOptions>(Cookie).Configure<IOptions<AppOptions>>(ConfigureCookie);
-        services.AddOptions<OpenIdConnectOptions>(Oidc).Configure<IOptions<OidcOptions>, IHostEnvironment>(ConfigureOidc);
+        services.AddOptions<OpenIdConnectOptions>(Oidc).Configure<IOptions<OidcOptions>, IOptions<AppOptions>, IHostEnvironment>(ConfigureOidc);
+        services.AddOptions<FormTargets>().Configure<IOptions<OidcOptions>>(ProviderOrigin.AddConfigured);
+        services.AddHostedService<ProviderOrigin>();
         services.AddAuthorizationBuilder()
             .SetFallbackPolicy(new AuthorizationPolicyBuilder().RequireAuthenticatedUser().RequireClaim(Session.UserIdClaim).Build())
             .AddPolicy(Session.OperatorPolicy, policy => policy.RequireClaim(Session.OperatorClaim, "true"));
@@ -78,9 +81,8 @@ public static class AccessSetup
 
     private static void ConfigureCookie(CookieAuthenticationOptions options, IOptions<AppOptions> app)
     {
-        var https = app.Value.PublicUrl.StartsWith("https:", StringComparison.OrdinalIgnoreCase);
-        options.Cookie.Name = https ? "__Host-xeno" : "xeno";
-        options.Cookie.SecurePolicy = https ? CookieSecurePolicy.Always : CookieSecurePolicy.SameAsRequest;
+        options.Cookie.Name = "xeno";
+        Harden(options.Cookie, options.Cookie.Name, app.Value);
         options.Cookie.SameSite = SameSiteMode.Lax;
         options.Cookie.HttpOnly = true;
         options.Cookie.Path = "/";
@@ -92,6 +94,19 @@ public static class AccessSetup
         options.Events.OnRedirectToAccessDenied = context => ChallengeAsync(context, StatusCodes.Status403Forbidden);
     }
 
+    /// <summary>
+    /// With https browsers accept the cookie over https only and from this host alone: no neighbouring subdomain can plant one.
+    /// Plain http is Development's and keeps the framework's names.
+    /// </summary>
+    private static void Harden(CookieBuilder cookie, string name, AppOptions app)
+    {
+        cookie.SecurePolicy = app.IsHttps ? CookieSecurePolicy.Always : CookieSecurePolicy.SameAsRequest;
+        if (!app.IsHttps) return;
+        cookie.Name = "__Host-" + name;
+        cookie.Path = "/";
+        cookie.Domain = null;
+    }
+
     private static Task ChallengeAsync(RedirectContext<CookieAuthenticationOptions> context, int status)
     {
         if (Schemes.IsForPrograms(context.Request)) return Results.Problem(statusCode: status).ExecuteAsync(context.HttpContext);
@@ -100,7 +115,7 @@ public static class AccessSetup
         return Task.CompletedTask;
     }
 
-    private static void ConfigureOidc(OpenIdConnectOptions options, IOptions<OidcOptions> oidc, IHostEnvironment environment)
+    private static void ConfigureOidc(OpenIdConnectOptions options, IOptions<OidcOptions> oidc, IOptions<AppOptions> app, IHostEnvironment environment)
     {
         options.Authority = oidc.Value.Authority;
         if (!string.IsNullOrEmpty(oidc.Value.MetadataAddress)) options.MetadataAddress = oidc.Value.MetadataAddress;
@@ -109,6 +124,8 @@ public static class AccessSetup
         options.RequireHttpsMetadata = !environment.IsDevelopment();
         options.CallbackPath = CallbackPath;
         options.SignedOutRedirectUri = SignedOutPath;
+        // A provider's frame gets no session cookie (SameSite), so all that this path could do is let any link sign people out.
+        options.RemoteSignOutPath = PathString.Empty;
         options.ResponseType = OpenIdConnectResponseType.Code;
         options.ResponseMode = OpenIdConnectResponseMode.Query;
         options.UsePkce = true;
@@ -118,22 +135,21 @@ public static class AccessSetup
         options.ClaimActions.Remove("iss");
         options.ClaimActions.MapJsonKey("email_verified", "email_verified");
         options.CorrelationCookie.SameSite = SameSiteMode.Lax;
-        options.CorrelationCookie.SecurePolicy = CookieSecurePolicy.SameAsRequest;
+        Harden(options.CorrelationCookie, "xeno-sign-in.", app.Value);
         options.NonceCookie.SameSite = SameSiteMode.Lax;
-        options.NonceCookie.SecurePolicy = CookieSecurePolicy.SameAsRequest;
+        Harden(options.NonceCookie, "xeno-nonce.", app.Value);
         options.Events.OnRedirectToIdentityProvider = context =>
         {
             if (oidc.Value.IsAbsent) context.ProtocolMessage.IssuerAddress = DevelopmentIdentityProvider.AuthorizeAddress(context.Request);
             context.ProtocolMessage.LoginHint = context.Properties.GetParameter<string>(LoginHint);
             return Task.CompletedTask;
         };
-        options.Events.OnTokenValidated = context =>
+        options.Events.OnRedirectToIdentityProviderForSignOut = context =>
         {
-            // Some providers want the id token back before they end their own session.
-            var idToken = new AuthenticationToken { Name = OpenIdConnectParameterNames.IdToken, Value = context.TokenEndpointResponse?.IdToken ?? "" };
-            if (idToken.Value.Length > 0 && context.Options.Configuration?.EndSessionEndpoint is not null) context.Properties!.StoreTokens([idToken]);
+            context.ProtocolMessage.ClientId = context.Options.ClientId;
             return Task.CompletedTask;
         };
+        options.Events.OnTokenValidated = KeepIdTokenAsync;
         options.Events.OnTicketReceived = async context =>
         {
             var users = context.HttpContext.RequestServices.GetRequiredService<Users>();
@@ -150,9 +166,18 @@ public static class AccessSetup
         };
     }
 
+    /// <summary>Providers want the id token back (<c>id_token_hint</c>) to end their own session without asking.</summary>
+    private static async Task KeepIdTokenAsync(TokenValidatedContext context)
+    {
+        if (context.TokenEndpointResponse?.IdToken is not { Length: > 0 } idToken) return;
+        var provider = await context.Options.ConfigurationManager!.GetConfigurationAsync(context.HttpContext.RequestAborted);
+        if (string.IsNullOrEmpty(provider.EndSessionEndpoint)) return;
+        context.Properties!.StoreTokens([new() { Name = OpenIdConnectParameterNames.IdToken, Value = idToken }]);
+    }
+
     private static async Task SignIn(HttpContext http, string? login_hint, string? returnUrl)
     {
-        var target = RedirectHttpResult.IsLocalUrl(returnUrl) && returnUrl[0] == '/' ? returnUrl : "/";
+        var target = LocalAddress.OrHome(returnUrl);
         if (http.User.UserId() is not null && (login_hint is null || login_hint == http.User.FindFirstValue(Session.EmailClaim)))
         {
             http.Response.Redirect(target);
@@ -164,7 +189,7 @@ public static class AccessSetup
         {
             await http.ChallengeAsync(Oidc, properties);
         }
-        catch (InvalidOperationException failure) when (failure.InnerException is not null || failure.Message.StartsWith("IDX", StringComparison.Ordinal))
+        catch (InvalidOperationException failure) when (IsUnreachable(failure))
         {
             Logger(http).ProviderUnreachable(failure);
             await NoticePage.Result(
@@ -178,11 +203,28 @@ public static class AccessSetup
     {
         if (!await antiforgery.IsRequestValidAsync(http))
             return Results.Problem("The form was not one of ours or has expired. Reload the page and sign out again.", statusCode: StatusCodes.Status400BadRequest);
-        var provider = await oidc.Get(Oidc).ConfigurationManager!.GetConfigurationAsync(http.RequestAborted);
-        return string.IsNullOrEmpty(provider.EndSessionEndpoint)
-            ? await SignOutHereAsync(http)
-            : Results.SignOut(new() { RedirectUri = SignedOutPath }, [Cookie, Oidc]);
+        return await EndsSessionsAsync(http, oidc.Get(Oidc))
+            ? Results.SignOut(new() { RedirectUri = SignedOutPath }, [Cookie, Oidc])
+            : await SignOutHereAsync(http);
     }
+
+    /// <summary>Whether the provider offers RP-initiated logout. One that does not answer keeps nobody from signing out here.</summary>
+    private static async Task<bool> EndsSessionsAsync(HttpContext http, OpenIdConnectOptions oidc)
+    {
+        try
+        {
+            var provider = await oidc.ConfigurationManager!.GetConfigurationAsync(http.RequestAborted);
+            return !string.IsNullOrEmpty(provider.EndSessionEndpoint);
+        }
+        catch (InvalidOperationException failure) when (IsUnreachable(failure))
+        {
+            Logger(http).ProviderUnreachable(failure);
+            return false;
+        }
+    }
+
+    private static bool IsUnreachable(InvalidOperationException failure) =>
+        failure.InnerException is not null || failure.Message.StartsWith("IDX", StringComparison.Ordinal);
 
     private static async Task<IResult> SignOutHereAsync(HttpContext http)
     {

@@ -2,6 +2,7 @@ using Microsoft.Extensions.Options;
 using XenoInsights.Access;
 using XenoInsights.App;
 using XenoInsights.Data;
+using XenoInsights.Operations;
 using XenoInsights.Shopify;
 
 namespace XenoInsights.Install;
@@ -28,6 +29,7 @@ public static class InstallSetup
                 if (options.Keys.Count == 0) options.Keys.Add(DevelopmentEncryptionKey.ReadOrCreate(dataRoot));
             });
         }
+        services.AddOptions<FormTargets>().Configure<IOptions<ShopifyOptions>>(AddShopify);
         AddShopClient(services, OAuthClient.HttpClientName, _tokenTimeout);
         AddShopClient(services, ShopDesk.HttpClientName, _tokenTimeout);
         services.AddSingleton<OAuthClient>().AddSingleton<ShopDesk>().AddSingleton<TokenVault>().AddSingleton<ShopifyTokens>().AddScoped<StoreInstall>().AddSingleton<StoreDisconnect>();
@@ -43,6 +45,15 @@ public static class InstallSetup
     {
         app.MapMethods("/auth/start", [HttpMethods.Get, HttpMethods.Post], StartAsync).ExcludeFromDescription();
         app.MapGet(StoreInstall.CallbackPath, CompleteAsync).ExcludeFromDescription();
+    }
+
+    /// <summary>The form that connects a store leads to the shop's consent, and from there to Shopify's own sign-in.</summary>
+    private static void AddShopify(FormTargets targets, IOptions<ShopifyOptions> shopify)
+    {
+        var shops = shopify.Value.ShopUrl.Replace("{shop}", "*.myshopify.com", StringComparison.Ordinal);
+        var path = shops.IndexOf('/', shops.IndexOf("://", StringComparison.Ordinal) + "://".Length);
+        targets.AddSource(path < 0 ? shops : shops[..path]);
+        if (shopify.Value.ShopUrl == ShopifyOptions.DefaultShopUrl) targets.AddSource("https://*.shopify.com");
     }
 
     // A shop that redirects elsewhere does not get to see our secret or a token.
@@ -80,12 +91,10 @@ public static class InstallSetup
         }
     }
 
-    private static bool IsHttps(AppOptions app) => app.PublicUrl.StartsWith("https:", StringComparison.OrdinalIgnoreCase);
-
-    private static string StateCookie(AppOptions app) => IsHttps(app) ? "__Host-xeno-install" : "xeno-install";
+    private static string StateCookie(AppOptions app) => app.IsHttps ? "__Host-xeno-install" : "xeno-install";
 
     private static CookieOptions CookieOptions(AppOptions app) =>
-        new() { HttpOnly = true, Secure = IsHttps(app), SameSite = SameSiteMode.Lax, Path = "/", MaxAge = StoreInstall.StateLifetime, IsEssential = true };
+        new() { HttpOnly = true, Secure = app.IsHttps, SameSite = SameSiteMode.Lax, Path = "/", MaxAge = StoreInstall.StateLifetime, IsEssential = true };
 
     private static IResult Answer(HttpContext http, InstallRefusedException refusal)
     {

@@ -18,6 +18,6 @@ public static class ApiDocs
     public static void MapApiDocs(this WebApplication app)
     {
         app.MapOpenApi(Description).AllowAnonymous();
-        app.MapScalarApiReference(Page, options => options.WithOpenApiRoutePattern(Description).WithTitle("XenoInsights API").DisableDefaultFonts()).AllowAnonymous();
+        app.MapScalarApiReference(Page, options => options.WithOpenApiRoutePattern(Description).WithTitle("XenoInsights API").WithNonce().DisableDefaultFonts()).AllowAnonymous();
     }
 }

@@ -31,7 +31,8 @@ public static class OperationsSetup
         builder.Services.AddHealthChecks().AddCheck<DatabaseHealth>("database", tags: ["ready"], timeout: _readyTimeout);
         builder.Services.AddProblemDetails(options => options.CustomizeProblemDetails = context =>
             context.ProblemDetails.Extensions["traceId"] = Activity.Current?.TraceId.ToString() ?? context.HttpContext.TraceIdentifier);
-        builder.Services.AddHsts(options => options.MaxAge = TimeSpan.FromDays(365));
+        builder.Services.AddOptions<FormTargets>();
+        builder.WebHost.ConfigureKestrel(kestrel => kestrel.AddServerHeader = false);
     }
 
     /// <summary>The middleware; first in the pipeline, before whatever may fail or answer.</summary>
@@ -40,8 +41,6 @@ public static class OperationsSetup
         // The framework has put its own in front when its switch is on; a second would believe one proxy more than there is.
         if (!app.Configuration.GetValue("FORWARDEDHEADERS_ENABLED", false))
             app.UseForwardedHeaders();
-        if (!app.Environment.IsDevelopment())
-            app.UseHsts();
         app.UseMiddleware<SecurityHeaders>();
         app.UseSerilogRequestLogging(options =>
         {
