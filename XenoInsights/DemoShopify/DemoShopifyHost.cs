@@ -117,8 +117,9 @@ public sealed class DemoShopifyHost : IAsyncDisposable
     public void Uninstall(string domain)
     {
         var store = Store(domain);
-        deliveries.Announce(store, "app/uninstalled", new System.Text.Json.Nodes.JsonObject { ["id"] = store.Shop.Ids.Shop, ["myshopify_domain"] = store.Shop.Domain }, Now);
+        // Before anybody hears of it: whoever then asks with the old token is refused.
         store.Grant.Uninstall(Now);
+        deliveries.Announce(store, "app/uninstalled", new System.Text.Json.Nodes.JsonObject { ["id"] = store.Shop.Ids.Shop, ["myshopify_domain"] = store.Shop.Domain }, Now);
         store.Webhooks.Clear();
         store.Bulk.CancelAll();
     }

@@ -26,7 +26,7 @@ internal sealed class Demands(SyncSignal signal, BulkFinished bulkFinished)
         return demand switch
         {
             Demand.UpdateShop => UpdateShopAsync(db, tenant, body, delivery.TriggeredAt, ct),
-            Demand.Uninstall => UninstallAsync(db, tenant, delivery.TriggeredAt, ct),
+            Demand.Uninstall => UninstallAsync(db, tenant, Earlier(delivery), ct),
             Demand.UpdateScopes => UpdateScopesAsync(db, tenant, body, delivery.TriggeredAt, ct),
             Demand.WakeImport => Task.FromResult("The import that waits for it was told."),
             Demand.MergeCustomers => MergeCustomersAsync(db, tenant, body, delivery.TriggeredAt, ct),
@@ -105,11 +105,12 @@ internal sealed class Demands(SyncSignal signal, BulkFinished bulkFinished)
     {
         var customer = body.Object("customer")?.LongOrNull("id");
         if (customer is null) return "The request names no customer id, and people are known by nothing else here: there is nothing to hand out.";
+        // Not Shopify's own counters, which its deliveries no longer tell: the orders themselves are in the file.
         await using var command = db.Command(
             """
             insert into data_requests (tenant_id, id, customer_id, requested_at, file)
             select $1, $2, $3, $4, jsonb_build_object(
-                'customer', (select to_jsonb(c) - array['tenant_id', 'content_hash', 'source'] from customers c where c.tenant_id = $1 and c.shopify_id = $3),
+                'customer', (select to_jsonb(c) - array['tenant_id', 'content_hash', 'source', 'number_of_orders', 'amount_spent'] from customers c where c.tenant_id = $1 and c.shopify_id = $3),
                 'orders', (select coalesce(jsonb_agg((to_jsonb(o) - array['tenant_id', 'content_hash', 'source']) || jsonb_build_object('lines',
                     (select coalesce(jsonb_agg(to_jsonb(l) - array['tenant_id', 'order_id']), '[]') from order_line_items l where l.tenant_id = $1 and l.order_id = o.shopify_id)) order by o.created_at), '[]')
                     from orders o where o.tenant_id = $1 and o.customer_id = $3),
@@ -138,11 +139,14 @@ internal sealed class Demands(SyncSignal signal, BulkFinished bulkFinished)
     private static async Task<string> RedactShopAsync(XenoDbContext db, Tenant tenant, EventProcessor.Waiting delivery, CancellationToken ct)
     {
         // Shopify does not send it to who reinstalled; one that was under way then must not erase the new start.
-        if (tenant.Status != TenantStatus.Disconnected && delivery.TriggeredAt < tenant.ConnectedAt) return "The app was installed again since; nothing was erased.";
+        if (tenant.Status != TenantStatus.Disconnected && Earlier(delivery) < tenant.ConnectedAt) return "The app was installed again since; nothing was erased.";
         var (before, after) = await Erasure.EraseStoreAsync(db, tenant.TenantId, ct);
         await EvidenceAsync(db, tenant.TenantId, delivery, before, after, ct);
         return "Everything about the store was erased.";
     }
+
+    /// <summary>When it was triggered, but never after it was received: a clock that is ahead must not outrun a connection made since.</summary>
+    internal static DateTimeOffset Earlier(EventProcessor.Waiting delivery) => delivery.TriggeredAt < delivery.ReceivedAt ? delivery.TriggeredAt : delivery.ReceivedAt;
 
     private static async Task EvidenceAsync(XenoDbContext db, Guid store, EventProcessor.Waiting delivery, long before, long after, CancellationToken ct)
     {

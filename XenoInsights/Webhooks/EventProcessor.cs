@@ -15,11 +15,12 @@ namespace XenoInsights.Webhooks;
 /// transaction: a process that dies leaves its batch as it was. A store's lane is held by a transaction lock, which PostgreSQL
 /// gives back with the connection, so nothing can be orphaned (docs/adr/0008).
 /// </summary>
-internal sealed class EventProcessor(TenantDatabase tenants, Demands demands, WebhookMetrics metrics, IOptions<WebhookOptions> options, TimeProvider time, ILogger<EventProcessor> logger)
+internal sealed class EventProcessor(
+    TenantDatabase tenants, Demands demands, AccessCheck access, WebhookMetrics metrics, IOptions<WebhookOptions> options, TimeProvider time, ILogger<EventProcessor> logger)
 {
     public const int LargestBatch = 200;
     private const int LargestBatchBytes = 8 * 1024 * 1024, LongestError = 2000;
-    private static readonly TimeSpan _longestPause = TimeSpan.FromHours(1);
+    private static readonly TimeSpan _longestPause = TimeSpan.FromHours(1), _longestWait = TimeSpan.FromMinutes(15);
 
     internal sealed record Waiting(string WebhookId, string Topic, DateTimeOffset TriggeredAt, DateTimeOffset ReceivedAt, int Attempts, byte[]? Payload, string? TraceId);
 
@@ -126,6 +127,7 @@ internal sealed class EventProcessor(TenantDatabase tenants, Demands demands, We
     {
         try
         {
+            if (ShopTopics.AreDestructive(delivery.Topic) && !await IsTrueAsync(tenantId, delivery, ct)) return;
             var done = await tenants.RunAsync(tenantId, db => CarryOutAsync(db, tenantId, delivery, ct), ct);
             Count(done is null ? [] : [done]);
             demands.Announce(tenantId, delivery.Topic);
@@ -134,6 +136,49 @@ internal sealed class EventProcessor(TenantDatabase tenants, Demands demands, We
         {
             await PutOffAsync(tenantId, delivery, failure, ct);
         }
+    }
+
+    /// <summary>
+    /// Whether the store's access is gone, as Shopify itself says. While it works, the delivery is not true and ignored; while Shopify
+    /// says nothing, the delivery waits for as long as that lasts.
+    /// </summary>
+    private async Task<bool> IsTrueAsync(Guid tenantId, Waiting delivery, CancellationToken ct)
+    {
+        if (await tenants.RunAsync(tenantId, db => db.Tenants.AsNoTracking().SingleOrDefaultAsync(ct), ct) is not { } tenant) return false;
+        // Connected since: it does nothing, and says so itself.
+        if (tenant.Status != TenantStatus.Disconnected && Demands.Earlier(delivery) < tenant.ConnectedAt) return true;
+        var answer = await access.AskAsync(tenant, ct);
+        if (answer == Access.Gone) return true;
+        if (answer == Access.Unknown) await AskLaterAsync(tenantId, delivery, ct);
+        else await IgnoreAsync(tenantId, new(delivery, EventStatus.Ignored, "Shopify still accepts the app's access to this store, so the app is installed: nothing was done.", null), ct);
+        return false;
+    }
+
+    private async Task IgnoreAsync(Guid tenantId, Result ignored, CancellationToken ct)
+    {
+        logger.LogWarning("{Topic} {WebhookId} of {Tenant} is not true and was ignored", ignored.Delivery.Topic, ignored.Delivery.WebhookId, tenantId);
+        await tenants.RunAsync(tenantId, db => MarkAsync(db, tenantId, [ignored], ct), ct);
+        Count([ignored]);
+    }
+
+    /// <summary>An outage of Shopify's is no failed attempt: it is asked again after a quarter of the time that it has lasted.</summary>
+    private Task AskLaterAsync(Guid tenantId, Waiting delivery, CancellationToken ct)
+    {
+        metrics.Failed(delivery.Topic, dead: false);
+        return tenants.RunAsync(tenantId, async db =>
+        {
+            await using var command = db.Command(
+                """
+                update events set due_at = now() + greatest($3, least($4, (now() - received_at) / 4)),
+                    last_error = 'Shopify does not say whether the app is still installed; it is asked again before anything is done.'
+                where tenant_id = $1 and webhook_id = $2 and status = 1
+                """);
+            command.Parameters.Add(Sql.Uuid(tenantId));
+            command.Parameters.Add(new NpgsqlParameter { Value = delivery.WebhookId });
+            command.Parameters.Add(new NpgsqlParameter { Value = TimeSpan.FromSeconds(options.Value.RetrySeconds) });
+            command.Parameters.Add(new NpgsqlParameter { Value = _longestWait });
+            await command.ExecuteNonQueryAsync(ct);
+        }, ct);
     }
 
     private static async Task<Result?> CarryOutAsync(XenoDbContext db, Guid tenantId, Waiting delivery, CancellationToken ct)
@@ -158,7 +203,7 @@ internal sealed class EventProcessor(TenantDatabase tenants, Demands demands, We
         {
             var batch = await ApplyAsync(db, tenantId, webhookId, ct);
             if (batch.Demanding is [var demanding])
-                return await CarryOutAsync(db, tenantId, demanding, ct) is { } done ? new(webhookId, topic, ReplayEffect.CarriedOut, false, done.Outcome) : Gone();
+                return await CarryOutAsync(db, tenantId, demanding, ct) is { } done ? new(webhookId, topic, ReplayEffect.CarriedOut, false, Promised(done)) : Gone();
             if (batch.Done is not [var result]) return Gone();
             return new(webhookId, topic, EffectOf(batch, result), batch.Rereads.Count > 0, result.Error ?? result.Outcome);
         }
@@ -171,6 +216,9 @@ internal sealed class EventProcessor(TenantDatabase tenants, Demands demands, We
         {
             db.ChangeTracker.Clear();
         }
+
+        // Nobody is asked by a dry run.
+        string? Promised(Result done) => ShopTopics.AreDestructive(topic) ? $"If Shopify no longer accepts the app's access: {done.Outcome}" : done.Outcome;
 
         TriedEvent Gone() => new(webhookId, topic, ReplayEffect.Ignored, false, "What it speaks of would be erased before its turn.");
     }

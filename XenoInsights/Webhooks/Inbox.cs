@@ -1,4 +1,3 @@
-using System.Text.Json;
 using System.Threading.Channels;
 using Npgsql;
 using NpgsqlTypes;
@@ -7,7 +6,12 @@ using XenoInsights.Data;
 namespace XenoInsights.Webhooks;
 
 /// <summary>A delivery whose signature was verified, as it goes into the inbox.</summary>
-internal sealed record Delivery(string Domain, long? ShopId, string WebhookId, string Topic, string? EventId, DateTimeOffset? TriggeredAt, string Headers, byte[] Payload, long? ObjectId, string? TraceId);
+/// <param name="Domain">As the header says, lower case; not signed.</param>
+/// <param name="ShopId">As the body says, if it does; signed.</param>
+/// <param name="TriggeredAt">As the header says; one that is not near the time of receipt is not believed.</param>
+internal sealed record Delivery(
+    string Domain, long? ShopId, string WebhookId, string Topic, string? EventId, DateTimeOffset? TriggeredAt,
+    string Headers, byte[] Payload, long? ObjectId, string? TraceId);
 
 internal enum StoreResult
 {
@@ -16,8 +20,11 @@ internal enum StoreResult
     /// <summary>A repetition of what is stored.</summary>
     Duplicate,
 
-    /// <summary>No such store is connected, or the payload names another shop than the header.</summary>
+    /// <summary>No such store is connected.</summary>
     UnknownShop,
+
+    /// <summary>The body names another shop than the one that the header's domain belongs to.</summary>
+    OtherShop,
 
     /// <summary>The database can never store it, such as a header that it has no text for.</summary>
     Unstorable,
@@ -33,6 +40,9 @@ internal enum StoreResult
 internal sealed class Inbox([FromKeyedServices(DataSetup.Ingest)] WalledTransactions transactions, WebhookSignal signal, ILogger<Inbox> logger) : BackgroundService
 {
     private const int Writers = 2, LargestBatch = 256, LongestQueue = 4096;
+
+    // Shopify repeats a delivery for four hours and may be a day late; clocks differ by seconds.
+    private static readonly TimeSpan _oldest = TimeSpan.FromHours(48), _ahead = TimeSpan.FromMinutes(5);
 
     private readonly SystemDatabase _system = new(transactions);
     private readonly Channel<Waiting> _queue = Channel.CreateBounded<Waiting>(new BoundedChannelOptions(LongestQueue) { FullMode = BoundedChannelFullMode.Wait });
@@ -101,23 +111,34 @@ internal sealed class Inbox([FromKeyedServices(DataSetup.Ingest)] WalledTransact
     private Task<StoreResult[]> InsertAsync(List<Delivery> deliveries) => _system.RunAsync(async db =>
     {
         // Holding the domain's row keeps a store's erasure and its last deliveries apart: either comes whole before the other.
+        // A shop's id never changes and is signed where the body names it, so there it decides, also after the shop took another domain;
+        // but a domain that is another shop's here is never taken for this one's.
         await using var command = db.Command(
             """
             with incoming as (
-                select * from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) as i(ordinal, domain, shop_id, webhook_id, topic, event_id, triggered_at, headers, payload, object_id, trace_id)
+                select i.*, coalesce((select d.domain from shop_domains d where i.names_shop and d.shop_id = i.shop_id), i.domain) as found_at
+                from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+                    as i(ordinal, domain, shop_id, names_shop, webhook_id, topic, event_id, triggered_at, headers, payload, object_id, trace_id)
             ), target as (
-                select i.*, d.tenant_id from incoming i join shop_domains d on d.domain = i.domain and (i.shop_id is null or i.shop_id = d.shop_id) for key share of d
+                select i.*, d.tenant_id from incoming i join shop_domains d on d.domain = i.found_at and (i.shop_id is null or i.shop_id = d.shop_id)
+                where i.found_at = i.domain or not exists (select 1 from shop_domains other where other.domain = i.domain)
+                for key share of d
             ), stored as (
                 insert into events (tenant_id, webhook_id, topic, event_id, triggered_at, received_at, headers, payload, object_id, status, attempts, due_at, trace_id)
-                select tenant_id, webhook_id, topic, event_id, triggered_at, now(), headers::jsonb, payload, object_id, 1, 0, now(), trace_id from target order by ordinal
+                select tenant_id, webhook_id, topic, event_id,
+                    case when triggered_at not between now() - $13 and now() + $14 then now() else triggered_at end,
+                    now(), headers::jsonb, payload, object_id, 1, 0, now(), trace_id from target order by ordinal
                 on conflict (tenant_id, webhook_id) do nothing returning tenant_id, webhook_id
             )
-            select t.ordinal, s.webhook_id is not null from target t left join stored s on s.tenant_id = t.tenant_id and s.webhook_id = t.webhook_id order by t.ordinal
+            select i.ordinal, t.tenant_id is not null, s.webhook_id is not null, exists (select 1 from shop_domains d where d.domain = i.domain)
+            from incoming i left join target t on t.ordinal = i.ordinal
+            left join stored s on s.tenant_id = t.tenant_id and s.webhook_id = t.webhook_id order by i.ordinal
             """);
         var parameters = command.Parameters;
         parameters.Add(Column(NpgsqlDbType.Integer, Enumerable.Range(0, deliveries.Count).ToArray()));
         parameters.Add(Column(NpgsqlDbType.Text, deliveries.ConvertAll(d => d.Domain)));
         parameters.Add(Column(NpgsqlDbType.Bigint, deliveries.ConvertAll(d => d.ShopId)));
+        parameters.Add(Column(NpgsqlDbType.Boolean, deliveries.ConvertAll(d => ShopTopics.NameTheirShop(d.Topic))));
         parameters.Add(Column(NpgsqlDbType.Text, deliveries.ConvertAll(d => d.WebhookId)));
         parameters.Add(Column(NpgsqlDbType.Text, deliveries.ConvertAll(d => d.Topic)));
         parameters.Add(Column(NpgsqlDbType.Text, deliveries.ConvertAll(d => d.EventId)));
@@ -127,77 +148,22 @@ internal sealed class Inbox([FromKeyedServices(DataSetup.Ingest)] WalledTransact
         parameters.Add(Column(NpgsqlDbType.Bigint, deliveries.ConvertAll(d => d.ObjectId)));
         parameters.Add(Column(NpgsqlDbType.Text, deliveries.ConvertAll(d => d.TraceId)));
 
-        var results = Enumerable.Repeat(StoreResult.UnknownShop, deliveries.Count).ToArray();
+        parameters.Add(new() { Value = _oldest });
+        parameters.Add(new() { Value = _ahead });
+
+        var results = new StoreResult[deliveries.Count];
         var seen = new HashSet<(string, string)>();
         await using var reader = await command.ExecuteReaderAsync();
         while (await reader.ReadAsync())
         {
             var at = reader.GetInt32(0);
-            var first = seen.Add((deliveries[at].Domain, deliveries[at].WebhookId));
-            results[at] = first && reader.GetBoolean(1) ? StoreResult.Stored : StoreResult.Duplicate;
+            var (isTarget, isStored, isKnownDomain) = (reader.GetBoolean(1), reader.GetBoolean(2), reader.GetBoolean(3));
+            if (!isTarget) results[at] = isKnownDomain ? StoreResult.OtherShop : StoreResult.UnknownShop;
+            else if (seen.Add((deliveries[at].Domain, deliveries[at].WebhookId)) && isStored) results[at] = StoreResult.Stored;
+            else results[at] = StoreResult.Duplicate;
         }
         return results;
     });
 
     private static NpgsqlParameter Column(NpgsqlDbType type, object values) => new() { Value = values, NpgsqlDbType = NpgsqlDbType.Array | type };
-}
-
-/// <summary>What the inbox needs to know of a body: which object it speaks of, and which shop if it says so. Anything else is for whoever applies it.</summary>
-internal static class Envelope
-{
-    public static (long? ObjectId, long? ShopId) Read(string topic, ReadOnlySpan<byte> body)
-    {
-        long? id = null, gid = null, orderId = null, shopId = null;
-        var reader = new Utf8JsonReader(body);
-        try
-        {
-            if (!reader.Read() || reader.TokenType != JsonTokenType.StartObject) return default;
-            while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName)
-            {
-                if (reader.ValueTextEquals("id"u8)) id = Number(ref reader);
-                else if (reader.ValueTextEquals("order_id"u8)) orderId = Number(ref reader);
-                else if (reader.ValueTextEquals("shop_id"u8)) shopId = Number(ref reader);
-                else if (reader.ValueTextEquals("admin_graphql_api_id"u8)) gid = Gid(ref reader);
-                else if (reader.ValueTextEquals("order_edit"u8)) orderId = OrderOfEdit(ref reader);
-                else { reader.Read(); reader.Skip(); }
-            }
-        }
-        catch (JsonException)
-        {
-            // Signed, so it is stored; whoever applies it says what is wrong with it.
-        }
-        return topic switch
-        {
-            "shop/update" or "app/uninstalled" => (null, gid ?? id),
-            _ when topic.StartsWith("refunds/", StringComparison.Ordinal) || topic == "orders/edited" => (orderId, shopId),
-            _ => (gid ?? id, shopId),
-        };
-    }
-
-    private static long? OrderOfEdit(ref Utf8JsonReader reader)
-    {
-        long? id = null;
-        reader.Read();
-        if (reader.TokenType != JsonTokenType.StartObject) return id;
-        while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName)
-            if (reader.ValueTextEquals("order_id"u8)) id = Number(ref reader);
-            else { reader.Read(); reader.Skip(); }
-        return id;
-    }
-
-    private static long? Number(ref Utf8JsonReader reader)
-    {
-        reader.Read();
-        if (reader.TokenType == JsonTokenType.Number && reader.TryGetInt64(out var number)) return number;
-        reader.Skip();
-        return null;
-    }
-
-    private static long? Gid(ref Utf8JsonReader reader)
-    {
-        reader.Read();
-        if (reader.TokenType == JsonTokenType.String) return long.TryParse(reader.ValueSpan[(reader.ValueSpan.LastIndexOf((byte)'/') + 1)..], out var id) ? id : null;
-        reader.Skip();
-        return null;
-    }
 }

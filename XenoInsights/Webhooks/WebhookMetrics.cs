@@ -20,9 +20,10 @@ internal sealed class WebhookMetrics
         "shop/update", "shop/redact", "app/uninstalled", "app/scopes_update", "bulk_operations/finish",
     ];
 
-    private readonly Counter<long> _received, _stored, _duplicates, _refused, _applied, _ignored, _retried, _dead;
+    private readonly Counter<long> _received, _stored, _duplicates, _refused, _nothingStored, _applied, _ignored, _retried, _dead;
     private readonly Histogram<double> _lag;
     private (long Waiting, double OldestSeconds) _queue;
+    private Func<long> _inFlight = () => 0;
 
     public WebhookMetrics(IMeterFactory meters)
     {
@@ -31,6 +32,7 @@ internal sealed class WebhookMetrics
         _stored = meter.CreateCounter<long>("xeno.webhooks.stored");
         _duplicates = meter.CreateCounter<long>("xeno.webhooks.deduplicated");
         _refused = meter.CreateCounter<long>("xeno.webhooks.refused");
+        _nothingStored = meter.CreateCounter<long>("xeno.webhooks.acknowledged_unknown_shop");
         _applied = meter.CreateCounter<long>("xeno.webhooks.applied");
         _ignored = meter.CreateCounter<long>("xeno.webhooks.ignored");
         _retried = meter.CreateCounter<long>("xeno.webhooks.retried");
@@ -38,6 +40,7 @@ internal sealed class WebhookMetrics
         _lag = meter.CreateHistogram("xeno.webhooks.receipt_to_applied", "s", advice: new InstrumentAdvice<double> { HistogramBucketBoundaries = [0.05, 0.1, 0.25, 0.5, 1, 2, 5, 15, 60, 300, 3600] });
         meter.CreateObservableGauge("xeno.webhooks.waiting", () => _queue.Waiting);
         meter.CreateObservableGauge("xeno.webhooks.oldest_waiting", () => _queue.OldestSeconds, "s");
+        meter.CreateObservableGauge("xeno.webhooks.in_flight", () => _inFlight());
     }
 
     public void Received(string topic) => _received.Add(1, Label(topic));
@@ -45,6 +48,11 @@ internal sealed class WebhookMetrics
     public void Stored(string topic, bool duplicate) => (duplicate ? _duplicates : _stored).Add(1, Label(topic));
 
     public void Refused(string topic, string reason) => _refused.Add(1, Label(topic), new("reason", reason));
+
+    /// <summary>Acknowledged although no such shop is known: there is nothing to answer or to erase.</summary>
+    public void NothingStored(string topic) => _nothingStored.Add(1, Label(topic));
+
+    public void ObserveInFlight(Func<long> inFlight) => _inFlight = inFlight;
 
     public void Applied(string topic, TimeSpan sinceReceipt)
     {

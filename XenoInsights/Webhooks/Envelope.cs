@@ -1,0 +1,118 @@
+using System.Text.Json;
+
+namespace XenoInsights.Webhooks;
+
+/// <summary>What topics say about their shop: a signature covers only the body, so what decides much must stand in it.</summary>
+internal static class ShopTopics
+{
+    /// <summary>Topics whose body always names its shop, by id and by domain.</summary>
+    public static bool NameTheirShop(string topic) => IsCompliance(topic) || IsShop(topic);
+
+    /// <summary>Shopify's compliance topics: answered with a 200 whether or not the shop is known.</summary>
+    public static bool IsCompliance(string topic) => topic is "customers/data_request" or "customers/redact" or "shop/redact";
+
+    /// <summary>Topics whose body is the shop itself.</summary>
+    public static bool IsShop(string topic) => topic is "shop/update" or "app/uninstalled";
+
+    /// <summary>Topics that end what the product knows of a store; Shopify is asked before they are carried out.</summary>
+    public static bool AreDestructive(string topic) => topic is "app/uninstalled" or "shop/redact";
+}
+
+/// <summary>What the inbox needs to know of a body: which object it speaks of, and which shop if it says so. Anything else is for whoever applies it.</summary>
+/// <param name="ShopDomain">Lower case.</param>
+internal readonly record struct Envelope(long? ObjectId, long? ShopId, string? ShopDomain)
+{
+    /// <summary>Null for anything but one JSON object.</summary>
+    public static Envelope? Read(string topic, ReadOnlySpan<byte> body)
+    {
+        var parts = new Parts();
+        var reader = new Utf8JsonReader(body);
+        try
+        {
+            if (!reader.Read() || reader.TokenType != JsonTokenType.StartObject) return null;
+            while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName) parts.Read(ref reader);
+            // Whatever follows the object is no part of it.
+            return reader.Read() ? null : parts.Of(topic);
+        }
+        catch (JsonException)
+        {
+            return null;
+        }
+    }
+
+    private struct Parts
+    {
+        private long? _id, _gid, _orderId, _shopId;
+        private string? _shopDomain, _myshopifyDomain;
+
+        public void Read(ref Utf8JsonReader reader)
+        {
+            if (reader.ValueTextEquals("id"u8)) _id = Number(ref reader);
+            else if (reader.ValueTextEquals("order_id"u8)) _orderId = Number(ref reader);
+            else if (reader.ValueTextEquals("shop_id"u8)) _shopId = Number(ref reader);
+            else if (reader.ValueTextEquals("admin_graphql_api_id"u8)) _gid = Number(ref reader);
+            else if (reader.ValueTextEquals("shop_domain"u8)) _shopDomain = Text(ref reader);
+            else if (reader.ValueTextEquals("myshopify_domain"u8)) _myshopifyDomain = Text(ref reader);
+            else if (reader.ValueTextEquals("order_edit"u8)) _orderId = OrderOfEdit(ref reader);
+            else Pass(ref reader);
+        }
+
+        public readonly Envelope Of(string topic) => topic switch
+        {
+            _ when ShopTopics.IsShop(topic) => new(null, _gid ?? _id, _myshopifyDomain?.ToLowerInvariant()),
+            _ when topic.StartsWith("refunds/", StringComparison.Ordinal) || topic == "orders/edited" => new(_orderId, _shopId, null),
+            _ => new(_gid ?? _id, _shopId, _shopDomain?.ToLowerInvariant()),
+        };
+    }
+
+    private static long? OrderOfEdit(ref Utf8JsonReader reader)
+    {
+        long? id = null;
+        reader.Read();
+        if (reader.TokenType != JsonTokenType.StartObject)
+        {
+            reader.Skip();
+            return id;
+        }
+        while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName)
+        {
+            if (reader.ValueTextEquals("order_id"u8)) id = Number(ref reader);
+            else Pass(ref reader);
+        }
+        return id;
+    }
+
+    private static void Pass(ref Utf8JsonReader reader)
+    {
+        reader.Read();
+        reader.Skip();
+    }
+
+    /// <summary>A number, or the one at the end of a gid.</summary>
+    private static long? Number(ref Utf8JsonReader reader)
+    {
+        reader.Read();
+        if (reader.TokenType == JsonTokenType.Number && reader.TryGetInt64(out var number)) return number;
+        if (reader.TokenType == JsonTokenType.String && long.TryParse(reader.ValueSpan[(reader.ValueSpan.LastIndexOf((byte)'/') + 1)..], out var id)) return id;
+        reader.Skip();
+        return null;
+    }
+
+    private static string? Text(ref Utf8JsonReader reader)
+    {
+        reader.Read();
+        if (reader.TokenType != JsonTokenType.String)
+        {
+            reader.Skip();
+            return null;
+        }
+        try
+        {
+            return reader.GetString();
+        }
+        catch (InvalidOperationException)
+        {
+            return null; // Half a character: no domain.
+        }
+    }
+}
