@@ -36,6 +36,7 @@ internal sealed record Meaning(string Outcome)
         using var document = JsonDocument.Parse(payload);
         var body = document.RootElement;
         if (body.ValueKind != JsonValueKind.Object) throw new FormatException($"The payload is {body.ValueKind}, not an object.");
+        RefuseOtherTopics(topic, body);
         var deletion = WebhookPayload.VersionOfDeletion(triggeredAt);
         return topic switch
         {
@@ -60,6 +61,27 @@ internal sealed record Meaning(string Outcome)
             _ => Ignored("No figure needs this topic."),
         };
     }
+
+    /// <summary>
+    /// The topic is not signed and the body is: one that shows itself to be of another topic is not taken for what the topic says.
+    /// A deletion tells an id, and an object has been created.
+    /// </summary>
+    private static void RefuseOtherTopics(string topic, JsonElement body)
+    {
+        if (TypeOf(topic) is { } type && body.Text("admin_graphql_api_id") is { } gid && !gid.StartsWith($"gid://shopify/{type}/", StringComparison.Ordinal))
+            throw new FormatException($"The topic {topic} speaks of a {type}, and the body is {gid}.");
+        if (topic is "orders/delete" or "customers/delete" or "products/delete" or "checkouts/delete" && body.TryGetProperty("created_at", out _))
+            throw new FormatException($"The topic {topic} tells a deletion, and the body is an object.");
+    }
+
+    private static string? TypeOf(string topic) => topic switch
+    {
+        "orders/create" or "orders/updated" or "orders/cancelled" or "orders/paid" or "orders/fulfilled" or "orders/partially_fulfilled" => "Order",
+        "customers/create" or "customers/update" or "customers/enable" or "customers/disable" or "customers/delete" => "Customer",
+        "products/create" or "products/update" => "Product",
+        "refunds/create" => "Refund",
+        _ => null,
+    };
 
     /// <summary>The customer that a body speaks of, readable otherwise or not.</summary>
     public static long? PersonIn(string topic, byte[] payload)
