@@ -74,6 +74,7 @@ public sealed class StandInShopify : IAsyncDisposable
     {
         using var body = await JsonDocument.ParseAsync(http.Request.Body);
         if (!_shops.TryGetValue(domain, out var shop)) return Results.NotFound();
+        if (shop.AdminStatus is { } status) return Results.StatusCode(status);
         if (!shop.Knows(http.Request.Headers["X-Shopify-Access-Token"].ToString())) return Results.Unauthorized();
         if (body.RootElement.GetProperty("query").GetString()!.StartsWith("query Shop", StringComparison.Ordinal))
         {
@@ -116,12 +117,25 @@ public sealed class StandInShop
     /// <summary>Answers the token endpoint with this status and error.</summary>
     public int? TokenStatus { get; set; }
     public string TokenError { get; set; } = "invalid_request";
+
+    /// <summary>Answers the Admin API with this status.</summary>
+    public int? AdminStatus { get; set; }
     public bool RefusesWebhooks { get; set; }
     public ConcurrentDictionary<string, string> Subscriptions { get; } = new();
     public int Calls => Volatile.Read(ref TokenCalls);
 
     /// <summary>The next pair is made, but the answer with it never arrives.</summary>
     public void LoseNextAnswer() => Volatile.Write(ref AnswersToLose, 1);
+
+    /// <summary>The merchant removes the app: no token works from then on.</summary>
+    public void Uninstall()
+    {
+        lock (_lock)
+        {
+            _accessTokens.Clear();
+            (_refresh, _previousRefresh) = (null, null);
+        }
+    }
 
     public bool Knows(string accessToken)
     {

@@ -109,15 +109,18 @@ public sealed class ApplyTests(StoreHost host) : IClassFixture<StoreHost>
     {
         var shop = await ConnectAsync();
         await DeliverAsync(shop, "orders/create", """{"id":70}""", webhookId: "unreadable");
-        await DeliverAsync(shop, "orders/create", "not json", webhookId: "no json");
         await DeliverAsync(shop, "products/update", """{"id":71,"title":"a\u0000b","created_at":"2026-05-01T10:00:00Z","updated_at":"2026-05-01T10:00:00Z"}""", webhookId: "refused by the database");
+        await DeliverAsync(shop, "customers/update", Order(73, 1, 1, "10.00"), webhookId: "of another topic");
+        await DeliverAsync(shop, "orders/delete", Order(72, 1, 1, "10.00"), webhookId: "no deletion");
         await DeliverAsync(shop, "orders/create", Order(72, 1, 1, "10.00"), webhookId: "good");
         await DeliverAsync(shop, "carts/update", """{"id":"abc"}""", webhookId: "unknown topic");
 
         var events = await EventuallyAsync(shop, all => all.TrueForAll(e => e.Status != EventStatus.Pending || e.Attempts > 0));
         Assert.Equal(EventStatus.Dead, events["unreadable"].Status);
         Assert.Contains("created_at", events["unreadable"].LastError, StringComparison.Ordinal);
-        Assert.Equal(EventStatus.Dead, events["no json"].Status);
+        Assert.Equal(EventStatus.Dead, events["of another topic"].Status);
+        Assert.Contains("Order", events["of another topic"].LastError, StringComparison.Ordinal);
+        Assert.Equal(EventStatus.Dead, events["no deletion"].Status);
         Assert.Equal((EventStatus.Pending, 1), (events["refused by the database"].Status, events["refused by the database"].Attempts));
         Assert.True(events["refused by the database"].DueAt > events["refused by the database"].ReceivedAt.AddSeconds(1));
         Assert.Equal(EventStatus.Applied, events["good"].Status);
@@ -144,7 +147,7 @@ public sealed class ApplyTests(StoreHost host) : IClassFixture<StoreHost>
     [Fact]
     public async Task A_removed_app_loses_its_access_and_nothing_that_comes_late_is_applied_or_older_than_the_install_believed()
     {
-        var shop = await ConnectAsync(connectedAt: Version(1));
+        var shop = await ConnectAsync(connectedAt: Triggered(1));
         await InAsync(shop, async db =>
         {
             db.ShopifyCredentials.Add(new ShopifyCredential { TenantId = shop.TenantId, AccessToken = [1], Scopes = "read_orders" });
@@ -152,11 +155,11 @@ public sealed class ApplyTests(StoreHost host) : IClassFixture<StoreHost>
         });
         var job = await host.Services.CreateScope().ServiceProvider.GetRequiredService<SyncJobs>().EnqueueAsync(shop.TenantId, SyncJobType.Full, ct: Ct);
 
-        await DeliverAsync(shop, "app/uninstalled", $$"""{"id":{{shop.ShopId}}}""", triggeredAt: Version(0));
+        await DeliverAsync(shop, "app/uninstalled", Shop(shop), triggeredAt: Triggered(0));
         await AppliedAsync(shop);
         Assert.Equal(TenantStatus.Connected, (await host.FindTenantAsync(shop.ShopId))!.Status);
 
-        await DeliverAsync(shop, "app/uninstalled", $$"""{"id":{{shop.ShopId}}}""", triggeredAt: Version(2));
+        await DeliverAsync(shop, "app/uninstalled", Shop(shop), triggeredAt: Triggered(2));
         await AppliedAsync(shop);
         await DeliverAsync(shop, "orders/create", Order(90, 1, 1, "10.00"));
         await AppliedAsync(shop);
@@ -173,8 +176,8 @@ public sealed class ApplyTests(StoreHost host) : IClassFixture<StoreHost>
         var shop = await ConnectAsync();
         await DeliverAsync(shop, "orders/create", Order(91, 1, 1, "10.00"));
         await AppliedAsync(shop);
-        await DeliverAsync(shop, "shop/update", $$"""{"id":{{shop.ShopId}},"name":"Moved","currency":"EUR","iana_timezone":"Pacific/Auckland"}""", triggeredAt: Version(3));
-        await DeliverAsync(shop, "shop/update", $$"""{"id":{{shop.ShopId}},"name":"Old news","currency":"EUR","iana_timezone":"Europe/Berlin"}""", triggeredAt: Version(2));
+        await DeliverAsync(shop, "shop/update", Shop(shop, "Moved", "Pacific/Auckland"), triggeredAt: Triggered(3));
+        await DeliverAsync(shop, "shop/update", Shop(shop, "Old news", "Europe/Berlin"), triggeredAt: Triggered(2));
         await AppliedAsync(shop);
 
         Assert.Equal(("Moved", "Pacific/Auckland"), ((await host.FindTenantAsync(shop.ShopId))!.Name, (await host.FindTenantAsync(shop.ShopId))!.TimeZone));
@@ -190,18 +193,20 @@ public sealed class ApplyTests(StoreHost host) : IClassFixture<StoreHost>
         await DeliverAsync(shop, "customers/create", Customer("Ada"));
         await DeliverAsync(shop, "orders/create", figures);
         await DeliverAsync(shop, "checkouts/update", $$$"""{"id":93,"email":"ada@example.test","customer":{"id":{{{CustomerId}}}},"abandoned_checkout_url":"https://x/recover?key=1","created_at":"2026-05-01T10:00:00Z","updated_at":"2026-05-01T10:00:00Z","total_price":"5.00"}""");
-        await DeliverAsync(shop, "customers/data_request", $$$"""{"shop_id":{{{shop.ShopId}}},"customer":{"id":{{{CustomerId}}},"email":"ada@example.test"},"orders_requested":[92],"data_request":{"id":1}}""", triggeredAt: Version(4));
+        await DeliverAsync(shop, "customers/data_request", $$$"""{"shop_id":{{{shop.ShopId}}},"shop_domain":"{{{shop.ShopDomain}}}","customer":{"id":{{{CustomerId}}},"email":"ada@example.test"},"orders_requested":[92],"data_request":{"id":1}}""", triggeredAt: Version(4));
         await AppliedAsync(shop);
         var file = JsonNode.Parse((await InAsync(shop, db => db.DataRequests.SingleAsync(Ct))).File)!;
         Assert.Equal("Ada", file["customer"]!["first_name"]!.GetValue<string>());
+        // Shopify no longer tells them, and 0 would be untrue.
+        Assert.False(file["customer"]!.AsObject().ContainsKey("number_of_orders") || file["customer"]!.AsObject().ContainsKey("amount_spent"));
         Assert.Single(file["orders"]!.AsArray());
 
-        await DeliverAsync(shop, "customers/redact", $$$"""{"shop_id":{{{shop.ShopId}}},"customer":{"id":{{{CustomerId}}},"email":"ada@example.test"},"orders_to_redact":[92]}""", webhookId: "erase Ada", triggeredAt: Version(5));
+        await DeliverAsync(shop, "customers/redact", $$$"""{"shop_id":{{{shop.ShopId}}},"shop_domain":"{{{shop.ShopDomain}}}","customer":{"id":{{{CustomerId}}},"email":"ada@example.test"},"orders_to_redact":[92]}""", webhookId: "erase Ada", triggeredAt: Version(5));
         await AppliedAsync(shop);
         // What was sent before and comes after: applied, given up or not even for figures, its body does not stay.
         await DeliverAsync(shop, "customers/update", Customer("Ada"), webhookId: "late");
         await DeliverAsync(shop, "orders/updated", Order(92, 2, 1, "10.00"), webhookId: "late order");
-        await DeliverAsync(shop, "customers/data_request", $$$"""{"shop_id":{{{shop.ShopId}}},"customer":{"id":{{{CustomerId}}},"email":"ada@example.test"}}""", webhookId: "late request");
+        await DeliverAsync(shop, "customers/data_request", $$$"""{"shop_id":{{{shop.ShopId}}},"shop_domain":"{{{shop.ShopDomain}}}","customer":{"id":{{{CustomerId}}},"email":"ada@example.test"}}""", webhookId: "late request");
         await DeliverAsync(shop, "orders/create", $$$"""{"id":97,"customer":{"id":{{{CustomerId}}},"email":"ada@example.test"}}""", webhookId: "late and unreadable");
         await DeliverAsync(shop, "carts/update", $$$"""{"customer":{"id":{{{CustomerId}}},"email":"ada@example.test"}}""", webhookId: "late and unknown");
         await DeliverAsync(shop, "orders/create", Order(98, 1, 1, "10.00").Replace("7001", "7002", StringComparison.Ordinal).Replace("ada@example.test", "bob@example.test", StringComparison.Ordinal), webhookId: "of another");
@@ -234,13 +239,16 @@ public sealed class ApplyTests(StoreHost host) : IClassFixture<StoreHost>
             await DeliverAsync(store, "customers/create", Customer("Ada"));
         }
         await AppliedAsync(shop);
-        await DeliverAsync(shop, "app/uninstalled", $$"""{"id":{{shop.ShopId}}}""", triggeredAt: Version(8));
+        await DeliverAsync(shop, "app/uninstalled", Shop(shop), triggeredAt: Triggered(8));
         await AppliedAsync(shop);
-        await DeliverAsync(shop, "shop/redact", $$"""{"shop_id":{{shop.ShopId}},"shop_domain":"{{shop.ShopDomain}}"}""", triggeredAt: Version(9));
+        await DeliverAsync(shop, "shop/redact", $$"""{"shop_id":{{shop.ShopId}},"shop_domain":"{{shop.ShopDomain}}"}""", triggeredAt: Triggered(9));
 
         for (var patience = 0; await host.FindTenantAsync(shop.ShopId) is not null && patience < 200; patience++) await Task.Delay(50, Ct);
         Assert.Equal("", await DumpAsync(shop));
         Assert.Equal(HttpStatusCode.NotFound, await SendAsync(shop, "orders/create", Order(95, 1, 1, "10.00"), "after", Version(1)));
+        // Shopify repeats what it is not told to be done; nothing is stored, so it is.
+        foreach (var topic in (string[])["shop/redact", "customers/redact", "customers/data_request"])
+            Assert.Equal(HttpStatusCode.OK, await SendAsync(shop, topic, $$$"""{"shop_id":{{{shop.ShopId}}},"shop_domain":"{{{shop.ShopDomain}}}","customer":{"id":1}}""", "again", Version(1)));
         Assert.True(Assert.Single(await EvidenceAsync(shop)) is { Topic: "shop/redact", RowsAfter: 0, RowsBefore: > 5 });
         await AppliedAsync(other);
         Assert.Single(await InAsync(other, db => db.Orders.ToListAsync(Ct)));
@@ -250,13 +258,29 @@ public sealed class ApplyTests(StoreHost host) : IClassFixture<StoreHost>
     public async Task A_body_of_another_shop_under_this_shops_header_is_refused()
     {
         var shop = await ConnectAsync();
-        Assert.Equal(HttpStatusCode.NotFound, await SendAsync(shop, "shop/redact", """{"shop_id":1,"shop_domain":"x"}""", "swapped", Version(1)));
-        Assert.Equal(HttpStatusCode.NotFound, await SendAsync(shop, "app/uninstalled", """{"id":1}""", "swapped too", Version(1)));
+        var other = await ConnectAsync();
+        foreach (var topic in (string[])["customers/data_request", "customers/redact", "shop/redact", "shop/update", "app/uninstalled"])
+            foreach (var (id, domain) in ((string? Id, string? Domain)[])[("1", shop.ShopDomain), ($"{other.ShopId}", shop.ShopDomain), ($"{shop.ShopId}", other.ShopDomain), ($"{shop.ShopId}", null), (null, shop.ShopDomain), (null, null)])
+            {
+                var (idName, domainName) = topic is "shop/update" or "app/uninstalled" ? ("id", "myshopify_domain") : ("shop_id", "shop_domain");
+                var body = $$$"""{"{{{idName}}}":{{{id ?? "null"}}},"{{{domainName}}}":{{{(domain is null ? "null" : $"\"{domain}\"")}}},"customer":{"id":{{{CustomerId}}}}}""";
+                Assert.Equal(HttpStatusCode.NotFound, await SendAsync(shop, topic, body, $"{topic} {id} {domain}", Version(1)));
+            }
+        Assert.Equal(HttpStatusCode.NotFound, await SendAsync(shop, "app/scopes_update", $$"""{"id":1,"shop_id":"gid://shopify/Shop/{{other.ShopId}}","current":[]}""", "scopes", Version(1)));
+        Assert.Empty(await InAsync(other, db => db.Events.ToListAsync(Ct)));
         Assert.Empty(await InAsync(shop, db => db.Events.ToListAsync(Ct)));
     }
 
     /// <summary>Fourteen hours before Auckland's midnight passes: in Berlin 1 May, in Auckland 2 May.</summary>
     private static DateTimeOffset Version(int version) => new(2026, 5, 1, 15, 0, version, TimeSpan.Zero);
+
+    /// <summary>A time that is believed.</summary>
+    private static DateTimeOffset Triggered(int version) => _anHourAgo.AddSeconds(version);
+
+    private static readonly DateTimeOffset _anHourAgo = TimeProvider.System.GetUtcNow().AddHours(-1);
+
+    private static string Shop(Tenant shop, string name = "Hooks", string timeZone = "Europe/Berlin") =>
+        $$"""{"id":{{shop.ShopId}},"myshopify_domain":"{{shop.ShopDomain}}","name":"{{name}}","currency":"EUR","iana_timezone":"{{timeZone}}"}""";
 
     private static string Order(long id, int version, int quantity, string price)
     {
