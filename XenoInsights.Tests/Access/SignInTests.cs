@@ -149,7 +149,7 @@ public sealed class SignInTests(StoreHost host, PostgresServer postgres) : IClas
         using var operatorBrowser = await host.SignInAsync("operator@demo.test");
         using var landing = await again.GetAsync(AppHost.SignInPath("owner@demo.test", "/signed-out"), Ct);
 
-        var (one, operators) = (SessionOf(first), SessionOf(operatorBrowser));
+        var (one, operators) = (await SessionOfAsync(first), await SessionOfAsync(operatorBrowser));
 
         Assert.NotEqual(one.UserId(), operators.UserId());
         Assert.Equal((false, true), (one.IsOperator(), operators.IsOperator()));
@@ -178,12 +178,12 @@ public sealed class SignInTests(StoreHost host, PostgresServer postgres) : IClas
     [Fact]
     public async Task Signing_out_needs_a_form_of_ours_and_ends_the_session()
     {
-        using var browser = await host.SignInAsync();
+        using var browser = await host.SignInAnewAsync();
         using var forged = await browser.PostAsync(Relative("/signout"), null, Ct);
         Assert.Equal(HttpStatusCode.BadRequest, forged.StatusCode);
 
         var antiforgery = host.Services.GetRequiredService<IAntiforgery>();
-        var context = new DefaultHttpContext { User = SessionOf(browser), RequestServices = host.Services };
+        var context = new DefaultHttpContext { User = await SessionOfAsync(browser), RequestServices = host.Services };
         var tokens = antiforgery.GetTokens(context);
         var cookieName = host.Services.GetRequiredService<IOptions<AntiforgeryOptions>>().Value.Cookie.Name;
         browser.SetCookie(cookieName!, tokens.CookieToken!);
@@ -265,10 +265,11 @@ public sealed class SignInTests(StoreHost host, PostgresServer postgres) : IClas
 
     private static Uri Relative(string address) => new(address, UriKind.Relative);
 
-    /// <summary>What the browser's session cookie says.</summary>
-    private ClaimsPrincipal SessionOf(Browser browser)
+    /// <summary>Whose session the browser's cookie leads to.</summary>
+    private async Task<ClaimsPrincipal> SessionOfAsync(Browser browser)
     {
         var options = host.Services.GetRequiredService<IOptionsMonitor<CookieAuthenticationOptions>>().Get(CookieAuthenticationDefaults.AuthenticationScheme);
-        return options.TicketDataFormat.Unprotect(browser.Session!.Value)!.Principal;
+        var key = Assert.Single(options.TicketDataFormat.Unprotect(browser.Session!.Value)!.Principal.Claims).Value;
+        return (await options.SessionStore!.RetrieveAsync(key, new DefaultHttpContext(), Ct))!.Principal;
     }
 }

@@ -10,7 +10,7 @@ namespace XenoInsights.Tests.Data;
 public sealed class WallTests(PostgresServer server)
 {
     /// <summary>Tables of no tenant; anything else without a <c>tenant_id</c> is a mistake.</summary>
-    private static readonly string[] Global = ["__EFMigrationsHistory", "data_protection_keys", "oauth_states", "redactions", "users"];
+    private static readonly string[] Global = ["__EFMigrationsHistory", "data_protection_keys", "oauth_states", "redactions", "sessions", "users"];
 
     /// <summary>Keys that must be unique across tenants: the look-up that finds the tenant in the first place.</summary>
     private static readonly string[] GlobalKeys = ["pk_shop_domains", "ix_shop_domains_shop_id"];
@@ -73,8 +73,8 @@ public sealed class WallTests(PostgresServer server)
 
         var enter = entered switch
         {
-            "own" => Walls.EnterTenant(mine),
-            "foreign" => Walls.EnterTenant(other),
+            "own" => TransactionStart.ForJob(mine).Sql,
+            "foreign" => TransactionStart.ForJob(other).Sql,
             "none" => $"set local role {Walls.AppRole}",
             _ => $"set local role {Walls.AppRole}; set local app.tenant_id = '00000000-0000-0000-0000-00000000000g'",
         };
@@ -98,11 +98,11 @@ public sealed class WallTests(PostgresServer server)
         foreach (var table in (await TenantTablesAsync(stores)).Where(t => t is not ("shop_domains" or "tenants")))
         {
             await InsertSampleAsync(stores, table, mine);
-            var moved = await Assert.ThrowsAsync<PostgresException>(() => RowsAsync(stores, Walls.EnterTenant(mine), $"update {table} set tenant_id = '{other}'"));
+            var moved = await Assert.ThrowsAsync<PostgresException>(() => RowsAsync(stores, TransactionStart.ForJob(mine).Sql, $"update {table} set tenant_id = '{other}'"));
             Assert.Equal(PostgresErrorCodes.InsufficientPrivilege, moved.SqlState);
-            var written = await Assert.ThrowsAsync<PostgresException>(() => InsertSampleAsync(stores, table, mine, Walls.EnterTenant(other)));
+            var written = await Assert.ThrowsAsync<PostgresException>(() => InsertSampleAsync(stores, table, mine, TransactionStart.ForJob(other).Sql));
             Assert.Equal(PostgresErrorCodes.InsufficientPrivilege, written.SqlState);
-            var copied = await Assert.ThrowsAsync<PostgresException>(() => RowsAsync(stores, Walls.EnterTenant(mine), $"copy {table} from stdin"));
+            var copied = await Assert.ThrowsAsync<PostgresException>(() => RowsAsync(stores, TransactionStart.ForJob(mine).Sql, $"copy {table} from stdin"));
             Assert.Contains("row-level security", copied.MessageText, StringComparison.Ordinal);
         }
     }
@@ -116,7 +116,7 @@ public sealed class WallTests(PostgresServer server)
         [
             "data_protection_keys insert,select,update", "data_versions select", "events insert", "incidents select", "mails select,update", "memberships insert,select", "oauth_states delete,insert,select,update",
             "redactions select", "rereads select",
-            "shop_domains insert,select,update", "sync_jobs insert,select", "tenants insert,select,update", "users insert,select,update",
+            "sessions delete,insert,select,update", "shop_domains insert,select,update", "sync_jobs insert,select", "tenants insert,select,update", "users insert,select,update",
         ], granted);
         var refused = await Assert.ThrowsAsync<PostgresException>(() => stores.System.RunAsync(db => db.Orders.IgnoreQueryFilters([XenoDbContext.TenantFilter]).CountAsync()));
         Assert.Equal(PostgresErrorCodes.InsufficientPrivilege, refused.SqlState);
@@ -130,11 +130,11 @@ public sealed class WallTests(PostgresServer server)
         var (mine, other) = (await stores.AddAsync(), await stores.AddAsync());
         await stores.ApplyAsync(mine, new ProductRecord { ShopifyId = 1, UpdatedAt = DateTimeOffset.UnixEpoch, CreatedAt = DateTimeOffset.UnixEpoch, Title = "Mine" });
 
-        Assert.Equal(1, await stores.InScopeOf(mine.TenantId).InTenantAsync(db => db.Products.CountAsync()));
-        Assert.Equal(0, await stores.InScopeOf(other.TenantId).InTenantAsync(db => db.Products.CountAsync()));
-        Assert.Equal(0, await stores.InScopeOf(other.TenantId).InTenantAsync(db => db.Products.IgnoreQueryFilters([XenoDbContext.TenantFilter]).CountAsync()));
-        Assert.Equal(0, await stores.InScopeOf(other.TenantId).InTenantAsync(db => db.Database.SqlQueryRaw<int>("select count(*)::int as \"Value\" from products").SingleAsync()));
-        Assert.Equal(0, await stores.InScopeOf(null).InTenantAsync(db => db.Products.IgnoreQueryFilters([XenoDbContext.TenantFilter]).CountAsync()));
+        Assert.Equal(1, await (await stores.InScopeOfAsync(mine.TenantId)).InTenantAsync(db => db.Products.CountAsync()));
+        Assert.Equal(0, await (await stores.InScopeOfAsync(other.TenantId)).InTenantAsync(db => db.Products.CountAsync()));
+        Assert.Equal(0, await (await stores.InScopeOfAsync(other.TenantId)).InTenantAsync(db => db.Products.IgnoreQueryFilters([XenoDbContext.TenantFilter]).CountAsync()));
+        Assert.Equal(0, await (await stores.InScopeOfAsync(other.TenantId)).InTenantAsync(db => db.Database.SqlQueryRaw<int>("select count(*)::int as \"Value\" from products").SingleAsync()));
+        Assert.Equal(0, await (await stores.InScopeOfAsync(null)).InTenantAsync(db => db.Products.IgnoreQueryFilters([XenoDbContext.TenantFilter]).CountAsync()));
     }
 
     [Fact]

@@ -62,16 +62,29 @@ public sealed class StoreHost(PostgresServer postgres) : IAsyncLifetime
         return browser;
     }
 
+    /// <summary>A browser with a session that no other test shares.</summary>
+    public async Task<Browser> SignInAnewAsync(string email = "owner@demo.test")
+    {
+        var browser = new Browser(App);
+        await SignInAsync(browser, email);
+        return browser;
+    }
+
     private async Task<Cookie> SessionAsync(string email)
     {
-        using var browser = new Browser(App);
+        using var browser = await SignInAnewAsync(email);
+        return browser.Session!;
+    }
+
+    /// <summary>Follows the redirects of a sign-in.</summary>
+    public async Task SignInAsync(Browser browser, string email)
+    {
         for (Uri? next = AppHost.SignInPath(email, "/signed-out"); next is not null;)
         {
             using var response = await browser.GetAsync(next);
             Assert.True((int)response.StatusCode < 400, $"{next} answered {(int)response.StatusCode}.");
             next = response.Headers.Location is { } location ? new Uri(App.Address, location) : null;
         }
-        return browser.Session!;
     }
 
     /// <summary>Begins to connect a shop and returns the state that Shopify is given.</summary>

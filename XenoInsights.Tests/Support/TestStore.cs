@@ -1,4 +1,6 @@
+using System.Security.Cryptography;
 using Microsoft.Extensions.Logging.Abstractions;
+using XenoInsights.Access;
 using XenoInsights.Data;
 using XenoInsights.Ingestion;
 using XenoInsights.Tenants;
@@ -26,12 +28,45 @@ public sealed class TestStores : IAsyncDisposable
     public SystemDatabase System { get; }
     public string ConnectionString => _database.ConnectionString;
 
-    /// <summary>The way in of a request or circuit that has entered the given tenant, or none.</summary>
-    public XenoDatabase InScopeOf(Guid? tenantId)
+    /// <summary>The way in of a request or circuit that has entered the given tenant as one of its members, or none.</summary>
+    public async Task<XenoDatabase> InScopeOfAsync(Guid? tenantId, MemberRole role = MemberRole.Viewer) =>
+        tenantId is { } id ? InScopeOf(id, await AddMemberAsync(id, role)) : new XenoDatabase(_transactions, new TenantContext());
+
+    public XenoDatabase InScopeOf(Guid tenantId, Caller caller)
     {
         var context = new TenantContext();
-        if (tenantId is { } id) context.Enter(id);
+        context.Enter(tenantId, caller);
         return new XenoDatabase(_transactions, context);
+    }
+
+    /// <summary>A new person with a living session, who is a member of the store.</summary>
+    public async Task<Caller> AddMemberAsync(Guid tenantId, MemberRole role)
+    {
+        var caller = await AddPersonAsync();
+        await System.RunAsync(async db =>
+        {
+            db.Memberships.Add(new() { TenantId = tenantId, UserId = caller.UserId, Role = role, CreatedAt = DateTimeOffset.UnixEpoch });
+            await db.SaveChangesAsync();
+        });
+        return caller;
+    }
+
+    /// <summary>A new person with a living session.</summary>
+    public async Task<Caller> AddPersonAsync()
+    {
+        var caller = new Caller(Guid.CreateVersion7(), Guid.CreateVersion7());
+        var (began, ends) = (DateTimeOffset.UtcNow, DateTimeOffset.UtcNow.AddDays(1));
+        await System.RunAsync(async db =>
+        {
+            db.Users.Add(new() { UserId = caller.UserId, Issuer = "test", Subject = caller.UserId.ToString(), CreatedAt = began, LastSignInAt = began });
+            db.Sessions.Add(new()
+            {
+                SessionId = caller.SessionId, KeyHash = RandomNumberGenerator.GetBytes(32), UserId = caller.UserId,
+                CreatedAt = began, LastUsedAt = began, ExpiresAt = ends, EndsAt = ends,
+            });
+            await db.SaveChangesAsync();
+        });
+        return caller;
     }
 
     public async Task<ShopCalendar> AddAsync(string currency = "GBP", string timeZone = "Europe/London")

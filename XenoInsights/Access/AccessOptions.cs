@@ -26,6 +26,29 @@ public sealed class AccessOptions
 
     /// <summary>E-mail addresses of those who look after the installation; counts only where the provider says the address is verified.</summary>
     public IList<string> Operators { get; } = [];
+
+    /// <summary>How long a session lasts without an action of the person. Live updates of an open page are no action.</summary>
+    public TimeSpan SessionIdle { get; set; } = TimeSpan.FromHours(8);
+
+    /// <summary>How long a session lasts at most.</summary>
+    public TimeSpan SessionLifetime { get; set; } = TimeSpan.FromDays(7);
+}
+
+internal sealed class AccessOptionsValidator : IValidateOptions<AccessOptions>
+{
+    private static readonly TimeSpan _shortest = TimeSpan.FromMinutes(1), _longest = TimeSpan.FromDays(90);
+
+    public ValidateOptionsResult Validate(string? name, AccessOptions options)
+    {
+        if (!IsUsable(options.SessionIdle)) return Fail(nameof(AccessOptions.SessionIdle));
+        if (!IsUsable(options.SessionLifetime)) return Fail(nameof(AccessOptions.SessionLifetime));
+        return ValidateOptionsResult.Success;
+    }
+
+    private static bool IsUsable(TimeSpan limit) => limit >= _shortest && limit <= _longest;
+
+    private static ValidateOptionsResult Fail(string key) =>
+        ValidateOptionsResult.Fail($"{AccessOptions.Section}:{key} must be from one minute (00:01:00) to 90 days (90.00:00:00).");
 }
 
 internal sealed class OidcOptionsValidator(IHostEnvironment environment) : IValidateOptions<OidcOptions>

@@ -20,15 +20,16 @@ public static class AccessSetup
     private const string SignInPath = "/signin", SignedOutPath = "/signed-out";
     private const string Cookie = CookieAuthenticationDefaults.AuthenticationScheme, Oidc = OpenIdConnectDefaults.AuthenticationScheme;
     private const string LoginHint = "login_hint";
-    private static readonly TimeSpan _sessionLifetime = TimeSpan.FromHours(8);
 
     public static void AddAccess(this WebApplicationBuilder builder)
     {
         var services = builder.Services;
         services.AddOptions<OidcOptions>().BindConfiguration(OidcOptions.Section).ValidateOnStart();
-        services.AddOptions<AccessOptions>().BindConfiguration(AccessOptions.Section);
+        services.AddOptions<AccessOptions>().BindConfiguration(AccessOptions.Section).ValidateOnStart();
         services.AddSingleton<IValidateOptions<OidcOptions>, OidcOptionsValidator>();
-        services.AddSingleton<Users>().AddSingleton<Memberships>().AddScoped<StoreGate>();
+        services.AddSingleton<IValidateOptions<AccessOptions>, AccessOptionsValidator>();
+        services.AddSingleton<Users>().AddSingleton<Operators>().AddSingleton<SessionStore>();
+        services.AddSingleton<Memberships>().AddScoped<StoreGate>();
         services.TryAddSingleton(TimeProvider.System);
         services.AddAntiforgery();
         services.AddOptions<AntiforgeryOptions>().Configure<IOptions<AppOptions>>((options, app) => Harden(options.Cookie, "xeno-form", app.Value));
@@ -40,7 +41,7 @@ public static class AccessSetup
             .AddPolicyScheme(Schemes.Selector, null, options => options.ForwardDefaultSelector = Schemes.Select)
             .AddScheme<AuthenticationSchemeOptions, AuthorizationHeaderHandler>(Schemes.AuthorizationHeader, null)
             .AddCookie().AddOpenIdConnect();
-        services.AddOptions<CookieAuthenticationOptions>(Cookie).Configure<IOptions<AppOptions>>(ConfigureCookie);
+        services.AddOptions<CookieAuthenticationOptions>(Cookie).Configure<IOptions<AppOptions>, SessionStore>(ConfigureCookie);
         services.AddOptions<OpenIdConnectOptions>(Oidc).Configure<IOptions<OidcOptions>, IOptions<AppOptions>, IHostEnvironment>(ConfigureOidc);
         services.AddOptions<FormTargets>().Configure<IOptions<OidcOptions>>(ProviderOrigin.AddConfigured);
         services.AddHostedService<ProviderOrigin>();
@@ -60,6 +61,8 @@ public static class AccessSetup
         app.MapGet(SignInPath, SignIn).AllowAnonymous().ExcludeFromDescription();
         app.MapPost("/signout", SignOut).AllowAnonymous().ExcludeFromDescription();
         app.MapGet(SignedOutPath, SignedOut).AllowAnonymous().ExcludeFromDescription();
+        // The browser calls it while somebody uses an open page: a request is an action of the person, live updates are none.
+        app.MapPost("/session/activity", () => Results.NoContent()).ExcludeFromDescription();
         app.MapTenantsApi();
         if (HasBuiltInProvider(app.Configuration, app.Environment)) app.MapDevelopmentIdentityProvider();
     }
@@ -79,15 +82,16 @@ public static class AccessSetup
         });
     }
 
-    private static void ConfigureCookie(CookieAuthenticationOptions options, IOptions<AppOptions> app)
+    private static void ConfigureCookie(CookieAuthenticationOptions options, IOptions<AppOptions> app, SessionStore sessions)
     {
         options.Cookie.Name = "xeno";
         Harden(options.Cookie, options.Cookie.Name, app.Value);
         options.Cookie.SameSite = SameSiteMode.Lax;
         options.Cookie.HttpOnly = true;
         options.Cookie.Path = "/";
-        options.ExpireTimeSpan = _sessionLifetime;
-        options.SlidingExpiration = true;
+        // The session's row alone says when it ends.
+        options.SessionStore = sessions;
+        options.SlidingExpiration = false;
         options.LoginPath = SignInPath;
         options.ReturnUrlParameter = "returnUrl";
         options.Events.OnRedirectToLogin = context => ChallengeAsync(context, StatusCodes.Status401Unauthorized);

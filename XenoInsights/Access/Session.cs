@@ -2,10 +2,13 @@ using System.Security.Claims;
 
 namespace XenoInsights.Access;
 
-/// <summary>What a signed-in person's session says of them. The provider's other claims are not kept.</summary>
+/// <summary>What a request says of the signed-in person. The provider's other claims are not kept.</summary>
 public static class Session
 {
     public const string UserIdClaim = "user_id", NameClaim = "name", EmailClaim = "email", OperatorClaim = "operator";
+
+    /// <summary>Our <see cref="UserSession.SessionId"/>, and the provider's own name for its session.</summary>
+    public const string SessionIdClaim = "session_id", ProviderSessionIdClaim = "sid";
 
     /// <summary>The policy of pages and endpoints for those who look after the installation. It opens no merchant's data.</summary>
     public const string OperatorPolicy = "Operator";
@@ -15,13 +18,16 @@ public static class Session
 
     public static bool IsOperator(this ClaimsPrincipal principal) => principal.HasClaim(OperatorClaim, "true");
 
-    internal static ClaimsPrincipal Of(Guid userId, string? name, string? email, bool isOperator, string authenticationType)
+    internal static ClaimsPrincipal Of(
+        Guid userId, Guid? sessionId, string? name, string? email, bool isOperator, string? providerSessionId, string authenticationType)
     {
         var identity = new ClaimsIdentity(authenticationType, NameClaim, roleType: null);
         identity.AddClaim(new(UserIdClaim, userId.ToString()));
+        if (sessionId is { } id) identity.AddClaim(new(SessionIdClaim, id.ToString()));
         if ((name ?? email) is { } shown) identity.AddClaim(new(NameClaim, shown));
         if (email is not null) identity.AddClaim(new(EmailClaim, email));
         if (isOperator) identity.AddClaim(new(OperatorClaim, "true"));
+        if (providerSessionId is not null) identity.AddClaim(new(ProviderSessionIdClaim, providerSessionId));
         return new(identity);
     }
 }

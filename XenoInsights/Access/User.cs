@@ -15,7 +15,10 @@ public sealed class User
     public string? Email { get; set; }
     public string? Name { get; set; }
 
-    /// <summary>May look after the installation as a whole.</summary>
+    /// <summary>The provider says that <see cref="Email"/> is this person's.</summary>
+    public bool EmailVerified { get; set; }
+
+    /// <summary>Was an operator at the last sign-in. What counts is looked up at each request (<see cref="Operators"/>).</summary>
     public bool IsOperator { get; set; }
     public DateTimeOffset CreatedAt { get; init; }
     public DateTimeOffset LastSignInAt { get; set; }
@@ -27,5 +30,6 @@ internal sealed class UserConfiguration : IEntityTypeConfiguration<User>
     {
         builder.HasKey(u => u.UserId);
         builder.HasIndex(u => new { u.Issuer, u.Subject }).IsUnique();
+        builder.Property(u => u.EmailVerified).HasDefaultValue(false);
     }
 }

@@ -2,51 +2,82 @@ using Microsoft.EntityFrameworkCore;
 using Microsoft.EntityFrameworkCore.Diagnostics;
 using Microsoft.EntityFrameworkCore.Storage;
 using Npgsql;
+using XenoInsights.Access;
 using XenoInsights.Tenants;
 
 namespace XenoInsights.Data;
 
-/// <summary>Units of work for one tenant, for whoever knows it by id: jobs and the install. Requests and circuits use <see cref="XenoDatabase"/>.</summary>
+/// <summary>Units of work for one tenant, for jobs and the install. Requests and circuits use <see cref="XenoDatabase"/>.</summary>
 public sealed class TenantDatabase(WalledTransactions transactions)
 {
     /// <summary>Runs <paramref name="work"/> in a transaction that sees this tenant's rows only, and commits. A transient failure before the commit runs it again.</summary>
     public Task<T> RunAsync<T>(Guid tenantId, Func<XenoDbContext, Task<T>> work, CancellationToken ct = default) =>
-        transactions.RunAsync(Walls.EnterTenant(tenantId), tenantId, work, ct);
+        transactions.RunAsync(TransactionStart.ForJob(tenantId), work, ct);
 
     public Task RunAsync(Guid tenantId, Func<XenoDbContext, Task> work, CancellationToken ct = default) =>
         RunAsync(tenantId, async db => { await work(db); return true; }, ct);
 }
 
-/// <summary>Units of work for the tenant that this request or circuit has entered. Entered none, they see no tenant's rows.</summary>
+/// <summary>
+/// Units of work of a person in the store that their request or circuit has entered. Each looks up afresh, in the command
+/// that begins it, whether the session is alive and which role its person has there. Entered no store, they see no rows.
+/// </summary>
 public sealed class XenoDatabase(WalledTransactions transactions, TenantContext tenant)
 {
-    /// <summary>
-    /// People wait for these. Sums over a large range fit into this memory where PostgreSQL's default would spill them to disk, and workers of their own would
-    /// take longer to start than most questions take, on processors that others wait for.
-    /// </summary>
-    private const string ForPeople = "; set local work_mem = '32MB'; set local max_parallel_workers_per_gather = 0";
+    /// <exception cref="AccessDeniedException">The person is not a member any more, or their role is below <paramref name="atLeast"/>.</exception>
+    public Task<T> InTenantAsync<T>(
+        Func<XenoDbContext, Task<T>> work, CancellationToken ct = default, MemberRole atLeast = MemberRole.Viewer) =>
+        RunAsync(TransactionStart.ForMember, atLeast, work, keep: true, ct);
 
-    private string Enter => tenant.TenantId is { } id ? Walls.EnterTenant(id) + ForPeople : Walls.EnterNoTenant;
-
-    public Task<T> InTenantAsync<T>(Func<XenoDbContext, Task<T>> work, CancellationToken ct = default) =>
-        transactions.RunAsync(Enter, tenant.TenantId, work, ct);
-
-    public Task InTenantAsync(Func<XenoDbContext, Task> work, CancellationToken ct = default) =>
-        InTenantAsync(async db => { await work(db); return true; }, ct);
+    /// <inheritdoc cref="InTenantAsync{T}"/>
+    public Task InTenantAsync(Func<XenoDbContext, Task> work, CancellationToken ct = default, MemberRole atLeast = MemberRole.Viewer) =>
+        InTenantAsync(async db => { await work(db); return true; }, ct, atLeast);
 
     /// <summary>Runs <paramref name="work"/> for real, sees what it did, and takes all of it back.</summary>
-    public Task<T> WhatIfAsync<T>(Func<XenoDbContext, Task<T>> work, CancellationToken ct = default) =>
-        transactions.RunAsync(Enter, tenant.TenantId, work, ct, keep: false);
+    /// <inheritdoc cref="InTenantAsync{T}"/>
+    public Task<T> DryRunAsync<T>(Func<XenoDbContext, Task<T>> work, CancellationToken ct, MemberRole atLeast) =>
+        RunAsync(TransactionStart.ForMember, atLeast, work, keep: false, ct);
+
+    /// <summary>For a member's questions that need what belongs to no tenant, such as people. The work sees all tenants, as the system role.</summary>
+    /// <inheritdoc cref="InTenantAsync{T}"/>
+    public Task<T> AcrossTenantsAsync<T>(Func<XenoDbContext, Task<T>> work, CancellationToken ct, MemberRole atLeast = MemberRole.Viewer) =>
+        RunAsync(TransactionStart.ForMemberAcrossTenants, atLeast, work, keep: true, ct);
+
+    /// <summary>For an action that happens elsewhere: at Shopify, or in a job.</summary>
+    /// <inheritdoc cref="InTenantAsync{T}"/>
+    public Task RequireAsync(MemberRole atLeast, CancellationToken ct) => InTenantAsync(_ => Task.CompletedTask, ct, atLeast);
+
+    private async Task<T> RunAsync<T>(
+        Func<Guid, Caller, MemberRole, TransactionStart> start, MemberRole atLeast, Func<XenoDbContext, Task<T>> work, bool keep,
+        CancellationToken ct)
+    {
+        if (tenant is not { TenantId: { } tenantId, Caller: { } caller })
+            return await transactions.RunAsync(TransactionStart.ForNobody, work, ct, keep);
+        try
+        {
+            return await transactions.RunAsync(start(tenantId, caller, atLeast), work, ct, keep);
+        }
+        catch (AccessDeniedException)
+        {
+            tenant.ReportDenial();
+            throw;
+        }
+    }
 }
 
 /// <summary>Units of work across tenants, as the role that may do only what its grants list (<see cref="Walls.Sql"/>).</summary>
 public sealed class SystemDatabase(WalledTransactions transactions)
 {
     public Task<T> RunAsync<T>(Func<XenoDbContext, Task<T>> work, CancellationToken ct = default) =>
-        transactions.RunAsync(Walls.EnterSystem, null, work, ct);
+        transactions.RunAsync(TransactionStart.ForSystem, work, ct);
 
     public Task RunAsync(Func<XenoDbContext, Task> work, CancellationToken ct = default) =>
         RunAsync(async db => { await work(db); return true; }, ct);
+
+    /// <summary>One question in one round trip, for what every request asks.</summary>
+    public Task<List<T>> QueryAsync<T>(
+        string sql, IReadOnlyList<NpgsqlParameter> parameters, Func<NpgsqlDataReader, T> read, CancellationToken ct) =>
+        transactions.QueryAsync(sql, parameters, read, ct);
 }
 
 /// <summary>The one place that opens transactions and puts the walls around them.</summary>
@@ -65,15 +96,15 @@ public sealed class WalledTransactions : IAsyncDisposable
             .UseNpgsql(_source).UseSnakeCaseNamingConvention().UseLoggerFactory(loggerFactory)
             // Whoever asked gets the exception and says what it means; mostly it is a person who left a page before its figures were found.
             .ConfigureWarnings(warnings => warnings.Log((RelationalEventId.TransactionError, LogLevel.Debug)))
-            .AddInterceptors(new WalledTransactionInterceptor(), new WalledTransactionsOnly())
+            .AddInterceptors(new TransactionStartInterceptor(), new WalledTransactionsOnly())
             .Options;
     }
 
-    internal async Task<T> RunAsync<T>(string walls, Guid? tenantId, Func<XenoDbContext, Task<T>> work, CancellationToken ct, bool keep = true)
+    internal async Task<T> RunAsync<T>(TransactionStart start, Func<XenoDbContext, Task<T>> work, CancellationToken ct, bool keep = true)
     {
         for (var attempt = 1; ; attempt++)
         {
-            await using var db = new XenoDbContext(_options, tenantId, walls);
+            await using var db = new XenoDbContext(_options, start);
             T result;
             try
             {
@@ -90,6 +121,42 @@ public sealed class WalledTransactions : IAsyncDisposable
             await db.Database.CommitTransactionAsync(ct);
             return result;
         }
+    }
+
+    /// <summary>Reads as the system role; the whole transaction is one batch.</summary>
+    internal async Task<List<T>> QueryAsync<T>(
+        string sql, IReadOnlyList<NpgsqlParameter> parameters, Func<NpgsqlDataReader, T> read, CancellationToken ct)
+    {
+        for (var attempt = 1; ; attempt++)
+        {
+            try
+            {
+                return await QueryOnceAsync(sql, parameters, read, ct);
+            }
+            catch (NpgsqlException failure) when (attempt < MaxAttempts && failure.IsTransient)
+            {
+                await Task.Delay(TimeSpan.FromMilliseconds(Random.Shared.Next(20, 80) * attempt), ct);
+            }
+        }
+    }
+
+    private async Task<List<T>> QueryOnceAsync<T>(
+        string sql, IReadOnlyList<NpgsqlParameter> parameters, Func<NpgsqlDataReader, T> read, CancellationToken ct)
+    {
+        await using var connection = await _source.OpenConnectionAsync(ct);
+        await using var batch = new NpgsqlBatch(connection);
+        batch.BatchCommands.Add(new("begin read only"));
+        batch.BatchCommands.Add(new($"set local role {Walls.SystemRole}"));
+        batch.BatchCommands.Add(new("set local statement_timeout = '10s'"));
+        var question = new NpgsqlBatchCommand(sql);
+        foreach (var parameter in parameters) question.Parameters.Add(parameter.Clone());
+        batch.BatchCommands.Add(question);
+        batch.BatchCommands.Add(new("commit"));
+        var rows = new List<T>();
+        // A failure leaves the transaction open; returning the connection to the pool rolls it back.
+        await using var reader = await batch.ExecuteReaderAsync(ct);
+        while (await reader.ReadAsync(ct)) rows.Add(read(reader));
+        return rows;
     }
 
     public ValueTask DisposeAsync() => _source.DisposeAsync();

@@ -10,7 +10,7 @@ public static class Migrator
         var options = new DbContextOptionsBuilder<XenoDbContext>()
             .UseNpgsql(connectionString, npgsql => npgsql.CommandTimeout((int)TimeSpan.FromMinutes(30).TotalSeconds))
             .UseSnakeCaseNamingConvention().Options;
-        await using var db = new XenoDbContext(options);
+        await using var db = new XenoDbContext(options, TransactionStart.ForNobody);
         await db.Database.MigrateAsync(ct);
     }
 }

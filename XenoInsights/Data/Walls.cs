@@ -75,41 +75,6 @@ public static class Walls
         end
         $$;
         """;
-
-    /// <summary>The statements that begin every tenant transaction. Plain SET LOCAL, not set_config(): it ends with the transaction behind any pooler.</summary>
-    public static string EnterTenant(Guid tenantId) => $"set local role {AppRole}; set local app.tenant_id = '{tenantId:D}'";
-
-    /// <summary>Begins a transaction that works for nobody and sees no tenant's rows.</summary>
-    public const string EnterNoTenant = $"set local role {AppRole}";
-
-    /// <summary>The statement that begins every transaction across tenants.</summary>
-    public const string EnterSystem = $"set local role {SystemRole}";
-}
-
-/// <summary>Puts the context's walls around every transaction that is begun on it, whoever begins it.</summary>
-internal sealed class WalledTransactionInterceptor : DbTransactionInterceptor
-{
-    public override DbTransaction TransactionStarted(DbConnection connection, TransactionEndEventData eventData, DbTransaction result)
-    {
-        using var command = Enter(connection, eventData, result);
-        command.ExecuteNonQuery();
-        return result;
-    }
-
-    public override async ValueTask<DbTransaction> TransactionStartedAsync(DbConnection connection, TransactionEndEventData eventData, DbTransaction result, CancellationToken cancellationToken = default)
-    {
-        await using var command = Enter(connection, eventData, result);
-        await command.ExecuteNonQueryAsync(cancellationToken);
-        return result;
-    }
-
-    private static DbCommand Enter(DbConnection connection, TransactionEndEventData eventData, DbTransaction transaction)
-    {
-        var command = connection.CreateCommand();
-        command.Transaction = transaction;
-        command.CommandText = ((XenoDbContext)eventData.Context!).Walls;
-        return command;
-    }
 }
 
 /// <summary>Turns a query that forgot the walls into an exception: outside a transaction no role and no tenant are set.</summary>

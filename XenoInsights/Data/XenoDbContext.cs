@@ -22,22 +22,28 @@ public interface ITenantOwned
 /// The whole model. Contexts are made by <see cref="TenantDatabase"/> and <see cref="SystemDatabase"/> only, inside a walled transaction.
 /// New migration: <c>dotnet ef migrations add Name --project XenoInsights --output-dir Data/Migrations</c>.
 /// </summary>
-public sealed class XenoDbContext(DbContextOptions<XenoDbContext> options, Guid? tenantId = null, string walls = Data.Walls.EnterNoTenant) : DbContext(options)
+public sealed class XenoDbContext : DbContext
 {
     /// <summary>Names of the query filters; a filter is taken off by its name, never all at once.</summary>
     public const string TenantFilter = "Tenant", DeletedFilter = "Deleted";
 
-    /// <summary>The tenant this context may see; null sees no tenant's rows.</summary>
-    public Guid? TenantId { get; } = tenantId;
+    internal XenoDbContext(DbContextOptions<XenoDbContext> options, TransactionStart start) : base(options) => Start = start;
 
-    /// <summary>The statements that begin each of this context's transactions.</summary>
-    internal string Walls { get; } = walls;
+    /// <summary>The tenant this context may see; null sees no tenant's rows.</summary>
+    public Guid? TenantId => Start.TenantId;
+
+    /// <summary>What the person who asks is in this store, looked up when the transaction began; null where no person asks.</summary>
+    public MemberRole? Role { get; internal set; }
+
+    /// <summary>How each of this context's transactions begins.</summary>
+    internal TransactionStart Start { get; }
 
     public DbSet<Tenant> Tenants => Set<Tenant>();
     public DbSet<Membership> Memberships => Set<Membership>();
     public DbSet<ShopDomain> ShopDomains => Set<ShopDomain>();
     public DbSet<DataVersion> DataVersions => Set<DataVersion>();
     public DbSet<User> Users => Set<User>();
+    public DbSet<UserSession> Sessions => Set<UserSession>();
     public DbSet<ShopifyCredential> ShopifyCredentials => Set<ShopifyCredential>();
     public DbSet<OAuthState> OAuthStates => Set<OAuthState>();
     public DbSet<Order> Orders => Set<Order>();
@@ -89,5 +95,5 @@ public sealed class XenoDbContext(DbContextOptions<XenoDbContext> options, Guid?
 internal sealed class DesignTimeContextFactory : IDesignTimeDbContextFactory<XenoDbContext>
 {
     public XenoDbContext CreateDbContext(string[] args) =>
-        new(new DbContextOptionsBuilder<XenoDbContext>().UseNpgsql("Host=localhost;Database=design").UseSnakeCaseNamingConvention().Options);
+        new(new DbContextOptionsBuilder<XenoDbContext>().UseNpgsql("Host=localhost;Database=design").UseSnakeCaseNamingConvention().Options, TransactionStart.ForNobody);
 }

@@ -42,6 +42,7 @@ public abstract class InsightsPage<TQuestion, TAnswer> : ComponentBase, IInsight
     [Inject] public required TenantChanges Changes { get; set; }
     [Inject] public required NavigationManager Navigation { get; set; }
     [Inject] public required XenoDatabase Database { get; set; }
+    [Inject] public required TenantContext Tenant { get; set; }
     [Inject] public required TimeProvider Time { get; set; }
     [Inject] public required ILoggerFactory Loggers { get; set; }
 
@@ -63,10 +64,12 @@ public abstract class InsightsPage<TQuestion, TAnswer> : ComponentBase, IInsight
 
     /// <summary>From prerendering to the circuit, which then shows the same picture without asking again.</summary>
     [PersistentState]
-    public Handed? FromPrerendering
+    public PageState<Handed>? FromPrerendering
     {
-        get => Answer is not null && Answered is not null && IsHandable(Answer) ? new(Answered, Answer, History, Running, CurrentTo) : null;
-        set => _handed = value;
+        get => Answer is not null && Answered is not null && IsHandable(Answer)
+            ? Tenant.Pack(new Handed(Answered, Answer, History, Running, CurrentTo))
+            : null;
+        set => _handed = Tenant.Unpack(value);
     }
 
     protected Days Days { get; } = new(CultureInfo.CurrentCulture);

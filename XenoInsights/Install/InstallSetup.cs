@@ -32,7 +32,7 @@ public static class InstallSetup
         services.AddOptions<FormTargets>().Configure<IOptions<ShopifyOptions>>(AddShopify);
         AddShopClient(services, OAuthClient.HttpClientName, _tokenTimeout);
         AddShopClient(services, ShopDesk.HttpClientName, _tokenTimeout);
-        services.AddSingleton<OAuthClient>().AddSingleton<ShopDesk>().AddSingleton<TokenVault>().AddSingleton<ShopifyTokens>().AddScoped<StoreInstall>().AddSingleton<StoreDisconnect>();
+        services.AddSingleton<OAuthClient>().AddSingleton<ShopDesk>().AddSingleton<TokenVault>().AddSingleton<ShopifyTokens>().AddScoped<StoreInstall>().AddScoped<StoreDisconnect>();
         services.AddSingleton<AccessTokenSource>(provider => provider.GetRequiredService<ShopifyTokens>().ForAdminClientAsync);
         if (builder.Environment.IsDevelopment())
         {

@@ -1,4 +1,5 @@
 using System.Net;
+using XenoInsights.Access;
 using XenoInsights.Data;
 using XenoInsights.Shopify;
 using XenoInsights.Tenants;
@@ -10,12 +11,14 @@ namespace XenoInsights.Install;
 /// The way out of a store, from our side: removes the app from the shop in Shopify, which ends every access at once. What is stored stays
 /// until Shopify asks for its erasure, 48 hours later (<c>shop/redact</c>); connecting again goes on where it was.
 /// </summary>
-public sealed class StoreDisconnect(ShopifyTokens tokens, ShopDesk desk, TenantDatabase database, TimeProvider time, ILogger<StoreDisconnect> logger)
+public sealed class StoreDisconnect(
+    ShopifyTokens tokens, ShopDesk desk, XenoDatabase person, TenantDatabase database, TimeProvider time, ILogger<StoreDisconnect> logger)
 {
     /// <returns>Null when the store is disconnected; else why it still is connected, for the person who asked.</returns>
+    /// <exception cref="AccessDeniedException">The person is not an owner of the entered store.</exception>
     public async Task<string?> DisconnectAsync(StoreAccess store, CancellationToken ct)
     {
-        if (store.Role != MemberRole.Owner) return "Only an owner may disconnect a store.";
+        await person.RequireAsync(MemberRole.Owner, ct);
         try
         {
             var token = await tokens.GetAccessTokenAsync(store.TenantId, ct);

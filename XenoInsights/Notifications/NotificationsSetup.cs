@@ -47,10 +47,10 @@ public sealed class Alerts(XenoDatabase database)
     public Task<List<Incident>> IncidentsAsync(int limit, CancellationToken ct) => database.InTenantAsync(db =>
         db.Incidents.AsNoTracking().OrderBy(i => i.ResolvedAt != null).ThenByDescending(i => i.OpenedAt).Take(limit).ToListAsync(ct), ct);
 
-    public Task<HashSet<IncidentKind>> WantedAsync(Guid userId, MemberRole role, CancellationToken ct) => database.InTenantAsync(async db =>
+    public Task<HashSet<IncidentKind>> WantedAsync(Guid userId, CancellationToken ct) => database.InTenantAsync(async db =>
     {
         var choices = await db.AlertChoices.AsNoTracking().Where(c => c.UserId == userId).ToDictionaryAsync(c => c.Kind, c => c.Wanted, ct);
-        return Enum.GetValues<IncidentKind>().Where(kind => choices.TryGetValue(kind, out var wanted) ? wanted : role >= MemberRole.Admin).ToHashSet();
+        return Enum.GetValues<IncidentKind>().Where(kind => choices.TryGetValue(kind, out var wanted) ? wanted : db.Role >= MemberRole.Admin).ToHashSet();
     }, ct);
 
     public Task ChooseAsync(Guid userId, IncidentKind kind, bool wanted, CancellationToken ct) => database.InTenantAsync(async db =>

@@ -23,6 +23,7 @@ public static class Housekeeping
         builder.Services.AddQuartz(quartz =>
         {
             Schedule<ForgetOldInstalls>("0 7 * * * ?");
+            Schedule<DeleteExpiredSessions>("0 17 * * * ?");
             Schedule<KeepTokensAlive>("0 23 3 * * ?");
             Schedule<KeepSubscriptions>("0 53 4 * * ?");
             Schedule<ForgetOldDeliveries>("0 37 * * * ?");
@@ -55,6 +56,13 @@ internal sealed class ForgetOldInstalls(SystemDatabase system, TimeProvider time
         var old = time.GetUtcNow().AddDays(-1);
         await system.RunAsync(db => db.OAuthStates.Where(s => s.ExpiresAt < old).ExecuteDeleteAsync(cancellationToken), cancellationToken);
     }
+}
+
+/// <summary>Sessions that have ended are of no use any more.</summary>
+internal sealed class DeleteExpiredSessions(SystemDatabase system) : IJob
+{
+    public async ValueTask Execute(IJobExecutionContext context, CancellationToken cancellationToken = default) =>
+        await system.RunAsync(db => db.Database.ExecuteSqlAsync($"delete from sessions where expires_at < now()", cancellationToken), cancellationToken);
 }
 
 /// <summary>A refresh token dies after 90 days without use; a store that nothing was read from for a day is refreshed, so that it never comes near.</summary>

@@ -5,6 +5,7 @@ using Npgsql;
 using NpgsqlTypes;
 using XenoInsights.Data;
 using XenoInsights.Ingestion;
+using XenoInsights.Tenants;
 
 namespace XenoInsights.Sync;
 
@@ -16,20 +17,31 @@ public sealed record SyncJobView(
 /// <summary>The queue of runs. Asking twice enqueues once: a store has at most one unfinished run of a type.</summary>
 public sealed class SyncJobs(TenantDatabase tenants, XenoDatabase database, SyncSignal signal)
 {
+    /// <summary>As <see cref="EnqueueAsync(Guid, SyncJobType, ImportCursor?, CancellationToken)"/>, for an admin of the entered store.</summary>
+    /// <exception cref="AccessDeniedException">The person is no admin of it.</exception>
+    public Task<(SyncJobView Job, bool Created)> StartAsync(SyncJobType type, ImportCursor? days, CancellationToken ct) =>
+        EnqueueAsync(work => database.InTenantAsync(work, ct, MemberRole.Admin), type, days, ct);
+
     /// <summary>Enqueues a run, or returns the unfinished one of that type with <c>Created</c> false.</summary>
-    public async Task<(SyncJobView Job, bool Created)> EnqueueAsync(Guid tenantId, SyncJobType type, ImportCursor? days = null, CancellationToken ct = default)
+    public Task<(SyncJobView Job, bool Created)> EnqueueAsync(
+        Guid tenantId, SyncJobType type, ImportCursor? days = null, CancellationToken ct = default) =>
+        EnqueueAsync(work => tenants.RunAsync(tenantId, work, ct), type, days, ct);
+
+    private async Task<(SyncJobView Job, bool Created)> EnqueueAsync(
+        Func<Func<XenoDbContext, Task<(SyncJobView? Job, bool Created)>>, Task<(SyncJobView? Job, bool Created)>> run,
+        SyncJobType type, ImportCursor? days, CancellationToken ct)
     {
-        var result = await tenants.RunAsync(tenantId, async db =>
+        var result = await run(async db =>
         {
-            var id = await EnqueueAsync(db, tenantId, type, days, ct);
+            var id = await EnqueueAsync(db, db.TenantId!.Value, type, days, ct);
             var created = id is not null;
             var job = await View(db.SyncJobs.Where(j => created ? j.Id == id : j.Type == type && (j.Status == SyncJobStatus.Queued || j.Status == SyncJobStatus.Running))).FirstOrDefaultAsync(ct);
             return (job, created);
-        }, ct);
+        });
         // The unfinished run may have ended between the insert and the look: then there is room for ours.
-        if (result.job is null) return await EnqueueAsync(tenantId, type, days, ct);
-        if (result.created) signal.Wake();
-        return (result.job, result.created);
+        if (result.Job is not { } job) return await EnqueueAsync(run, type, days, ct);
+        if (result.Created) signal.Wake();
+        return (job, result.Created);
     }
 
     /// <summary>Enqueues within the caller's unit of work; null when an unfinished run of that type is there.</summary>
@@ -61,7 +73,7 @@ public sealed class SyncJobs(TenantDatabase tenants, XenoDatabase database, Sync
         command.Parameters.Add(Sql.Uuid(db.TenantId!.Value));
         command.Parameters.Add(Sql.Uuid(id));
         return await command.ExecuteNonQueryAsync(ct) == 1;
-    }, ct);
+    }, ct, MemberRole.Admin);
 
     /// <summary>Some of the objects that a run of the entered tenant could not read, each with its reason.</summary>
     public Task<List<string>> RejectionsAsync(Guid id, CancellationToken ct = default) => database.InTenantAsync(async db =>

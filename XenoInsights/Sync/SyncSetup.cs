@@ -60,7 +60,7 @@ public static class SyncSetup
         }
         else if (request.From is not null || request.To is not null) return TypedResults.ValidationProblem(new Dictionary<string, string[]> { ["from"] = ["Days are for runs of type reconcile."] });
 
-        var (job, created) = await jobs.EnqueueAsync(http.Store().TenantId, type, days, ct);
+        var (job, created) = await jobs.StartAsync(type, days, ct);
         return created
             ? TypedResults.Accepted($"/api/ingestion/jobs/{job.Id}?{RequireTenant.Parameter}={http.Store().TenantId}", job)
             : TypedResults.Conflict(job);

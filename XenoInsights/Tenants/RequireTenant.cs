@@ -25,10 +25,13 @@ public static class RequireTenant
                 detail: $"{Parameter} is missing or not a store id.");
         }
         var store = await http.RequestServices.GetRequiredService<StoreGate>().EnterAsync(http.User, id, http.RequestAborted);
-        if (store is null) return Results.Problem("You have no store with this id.", statusCode: StatusCodes.Status404NotFound, title: "Store not found");
+        if (store is null) return StoreNotFound();
         http.Features.Set(store);
         return null;
     }
+
+    internal static IResult StoreNotFound() =>
+        Results.Problem("You have no store with this id.", statusCode: StatusCodes.Status404NotFound, title: "Store not found");
 
     private static async ValueTask<object?> FilterAsync(EndpointFilterInvocationContext context, EndpointFilterDelegate next)
     {

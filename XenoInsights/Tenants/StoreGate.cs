@@ -1,4 +1,5 @@
 using System.Security.Claims;
+using XenoInsights.Access;
 
 namespace XenoInsights.Tenants;
 
@@ -10,15 +11,15 @@ public sealed class StoreGate(Memberships memberships, TenantContext context)
 {
     /// <summary>Null: answer as for a store that does not exist.</summary>
     public async Task<StoreAccess?> EnterAsync(ClaimsPrincipal person, string handle, CancellationToken ct = default) =>
-        Enter(await memberships.FindAsync(person, handle, ct));
+        Enter(person, await memberships.FindAsync(person, handle, ct));
 
     /// <inheritdoc cref="EnterAsync(ClaimsPrincipal, string, CancellationToken)"/>
     public async Task<StoreAccess?> EnterAsync(ClaimsPrincipal person, Guid tenantId, CancellationToken ct = default) =>
-        Enter(await memberships.FindAsync(person, tenantId, ct));
+        Enter(person, await memberships.FindAsync(person, tenantId, ct));
 
-    private StoreAccess? Enter(StoreAccess? store)
+    private StoreAccess? Enter(ClaimsPrincipal person, StoreAccess? store)
     {
-        if (store is not null) context.Enter(store.TenantId);
+        if (store is not null && person.Caller() is { } caller) context.Enter(store.TenantId, caller);
         return store;
     }
 }

@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Globalization;
 using Npgsql;
+using XenoInsights.Access;
 using XenoInsights.Data;
 
 namespace XenoInsights.Tenants;
@@ -55,7 +56,7 @@ public sealed class TenantChanges(SystemDatabase system, TimeProvider time, ILog
             _seen = versions;
             await Task.WhenAll(told.Select(TellAsync));
         }
-        catch (NpgsqlException failure)
+        catch (Exception failure) when (!ct.IsCancellationRequested)
         {
             logger.LogWarning(failure, "Changes cannot be watched for the moment");
         }
@@ -87,10 +88,15 @@ public sealed class TenantChanges(SystemDatabase system, TimeProvider time, ILog
         {
             await watcher.OnChange();
         }
-        catch (Exception failure) when (failure is ObjectDisposedException or InvalidOperationException)
+        catch (Exception failure) when (failure is ObjectDisposedException or InvalidOperationException or AccessDeniedException)
         {
-            // The page was closed between the look and the call.
+            // The page was closed between the look and the call, or its person may not see the store any more.
             logger.LogDebug(failure, "A closed page could not be told");
+        }
+        catch (Exception failure)
+        {
+            // One page's fault is not the others'.
+            logger.LogError(failure, "A page failed while it was told of a change");
         }
     }
 

@@ -6,5 +6,8 @@ public static class TenantsSetup
     {
         builder.Services.AddSingleton<TenantChanges>();
         builder.Services.AddHostedService(services => services.GetRequiredService<TenantChanges>());
+        builder.Services.AddSingleton<AccessWatch>();
+        builder.Services.AddHostedService(services => services.GetRequiredService<AccessWatch>());
+        builder.Services.AddExceptionHandler<AccessDeniedHandler>();
     }
 }

@@ -68,12 +68,12 @@ public sealed class EventQueries(XenoDatabase database)
         return View(events.OrderByDescending(e => e.ReceivedAt).ThenByDescending(e => e.WebhookId).Take(limit)).ToListAsync(ct);
     }, ct);
 
-    public Task<EventDetail?> FindAsync(string webhookId, MemberRole role, CancellationToken ct) => database.InTenantAsync(async db =>
+    public Task<EventDetail?> FindAsync(string webhookId, CancellationToken ct) => database.InTenantAsync(async db =>
     {
         var found = db.Events.AsNoTracking().Where(e => e.WebhookId == webhookId);
         if (await View(found).SingleOrDefaultAsync(ct) is not { } view) return null;
         var said = await found.Select(e => new { e.Headers, e.Payload }).SingleAsync(ct);
-        return new EventDetail(view, JsonNode.Parse(said.Headers), Shown(said.Payload, role));
+        return new EventDetail(view, JsonNode.Parse(said.Headers), Shown(said.Payload, db.Role ?? MemberRole.Viewer));
     }, ct);
 
     /// <param name="today">The beginning of the shop's day.</param>
@@ -97,9 +97,13 @@ public sealed class EventQueries(XenoDatabase database)
         TimeSpan? Span(int at) => reader.IsDBNull(at) ? null : reader.GetFieldValue<TimeSpan>(at);
     }, ct);
 
-    public Task<List<DataRequest>> DataRequestsAsync(CancellationToken ct) => database.InTenantAsync(db => db.DataRequests.AsNoTracking().OrderByDescending(r => r.RequestedAt).Take(100).ToListAsync(ct), ct);
+    /// <summary>For owners.</summary>
+    public Task<List<DataRequest>> DataRequestsAsync(CancellationToken ct) => database.InTenantAsync(
+        db => db.DataRequests.AsNoTracking().OrderByDescending(r => r.RequestedAt).Take(100).ToListAsync(ct), ct, MemberRole.Owner);
 
-    public Task<DataRequest?> DataRequestAsync(Guid id, CancellationToken ct) => database.InTenantAsync(db => db.DataRequests.AsNoTracking().SingleOrDefaultAsync(r => r.Id == id, ct), ct);
+    /// <summary>For owners.</summary>
+    public Task<DataRequest?> DataRequestAsync(Guid id, CancellationToken ct) => database.InTenantAsync(
+        db => db.DataRequests.AsNoTracking().SingleOrDefaultAsync(r => r.Id == id, ct), ct, MemberRole.Owner);
 
     private static IQueryable<EventView> View(IQueryable<Event> events) => events.Select(e => new EventView(
         e.WebhookId, e.Topic, e.ObjectId, e.Status, e.Attempts, e.TriggeredAt, e.ReceivedAt, e.AppliedAt, e.DueAt, e.Outcome, e.LastError, e.TraceId));

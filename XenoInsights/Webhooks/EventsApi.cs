@@ -5,6 +5,7 @@ using System.Text.Json;
 using System.Text.Json.Nodes;
 using System.Text.Json.Serialization;
 using System.Threading.Channels;
+using XenoInsights.Access;
 using XenoInsights.Data;
 using XenoInsights.Tenants;
 
@@ -73,7 +74,7 @@ public static class EventsApi
     }
 
     private static async Task<IResult> FindAsync(HttpContext http, string webhookId, EventQueries events, CancellationToken ct) =>
-        Unreadable((nameof(webhookId), webhookId)) as IResult ?? (await events.FindAsync(webhookId, http.Store().Role, ct) is { } found ? TypedResults.Ok(found) : TypedResults.Problem("This store has no such delivery.", statusCode: StatusCodes.Status404NotFound));
+        Unreadable((nameof(webhookId), webhookId)) as IResult ?? (await events.FindAsync(webhookId, ct) is { } found ? TypedResults.Ok(found) : TypedResults.Problem("This store has no such delivery.", statusCode: StatusCodes.Status404NotFound));
 
     private static async Task<IResult> ReplayAsync(HttpContext http, ReplayRequest request, Replays replays, CancellationToken ct)
     {
@@ -92,34 +93,53 @@ public static class EventsApi
         return TypedResults.File(System.Text.Encoding.UTF8.GetBytes(request.File), "application/json", $"data-request-{request.RequestedAt:yyyy-MM-dd}-{request.CustomerId}.json");
     }
 
-    private static ServerSentEventsResult<string> StreamAsync(HttpContext http, TenantChanges changes, XenoDatabase database, Memberships memberships, CancellationToken ct) =>
-        TypedResults.ServerSentEvents(ChangesAsync(http, changes, database, memberships, ct));
+    private static ServerSentEventsResult<string> StreamAsync(
+        HttpContext http, TenantChanges changes, AccessWatch access, XenoDatabase database, CancellationToken ct) =>
+        TypedResults.ServerSentEvents(ChangesAsync(http, changes, access, database, ct));
 
-    private static async IAsyncEnumerable<SseItem<string>> ChangesAsync(HttpContext http, TenantChanges changes, XenoDatabase database, Memberships memberships, [EnumeratorCancellation] CancellationToken ct)
+    private static async IAsyncEnumerable<SseItem<string>> ChangesAsync(
+        HttpContext http, TenantChanges changes, AccessWatch access, XenoDatabase database, [EnumeratorCancellation] CancellationToken ct)
     {
         var store = http.Store();
         var changed = Channel.CreateBounded<bool>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite });
         using var subscription = changes.Subscribe(store.TenantId, () => { changed.Writer.TryWrite(true); return Task.CompletedTask; });
+        // A role that changes ends the stream too: whoever listens connects again and is judged afresh.
+        using var ended = access.Watch(http.User.Caller()!.Value, store.TenantId, store.Role, _ => { changed.Writer.TryComplete(); return Task.CompletedTask; });
         while (!ct.IsCancellationRequested)
         {
-            var isChange = false;
-            using (var wait = CancellationTokenSource.CreateLinkedTokenSource(ct))
-            {
-                wait.CancelAfter(_heartbeat);
-                try
-                {
-                    isChange = await changed.Reader.ReadAsync(wait.Token);
-                }
-                catch (OperationCanceledException) when (!ct.IsCancellationRequested)
-                {
-                    // Nothing changed for a while.
-                }
-            }
-            // Whoever lost the membership hears no more, on a line that is open too.
-            if (!isChange && await memberships.FindAsync(http.User, store.TenantId, ct) is null) yield break;
-            var body = new JsonObject { ["changedAt"] = await database.LastChangeAsync(ct) };
+            if (await NextAsync(changed.Reader, ct) is not { } isChange) yield break;
+            if (await LastChangeAsync(database, ct) is not { } body) yield break;
             yield return new SseItem<string>(body.ToJsonString(JsonSerializerOptions.Web), isChange ? "change" : "beat");
             if (isChange) await Task.Delay(_atMostEvery, ct);
+        }
+    }
+
+    /// <summary>True: data changed. False: nothing changed for a while. Null: the person's access has ended or changed.</summary>
+    private static async Task<bool?> NextAsync(ChannelReader<bool> changed, CancellationToken ct)
+    {
+        using var wait = CancellationTokenSource.CreateLinkedTokenSource(ct);
+        wait.CancelAfter(_heartbeat);
+        try
+        {
+            if (!await changed.WaitToReadAsync(wait.Token)) return null;
+            return changed.TryRead(out _);
+        }
+        catch (OperationCanceledException) when (!ct.IsCancellationRequested)
+        {
+            return false;
+        }
+    }
+
+    /// <summary>Null: the person's access has ended.</summary>
+    private static async Task<JsonObject?> LastChangeAsync(XenoDatabase database, CancellationToken ct)
+    {
+        try
+        {
+            return new JsonObject { ["changedAt"] = await database.LastChangeAsync(ct) };
+        }
+        catch (AccessDeniedException)
+        {
+            return null;
         }
     }
 }

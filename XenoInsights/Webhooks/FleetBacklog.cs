@@ -1,3 +1,4 @@
+using Microsoft.AspNetCore.Http.HttpResults;
 using Npgsql;
 using NpgsqlTypes;
 using XenoInsights.Access;
@@ -18,11 +19,12 @@ public sealed record FleetBacklog(
 public sealed record StoreBacklog(Guid TenantId, string StoreDomain, TenantStatus Status, long Waiting, double? OldestSeconds, long GivenUp, double? P50Seconds, double? P99Seconds);
 
 /// <summary>Asks across stores, as the role that may not read what deliveries say (<see cref="Walls"/>).</summary>
-public sealed class FleetBacklogs(SystemDatabase system)
+public sealed class FleetBacklogs(Operators operators)
 {
     public const int Shown = 50;
 
-    public Task<FleetBacklog> AskAsync(CancellationToken ct) => system.RunAsync(async db =>
+    /// <exception cref="AccessDeniedException">The caller is no operator.</exception>
+    public Task<FleetBacklog> AskAsync(Caller? caller, CancellationToken ct) => operators.RunAsync(caller, async db =>
     {
         var (waiting, givenUp) = (await StoresAsync(db, "waiting", ct), await StoresAsync(db, "given_up", ct));
         await using var command = db.Command(
@@ -70,6 +72,9 @@ public static class OperationsApi
     public static void AddOperationsApi(this WebApplicationBuilder builder) => builder.Services.AddSingleton<FleetBacklogs>();
 
     public static void MapOperationsApi(this WebApplication app) =>
-        app.MapGet("/api/operations/queue", async (FleetBacklogs queues, CancellationToken ct) => TypedResults.Ok(await queues.AskAsync(ct))).RequireAuthorization(Session.OperatorPolicy)
+        app.MapGet("/api/operations/queue", AskAsync).RequireAuthorization(Session.OperatorPolicy)
             .WithTags("Operations").WithSummary("For operators: what waits over all stores and how long today's deliveries took").ProducesProblem(StatusCodes.Status403Forbidden);
+
+    private static async Task<Ok<FleetBacklog>> AskAsync(HttpContext http, FleetBacklogs queues, CancellationToken ct) =>
+        TypedResults.Ok(await queues.AskAsync(http.User.Caller(), ct));
 }

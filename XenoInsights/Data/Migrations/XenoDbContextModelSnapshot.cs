@@ -37,6 +37,12 @@ namespace XenoInsights.Data.Migrations
                         .HasColumnType("text")
                         .HasColumnName("email");
 
+                    b.Property<bool>("EmailVerified")
+                        .ValueGeneratedOnAdd()
+                        .HasColumnType("boolean")
+                        .HasDefaultValue(false)
+                        .HasColumnName("email_verified");
+
                     b.Property<bool>("IsOperator")
                         .HasColumnType("boolean")
                         .HasColumnName("is_operator");
@@ -67,6 +73,59 @@ namespace XenoInsights.Data.Migrations
                         .HasDatabaseName("ix_users_issuer_subject");
 
                     b.ToTable("users", (string)null);
+                });
+
+            modelBuilder.Entity("XenoInsights.Access.UserSession", b =>
+                {
+                    b.Property<Guid>("SessionId")
+                        .ValueGeneratedOnAdd()
+                        .HasColumnType("uuid")
+                        .HasColumnName("session_id");
+
+                    b.Property<DateTimeOffset>("CreatedAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("created_at");
+
+                    b.Property<DateTimeOffset>("EndsAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("ends_at");
+
+                    b.Property<DateTimeOffset>("ExpiresAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("expires_at");
+
+                    b.Property<byte[]>("IdToken")
+                        .HasColumnType("bytea")
+                        .HasColumnName("id_token");
+
+                    b.Property<byte[]>("KeyHash")
+                        .IsRequired()
+                        .HasColumnType("bytea")
+                        .HasColumnName("key_hash");
+
+                    b.Property<DateTimeOffset>("LastUsedAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("last_used_at");
+
+                    b.Property<string>("ProviderSessionId")
+                        .HasColumnType("text")
+                        .HasColumnName("provider_session_id");
+
+                    b.Property<Guid>("UserId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("user_id");
+
+                    b.HasKey("SessionId")
+                        .HasName("pk_sessions");
+
+                    b.HasIndex("KeyHash")
+                        .IsUnique()
+                        .HasDatabaseName("ix_sessions_key_hash");
+
+                    b.HasIndex("UserId")
+                        .HasDatabaseName("ix_sessions_user_id");
+
+                    b.ToTable("sessions", (string)null);
                 });
 
             modelBuilder.Entity("XenoInsights.Data.DataProtectionKey", b =>
@@ -524,16 +583,16 @@ namespace XenoInsights.Data.Migrations
                     b.HasKey("TenantId", "OrderId", "Day", "Original")
                         .HasName("pk_order_entries");
 
+                    b.HasIndex("TenantId", "Day")
+                        .HasDatabaseName("ix_order_entries_tenant_id_day")
+                        .HasFilter("customer_id is null");
+
                     b.HasIndex("TenantId", "CustomerId", "Day")
                         .HasDatabaseName("ix_order_entries_tenant_id_customer_id_day")
                         .HasFilter("customer_id is not null");
 
                     b.HasIndex("TenantId", "Day", "At", "OrderId", "Original")
                         .HasDatabaseName("ix_order_entries_tenant_id_day_at_order_id_original");
-
-                    b.HasIndex("TenantId", "Day")
-                        .HasDatabaseName("ix_order_entries_tenant_id_day")
-                        .HasFilter("customer_id is null");
 
                     b.ToTable("order_entries", (string)null);
                 });
@@ -1687,6 +1746,16 @@ namespace XenoInsights.Data.Migrations
                         .HasDatabaseName("ix_rereads_tenant_id_due_at");
 
                     b.ToTable("rereads", (string)null);
+                });
+
+            modelBuilder.Entity("XenoInsights.Access.UserSession", b =>
+                {
+                    b.HasOne("XenoInsights.Access.User", null)
+                        .WithMany()
+                        .HasForeignKey("UserId")
+                        .OnDelete(DeleteBehavior.Cascade)
+                        .IsRequired()
+                        .HasConstraintName("fk_sessions_users_user_id");
                 });
 
             modelBuilder.Entity("XenoInsights.Install.ShopifyCredential", b =>

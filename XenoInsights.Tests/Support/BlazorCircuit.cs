@@ -5,7 +5,7 @@ using System.Text;
 using System.Text.Json;
 using System.Text.RegularExpressions;
 
-namespace XenoInsights.Tests.Benchmarks;
+namespace XenoInsights.Tests.Support;
 
 /// <summary>
 /// An open page as the server knows it: fetched, then taken over by a circuit over a WebSocket, as blazor.web.js does it (SignalR's
@@ -34,8 +34,19 @@ internal sealed partial class BlazorCircuit : IAsyncDisposable
     /// <param name="drawn">Is given each batch of changes as it comes.</param>
     public static async Task<BlazorCircuit> OpenAsync(HttpClient http, CookieContainer cookies, string path, Action<BlazorCircuit, byte[]> drawn)
     {
-        var circuit = new BlazorCircuit(drawn);
         var page = await http.GetStringAsync(new Uri(path, UriKind.Relative));
+        return await OpenAsync(http, cookies, path, page, StateOf(page), drawn);
+    }
+
+    /// <summary>The state that a page hands to its circuit.</summary>
+    public static string StateOf(string page) => State().Match(page).Groups[1].Value;
+
+    /// <summary>As a client may that is no browser: with the address and the state that it likes.</summary>
+    /// <param name="page">The page whose components the circuit takes over.</param>
+    public static async Task<BlazorCircuit> OpenAsync(
+        HttpClient http, CookieContainer cookies, string path, string page, string state, Action<BlazorCircuit, byte[]> drawn)
+    {
+        var circuit = new BlazorCircuit(drawn);
         using var negotiated = await http.PostAsync(new Uri("_blazor/negotiate?negotiateVersion=1", UriKind.Relative), null);
         using var answer = JsonDocument.Parse(await negotiated.Content.ReadAsStringAsync());
         circuit._socket.Options.Cookies = cookies;
@@ -44,10 +55,10 @@ internal sealed partial class BlazorCircuit : IAsyncDisposable
         circuit._receiving = Task.Run(circuit.ReceiveAsync);
 
         var address = new Uri(http.BaseAddress!, path).ToString();
-        await circuit.InvokeAsync("0", "StartCircuit", http.BaseAddress!.ToString(), address, "[]", State().Match(page).Groups[1].Value);
+        await circuit.InvokeAsync("0", "StartCircuit", http.BaseAddress!.ToString(), address, "[]", state);
         var operations = Markers().Matches(page).Select(m => m.Groups[1].Value).Where(marker => marker.Contains("\"descriptor\"", StringComparison.Ordinal))
             .Select((marker, i) => $$"""{"type":"add","ssrComponentId":{{i + 1}},"marker":{{marker}}}""");
-        await circuit.InvokeAsync(null, "UpdateRootComponents", $$"""{"batchId":1,"operations":[{{string.Join(',', operations)}}]}""", State().Match(page).Groups[1].Value);
+        await circuit.InvokeAsync(null, "UpdateRootComponents", $$"""{"batchId":1,"operations":[{{string.Join(',', operations)}}]}""", state);
         return circuit;
     }
 
