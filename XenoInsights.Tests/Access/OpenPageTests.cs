@@ -1,6 +1,9 @@
 using System.Collections.Concurrent;
 using System.Net;
+using System.Reflection;
 using System.Text;
+using Microsoft.AspNetCore.Components;
+using Microsoft.AspNetCore.Routing;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.DependencyInjection;
 using Npgsql;
@@ -210,13 +213,32 @@ public sealed class OpenPageTests(StoreHost host) : IClassFixture<StoreHost>
         }
     }
 
+    [Fact]
+    public void Pages_and_endpoints_reach_a_store_only_by_the_way_that_checks_the_person()
+    {
+        Type[] unchecked_ = [typeof(TenantDatabase), typeof(SystemDatabase), typeof(WalledTransactions)];
+        var injected = typeof(Program).Assembly.GetTypes().Where(type => type.IsAssignableTo(typeof(ComponentBase)))
+            .SelectMany(type => type.GetProperties(BindingFlags.Instance | BindingFlags.Public | BindingFlags.NonPublic))
+            .Where(property => property.IsDefined(typeof(InjectAttribute)) && unchecked_.Contains(property.PropertyType))
+            .Select(property => $"{property.DeclaringType}.{property.Name}");
+        var handlers = host.Services.GetRequiredService<EndpointDataSource>().Endpoints
+            .Select(endpoint => (endpoint, method: endpoint.Metadata.GetMetadata<MethodInfo>()))
+            .Where(e => e.method is not null && e.method.DeclaringType!.Namespace!.StartsWith("XenoInsights", StringComparison.Ordinal))
+            .ToList();
+
+        Assert.True(handlers.Count > 30, $"Only {handlers.Count} handlers were found.");
+        Assert.Empty(injected);
+        var reaching = handlers.Where(e => e.method!.GetParameters().Any(p => unchecked_.Contains(p.ParameterType))).Select(e => e.endpoint.DisplayName!);
+        Assert.All(reaching, name => Assert.Contains("/outbox", name, StringComparison.Ordinal));
+    }
+
     private async Task<(Tenant Shop, Browser Owner)> ConnectAsync()
     {
         var owner = await host.SignInAnewAsync();
         return (await host.ConnectAsync(owner, host.Shopify.AddShop()), owner);
     }
 
-    private Task AddOrderAsync(Tenant shop, string name)
+    private Task<ApplyResult> AddOrderAsync(Tenant shop, string name)
     {
         var now = DateTimeOffset.UtcNow;
         var id = Interlocked.Increment(ref _orders);

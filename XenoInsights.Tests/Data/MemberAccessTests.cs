@@ -18,7 +18,7 @@ public sealed class MemberAccessTests(PostgresServer server)
         var caller = await stores.AddMemberAsync(shop.TenantId, MemberRole.Admin);
         var database = stores.InScopeOf(shop.TenantId, caller);
 
-        Assert.Equal(MemberRole.Admin, await database.InTenantAsync(db => Task.FromResult(db.Role), default, MemberRole.Admin));
+        Assert.Equal(MemberRole.Admin, await database.InTenantAsync(MemberRole.Admin, db => Task.FromResult(db.Role)));
         Assert.Equal(AccessDenial.RoleTooLow, await DeniedAsync(() => database.RequireAsync(MemberRole.Owner, default)));
 
         await ExecuteAsync(stores, $"update memberships set role = 'Viewer' where user_id = '{caller.UserId}'");
@@ -45,7 +45,7 @@ public sealed class MemberAccessTests(PostgresServer server)
 
         var ran = false;
         Assert.Equal(AccessDenial.NoAccess, await DeniedAsync(() => database.InTenantAsync(_ => Task.FromResult(ran = true))));
-        Assert.Equal(AccessDenial.NoAccess, await DeniedAsync(() => database.DryRunAsync(_ => Task.FromResult(ran = true), default, MemberRole.Viewer)));
+        Assert.Equal(AccessDenial.NoAccess, await DeniedAsync(() => database.DryRunAsync(MemberRole.Viewer, _ => Task.FromResult(ran = true), default)));
         Assert.Equal(AccessDenial.NoAccess, await DeniedAsync(() => database.AcrossTenantsAsync(_ => Task.FromResult(ran = true), default)));
         Assert.False(ran);
     }

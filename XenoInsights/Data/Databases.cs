@@ -24,28 +24,33 @@ public sealed class TenantDatabase(WalledTransactions transactions)
 /// </summary>
 public sealed class XenoDatabase(WalledTransactions transactions, TenantContext tenant)
 {
-    /// <exception cref="AccessDeniedException">The person is not a member any more, or their role is below <paramref name="atLeast"/>.</exception>
-    public Task<T> InTenantAsync<T>(
-        Func<XenoDbContext, Task<T>> work, CancellationToken ct = default, MemberRole atLeast = MemberRole.Viewer) =>
+    /// <summary>What every member may do.</summary>
+    /// <exception cref="AccessDeniedException">The person is not a member of the store any more, or their session has ended.</exception>
+    public Task<T> InTenantAsync<T>(Func<XenoDbContext, Task<T>> work, CancellationToken ct = default) =>
+        InTenantAsync(MemberRole.Viewer, work, ct);
+
+    /// <inheritdoc cref="InTenantAsync{T}(Func{XenoDbContext, Task{T}}, CancellationToken)"/>
+    public Task InTenantAsync(Func<XenoDbContext, Task> work, CancellationToken ct = default) =>
+        InTenantAsync(async db => { await work(db); return true; }, ct);
+
+    /// <summary>What needs a role.</summary>
+    /// <exception cref="AccessDeniedException">The person's role is below <paramref name="atLeast"/>, or their access has ended.</exception>
+    public Task<T> InTenantAsync<T>(MemberRole atLeast, Func<XenoDbContext, Task<T>> work, CancellationToken ct = default) =>
         RunAsync(TransactionStart.ForMember, atLeast, work, keep: true, ct);
 
-    /// <inheritdoc cref="InTenantAsync{T}"/>
-    public Task InTenantAsync(Func<XenoDbContext, Task> work, CancellationToken ct = default, MemberRole atLeast = MemberRole.Viewer) =>
-        InTenantAsync(async db => { await work(db); return true; }, ct, atLeast);
-
     /// <summary>Runs <paramref name="work"/> for real, sees what it did, and takes all of it back.</summary>
-    /// <inheritdoc cref="InTenantAsync{T}"/>
-    public Task<T> DryRunAsync<T>(Func<XenoDbContext, Task<T>> work, CancellationToken ct, MemberRole atLeast) =>
+    /// <inheritdoc cref="InTenantAsync{T}(MemberRole, Func{XenoDbContext, Task{T}}, CancellationToken)"/>
+    public Task<T> DryRunAsync<T>(MemberRole atLeast, Func<XenoDbContext, Task<T>> work, CancellationToken ct) =>
         RunAsync(TransactionStart.ForMember, atLeast, work, keep: false, ct);
 
     /// <summary>For a member's questions that need what belongs to no tenant, such as people. The work sees all tenants, as the system role.</summary>
-    /// <inheritdoc cref="InTenantAsync{T}"/>
-    public Task<T> AcrossTenantsAsync<T>(Func<XenoDbContext, Task<T>> work, CancellationToken ct, MemberRole atLeast = MemberRole.Viewer) =>
-        RunAsync(TransactionStart.ForMemberAcrossTenants, atLeast, work, keep: true, ct);
+    /// <inheritdoc cref="InTenantAsync{T}(Func{XenoDbContext, Task{T}}, CancellationToken)"/>
+    public Task<T> AcrossTenantsAsync<T>(Func<XenoDbContext, Task<T>> work, CancellationToken ct) =>
+        RunAsync(TransactionStart.ForMemberAcrossTenants, MemberRole.Viewer, work, keep: true, ct);
 
     /// <summary>For an action that happens elsewhere: at Shopify, or in a job.</summary>
-    /// <inheritdoc cref="InTenantAsync{T}"/>
-    public Task RequireAsync(MemberRole atLeast, CancellationToken ct) => InTenantAsync(_ => Task.CompletedTask, ct, atLeast);
+    /// <inheritdoc cref="InTenantAsync{T}(MemberRole, Func{XenoDbContext, Task{T}}, CancellationToken)"/>
+    public Task RequireAsync(MemberRole atLeast, CancellationToken ct) => InTenantAsync(atLeast, _ => Task.FromResult(true), ct);
 
     private async Task<T> RunAsync<T>(
         Func<Guid, Caller, MemberRole, TransactionStart> start, MemberRole atLeast, Func<XenoDbContext, Task<T>> work, bool keep,

@@ -20,7 +20,7 @@ public sealed class SyncJobs(TenantDatabase tenants, XenoDatabase database, Sync
     /// <summary>As <see cref="EnqueueAsync(Guid, SyncJobType, ImportCursor?, CancellationToken)"/>, for an admin of the entered store.</summary>
     /// <exception cref="AccessDeniedException">The person is no admin of it.</exception>
     public Task<(SyncJobView Job, bool Created)> StartAsync(SyncJobType type, ImportCursor? days, CancellationToken ct) =>
-        EnqueueAsync(work => database.InTenantAsync(work, ct, MemberRole.Admin), type, days, ct);
+        EnqueueAsync(work => database.InTenantAsync(MemberRole.Admin, work, ct), type, days, ct);
 
     /// <summary>Enqueues a run, or returns the unfinished one of that type with <c>Created</c> false.</summary>
     public Task<(SyncJobView Job, bool Created)> EnqueueAsync(
@@ -63,7 +63,7 @@ public sealed class SyncJobs(TenantDatabase tenants, XenoDatabase database, Sync
     }
 
     /// <summary>Ends a run of the entered tenant that waits or runs; false when it has ended. Whoever works on it finds its lease gone; what it stored stays, and is correct.</summary>
-    public Task<bool> CancelAsync(Guid id, CancellationToken ct = default) => database.InTenantAsync(async db =>
+    public Task<bool> CancelAsync(Guid id, CancellationToken ct = default) => database.InTenantAsync(MemberRole.Admin, async db =>
     {
         await using var command = db.Command(
             """
@@ -73,7 +73,7 @@ public sealed class SyncJobs(TenantDatabase tenants, XenoDatabase database, Sync
         command.Parameters.Add(Sql.Uuid(db.TenantId!.Value));
         command.Parameters.Add(Sql.Uuid(id));
         return await command.ExecuteNonQueryAsync(ct) == 1;
-    }, ct, MemberRole.Admin);
+    }, ct);
 
     /// <summary>Some of the objects that a run of the entered tenant could not read, each with its reason.</summary>
     public Task<List<string>> RejectionsAsync(Guid id, CancellationToken ct = default) => database.InTenantAsync(async db =>

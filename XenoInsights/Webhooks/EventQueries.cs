@@ -99,11 +99,11 @@ public sealed class EventQueries(XenoDatabase database)
 
     /// <summary>For owners.</summary>
     public Task<List<DataRequest>> DataRequestsAsync(CancellationToken ct) => database.InTenantAsync(
-        db => db.DataRequests.AsNoTracking().OrderByDescending(r => r.RequestedAt).Take(100).ToListAsync(ct), ct, MemberRole.Owner);
+        MemberRole.Owner, db => db.DataRequests.AsNoTracking().OrderByDescending(r => r.RequestedAt).Take(100).ToListAsync(ct), ct);
 
     /// <summary>For owners.</summary>
     public Task<DataRequest?> DataRequestAsync(Guid id, CancellationToken ct) => database.InTenantAsync(
-        db => db.DataRequests.AsNoTracking().SingleOrDefaultAsync(r => r.Id == id, ct), ct, MemberRole.Owner);
+        MemberRole.Owner, db => db.DataRequests.AsNoTracking().SingleOrDefaultAsync(r => r.Id == id, ct), ct);
 
     private static IQueryable<EventView> View(IQueryable<Event> events) => events.Select(e => new EventView(
         e.WebhookId, e.Topic, e.ObjectId, e.Status, e.Attempts, e.TriggeredAt, e.ReceivedAt, e.AppliedAt, e.DueAt, e.Outcome, e.LastError, e.TraceId));

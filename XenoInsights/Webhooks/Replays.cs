@@ -45,7 +45,7 @@ internal sealed class Replays(XenoDatabase database, EventProcessor processor)
     private static readonly TimeSpan _pause = TimeSpan.FromMilliseconds(100);
 
     /// <summary>Puts deliveries back into the queue: those named, or all that were given up. Applying is idempotent, so replaying an applied one changes nothing.</summary>
-    public Task<int> ReplayAsync(IReadOnlyCollection<string>? webhookIds, CancellationToken ct) => database.InTenantAsync(async db => (await QueueAsync(db, webhookIds, null, ct)).Count, ct, MemberRole.Admin);
+    public Task<int> ReplayAsync(IReadOnlyCollection<string>? webhookIds, CancellationToken ct) => database.InTenantAsync(MemberRole.Admin, async db => (await QueueAsync(db, webhookIds, null, ct)).Count, ct);
 
     /// <summary>Does it, looks, and takes it back. Null if it gets no turn while someone else applies the store's deliveries, or takes too long.</summary>
     public async Task<DryRun?> TryAsync(IReadOnlyCollection<string>? webhookIds, CancellationToken ct)
@@ -55,7 +55,7 @@ internal sealed class Replays(XenoDatabase database, EventProcessor processor)
             if (attempt > 0) await Task.Delay(_pause, ct);
             try
             {
-                if (await database.DryRunAsync(db => TryAsync(db, webhookIds, ct), ct, MemberRole.Admin) is { } result) return result;
+                if (await database.DryRunAsync(MemberRole.Admin, db => TryAsync(db, webhookIds, ct), ct) is { } result) return result;
             }
             catch (PostgresException tooLong) when (tooLong.SqlState is PostgresErrorCodes.QueryCanceled or PostgresErrorCodes.LockNotAvailable)
             {
