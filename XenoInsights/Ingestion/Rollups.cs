@@ -89,17 +89,37 @@ public static class Rollups
     internal static async Task MoveDaysAsync(XenoDbContext db, Guid tenantId, string timeZone, CancellationToken ct)
     {
         await LockExclusiveAsync(db, tenantId, ct);
+        var offsets = ZoneOffsets.Of(timeZone);
+        var counts = ZoneOffsets.Local("(case when s.original then o.processed_at else s.happened_at end)", 2);
         await db.ExecuteAsync(Array.ConvertAll<string, NpgsqlBatchCommand>(
         [
-            "update orders set business_day = (processed_at at time zone $2)::date where tenant_id = $1",
-            "update checkouts set business_day = (created_at at time zone $2)::date where tenant_id = $1",
-            """
-            update order_sales s set day = ((case when s.original then o.processed_at else s.happened_at end) at time zone $2)::date
+            $"update orders set business_day = {ZoneOffsets.Local("processed_at", 2)}::date where tenant_id = $1",
+            $"update checkouts set business_day = {ZoneOffsets.Local("created_at", 2)}::date where tenant_id = $1",
+            $"""
+            update order_sales s set day = {counts}::date
             from orders o where s.tenant_id = $1 and o.tenant_id = $1 and o.shopify_id = s.order_id
             """,
-        ], sql => new(sql) { Parameters = { Sql.Uuid(tenantId), new() { Value = timeZone } } }), ct);
+        ], sql => Statement(sql, [Sql.Uuid(tenantId), .. offsets.Parameters()])), ct);
         await RebuildAsync(db, tenantId, ct);
         await IngestionWriter.BumpDataVersionAsync(db, tenantId, ct);
+    }
+
+    /// <summary>Counts the orders in the shop's new currency and no others, and makes the rollups again.</summary>
+    internal static async Task ChangeCurrencyAsync(XenoDbContext db, Guid tenantId, string currency, CancellationToken ct)
+    {
+        await LockExclusiveAsync(db, tenantId, ct);
+        const string counted = "(not test and deleted_at is null and currency = $2)";
+        await db.ExecuteAsync(
+            [Statement($"update orders set counted = {counted} where tenant_id = $1 and counted <> {counted}", [Sql.Uuid(tenantId), new() { Value = currency }])], ct);
+        await RebuildAsync(db, tenantId, ct);
+        await IngestionWriter.BumpDataVersionAsync(db, tenantId, ct);
+    }
+
+    private static NpgsqlBatchCommand Statement(string sql, NpgsqlParameter[] parameters)
+    {
+        var statement = new NpgsqlBatchCommand(sql);
+        foreach (var parameter in parameters) statement.Parameters.Add(parameter);
+        return statement;
     }
 
     /// <summary>Rows by which stored rollups differ from the ledger, as "table: row" from either side; empty when they are identical.</summary>

@@ -38,7 +38,7 @@ public sealed class FleetBacklogs(Operators operators)
         return new FleetBacklog(reader.GetInt64(0), Seconds(reader, 1), reader.GetInt64(2), reader.GetInt64(3), Seconds(reader, 4), Seconds(reader, 5), waiting, givenUp);
     }, ct);
 
-    private const string Today = "date_trunc('day', now() at time zone 'UTC') at time zone 'UTC'";
+    private const string Today = "date_trunc('day', now() at time zone interval '0') at time zone interval '0'";
 
     private const string Percentiles =
         "extract(epoch from percentile_cont(0.5) within group (order by applied_at - received_at))::float8, extract(epoch from percentile_cont(0.99) within group (order by applied_at - received_at))::float8";

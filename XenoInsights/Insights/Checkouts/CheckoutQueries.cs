@@ -3,6 +3,7 @@ using System.Runtime.CompilerServices;
 using Npgsql;
 using NpgsqlTypes;
 using XenoInsights.Data;
+using XenoInsights.Ingestion;
 using XenoInsights.Insights.Sales;
 using XenoInsights.Tenants;
 
@@ -36,12 +37,14 @@ public sealed class CheckoutQueries(XenoDatabase database, TenantContext tenant,
         var buckets = new SortedDictionary<(DateOnly, int), Sums>();
         for (var day = 0; day < range.Days; day++)
             for (var hour = 0; hour < (byHour ? 24 : 1); hour++) buckets.TryAdd((BucketOf(range.From.AddDays(day)), hour), default);
+        var offsets = byHour ? (await ZoneOffsets.OfStoreAsync(db, ct)).Parameters() : [];
         await using var command = Command(db, range,
             $"""
-            select business_day, {(byHour ? Hour : "0")}, count(*), count(*) filter (where completed_at is null), coalesce(sum(total) filter (where completed_at is null), 0)::bigint,
+            select business_day, {(byHour ? _hour : "0")}, count(*), count(*) filter (where completed_at is null), coalesce(sum(total) filter (where completed_at is null), 0)::bigint,
                    count(completed_at), coalesce(sum(total) filter (where completed_at is not null), 0)::bigint
             from checkouts where {Begun} group by 1, 2
             """);
+        command.Parameters.AddRange(offsets);
         await using var reader = await command.ExecuteReaderAsync(ct);
         while (await reader.ReadAsync(ct))
             buckets[(BucketOf(reader.GetFieldValue<DateOnly>(0)), reader.GetInt32(1))] += new Sums(reader.GetInt64(2), reader.GetInt64(3), reader.GetInt64(4), reader.GetInt64(5), reader.GetInt64(6));
@@ -55,11 +58,13 @@ public sealed class CheckoutQueries(XenoDatabase database, TenantContext tenant,
     public Task<IReadOnlyList<CheckoutHour>> ByHourAsync(DateRange range, CancellationToken ct = default) => AskAsync(("checkouts/by-hour", range), async db =>
     {
         var hours = Enumerable.Range(0, 7 * 24).Select(i => new CheckoutHour((i / 24) + 1, i % 24, 0, 0, 0)).ToArray();
+        var offsets = await ZoneOffsets.OfStoreAsync(db, ct);
         await using var command = Command(db, range,
             $"""
-            select extract(isodow from business_day)::int, {Hour}, count(*), count(completed_at), coalesce(sum(total) filter (where completed_at is null), 0)::bigint
+            select extract(isodow from business_day)::int, {_hour}, count(*), count(completed_at), coalesce(sum(total) filter (where completed_at is null), 0)::bigint
             from checkouts where {Begun} group by 1, 2
             """);
+        command.Parameters.AddRange(offsets.Parameters());
         await using var reader = await command.ExecuteReaderAsync(ct);
         while (await reader.ReadAsync(ct))
         {
@@ -161,10 +166,14 @@ public sealed class CheckoutQueries(XenoDatabase database, TenantContext tenant,
         string? Text(int at) => reader.IsDBNull(at) ? null : reader.GetString(at);
     }
 
-    private const string Begun = "tenant_id = $1 and business_day between $2 and $3 and deleted_at is null";
-    private const string Hour = "extract(hour from created_at at time zone (select time_zone from tenants where tenant_id = $1))::int";
+    // Those from before the shop changed its currency are not added to the others.
+    private const string InCurrency = "currency = (select currency from tenants where tenant_id = $1)";
+    private const string Begun = $"tenant_id = $1 and business_day between $2 and $3 and deleted_at is null and {InCurrency}";
 
-    private static string Open(OpenFilter filter) => $"c.tenant_id = $1 and c.business_day between $2 and $3 and c.deleted_at is null and c.completed_at is null" + filter.ProductId switch
+    // Needs the offsets of the store's zone as $4 and $5.
+    private static readonly string _hour = $"extract(hour from {ZoneOffsets.Local("created_at", 4)})::int";
+
+    private static string Open(OpenFilter filter) => $"c.tenant_id = $1 and c.business_day between $2 and $3 and c.deleted_at is null and c.completed_at is null and c.{InCurrency}" + filter.ProductId switch
     {
         null => "",
         0 => " and exists (select from checkout_line_items l where l.tenant_id = $1 and l.checkout_id = c.shopify_id and l.product_id is null)",

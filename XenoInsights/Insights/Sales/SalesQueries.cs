@@ -1,6 +1,7 @@
 using Npgsql;
 using NpgsqlTypes;
 using XenoInsights.Data;
+using XenoInsights.Ingestion;
 using XenoInsights.Insights.Products;
 using XenoInsights.Tenants;
 
@@ -65,9 +66,11 @@ public sealed class SalesQueries(XenoDatabase database, TenantContext tenant, An
     private Task<IReadOnlyList<SeriesPoint>> ByHourAsync(DateRange range, CancellationToken ct) => AskAsync(("by-hour", range), async db =>
     {
         var hours = new Dictionary<(DateOnly, int), SalesSums>();
+        var offsets = await ZoneOffsets.OfStoreAsync(db, ct);
+        var hourOf = $"extract(hour from {ZoneOffsets.Local("at", 4)})::int";
         await using var batch = Batch(db, range,
-            """
-            select day, extract(hour from at at time zone (select time_zone from tenants where tenant_id = $1))::int, sum(orders)::bigint, sum(order_value)::bigint, sum(gross)::bigint, sum(discounts)::bigint,
+            $"""
+            select day, {hourOf}, sum(orders)::bigint, sum(order_value)::bigint, sum(gross)::bigint, sum(discounts)::bigint,
                    sum("returns")::bigint, sum(shipping)::bigint, sum(taxes)::bigint, sum(duties)::bigint, sum(fees)::bigint, 0::bigint, 0::bigint, 0::bigint
             from (
                 select day, at, 1 orders, gross - discounts order_value, gross, discounts, "returns", shipping, taxes, duties, fees
@@ -79,16 +82,17 @@ public sealed class SalesQueries(XenoDatabase database, TenantContext tenant, An
                 where e.tenant_id = $1 and e.day between $2 and $3 and not e.original
             ) entries group by 1, 2
             """,
-            """
+            $"""
             select e.day, e.hour, 0::bigint, 0::bigint, 0::bigint, 0::bigint, 0::bigint, 0::bigint, 0::bigint, 0::bigint, 0::bigint,
                    count(*) filter (where c.first_order_day = e.day and e.is_first), count(*) filter (where c.orders = 1), count(*)
             from (
                 select customer_id, day, hour, row_number() over (partition by customer_id, day order by hour) = 1 is_first
-                from (select distinct customer_id, day, extract(hour from at at time zone (select time_zone from tenants where tenant_id = $1))::int as hour
+                from (select distinct customer_id, day, {hourOf} as hour
                       from order_entries where tenant_id = $1 and day between $2 and $3 and original and customer_id is not null) placed) e
             join customer_totals c on c.tenant_id = $1 and c.customer_id = e.customer_id
             group by 1, 2
             """);
+        foreach (var command in batch.BatchCommands) command.Parameters.AddRange(offsets.Parameters());
         await using var reader = await batch.ExecuteReaderAsync(ct);
         do
         {
