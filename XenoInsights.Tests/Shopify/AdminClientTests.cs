@@ -1,3 +1,5 @@
+using System.IO.Compression;
+using System.Text;
 using System.Text.Json;
 using Microsoft.AspNetCore.Http;
 using XenoInsights.Shopify;
@@ -26,6 +28,25 @@ public sealed class AdminClientTests
         using var body = JsonDocument.Parse(request.Body);
         Assert.Equal(Query, body.RootElement.GetProperty("query").GetString());
         Assert.Equal("gid://shopify/Order/1", body.RootElement.GetProperty("variables").GetProperty("id").GetString());
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task An_answer_larger_than_is_read_is_a_part_of_one_however_small_it_was_on_the_way(bool isCompressed)
+    {
+        var answer = Encoding.UTF8.GetBytes($$$"""{"data":{"text":"{{{new string('x', 2 << 20)}}}"}}""");
+        await using var shopify = await StandIn.StartAsync(async context =>
+        {
+            if (isCompressed) context.Response.Headers.ContentEncoding = "gzip";
+            await using var body = isCompressed ? new GZipStream(context.Response.Body, CompressionLevel.Fastest) : context.Response.Body;
+            await body.WriteAsync(answer);
+        });
+        shopify.Options.MaxAnswerMegabytes = 1;
+
+        var failure = await shopify.FailureAsync();
+
+        Assert.Equal((ShopifyFailure.PartialData, 1), (failure.Failure, shopify.Requests.Count));
     }
 
     [Fact]

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Globalization;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Net.Http.Headers;
@@ -81,6 +82,82 @@ public sealed class BulkDownloadTests
         await using var store = await StandIn.StartAsync(Serve(dropAfter: 100_000, version: "\"one\""), Serve(version: "\"two\""));
 
         Assert.Equal(ShopifyFailure.PartialData, (await Assert.ThrowsAsync<ShopifyException>(() => DownloadAsync(store, File.Length))).Failure);
+    }
+
+    [Theory]
+    [InlineData("https://storage.googleapis.com/shopify-tiers-assets-prod-us-east1/bulk-operation-outputs/x?Expires=1", true)]
+    [InlineData("https://STORAGE.googleapis.com/x", true)]
+    [InlineData("http://storage.googleapis.com/x", false)]
+    [InlineData("https://storage.googleapis.com:8443/x", false)]
+    [InlineData("https://storage.googleapis.com.evil.example/x", false)]
+    [InlineData("https://storage.googleapis.com@evil.example/x", false)]
+    [InlineData("https://127.0.0.1/x", false)]
+    [InlineData("https://a-shop.myshopify.com/x", false)]
+    [InlineData("file:///etc/passwd", false)]
+    public void Files_come_from_named_hosts_over_https_alone(string url, bool isAllowed) => Assert.Equal(isAllowed, new ShopifyOptions().MayHoldBulkFiles(new Uri(url)));
+
+    [Theory]
+    [InlineData("http://127.0.0.1:1/file")]
+    [InlineData("https://evil.example/file")]
+    [InlineData("file:///etc/passwd")]
+    public async Task A_file_elsewhere_is_not_fetched(string url)
+    {
+        await using var store = await StandIn.StartAsync(Serve());
+
+        var failure = await Assert.ThrowsAsync<ShopifyException>(() => store.Download.OpenAsync(new Uri(url), null, Cancellation));
+
+        Assert.Equal((ShopifyFailure.InvalidRequest, false), (failure.Failure, failure.IsTransient));
+        Assert.Contains("Shopify:BulkFileHosts", failure.Message, StringComparison.Ordinal);
+        Assert.Empty(store.Requests);
+    }
+
+    [Fact]
+    public async Task A_redirect_is_not_followed()
+    {
+        await using var store = await StandIn.StartAsync(StandIn.Json("", 302, ("Location", "/internal")), Serve());
+
+        Assert.Contains("not followed", (await Assert.ThrowsAsync<ShopifyException>(() => DownloadAsync(store, null))).Message, StringComparison.Ordinal);
+        Assert.Single(store.Requests);
+    }
+
+    [Theory]
+    [InlineData(true, 1)]
+    [InlineData(false, 1)]
+    [InlineData(false, 0)]
+    public async Task A_file_larger_than_is_allowed_is_refused_however_its_size_is_told(bool isAnnounced, int tellsLength)
+    {
+        var large = new byte[(1 << 20) + 1];
+        await using var store = await StandIn.StartAsync(context =>
+        {
+            if (tellsLength == 1) context.Response.ContentLength = large.Length;
+            return context.Response.Body.WriteAsync(large).AsTask();
+        });
+        store.Options.MaxBulkFileMegabytes = 1;
+
+        var failure = await Assert.ThrowsAsync<ShopifyException>(() => DownloadAsync(store, isAnnounced ? large.Length : null));
+
+        Assert.Contains("Shopify:MaxBulkFileMegabytes", failure.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_compressed_file_is_refused()
+    {
+        await using var store = await StandIn.StartAsync(StandIn.Json("x", 200, ("Content-Encoding", "gzip")));
+
+        Assert.Contains("compressed", (await Assert.ThrowsAsync<ShopifyException>(() => DownloadAsync(store, null))).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Our_traces_are_not_told()
+    {
+        using var activity = new Activity("test").Start();
+        await using var store = await StandIn.StartAsync(StandIn.Data("""{"shop":{"id":"gid://shopify/Shop/1"}}"""), Serve());
+
+        await store.Admin.SendAsync(StandIn.Shop, "query Q { shop { id } }", null, Cancellation);
+        await DownloadAsync(store, File.Length);
+
+        Assert.Equal(2, store.Requests.Count);
+        Assert.Empty(store.TraceParents);
     }
 
     private static async Task<byte[]> DownloadAsync(StandIn store, long? size)

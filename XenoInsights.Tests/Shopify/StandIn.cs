@@ -4,6 +4,7 @@ using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Options;
 using XenoInsights.Shopify;
 
 namespace XenoInsights.Tests.Shopify;
@@ -39,7 +40,9 @@ internal sealed class StandIn : IAsyncDisposable
     public HurriedTime Time { get; }
     public string Address => _server.Urls.First();
     public List<(string Path, string? Token, string Body, string? Range)> Requests { get; } = [];
+    public List<string> TraceParents { get; } = [];
     public List<bool> TokensAsked { get; } = [];
+    public ShopifyOptions Options => _app.Services.GetRequiredService<IOptions<ShopifyOptions>>().Value;
 
     public AdminClient Admin => _app.Services.GetRequiredService<AdminClient>();
     public AdminObjects Objects => _app.Services.GetRequiredService<AdminObjects>();
@@ -87,6 +90,7 @@ internal sealed class StandIn : IAsyncDisposable
 
     private async Task AnswerAsync(HttpContext context)
     {
+        TraceParents.AddRange(context.Request.Headers.TraceParent.OfType<string>());
         using var body = new StreamReader(context.Request.Body);
         Requests.Add((context.Request.Path, context.Request.Headers["X-Shopify-Access-Token"], await body.ReadToEndAsync(), context.Request.Headers.Range));
         if (_answers.TryDequeue(out var next)) _last = next;

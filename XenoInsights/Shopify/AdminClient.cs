@@ -109,11 +109,15 @@ public sealed partial class AdminClient(
             if (AdminErrors.OfStatus(shop, response) is { } refused)
                 return new Attempt(default, refused, RetryAfter(response), MayRepeat: Idempotent(document) || response.StatusCode is HttpStatusCode.TooManyRequests or HttpStatusCode.ServiceUnavailable);
 
-            using var answer = JsonDocument.Parse(await response.Content.ReadAsByteArrayAsync(ct));
+            using var answer = JsonDocument.Parse(StorableJson.Clean(await response.Content.ReadAsByteArrayAsync(ct)));
             throttle = NoteCost(document, answer.RootElement);
             return AdminErrors.OfAnswer(answer.RootElement) is { } failure
                 ? new Attempt(default, failure, MayRepeat: Idempotent(document))
                 : new Attempt(answer.RootElement.GetProperty("data").Clone());
+        }
+        catch (HttpRequestException tooLarge) when (tooLarge.HttpRequestError == HttpRequestError.ConfigurationLimitExceeded)
+        {
+            return new Attempt(default, AdminErrors.TooLarge(shop, tooLarge), MayRepeat: false);
         }
         catch (Exception broken) when (broken is HttpRequestException or IOException or JsonException || (broken is OperationCanceledException && !ct.IsCancellationRequested))
         {
@@ -196,6 +200,10 @@ internal static class AdminErrors
 
     public static ShopifyException Unreachable(ShopReference shop, Exception cause) =>
         new(ShopifyFailure.Unavailable, $"{shop.ShopDomain} could not be reached.", cause);
+
+    /// <summary>Of the objects asked for together, others may still be read: whoever asked asks for fewer.</summary>
+    public static ShopifyException TooLarge(ShopReference shop, Exception cause) =>
+        new(ShopifyFailure.PartialData, $"{shop.ShopDomain} gave a larger answer than is read.", cause);
 
     /// <summary>The failure an answer with status 200 holds; null when it is whole.</summary>
     public static ShopifyException? OfAnswer(JsonElement answer)

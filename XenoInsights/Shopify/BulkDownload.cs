@@ -1,10 +1,11 @@
 using System.Net;
 using System.Net.Http.Headers;
+using Microsoft.Extensions.Options;
 
 namespace XenoInsights.Shopify;
 
 /// <summary>Opens the file of a bulk operation as one stream, whatever the connection does meanwhile.</summary>
-public sealed class BulkDownload(IHttpClientFactory http, TimeProvider time)
+public sealed class BulkDownload(IHttpClientFactory http, IOptions<ShopifyOptions> options, TimeProvider time)
 {
     public const string HttpName = "Shopify.Bulk";
 
@@ -12,7 +13,9 @@ public sealed class BulkDownload(IHttpClientFactory http, TimeProvider time)
     /// <returns>A stream that goes on by itself where a dropped connection left off, and throws a <see cref="ShopifyException"/> when it cannot or the file ends early.</returns>
     public async Task<Stream> OpenAsync(Uri url, long? size, CancellationToken ct)
     {
-        var file = new BulkFile(http.CreateClient(HttpName), time, url, size);
+        if (!options.Value.MayHoldBulkFiles(url))
+            throw new ShopifyException(ShopifyFailure.InvalidRequest, $"The export lies at {url.GetLeftPart(UriPartial.Authority)}, which is not one of Shopify:BulkFileHosts. Nothing was fetched.");
+        var file = new BulkFile(http.CreateClient(HttpName), time, url, size, options.Value.MaxBulkFileMegabytes * 1024 * 1024);
         try
         {
             await file.ConnectAsync(ct);
@@ -27,7 +30,8 @@ public sealed class BulkDownload(IHttpClientFactory http, TimeProvider time)
 }
 
 /// <summary>Reads forward only.</summary>
-internal sealed class BulkFile(HttpClient http, TimeProvider time, Uri url, long? announced) : Stream
+/// <param name="largest">Bytes.</param>
+internal sealed class BulkFile(HttpClient http, TimeProvider time, Uri url, long? announced, long largest) : Stream
 {
     /// <summary>Tries in a row that bring no byte.</summary>
     private const int MaxFruitless = 5;
@@ -49,6 +53,7 @@ internal sealed class BulkFile(HttpClient http, TimeProvider time, Uri url, long
 
     public async Task ConnectAsync(CancellationToken ct)
     {
+        if (_length > largest) throw TooLarge();
         while (_body is null)
         {
             try
@@ -100,6 +105,7 @@ internal sealed class BulkFile(HttpClient http, TimeProvider time, Uri url, long
     {
         _position += read;
         if (read > 0) _fruitless = 0;
+        if (_position > largest) throw TooLarge();
         return _position > _length
             ? throw new ShopifyException(ShopifyFailure.PartialData, $"Shopify's file is longer than the {_length} bytes announced.")
             : read;
@@ -121,6 +127,8 @@ internal sealed class BulkFile(HttpClient http, TimeProvider time, Uri url, long
 
     private async Task<Stream> BodyAsync(HttpResponseMessage response, CancellationToken ct)
     {
+        if (response.Content.Headers.ContentEncoding.Any(encoding => !encoding.Equals("identity", StringComparison.OrdinalIgnoreCase)))
+            throw new ShopifyException(ShopifyFailure.PartialData, "Shopify's file came compressed, which was not asked for.");
         switch ((int)response.StatusCode)
         {
             case 200:
@@ -128,11 +136,14 @@ internal sealed class BulkFile(HttpClient http, TimeProvider time, Uri url, long
                 _version ??= response.Headers.ETag;
                 if (_length is not null && response.Content.Headers.ContentLength is { } length && length != _length) throw WrongSize(length);
                 _length ??= response.Content.Headers.ContentLength;
+                if (_length > largest) throw TooLarge();
                 break;
             case 206 when response.Content.Headers.ContentRange?.From == _position:
                 break;
             case 206:
                 throw new ShopifyException(ShopifyFailure.PartialData, "Shopify's file was continued at another place than asked for.");
+            case >= 300 and < 400:
+                throw new ShopifyException(ShopifyFailure.InvalidRequest, "The address of Shopify's file sends us on to another one; that is not followed.");
             case 429 or >= 500:
                 throw new IOException($"HTTP {(int)response.StatusCode}");
             default:
@@ -177,6 +188,9 @@ internal sealed class BulkFile(HttpClient http, TimeProvider time, Uri url, long
 
     private static bool IsDropped(Exception exception, CancellationToken ct) =>
         exception is HttpRequestException or IOException or TimeoutException || (exception is OperationCanceledException && !ct.IsCancellationRequested);
+
+    private ShopifyException TooLarge() =>
+        new(ShopifyFailure.InvalidRequest, $"Shopify's file is larger than {largest / (1024 * 1024):N0} MB (Shopify:MaxBulkFileMegabytes).");
 
     private ShopifyException WrongSize(long length) => new(ShopifyFailure.PartialData, $"Shopify's file has {length} bytes though {_length} were announced.");
 

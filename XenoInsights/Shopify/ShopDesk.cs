@@ -70,7 +70,7 @@ public sealed class ShopDesk(IHttpClientFactory clients, IOptions<ShopifyOptions
         if (!response.IsSuccessStatusCode) throw new HttpRequestException($"The Admin API of {shopDomain} answered {(int)response.StatusCode}.", null, response.StatusCode);
         try
         {
-            return await JsonDocument.ParseAsync(await response.Content.ReadAsStreamAsync(ct), cancellationToken: ct);
+            return JsonDocument.Parse(StorableJson.Clean(await response.Content.ReadAsByteArrayAsync(ct)));
         }
         catch (JsonException e)
         {

@@ -20,11 +20,27 @@ public sealed class ShopifyOptions
     /// <summary>Template of a shop's address; <c>{shop}</c> is its myshopify domain. Other than <c>https://{shop}</c> in Development only.</summary>
     public string ShopUrl { get; set; } = DefaultShopUrl;
 
+    /// <summary>Comma separated hosts that bulk files may be fetched from, over https alone. Shopify keeps them at Google Cloud Storage.</summary>
+    public string BulkFileHosts { get; set; } = "storage.googleapis.com";
+
+    /// <summary>A larger bulk file is refused.</summary>
+    public long MaxBulkFileMegabytes { get; set; } = 51_200;
+
+    /// <summary>A larger answer of the Admin API is refused, measured after decompression.</summary>
+    public int MaxAnswerMegabytes { get; set; } = 32;
+
     public const string DefaultShopUrl = "https://{shop}";
 
     public Uri AddressOf(string shopDomain) => new(ShopUrl.Replace("{shop}", shopDomain, StringComparison.Ordinal).TrimEnd('/') + "/");
 
-    public IReadOnlyList<string> ScopeList => Scopes.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
+    /// <summary>Whether a bulk file may be fetched from there. Where shops are not Shopify's own (Development), they keep their files themselves.</summary>
+    public bool MayHoldBulkFiles(Uri url) =>
+        (url.Scheme == Uri.UriSchemeHttps && url.IsDefaultPort && List(BulkFileHosts).Contains(url.Host, StringComparer.OrdinalIgnoreCase))
+        || (ShopUrl != DefaultShopUrl && url.GetLeftPart(UriPartial.Authority) == AddressOf("shop.myshopify.com").GetLeftPart(UriPartial.Authority));
+
+    private static string[] List(string text) => text.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
+
+    public IReadOnlyList<string> ScopeList => List(Scopes);
 }
 
 internal sealed class ShopifyOptionsValidator(IHostEnvironment environment) : IValidateOptions<ShopifyOptions>
@@ -37,6 +53,8 @@ internal sealed class ShopifyOptionsValidator(IHostEnvironment environment) : IV
         if (!System.Text.RegularExpressions.Regex.IsMatch(options.ApiVersion, @"\A20\d\d-(01|04|07|10)\z"))
             failures.Add($"Shopify:ApiVersion '{options.ApiVersion}' is not a version such as 2026-10.");
         if (options.ScopeList.Count == 0) failures.Add("Shopify:Scopes names no scope.");
+        if (options.MaxBulkFileMegabytes < 1) failures.Add("Shopify:MaxBulkFileMegabytes must be at least 1.");
+        if (options.MaxAnswerMegabytes is < 1 or > 1024) failures.Add("Shopify:MaxAnswerMegabytes must be between 1 and 1024.");
         if (!options.ShopUrl.Contains("{shop}", StringComparison.Ordinal)) failures.Add("Shopify:ShopUrl lacks the placeholder {shop}.");
         else if (options.ShopUrl != ShopifyOptions.DefaultShopUrl && !environment.IsDevelopment())
             failures.Add($"Shopify:ShopUrl must be '{ShopifyOptions.DefaultShopUrl}' outside Development.");

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Net;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Options;
@@ -6,6 +7,9 @@ namespace XenoInsights.Shopify;
 
 public static class ShopifySetup
 {
+    /// <summary>Our traces are none of Shopify's business: requests carry no <c>traceparent</c>.</summary>
+    public static DistributedContextPropagator NoTracing { get; } = DistributedContextPropagator.CreateNoOutputPropagator();
+
     /// <summary>Everything of this folder. Who registers it also registers an <see cref="AccessTokenSource"/>.</summary>
     public static WebApplicationBuilder AddShopify(this WebApplicationBuilder builder)
     {
@@ -13,11 +17,16 @@ public static class ShopifySetup
         services.AddOptions<ShopifyOptions>().BindConfiguration(ShopifyOptions.Section).ValidateOnStart();
         services.AddSingleton<IValidateOptions<ShopifyOptions>, ShopifyOptionsValidator>();
         services.TryAddSingleton(TimeProvider.System);
-        services.AddHttpClient(AdminClient.HttpName, client => client.Timeout = TimeSpan.FromSeconds(60))
+        services.AddHttpClient(AdminClient.HttpName, (provider, client) =>
+            {
+                client.Timeout = TimeSpan.FromSeconds(60);
+                client.MaxResponseContentBufferSize = provider.GetRequiredService<IOptions<ShopifyOptions>>().Value.MaxAnswerMegabytes * 1024L * 1024;
+            })
             .ConfigurePrimaryHttpMessageHandler(() => new SocketsHttpHandler
             {
                 // A store that redirects may have become another one; the token must not follow.
                 AllowAutoRedirect = false,
+                ActivityHeadersPropagator = NoTracing,
                 AutomaticDecompression = DecompressionMethods.All,
                 ConnectTimeout = TimeSpan.FromSeconds(10),
                 MaxConnectionsPerServer = 8,
@@ -28,6 +37,9 @@ public static class ShopifySetup
         services.AddHttpClient(BulkDownload.HttpName, client => client.Timeout = Timeout.InfiniteTimeSpan)
             .ConfigurePrimaryHttpMessageHandler(() => new SocketsHttpHandler
             {
+                // The address was checked; where it leads on to was not.
+                AllowAutoRedirect = false,
+                ActivityHeadersPropagator = NoTracing,
                 ConnectTimeout = TimeSpan.FromSeconds(10),
                 MaxConnectionsPerServer = 4,
                 PooledConnectionLifetime = TimeSpan.FromMinutes(5),
