@@ -49,6 +49,9 @@ public sealed class StandInShopify : IAsyncDisposable
         return _shops[shop.Domain] = shop;
     }
 
+    /// <summary>The shop answers at its former domain as well, and says what it is called now.</summary>
+    public void Rename(StandInShop shop, string domain) => _shops[shop.Domain = domain] = shop;
+
     public ValueTask DisposeAsync() => _app.DisposeAsync();
 
     private async Task<IResult> TokenAsync(string domain, HttpContext http)
@@ -85,7 +88,7 @@ public sealed class StandInShopify : IAsyncDisposable
                     shop = new
                     {
                         id = "gid://shopify/Shop/" + shop.ShopId.ToString(CultureInfo.InvariantCulture), name = "Stand-in " + shop.ShopId,
-                        myshopifyDomain = shop.Domain, currencyCode = "GBP", ianaTimezone = "Europe/London",
+                        myshopifyDomain = shop.Domain, currencyCode = "GBP", ianaTimezone = shop.TimeZone,
                     },
                 },
             });
@@ -109,10 +112,13 @@ public sealed class StandInShop
     internal int TokenCalls, AnswersToLose;
 
     public required long ShopId { get; set; }
-    public required string Domain { get; init; }
+    public required string Domain { get; set; }
     public string Scope { get; set; } = "read_orders,read_customers,read_products";
     public int? ExpiresIn { get; set; } = 3600;
     public TimeSpan TokenDelay { get; set; }
+
+    /// <summary>IANA.</summary>
+    public string TimeZone { get; set; } = "Europe/London";
 
     /// <summary>Answers the token endpoint with this status and error.</summary>
     public int? TokenStatus { get; set; }

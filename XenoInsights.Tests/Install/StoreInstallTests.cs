@@ -294,6 +294,21 @@ public sealed class StoreInstallTests(StoreHost host) : IClassFixture<StoreHost>
     }
 
     [Fact]
+    public async Task A_store_in_a_time_zone_that_is_not_known_here_is_not_connected()
+    {
+        using var browser = await host.SignInAsync();
+        var shop = host.Shopify.AddShop();
+        shop.TimeZone = "Europe/Atlantis";
+        var state = await StoreHost.BeginAsync(browser, shop.Domain);
+
+        using var refused = await browser.GetAsync(host.Callback(shop.Domain, state), Ct);
+
+        Assert.Equal(HttpStatusCode.BadRequest, refused.StatusCode);
+        Assert.Contains("Europe/Atlantis", await refused.Content.ReadAsStringAsync(Ct), StringComparison.Ordinal);
+        Assert.Null(await host.FindTenantAsync(shop.ShopId));
+    }
+
+    [Fact]
     public async Task A_store_that_comes_back_finds_its_tenant_also_under_another_domain()
     {
         using var browser = await host.SignInAsync();
@@ -306,7 +321,8 @@ public sealed class StoreInstallTests(StoreHost host) : IClassFixture<StoreHost>
 
         Assert.Equal((before.TenantId, TenantStatus.Connected), (again.TenantId, again.Status));
         Assert.Equal((before.TenantId, $"moved-{shop.ShopId}.myshopify.com"), (moved.TenantId, moved.ShopDomain));
-        Assert.Equal(1, await host.InTenantAsync(before, db => db.ShopDomains.CountAsync(Ct)));
+        // Late deliveries still come under the former one.
+        Assert.Equal(2, await host.InTenantAsync(before, db => db.ShopDomains.CountAsync(Ct)));
         Assert.Equal(1, await host.InTenantAsync(before, db => db.SyncJobs.CountAsync(Ct)));
     }
 

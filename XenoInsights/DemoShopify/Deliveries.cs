@@ -97,7 +97,7 @@ internal sealed class DemoDeliveries(DemoShopifyOptions options) : IAsyncDisposa
         request.Content.Headers.ContentType = new("application/json");
         request.Headers.Add("X-Shopify-Topic", delivery.Topic);
         request.Headers.Add("X-Shopify-Hmac-Sha256", Convert.ToBase64String(HMACSHA256.HashData(Encoding.UTF8.GetBytes(options.ClientSecret), delivery.Body)));
-        request.Headers.Add("X-Shopify-Shop-Domain", delivery.Store.Shop.Domain);
+        request.Headers.Add("X-Shopify-Shop-Domain", delivery.Store.Domain);
         request.Headers.Add("X-Shopify-API-Version", "2026-10");
         request.Headers.Add("X-Shopify-Webhook-Id", delivery.WebhookId);
         request.Headers.Add("X-Shopify-Event-Id", delivery.EventId);

@@ -188,7 +188,7 @@ public sealed class DemoShopifyHost : IAsyncDisposable
 
     private async Task InStoreAsync(HttpContext http, Func<HttpContext, DemoStore, DemoShopifyHost, Task> handle)
     {
-        if (!stores.TryGetValue((string)http.Request.RouteValues["shop"]!, out var store))
+        if (Find((string)http.Request.RouteValues["shop"]!) is not { } store)
         {
             http.Response.StatusCode = StatusCodes.Status404NotFound;
             await http.Response.WriteAsJsonAsync(new { errors = "Not Found" });
@@ -196,6 +196,10 @@ public sealed class DemoShopifyHost : IAsyncDisposable
         }
         await handle(http, store, this);
     }
+
+    /// <summary>By the domain it was made with, or the one its merchant gave it since.</summary>
+    private DemoStore? Find(string domain) =>
+        stores.TryGetValue(domain, out var store) ? store : Stores.FirstOrDefault(s => s.Domain.Equals(domain, StringComparison.OrdinalIgnoreCase));
 
     private static Task UninstallAsync(HttpContext http, DemoStore store, DemoShopifyHost host)
     {

@@ -77,6 +77,12 @@ public sealed class DemoStore(DemoShop shop, Func<DemoData> load)
     /// <summary>As its merchant has it now; at first the one the data were made for.</summary>
     public string TimeZone { get; set; } = shop.TimeZone;
 
+    /// <summary>As its merchant has it now; the store also answers at the one it was made with.</summary>
+    public string Domain { get; set; } = shop.Domain;
+
+    /// <summary>As its merchant has it now. Orders stay in the currency they were placed in.</summary>
+    public string Currency { get; set; } = shop.Currency.Code;
+
     public TimeZoneInfo Zone => TimeZoneInfo.FindSystemTimeZoneById(TimeZone);
 
     public DemoFaults Faults { get; } = new();

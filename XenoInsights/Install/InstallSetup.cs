@@ -32,7 +32,7 @@ public static class InstallSetup
         services.AddOptions<FormTargets>().Configure<IOptions<ShopifyOptions>>(AddShopify);
         AddShopClient(services, OAuthClient.HttpClientName, _tokenTimeout);
         AddShopClient(services, ShopDesk.HttpClientName, _tokenTimeout);
-        services.AddSingleton<OAuthClient>().AddSingleton<ShopDesk>().AddSingleton<TokenVault>().AddSingleton<ShopifyTokens>().AddScoped<StoreInstall>().AddScoped<StoreDisconnect>();
+        services.AddSingleton<OAuthClient>().AddSingleton<ShopDesk>().AddSingleton<ShopRename>().AddSingleton<TokenVault>().AddSingleton<ShopifyTokens>().AddScoped<StoreInstall>().AddScoped<StoreDisconnect>();
         services.AddSingleton<AccessTokenSource>(provider => provider.GetRequiredService<ShopifyTokens>().ForAdminClientAsync);
         if (builder.Environment.IsDevelopment())
         {
@@ -59,7 +59,10 @@ public static class InstallSetup
     // A shop that redirects elsewhere does not get to see our secret or a token.
     private static void AddShopClient(IServiceCollection services, string name, TimeSpan timeout) => services
         .AddHttpClient(name, client => (client.Timeout, client.MaxResponseContentBufferSize) = (timeout, MaxAnswerBytes))
-        .ConfigurePrimaryHttpMessageHandler(() => new SocketsHttpHandler { AllowAutoRedirect = false, UseCookies = false, ConnectTimeout = _connectTimeout });
+        .ConfigurePrimaryHttpMessageHandler(() => new SocketsHttpHandler
+        {
+            AllowAutoRedirect = false, UseCookies = false, ConnectTimeout = _connectTimeout, ActivityHeadersPropagator = ShopifySetup.NoTracing,
+        });
 
     private static async Task<IResult> StartAsync(HttpContext http, StoreInstall install, IOptions<AppOptions> app, CancellationToken ct)
     {

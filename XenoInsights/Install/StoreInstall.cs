@@ -120,6 +120,7 @@ public sealed class StoreInstall(
             if (missing.Count > 0) throw new InstallRefusedException(InstallErrors.MissingScopes(missing));
             var shop = await desk.ReadShopAsync(domain, grant.AccessToken, ct);
             // A shop may still answer to a domain it once had; the one it names itself is where its webhooks come from.
+            if (!TimeZoneInfo.TryFindSystemTimeZoneById(shop.TimeZone, out _)) throw new InstallRefusedException(InstallErrors.UnknownTimeZone(shop.TimeZone));
             return ShopDomainName.TryParse(shop.Domain, out var permanent) ? (grant, shop with { Domain = permanent }) : throw new InstallRefusedException(InstallErrors.OtherShop);
         }
         catch (OAuthRefusedException refused)
@@ -147,11 +148,10 @@ public sealed class StoreInstall(
     {
         // Two people may be connecting one shop at this moment.
         await db.Database.ExecuteSqlAsync($"select pg_advisory_xact_lock(hashtext('install'), hashtext({shop.ShopId.ToString(CultureInfo.InvariantCulture)}))", ct);
-        await ReleaseDomainAsync(db, shop, ct);
         var domains = db.ShopDomains.IgnoreQueryFilters([XenoDbContext.TenantFilter]).Where(d => d.ShopId == shop.ShopId);
-        if (await domains.AsNoTracking().SingleOrDefaultAsync(ct) is { } known)
+        if (await domains.AsNoTracking().FirstOrDefaultAsync(ct) is { } known)
         {
-            await domains.ExecuteUpdateAsync(set => set.SetProperty(d => d.Domain, shop.Domain), ct);
+            await ShopDomainRegistry.KeepAsync(db, known.TenantId, shop.ShopId, shop.Domain, ct);
             return known.TenantId;
         }
         var tenant = new Tenant
@@ -160,23 +160,9 @@ public sealed class StoreInstall(
             Status = TenantStatus.ReconnectRequired, ConnectedAt = time.GetUtcNow(),
         };
         db.Tenants.Add(tenant);
-        db.ShopDomains.Add(new() { Domain = shop.Domain, TenantId = tenant.TenantId, ShopId = shop.ShopId });
         await db.SaveChangesAsync(ct);
+        await ShopDomainRegistry.KeepAsync(db, tenant.TenantId, shop.ShopId, shop.Domain, ct);
         return tenant.TenantId;
-    }
-
-    // Shopify gave the domain to this shop, so the one that had it before is no longer reached there. Its data stay, under a
-    // name that no shop can have, until it connects again from wherever it is now.
-    private static async Task ReleaseDomainAsync(XenoDbContext db, ShopInfo shop, CancellationToken ct)
-    {
-        var former = await db.ShopDomains.IgnoreQueryFilters([XenoDbContext.TenantFilter]).AsNoTracking()
-            .SingleOrDefaultAsync(d => d.Domain == shop.Domain && d.ShopId != shop.ShopId, ct);
-        if (former is null) return;
-        var parked = $"shop-{former.ShopId}.invalid";
-        await db.ShopDomains.IgnoreQueryFilters([XenoDbContext.TenantFilter]).Where(d => d.ShopId == former.ShopId)
-            .ExecuteUpdateAsync(set => set.SetProperty(d => d.Domain, parked), ct);
-        await db.Tenants.IgnoreQueryFilters([XenoDbContext.TenantFilter]).Where(t => t.TenantId == former.TenantId)
-            .ExecuteUpdateAsync(set => set.SetProperty(t => t.ShopDomain, parked).SetProperty(t => t.Status, TenantStatus.ReconnectRequired), ct);
     }
 
     private async Task ConnectAsync(XenoDbContext db, Guid tenantId, Guid userId, ShopInfo shop, TokenGrant grant, CancellationToken ct)
@@ -218,8 +204,9 @@ public sealed class StoreInstall(
             {
                 if (await desk.SubscribeAsync(domain, accessToken, topic, target, limit.Token) is { } problem) logger.NotSubscribed(domain, topic, problem, null);
             }
-            catch (Exception failure) when (failure is HttpRequestException or OperationCanceledException)
+            catch (Exception failure)
             {
+                // One topic's trouble is not the next one's.
                 logger.NotSubscribed(domain, topic, failure.Message, failure);
             }
         });

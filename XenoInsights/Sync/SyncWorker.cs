@@ -84,8 +84,9 @@ internal sealed class SyncWorker(SystemDatabase system, TenantDatabase tenants, 
             if (lease.Attempts > MaxStarts) throw new ImportFailedException($"The run was interrupted {MaxStarts} times. Start it again; if it stops again, tell whoever runs this installation.");
             tenant = await FollowShopAsync(tenant, run.Token);
             await WorkAsync(lease, tenant, run.Token);
-            await lease.SucceedAsync(db => EnqueueFirstCheckAsync(db, lease), CancellationToken.None);
+            // Shopify has answered: before the run is over for whoever watches it.
             await health.RecoveredAsync(tenant);
+            await lease.SucceedAsync(db => EnqueueFirstCheckAsync(db, lease), CancellationToken.None);
             logger.LogInformation("{Type} run of {Shop} succeeded", lease.Type, tenant.ShopDomain);
         }
         catch (Exception failure)
@@ -101,11 +102,14 @@ internal sealed class SyncWorker(SystemDatabase system, TenantDatabase tenants, 
         }
     }
 
-    /// <summary>A domain may have been given to another shop: nothing of it may get into this store. And a change of its time zone or currency may not have been heard.</summary>
+    /// <summary>A domain may have been given to another shop: nothing of it may get into this store. And a change of its domain, time zone or currency may not have been heard.</summary>
     private async Task<Tenant> FollowShopAsync(Tenant tenant, CancellationToken ct)
     {
         var shop = await objects.ShopAsync(new(tenant.TenantId, tenant.ShopDomain, tenant.Currency, tenant.TimeZone), ct);
         if (shop.ShopId != tenant.ShopId) throw new ImportFailedException($"{tenant.ShopDomain} belongs to another shop now ({shop.ShopId} instead of {tenant.ShopId}). Nothing was read. Connect the store at its present address.");
+        if (ShopDomainName.TryParse(shop.Domain, out var domain) && domain != tenant.ShopDomain
+            && await system.RunAsync(db => ShopDomainRegistry.RenameAsync(db, tenant.TenantId, tenant.ShopId, domain, ct), ct))
+            logger.LogWarning("{Shop} is {Domain} now and no delivery told", tenant.ShopDomain, domain);
         return await tenants.RunAsync(tenant.TenantId, async db =>
         {
             if (await ShopSettings.KeepAsync(db, tenant.TenantId, shop.Name, shop.TimeZone, shop.Currency, ct) is { } changed)

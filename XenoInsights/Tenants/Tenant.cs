@@ -24,6 +24,9 @@ public sealed class Tenant : ITenantOwned
     /// <summary>IANA zone; decides which shop day an instant belongs to.</summary>
     public required string TimeZone { get; set; }
 
+    /// <summary>The zone that Shopify names now, if this installation does not know it: days then stay those of <see cref="TimeZone"/>.</summary>
+    public string? UnknownTimeZone { get; set; }
+
     public TenantStatus Status { get; set; }
     public DateTimeOffset ConnectedAt { get; set; }
 
@@ -70,7 +73,7 @@ public enum MemberRole
     Owner = 3,
 }
 
-/// <summary>Global look-up from a shop's domain to its tenant: the only place where a domain is unique.</summary>
+/// <summary>Global look-up from a shop's domain to its tenant: the only place where a domain is unique. A shop keeps its former domains.</summary>
 public sealed class ShopDomain : ITenantOwned
 {
     public required string Domain { get; init; }
@@ -122,7 +125,7 @@ internal sealed class ShopDomainConfiguration : IEntityTypeConfiguration<ShopDom
     public void Configure(EntityTypeBuilder<ShopDomain> builder)
     {
         builder.HasKey(d => d.Domain);
-        builder.HasIndex(d => d.ShopId).IsUnique();
+        builder.HasIndex(d => d.ShopId);
     }
 }
 

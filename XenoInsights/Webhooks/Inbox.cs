@@ -116,7 +116,8 @@ internal sealed class Inbox([FromKeyedServices(DataSetup.Ingest)] WalledTransact
         await using var command = db.Command(
             """
             with incoming as (
-                select i.*, coalesce((select d.domain from shop_domains d where i.names_shop and d.shop_id = i.shop_id), i.domain) as found_at
+                select i.*, coalesce((
+                    select d.domain from shop_domains d where i.names_shop and d.shop_id = i.shop_id order by d.domain = i.domain desc, d.domain limit 1), i.domain) as found_at
                 from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
                     as i(ordinal, domain, shop_id, names_shop, webhook_id, topic, event_id, triggered_at, headers, payload, object_id, trace_id)
             ), target as (
