@@ -9,7 +9,7 @@ namespace XenoInsights.Ingestion;
 /// </summary>
 internal sealed class ContentHash
 {
-    private const long Format = 1;
+    private const long Format = 2;
     private const int FormatShift = 56;
 
     private readonly XxHash64 _hash = new();
@@ -33,7 +33,7 @@ internal sealed class ContentHash
     private void Add(OrderRecord order)
     {
         Add(order.Name); Add(order.CreatedAt); Add(order.ProcessedAt); Add(order.CancelledAt); Add(order.CustomerId); Add(order.Test ? 1 : 0);
-        Add(order.FinancialStatus); Add(order.FulfillmentStatus); Add(order.SourceName); Add(order.CurrentTotal);
+        Add(order.FinancialStatus); Add(order.FulfillmentStatus); Add(order.SourceName); Add(order.Currency); Add(order.CurrentTotal);
         Add(order.Lines.Count);
         foreach (var line in order.Lines)
         {
@@ -67,7 +67,7 @@ internal sealed class ContentHash
 
     private void Add(CheckoutRecord checkout)
     {
-        Add(checkout.Name); Add(checkout.CreatedAt); Add(checkout.CompletedAt); Add(checkout.CustomerId); Add(checkout.RecoveryUrl); Add(checkout.Total); Add(checkout.Lines.Count);
+        Add(checkout.Name); Add(checkout.CreatedAt); Add(checkout.CompletedAt); Add(checkout.CustomerId); Add(checkout.RecoveryUrl); Add(checkout.Currency); Add(checkout.Total); Add(checkout.Lines.Count);
         foreach (var line in checkout.Lines) { Add(line.ProductId); Add(line.Title); Add(line.Sku); Add(line.Quantity); Add(line.Total); }
     }
 

@@ -28,12 +28,16 @@ public static class IngestionWriter
         result += await ObjectWriter.ApplyAsync(db, shop, Newest<ProductRecord>(batch), ct);
         result += await ObjectWriter.ApplyAsync(db, shop, Newest<CustomerRecord>(batch), ct);
         result += await ObjectWriter.ApplyAsync(db, shop, Newest<CheckoutRecord>(batch), ct);
-        result += await OrderWriter.ApplyAsync(db, shop, Newest<OrderRecord>(batch), ct);
+        result += await OrderWriter.ApplyAsync(db, shop, ProductLinks.Share(batch, Newest<OrderRecord>(batch)), ct);
 
         var repeated = batch.Sum(r => r.SourceObjects) - result.Stored - result.Unchanged;
         if (result.Stored > 0) await BumpDataVersionAsync(db, shop.TenantId, ct);
         return result with { Unchanged = result.Unchanged + repeated };
     }
+
+    /// <summary>As <see cref="ApplyAsync"/>, but an object that cannot be stored is set aside alone and the others are stored.</summary>
+    internal static Task<IsolatedResult<IngestRecord>> ApplyEachAsync(XenoDbContext db, ShopCalendar shop, IReadOnlyList<IngestRecord> batch, CancellationToken ct) =>
+        ObjectIsolation.ApplyAsync(db, shop.TenantId, batch, some => ApplyAsync(db, shop, some, ct), ct);
 
     /// <summary>
     /// Stores orders as Shopify has them now, although what is stored claims to be that version or a later one: for what a comparison found to

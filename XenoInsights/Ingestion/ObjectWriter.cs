@@ -39,7 +39,7 @@ internal static class ObjectWriter
             .Day("business_day", r => shop.DayOf(r.Record.CreatedAt))
             .Big("customer_id", r => r.Record.CustomerId)
             .Text("recovery_url", r => r.Record.RecoveryUrl)
-            .Text("currency", _ => shop.Currency)
+            .Text("currency", r => r.Record.Currency ?? shop.Currency)
             .Big("total", r => r.Record.Total), ct,
             stored => ReplaceLines(shop, stored));
 

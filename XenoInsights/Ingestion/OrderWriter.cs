@@ -20,27 +20,29 @@ internal static class OrderWriter
         // Inserting first makes the row lock exist even for an order that nobody has seen: two first deliveries that both
         // read "nothing there" would both count.
         var inserted = await db.QueryIdsAsync(Header(shop, orders).Insert("on conflict (tenant_id, shopify_id) do nothing returning shopify_id"), ct);
-        var older = await LockOlderAsync(db, shop, [.. orders.Where(o => !inserted.Contains(o.Record.ShopifyId))], ct);
+        var (older, newer) = await LockStoredAsync(db, shop, [.. orders.Where(o => !inserted.Contains(o.Record.ShopifyId))], ct);
 
+        orders = await ProductLinks.KeepAsync(db, shop.TenantId, orders, older, ct);
         var replaced = orders.FindAll(o => older.ContainsKey(o.Record.ShopifyId));
         var stored = orders.FindAll(o => inserted.Contains(o.Record.ShopifyId) || older.ContainsKey(o.Record.ShopifyId));
-        if (stored.Count == 0) return new ApplyResult(0, Objects(orders));
+        var late = orders.FindAll(o => newer.Contains(o.Record.ShopifyId));
 
         var deltas = new RollupDeltas();
+        var hasLearnt = await ProductLinks.LearnAsync(db, shop.TenantId, late.ConvertAll(o => o.Record), deltas, ct);
         await SubtractStoredAsync(db, shop, older, deltas, ct);
         foreach (var order in stored) AddIncoming(deltas, shop, order.Record);
 
         var children = stored.ConvertAll(o => o.Record);
-        await db.ExecuteAsync([.. Replace(shop, replaced), .. Children(shop, children)], ct);
+        if (stored.Count > 0) await db.ExecuteAsync([.. Replace(shop, replaced), .. Children(shop, children)], ct);
         await Rollups.ApplyAsync(db, shop.TenantId, deltas, ct);
+
+        if (hasLearnt && stored.Count == 0) await IngestionWriter.BumpDataVersionAsync(db, shop.TenantId, ct);
 
         var storedObjects = Objects(stored);
         return new ApplyResult(storedObjects, Objects(orders) - storedObjects);
     }
 
     private static long Objects(List<Versioned<OrderRecord>> orders) => orders.Sum(o => (long)o.Record.SourceObjects);
-
-    private static bool Counted(OrderRecord order) => !order.Test && !order.Deleted;
 
     private static DateOnly DayOf(ShopCalendar shop, OrderRecord order, SaleRecord sale) => shop.DayOf(sale.Original ? order.ProcessedAt : sale.HappenedAt);
 
@@ -61,15 +63,18 @@ internal static class OrderWriter
             .Text("financial_status", o => o.Record.FinancialStatus)
             .Text("fulfillment_status", o => o.Record.FulfillmentStatus)
             .Text("source_name", o => o.Record.SourceName)
-            .Text("currency", _ => shop.Currency)
+            .Text("currency", o => o.Record.Currency ?? shop.Currency)
             .Big("current_total", o => o.Record.CurrentTotal)
-            .Bool("counted", o => Counted(o.Record));
+            .Bool("counted", o => shop.Counts(o.Record));
 
-    /// <summary>Locks the stored versions of the orders that were not new, and returns those that the incoming version replaces.</summary>
-    private static async Task<Dictionary<long, StoredOrder>> LockOlderAsync(XenoDbContext db, ShopCalendar shop, List<Versioned<OrderRecord>> orders, CancellationToken ct)
+    /// <summary>
+    /// Locks the stored versions of the orders that were not new, and returns those that the incoming version replaces, and the ids of those
+    /// that are newer than the incoming one.
+    /// </summary>
+    private static async Task<(Dictionary<long, StoredOrder> Older, HashSet<long> Newer)> LockStoredAsync(XenoDbContext db, ShopCalendar shop, List<Versioned<OrderRecord>> orders, CancellationToken ct)
     {
-        var older = new Dictionary<long, StoredOrder>();
-        if (orders.Count == 0) return older;
+        var (older, newer) = (new Dictionary<long, StoredOrder>(), new HashSet<long>());
+        if (orders.Count == 0) return (older, newer);
 
         var incoming = orders.ToDictionary(o => o.Record.ShopifyId, o => o.Version);
         await using var command = db.Command(
@@ -84,10 +89,12 @@ internal static class OrderWriter
         {
             var id = reader.GetInt64(0);
             var version = new RecordVersion(reader.GetFieldValue<DateTimeOffset>(1), (RecordSource)reader.GetInt16(2), reader.GetInt64(3));
-            if (incoming[id].CompareTo(version) > 0)
+            var order = incoming[id].CompareTo(version);
+            if (order < 0) newer.Add(id);
+            if (order > 0)
                 older.Add(id, new StoredOrder(reader.GetFieldValue<DateOnly>(4), reader.IsDBNull(5) ? null : reader.GetInt64(5), reader.GetBoolean(6), reader.IsDBNull(7) ? null : reader.GetString(7)));
         }
-        return older;
+        return (older, newer);
     }
 
     private static async Task SubtractStoredAsync(XenoDbContext db, ShopCalendar shop, Dictionary<long, StoredOrder> orders, RollupDeltas deltas, CancellationToken ct)
@@ -108,7 +115,7 @@ internal static class OrderWriter
 
     private static void AddIncoming(RollupDeltas deltas, ShopCalendar shop, OrderRecord order)
     {
-        if (!Counted(order)) return;
+        if (!shop.Counts(order)) return;
         deltas.AddOrder(shop.DayOf(order.ProcessedAt), order.CustomerId, order.SourceName == Online, 1);
         foreach (var sale in order.Sales)
             deltas.AddSale(DayOf(shop, order, sale), order.CustomerId, sale.Original, sale.Measure, sale.ProductId, sale.Quantity, sale.Amount, sale.Discount, sale.Tax, sign: 1);
@@ -157,7 +164,7 @@ internal static class OrderWriter
                 .Big("tax", s => s.Sale.Tax)
                 .Insert();
 
-        var entries = orders.Where(Counted).SelectMany(o => EntriesOf(shop, o)).ToList();
+        var entries = orders.Where(shop.Counts).SelectMany(o => EntriesOf(shop, o)).ToList();
         if (entries.Count > 0)
             yield return new RowSet<OrderEntry>("order_entries", shop.TenantId, entries)
                 .Big("order_id", e => e.OrderId)
@@ -222,6 +229,7 @@ internal static class OrderWriter
     };
 
     private static long Sum(SaleRecord[] sales, SaleMeasure measure) => sales.Where(s => s.Measure == measure).Sum(s => s.Amount);
-
-    private sealed record StoredOrder(DateOnly BusinessDay, long? CustomerId, bool Counted, string? SourceName);
 }
+
+/// <summary>What decides where a stored order counts.</summary>
+internal sealed record StoredOrder(DateOnly BusinessDay, long? CustomerId, bool Counted, string? SourceName);

@@ -17,7 +17,7 @@ public enum RecordSource
 
 /// <summary>
 /// What the ingestion door accepts, whatever wire it came over. All money is in minor units of the shop's
-/// currency, all instants are UTC, and <see cref="UpdatedAt"/> is the version: a newer one replaces the whole object.
+/// currency (orders and checkouts from before it was changed name theirs), all instants are UTC, and <see cref="UpdatedAt"/> is the version: a newer one replaces the whole object.
 /// </summary>
 public abstract record IngestRecord
 {
@@ -32,6 +32,12 @@ public abstract record IngestRecord
     /// <summary>How many objects of the source this record was assembled from (an order with its lines and sales counts each of them).</summary>
     public int SourceObjects { get; init; } = 1;
 
+    /// <summary>Shopify's global id.</summary>
+    public string Gid => $"gid://shopify/{TypeName}/{ShopifyId}";
+
+    /// <summary>Shopify's name of the type.</summary>
+    protected abstract string TypeName { get; }
+
     /// <summary>The object no longer exists in Shopify. A tombstone is a version like any other and contributes nothing.</summary>
     public bool Deleted { get; init; }
 }
@@ -39,6 +45,8 @@ public abstract record IngestRecord
 /// <summary>An order with its lines and its sales ledger; the ledger alone decides all money that reports count.</summary>
 public sealed record OrderRecord : IngestRecord
 {
+    protected override string TypeName => "Order";
+
     /// <summary>The name the merchant knows it by, such as #1001.</summary>
     public required string Name { get; init; }
     public required DateTimeOffset CreatedAt { get; init; }
@@ -53,6 +61,12 @@ public sealed record OrderRecord : IngestRecord
     public string? FinancialStatus { get; init; }
     public string? FulfillmentStatus { get; init; }
     public string? SourceName { get; init; }
+
+    /// <summary>
+    /// ISO 4217: the shop's currency when the order was placed, in whose minor units all its money is. An order in a former one is stored and
+    /// counts nowhere. Null: the shop's.
+    /// </summary>
+    public string? Currency { get; init; }
 
     /// <summary>Shopify's <c>currentTotalPriceSet</c>, kept to compare with what the ledger adds up to.</summary>
     public long CurrentTotal { get; init; }
@@ -102,6 +116,8 @@ public sealed record RefundLineRecord(long LineItemId, int Quantity, long Subtot
 
 public sealed record CustomerRecord : IngestRecord
 {
+    protected override string TypeName => "Customer";
+
     public required DateTimeOffset CreatedAt { get; init; }
     public string? FirstName { get; init; }
     public string? LastName { get; init; }
@@ -121,6 +137,8 @@ public sealed record CustomerRecord : IngestRecord
 
 public sealed record ProductRecord : IngestRecord
 {
+    protected override string TypeName => "Product";
+
     public required DateTimeOffset CreatedAt { get; init; }
     public required string Title { get; init; }
     public string? Handle { get; init; }
@@ -133,11 +151,16 @@ public sealed record ProductRecord : IngestRecord
 /// <summary>A checkout that was begun; abandoned while <see cref="CompletedAt"/> is null. Never an order.</summary>
 public sealed record CheckoutRecord : IngestRecord
 {
+    protected override string TypeName => "AbandonedCheckout";
+
     public string? Name { get; init; }
     public required DateTimeOffset CreatedAt { get; init; }
     public DateTimeOffset? CompletedAt { get; init; }
     public long? CustomerId { get; init; }
     public string? RecoveryUrl { get; init; }
+
+    /// <summary>As <see cref="OrderRecord.Currency"/>.</summary>
+    public string? Currency { get; init; }
     public long Total { get; init; }
     public IReadOnlyList<CheckoutLineRecord> Lines { get; init; } = [];
 }
