@@ -179,7 +179,6 @@ public sealed class JsonlAssemblerTests
 
     [Theory]
     [InlineData("\"137.5\"", "\"137.505\"", "more than 2 decimals")]
-    [InlineData("\"CAD\"", "\"USD\"", "CAD")]
     [InlineData("\"2026-03-06T10:00:00Z\"", "null", "an instant")]
     [InlineData("\"name\"", "\"label\"", "name")]
     [InlineData("gid:\\/\\/shopify\\/Order\\/8891577729330", "gid:\\/\\/shopify\\/Order\\/x", "numbered id")]
@@ -189,6 +188,16 @@ public sealed class JsonlAssemblerTests
 
         Assert.Contains(reason, Assert.Single(items).Rejected!.Reason, StringComparison.Ordinal);
         Assert.Equal(1, assembler.Roots);
+    }
+
+    [Fact]
+    public async Task An_order_in_a_former_currency_of_the_shop_is_read_in_that_currency()
+    {
+        var (items, _) = await ReadAsync(string.Join('\n', WholeOrder).Replace("\"CAD\"", "\"KWD\"", StringComparison.Ordinal), "CAD");
+
+        var (order, own) = (Assert.IsType<OrderRecord>(items[0].Record), Assert.IsType<OrderRecord>((await ReadAsync(string.Join('\n', WholeOrder), "CAD")).Items[0].Record));
+        Assert.Equal(("KWD", "CAD"), (order.Currency, own.Currency));
+        Assert.Equal(own.Sales.Select(s => s.Amount * 10), order.Sales.Select(s => s.Amount));
     }
 
     [Fact]

@@ -16,8 +16,19 @@ public enum ObjectKind
 /// <summary>That an object exists, and in which version.</summary>
 public readonly record struct ObjectVersion(long ShopifyId, DateTimeOffset UpdatedAt);
 
+/// <param name="Rejections">Of listed objects whose id or version cannot be read, why.</param>
 /// <param name="Next">Where the next page begins; null after the last.</param>
-public sealed record VersionPage(IReadOnlyList<ObjectVersion> Versions, string? Next);
+public sealed record VersionPage(IReadOnlyList<ObjectVersion> Versions, IReadOnlyList<string> Rejections, string? Next);
+
+/// <param name="Rejections">Why, by id, the others cannot be read.</param>
+internal sealed record ReadableObjects(List<IngestRecord> Records, Dictionary<long, string> Rejections)
+{
+    public void Add(ReadableObjects more)
+    {
+        Records.AddRange(more.Records);
+        foreach (var (id, reason) in more.Rejections) Rejections[id] = reason;
+    }
+}
 
 /// <summary>How many objects a shop has; <see cref="Orders"/> counts only what the app may see.</summary>
 public sealed record ShopCounts(long Orders, long Customers, long Products, long AbandonedCheckouts);
@@ -44,7 +55,7 @@ public sealed class AdminObjects(AdminClient admin)
             {
                 Read(node, reader.Begin);
                 await CompleteAsync(shop, reader, node.GetProperty("id").GetString()!, ct);
-                orders.Add(reader.Finish());
+                orders.Add(Finish<OrderRecord>(reader));
             }
         return orders;
     }
@@ -66,7 +77,7 @@ public sealed class AdminObjects(AdminClient admin)
                 Read(node, reader.Begin);
                 while (reader.LinesAfter is { } after)
                     Read((await admin.SendAsync(shop, Documents.CheckoutLines, new { id = node.GetProperty("id").GetString()!, after }, ct)).GetProperty("node"), reader.Continue);
-                checkouts.Add(reader.Finish());
+                checkouts.Add(Finish<CheckoutRecord>(reader));
             }
         return checkouts;
     }
@@ -80,15 +91,54 @@ public sealed class AdminObjects(AdminClient admin)
         _ => await CheckoutsAsync(shop, ids, ct),
     };
 
+    /// <summary>
+    /// As <see cref="ReadAsync(ShopReference, ObjectKind, IEnumerable{long}, CancellationToken)"/>, but one that cannot be read is left out with
+    /// the reason and the others are read all the same.
+    /// </summary>
+    internal async Task<ReadableObjects> ReadEachAsync(ShopReference shop, ObjectKind kind, IReadOnlyCollection<long> ids, CancellationToken ct)
+    {
+        try
+        {
+            return new([.. await ReadAsync(shop, kind, ids, ct)], []);
+        }
+        catch (ShopifyException failure) when (failure.Failure == ShopifyFailure.PartialData && ids.Count == 1)
+        {
+            return new([], new() { [ids.First()] = failure.Message });
+        }
+        catch (ShopifyException failure) when (failure.Failure == ShopifyFailure.PartialData)
+        {
+            var each = new ReadableObjects([], []);
+            foreach (var id in ids) each.Add(await ReadEachAsync(shop, kind, [id], ct));
+            return each;
+        }
+    }
+
     /// <summary>A page of what a search finds, oldest change first (checkouts by id). Searches are case-insensitive to seconds and may match whole days: whoever asks filters again.</summary>
     public async Task<VersionPage> VersionsAsync(ShopReference shop, ObjectKind kind, string search, int size, string? after, CancellationToken ct)
     {
         var data = await admin.SendAsync(shop, Documents.Versions(kind), new { first = size, after, search }, ct);
         var connection = data.EnumerateObject().First().Value;
         var page = connection.GetProperty("pageInfo");
-        return new(
-            [.. connection.GetProperty("nodes").EnumerateArray().Select(node => new ObjectVersion(IdOf(node), node.GetProperty("updatedAt").GetDateTimeOffset()))],
-            page.GetProperty("hasNextPage").GetBoolean() ? page.GetProperty("endCursor").GetString() : null);
+        var (versions, rejections) = (new List<ObjectVersion>(), new List<string>());
+        foreach (var node in connection.GetProperty("nodes").EnumerateArray())
+            if (ReadVersion(node, out var unreadable) is { } version) versions.Add(version);
+            else rejections.Add(unreadable!);
+        return new(versions, rejections, page.GetProperty("hasNextPage").GetBoolean() ? page.GetProperty("endCursor").GetString() : null);
+    }
+
+    /// <summary>Null when it cannot be read, with what was found and why.</summary>
+    internal static ObjectVersion? ReadVersion(JsonElement node, out string? unreadable)
+    {
+        unreadable = null;
+        try
+        {
+            return new ObjectVersion(IdOf(node), node.GetProperty("updatedAt").GetDateTimeOffset());
+        }
+        catch (Exception failure) when (Wire.IsUnreadable(failure))
+        {
+            unreadable = $"{node.GetRawText()}: {failure.Message}";
+            return null;
+        }
     }
 
     /// <summary>The shop that answers there, as it is now: its domain may have been given to another one, its time zone or currency changed.</summary>
@@ -118,7 +168,7 @@ public sealed class AdminObjects(AdminClient admin)
             foreach (var node in await NodesAsync(shop, document, type, chunk, ct))
             {
                 Read(node, reader.Begin);
-                records.Add((TRecord)reader.Finish());
+                records.Add(Finish<TRecord>(reader));
             }
         return records;
     }
@@ -131,6 +181,11 @@ public sealed class AdminObjects(AdminClient admin)
 
     private async Task CompleteAsync(ShopReference shop, OrderReader reader, string id, CancellationToken ct)
     {
+        if (reader.RefundsIncomplete)
+        {
+            reader.ForgetRefunds();
+            Read(await OrderPageAsync(shop, Documents.OrderRefunds, new { id }, ct), reader.Continue);
+        }
         while (reader.LinesAfter is { } after)
             Read(await OrderPageAsync(shop, Documents.OrderLines, new { id, after }, ct), reader.Continue);
         if (reader.LedgerIncomplete) await ReadLedgerAsync(shop, reader, id, ct);
@@ -169,11 +224,26 @@ public sealed class AdminObjects(AdminClient admin)
             var reader = new Utf8JsonReader(JsonMarshal.GetRawUtf8Value(element));
             read(ref reader);
         }
-        catch (Exception unreadable) when (unreadable is FormatException or OverflowException)
+        catch (Exception unreadable) when (Wire.IsUnreadable(unreadable))
         {
-            throw new ShopifyException(ShopifyFailure.PartialData, $"An object of Shopify could not be read: {unreadable.Message}", unreadable);
+            throw Unreadable(unreadable);
         }
     }
+
+    private static TRecord Finish<TRecord>(RecordReader reader) where TRecord : IngestRecord
+    {
+        try
+        {
+            return (TRecord)reader.Finish();
+        }
+        catch (Exception unreadable) when (Wire.IsUnreadable(unreadable))
+        {
+            throw Unreadable(unreadable);
+        }
+    }
+
+    private static ShopifyException Unreadable(Exception cause) =>
+        new(ShopifyFailure.PartialData, $"An object of Shopify could not be read: {cause.Message}", cause);
 
     private static long Exact(JsonElement data, string name)
     {

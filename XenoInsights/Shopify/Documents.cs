@@ -21,6 +21,7 @@ public static class Documents
     internal static string OrdersByIds { get; } = Read("OrdersByIds");
     internal static string OrderLines { get; } = Read("OrderLines");
     internal static string OrderLedger { get; } = Read("OrderLedger");
+    internal static string OrderRefunds { get; } = Read("OrderRefunds");
     internal static string RefundLines { get; } = Read("RefundLines");
     internal static string CustomersByIds { get; } = Read("CustomersByIds");
     internal static string ProductsByIds { get; } = Read("ProductsByIds");

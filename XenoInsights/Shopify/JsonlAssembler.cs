@@ -18,7 +18,12 @@ public readonly record struct BulkItem(IngestRecord? Record, RejectedObject? Rej
 /// <param name="Gid">The object at fault, if its id could be read.</param>
 /// <param name="ParentGid">The object that is incomplete without it, if known: what to read again.</param>
 /// <param name="SourceObjects">How many lines are given up.</param>
-public sealed record RejectedObject(long Line, string? Gid, string Reason, string? ParentGid = null, int SourceObjects = 1);
+/// <param name="IsRoot">Whether a whole object is missing because of it, rather than a line that belongs to another one.</param>
+public sealed record RejectedObject(long Line, string? Gid, string Reason, string? ParentGid = null, int SourceObjects = 1, bool IsRoot = false)
+{
+    /// <summary>For people.</summary>
+    public override string ToString() => $"line {Line}: {Gid} {Reason}";
+}
 
 /// <summary>
 /// Turns the JSONL of a bulk operation run with <c>groupObjects: true</c> into records: each object is followed by its children.
@@ -29,7 +34,7 @@ public sealed record RejectedObject(long Line, string? Gid, string Reason, strin
 public sealed class JsonlAssembler(string currency)
 {
     private const int BufferSize = 1 << 18;
-    private const int LongestLine = 1 << 26;
+    internal const int LongestLine = 1 << 26;
     private const string Repeated = "It came before.";
 
     private readonly List<BulkItem> _ready = [];
@@ -41,6 +46,7 @@ public sealed class JsonlAssembler(string currency)
     private long _openLine;
     private int _openLines;
     private bool _closing;
+    private bool _isPassingOver;
 
     /// <summary>Lines read: what <see cref="BulkOperation.ObjectCount"/> must equal in the end.</summary>
     public long Lines { get; private set; }
@@ -62,7 +68,8 @@ public sealed class JsonlAssembler(string currency)
                 var used = TakeLines(buffer.AsSpan(0, filled), fresh);
                 buffer.AsSpan(used, filled - used).CopyTo(buffer);
                 filled -= used;
-                if (filled == buffer.Length) buffer = Grow(buffer);
+                if (filled >= LongestLine) filled = GiveUpLine();
+                else if (filled == buffer.Length) buffer = Grow(buffer);
                 foreach (var item in _ready) yield return item;
                 _ready.Clear();
             }
@@ -77,11 +84,22 @@ public sealed class JsonlAssembler(string currency)
 
     private static byte[] Grow(byte[] buffer)
     {
-        if (buffer.Length >= LongestLine) throw new ShopifyException(ShopifyFailure.PartialData, $"Shopify's file has a line of more than {LongestLine} bytes.");
         var larger = ArrayPool<byte>.Shared.Rent(buffer.Length * 2);
         buffer.CopyTo(larger, 0);
         ArrayPool<byte>.Shared.Return(buffer);
         return larger;
+    }
+
+    /// <summary>A line without an end would fill the memory: it is rejected, and what is left of it is passed over. None of it stays in the buffer.</summary>
+    private int GiveUpLine()
+    {
+        if (!_isPassingOver)
+        {
+            Lines++;
+            Reject([], $"The line is longer than {LongestLine >> 20} MB.");
+        }
+        _isPassingOver = true;
+        return 0;
     }
 
     /// <param name="fresh">Where the search for the first line's end begins: what lies before was searched already.</param>
@@ -107,10 +125,16 @@ public sealed class JsonlAssembler(string currency)
 
     private void Take(ReadOnlySpan<byte> line)
     {
+        if (_isPassingOver)
+        {
+            _isPassingOver = false;
+            return;
+        }
         if (Lines == 0 && line.StartsWith(Encoding.UTF8.Preamble)) line = line[Encoding.UTF8.Preamble.Length..];
         line = line.TrimEnd((byte)'\r');
         if (line.IsEmpty) return;
         Lines++;
+        line = StorableJson.Clean(line);
         try
         {
             var reader = new Utf8JsonReader(line);
@@ -119,7 +143,7 @@ public sealed class JsonlAssembler(string currency)
             if (_reader is not null && typename.SequenceEqual(_reader.Typename)) Begin(ref reader, _reader, line);
             else AddChild(ref reader, typename, line);
         }
-        catch (Exception unreadable) when (unreadable is FormatException or JsonException or OverflowException)
+        catch (Exception unreadable) when (Wire.IsUnreadable(unreadable))
         {
             Reject(line, _closing ? $"The file ends in the middle of a line: {unreadable.Message}" : unreadable.Message);
         }
@@ -178,10 +202,10 @@ public sealed class JsonlAssembler(string currency)
 
     private void Reject(ReadOnlySpan<byte> line, string reason)
     {
-        var open = _open is null ? null : Encoding.UTF8.GetString(_open.Gid);
-        _ready.Add(new BulkItem(null, new RejectedObject(Lines, Find(line, "id"u8), reason, Find(line, "__parentId"u8) ?? open)));
+        var open = _open is { HasChildren: true } ? Encoding.UTF8.GetString(_open.Gid) : null;
+        _ready.Add(new BulkItem(null, new RejectedObject(Lines, Find(line, "id"u8), reason, Find(line, "__parentId"u8) ?? open, IsRoot: open is null)));
         // It may have been a part of the object in hand, which is then not whole.
-        _openFault ??= $"A line that follows it (line {Lines}) could not be read.";
+        if (open is not null) _openFault ??= $"A line that follows it (line {Lines}) could not be read.";
     }
 
     private void Close()
@@ -197,7 +221,7 @@ public sealed class JsonlAssembler(string currency)
         {
             _ready.Add(fault is null ? new BulkItem(done.Finish() with { Source = RecordSource.BulkExport }, null) : GivenUp(done, fault));
         }
-        catch (FormatException incomplete)
+        catch (Exception incomplete) when (Wire.IsUnreadable(incomplete))
         {
             _ready.Add(GivenUp(done, incomplete.Message));
         }
@@ -206,7 +230,7 @@ public sealed class JsonlAssembler(string currency)
     private BulkItem GivenUp(RecordReader reader, string reason)
     {
         var gid = Encoding.UTF8.GetString(reader.Gid);
-        return new BulkItem(null, new RejectedObject(_openLine, gid, reason, gid, _openLines));
+        return new BulkItem(null, new RejectedObject(_openLine, gid, reason, gid, _openLines, IsRoot: true));
     }
 
     /// <summary>A text property of a line at fault, as far as the line can be read.</summary>
@@ -220,7 +244,7 @@ public sealed class JsonlAssembler(string currency)
                 if (Wire.Is(ref reader, property)) return reader.TokenType == JsonTokenType.String ? reader.GetString() : null;
                 else reader.Skip();
         }
-        catch (JsonException)
+        catch (Exception unreadable) when (Wire.IsUnreadable(unreadable))
         {
             return null;
         }

@@ -10,6 +10,9 @@ namespace XenoInsights.Shopify;
 /// </summary>
 internal sealed class OrderReader(string currency) : RecordReader(currency)
 {
+    /// <summary>By <c>OrdersByIds</c>. Refunds are a list without pages: that many may be all of them, or not.</summary>
+    internal const int RefundsAskedFor = 20;
+
     private const int LongestEnum = 64;
 
     private readonly List<OrderLineRecord> _lines = [];
@@ -17,6 +20,10 @@ internal sealed class OrderReader(string currency) : RecordReader(currency)
     private readonly List<Agreement> _agreements = [];
     private readonly List<Sale> _sales = [];
     private readonly List<byte> _agreementGids = [];
+    private readonly HashSet<long> _refundsWithoutLines = [];
+
+    /// <summary>The shop's when the order was placed.</summary>
+    private ShopCurrency _currency;
     private readonly byte[] _parent = new byte[Wire.LongestGid];
     private int _parentLength;
     private long _id;
@@ -25,7 +32,7 @@ internal sealed class OrderReader(string currency) : RecordReader(currency)
     private string? _name, _financialStatus, _fulfillmentStatus, _sourceName;
     private bool _test;
 
-    private readonly record struct Agreement(int GidStart, int GidLength, DateTimeOffset HappenedAt, bool Places);
+    private readonly record struct Agreement(int GidStart, int GidLength, DateTimeOffset HappenedAt, bool Places, long? RefundId);
 
     private readonly record struct Sale(int Agreement, SaleMeasure Measure, long? LineItemId, long? ProductId, int Quantity, long Amount, long Discount, long Tax);
 
@@ -39,6 +46,9 @@ internal sealed class OrderReader(string currency) : RecordReader(currency)
 
     public bool LedgerIncomplete { get; private set; }
 
+    /// <summary>Whether there may be more refunds than were asked for; <see cref="ForgetRefunds"/>, then <see cref="Continue"/> with all of them.</summary>
+    public bool RefundsIncomplete { get; private set; }
+
     /// <summary>Refunds that have more lines than were read, with the cursor behind those.</summary>
     public List<(string Gid, string After)> RefundLinesAfter { get; } = [];
 
@@ -47,9 +57,9 @@ internal sealed class OrderReader(string currency) : RecordReader(currency)
     protected override void Reset()
     {
         _lines.Clear();
-        _refunds.Clear();
-        RefundLinesAfter.Clear();
+        ForgetRefunds();
         ForgetLedger();
+        _currency = Currency;
         _parentLength = 0;
         _id = 0;
         _customerId = _currentTotal = null;
@@ -57,6 +67,14 @@ internal sealed class OrderReader(string currency) : RecordReader(currency)
         _name = _financialStatus = _fulfillmentStatus = _sourceName = null;
         _test = false;
         LinesAfter = null;
+    }
+
+    public void ForgetRefunds()
+    {
+        _refunds.Clear();
+        _refundsWithoutLines.Clear();
+        RefundLinesAfter.Clear();
+        RefundsIncomplete = false;
     }
 
     public void ForgetLedger()
@@ -81,7 +99,7 @@ internal sealed class OrderReader(string currency) : RecordReader(currency)
         else if (Wire.Is(ref reader, "displayFulfillmentStatus"u8)) _fulfillmentStatus = Texts.Read(ref reader);
         else if (Wire.Is(ref reader, "sourceName"u8)) _sourceName = Texts.Read(ref reader);
         else if (Wire.Is(ref reader, "customer"u8)) _customerId = Wire.Reference(ref reader);
-        else if (Wire.Is(ref reader, "currentTotalPriceSet"u8)) _currentTotal = Wire.ShopMoney(ref reader, Currency);
+        else if (Wire.Is(ref reader, "currentTotalPriceSet"u8)) ReadCurrentTotal(ref reader);
         else if (Wire.Is(ref reader, "refunds"u8)) ReadRefunds(ref reader);
         else if (Wire.Is(ref reader, "lineItems"u8)) LinesAfter = ReadConnection(ref reader, (ref Utf8JsonReader node) => _lines.Add(ReadLine(ref node)));
         else if (Wire.Is(ref reader, "agreements"u8)) AgreementsAfter = ReadConnection(ref reader, (ref Utf8JsonReader node) => ReadAgreement(ref node));
@@ -143,11 +161,30 @@ internal sealed class OrderReader(string currency) : RecordReader(currency)
         FinancialStatus = _financialStatus,
         FulfillmentStatus = _fulfillmentStatus,
         SourceName = _sourceName,
+        Currency = _currency.Code,
         CurrentTotal = _currentTotal ?? throw Wire.Missing("An order", "currentTotalPriceSet"),
         Lines = _lines.ToArray(),
         Sales = DatedSales(),
-        Refunds = _refunds.ToArray(),
+        Refunds = [.. _refunds.Select(WithLines)],
     };
+
+    /// <summary>Tells in which currency all other amounts of the order are, which do not name it themselves.</summary>
+    private void ReadCurrentTotal(ref Utf8JsonReader reader)
+    {
+        var hasAmounts = _lines.Count + _sales.Count + _refunds.Count > 0;
+        var former = _currency;
+        (_currentTotal, _currency) = Wire.ShopMoneyAndCurrency(ref reader, Currency);
+        if (hasAmounts && former.Code != _currency.Code) throw new FormatException("The order's currency came after amounts in it.");
+    }
+
+    /// <summary>Bulk operations cannot reach the lines of a refund; its entries in the ledger say the same.</summary>
+    private RefundRecord WithLines(RefundRecord refund) => _refundsWithoutLines.Contains(refund.ShopifyId)
+        ? refund with { Lines = [.. _sales.Where(sale => IsReturned(sale, refund.ShopifyId)).Select(AsRefundLine)] }
+        : refund;
+
+    private bool IsReturned(Sale sale, long refund) => sale is { LineItemId: not null, Quantity: < 0 } && _agreements[sale.Agreement].RefundId == refund;
+
+    private static RefundLineRecord AsRefundLine(Sale sale) => new(sale.LineItemId!.Value, -sale.Quantity, -sale.Amount, -sale.Tax);
 
     private ReadOnlySpan<byte> Parent => _parent.AsSpan(0, _parentLength);
 
@@ -228,7 +265,7 @@ internal sealed class OrderReader(string currency) : RecordReader(currency)
             else if (Wire.Is(ref reader, "isGiftCard"u8)) giftCard = Wire.Flag(ref reader);
             else if (Wire.Is(ref reader, "product"u8)) productId = Wire.Reference(ref reader);
             else if (Wire.Is(ref reader, "variant"u8)) variantId = Wire.Reference(ref reader);
-            else if (Wire.Is(ref reader, "originalTotalSet"u8)) originalTotal = Wire.ShopMoney(ref reader, Currency);
+            else if (Wire.Is(ref reader, "originalTotalSet"u8)) originalTotal = Wire.ShopMoney(ref reader, _currency);
             else if (Wire.Is(ref reader, "discountAllocations"u8)) discount = SumOfAllocations(ref reader);
             else if (Wire.Is(ref reader, "__parentId"u8)) ReadParent(ref reader);
             else reader.Skip();
@@ -246,7 +283,7 @@ internal sealed class OrderReader(string currency) : RecordReader(currency)
         {
             Wire.Enter(ref reader);
             while (Wire.Property(ref reader))
-                if (Wire.Is(ref reader, "allocatedAmountSet"u8)) sum = checked(sum + Wire.ShopMoney(ref reader, Currency));
+                if (Wire.Is(ref reader, "allocatedAmountSet"u8)) sum = checked(sum + Wire.ShopMoney(ref reader, _currency));
                 else reader.Skip();
         }
         return sum;
@@ -258,6 +295,7 @@ internal sealed class OrderReader(string currency) : RecordReader(currency)
         var gidLength = 0;
         var at = _agreements.Count;
         DateTimeOffset? happenedAt = null;
+        long? refundId = null;
         var places = false;
         Wire.Enter(ref reader);
         while (Wire.Property(ref reader))
@@ -268,6 +306,7 @@ internal sealed class OrderReader(string currency) : RecordReader(currency)
             }
             else if (Wire.Is(ref reader, "__typename"u8)) places = reader.TokenType == JsonTokenType.String && reader.ValueTextEquals("OrderAgreement"u8);
             else if (Wire.Is(ref reader, "happenedAt"u8)) happenedAt = Wire.Instant(ref reader);
+            else if (Wire.Is(ref reader, "refund"u8)) refundId = Wire.Reference(ref reader);
             else if (Wire.Is(ref reader, "sales"u8)) ReadSales(ref reader, at);
             else if (Wire.Is(ref reader, "__parentId"u8)) ReadParent(ref reader);
             else reader.Skip();
@@ -275,7 +314,7 @@ internal sealed class OrderReader(string currency) : RecordReader(currency)
         if (gidLength == 0) throw Wire.Missing("An agreement", "id");
         if (_parentLength > 0 && !Parent.SequenceEqual(Gid)) return ChildFate.Elsewhere;
         if (at < _agreements.Count) return ChildFate.Repeated; // in a bulk file; in an answer it is the same agreement with further sales
-        _agreements.Add(new Agreement(_agreementGids.Count, gidLength, happenedAt ?? throw Wire.Missing("An agreement", "happenedAt"), places));
+        _agreements.Add(new Agreement(_agreementGids.Count, gidLength, happenedAt ?? throw Wire.Missing("An agreement", "happenedAt"), places, refundId));
         _agreementGids.AddRange(gid[..gidLength]);
         return ChildFate.Added;
     }
@@ -298,9 +337,9 @@ internal sealed class OrderReader(string currency) : RecordReader(currency)
             else if (Wire.Is(ref reader, "lineType"u8)) lineTypeLength = EnumText(ref reader, lineType);
             else if (Wire.Is(ref reader, "quantity"u8)) quantity = Wire.Count(ref reader);
             else if (Wire.Is(ref reader, "lineItem"u8)) (lineItemId, productId) = ReadSoldLine(ref reader);
-            else if (Wire.Is(ref reader, "totalAmount"u8)) total = Wire.ShopMoney(ref reader, Currency);
-            else if (Wire.Is(ref reader, "totalDiscountAmountBeforeTaxes"u8)) discount = Wire.ShopMoney(ref reader, Currency);
-            else if (Wire.Is(ref reader, "totalTaxAmount"u8)) tax = Wire.ShopMoney(ref reader, Currency);
+            else if (Wire.Is(ref reader, "totalAmount"u8)) total = Wire.ShopMoney(ref reader, _currency);
+            else if (Wire.Is(ref reader, "totalDiscountAmountBeforeTaxes"u8)) discount = Wire.ShopMoney(ref reader, _currency);
+            else if (Wire.Is(ref reader, "totalTaxAmount"u8)) tax = Wire.ShopMoney(ref reader, _currency);
             else if (Wire.Is(ref reader, "__parentId"u8)) ReadParent(ref reader);
             else reader.Skip();
 
@@ -331,6 +370,7 @@ internal sealed class OrderReader(string currency) : RecordReader(currency)
     {
         if (!Wire.EnterList(ref reader)) return;
         while (Wire.Element(ref reader)) ReadRefund(ref reader);
+        RefundsIncomplete = _refunds.Count == RefundsAskedFor;
     }
 
     private void ReadRefund(ref Utf8JsonReader reader)
@@ -345,12 +385,13 @@ internal sealed class OrderReader(string currency) : RecordReader(currency)
             if (Wire.Is(ref reader, "id"u8)) (id, gid) = (Wire.Id(ref reader), Wire.Text(ref reader));
             else if (Wire.Is(ref reader, "createdAt"u8)) createdAt = Wire.InstantOrNull(ref reader);
             else if (Wire.Is(ref reader, "processedAt"u8)) processedAt = Wire.InstantOrNull(ref reader);
-            else if (Wire.Is(ref reader, "totalRefundedSet"u8)) total = Wire.ShopMoney(ref reader, Currency);
+            else if (Wire.Is(ref reader, "totalRefundedSet"u8)) total = Wire.ShopMoney(ref reader, _currency);
             else if (Wire.Is(ref reader, "refundLineItems"u8)) after = ReadRefundLines(ref reader, lines = []);
             else reader.Skip();
 
         if (gid is null) throw Wire.Missing("A refund", "id");
         if (after is not null) RefundLinesAfter.Add((gid, after));
+        if (lines is null) _refundsWithoutLines.Add(id);
         _refunds.Add(new RefundRecord(
             id, createdAt ?? processedAt ?? throw Wire.Missing("A refund", "createdAt"), processedAt,
             total ?? throw Wire.Missing("A refund", "totalRefundedSet"), lines ?? []));
@@ -367,8 +408,8 @@ internal sealed class OrderReader(string currency) : RecordReader(currency)
         while (Wire.Property(ref reader))
             if (Wire.Is(ref reader, "lineItem"u8)) lineItemId = Wire.Reference(ref reader);
             else if (Wire.Is(ref reader, "quantity"u8)) quantity = Wire.Count(ref reader);
-            else if (Wire.Is(ref reader, "subtotalSet"u8)) subtotal = Wire.ShopMoney(ref reader, Currency);
-            else if (Wire.Is(ref reader, "totalTaxSet"u8)) tax = Wire.ShopMoney(ref reader, Currency);
+            else if (Wire.Is(ref reader, "subtotalSet"u8)) subtotal = Wire.ShopMoney(ref reader, _currency);
+            else if (Wire.Is(ref reader, "totalTaxSet"u8)) tax = Wire.ShopMoney(ref reader, _currency);
             else reader.Skip();
         return new RefundLineRecord(
             lineItemId ?? throw Wire.Missing("A refund line", "lineItem"), quantity,

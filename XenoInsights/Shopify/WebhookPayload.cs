@@ -19,7 +19,9 @@ internal static class WebhookPayload
     /// order just placed. What an edit did and when, duties, fees, tips, discounts inside taxed prices and adjustments of a refund are
     /// not told exactly, and neither is anything when the ledger does not add up to <c>current_total_price</c>.
     /// </summary>
-    public static Order ReadOrder(JsonElement payload, string currency) => new OrderPayload(payload, ShopCurrency.Of(currency)).Read();
+    /// <param name="currency">The shop's now; the payload's own <c>currency</c> is the shop's when the order was placed.</param>
+    public static Order ReadOrder(JsonElement payload, string currency) =>
+        new OrderPayload(payload, ShopCurrency.Of(payload.Text("currency") ?? currency)).Read();
 
     public static CustomerRecord ReadCustomer(JsonElement payload, string currency)
     {
@@ -146,6 +148,7 @@ internal static class WebhookPayload
                 FinancialStatus = order.Text("financial_status")?.ToUpperInvariant(),
                 FulfillmentStatus = order.Text("fulfillment_status") switch { null => "UNFULFILLED", "partial" => "PARTIALLY_FULFILLED", var status => status.ToUpperInvariant() },
                 SourceName = order.Text("source_name"),
+                Currency = currency.Code,
                 CurrentTotal = currentTotal,
                 Lines = _lines,
                 Sales = _sales,
@@ -228,8 +231,12 @@ internal static class WebhookPayload
         private long Taxes(JsonElement line) => line.List("tax_lines").Sum(t => Money(t, "price") ?? 0);
 
         /// <summary>The shop's side of <c>name_set</c>; the plain amount is in it too, in the shop's currency.</summary>
-        private long? Money(JsonElement element, string name) =>
-            element.Object($"{name}_set")?.Object("shop_money") is { } money ? money.MoneyOrNull("amount", currency) : element.MoneyOrNull(name, currency);
+        private long? Money(JsonElement element, string name)
+        {
+            if (element.Object($"{name}_set")?.Object("shop_money") is not { } money) return element.MoneyOrNull(name, currency);
+            if (money.Text("currency_code") is { } code && code != currency.Code) throw new FormatException($"'{name}' is in {code}, the order in {currency.Code}.");
+            return money.MoneyOrNull("amount", currency);
+        }
     }
 }
 

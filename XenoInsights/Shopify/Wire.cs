@@ -93,6 +93,10 @@ internal static class Wire
     public static string? Text(ref Utf8JsonReader reader) =>
         reader.TokenType is JsonTokenType.String or JsonTokenType.Null ? reader.GetString() : throw Unexpected(ref reader, "a text");
 
+    /// <summary>Whether a reader failed because of what it read: the object is set aside, and others go on.</summary>
+    public static bool IsUnreadable(Exception failure) =>
+        failure is FormatException or JsonException or OverflowException or InvalidOperationException or ArgumentException or KeyNotFoundException;
+
     /// <summary>The shop's side of a <c>MoneyBag</c>, in minor units of the currency.</summary>
     public static long ShopMoney(ref Utf8JsonReader reader, in ShopCurrency currency)
     {
@@ -102,6 +106,38 @@ internal static class Wire
             if (Is(ref reader, "shopMoney"u8)) amount = Money(ref reader, currency);
             else reader.Skip();
         return amount ?? throw new FormatException("An amount of money lacks its shopMoney.");
+    }
+
+    /// <summary>
+    /// The shop's side of a <c>MoneyBag</c> that names its currency, in minor units of that one: money of an object from before the shop
+    /// changed its currency stays in the former one.
+    /// </summary>
+    public static (long Amount, ShopCurrency Currency) ShopMoneyAndCurrency(ref Utf8JsonReader reader, in ShopCurrency currency)
+    {
+        if (!Enter(ref reader)) throw Unexpected(ref reader, "an amount of money");
+        (long, ShopCurrency)? money = null;
+        while (Property(ref reader))
+            if (Is(ref reader, "shopMoney"u8)) money = MoneyAndCurrency(ref reader, currency);
+            else reader.Skip();
+        return money ?? throw new FormatException("An amount of money lacks its shopMoney.");
+    }
+
+    /// <summary>A <c>MoneyV2</c> and the currency it names; <paramref name="currency"/> if it names none.</summary>
+    public static (long Amount, ShopCurrency Currency) MoneyAndCurrency(ref Utf8JsonReader reader, in ShopCurrency currency)
+    {
+        if (!Enter(ref reader)) throw Unexpected(ref reader, "an amount of money");
+        var amount = ReadOnlySpan<byte>.Empty;
+        var named = currency;
+        while (Property(ref reader))
+            if (Is(ref reader, "amount"u8))
+            {
+                RequireAmount(ref reader);
+                amount = reader.ValueSpan;
+            }
+            else if (Is(ref reader, "currencyCode"u8)) named = ShopCurrency.Of(Text(ref reader) ?? currency.Code);
+            else reader.Skip();
+        if (amount.IsEmpty) throw new FormatException("An amount of money lacks its amount.");
+        return (Currencies.ParseMinor(amount, named.Exponent), named);
     }
 
     /// <summary>A <c>MoneyV2</c> in minor units. One in another currency than the shop's is refused: adding it would be wrong.</summary>
@@ -125,10 +161,16 @@ internal static class Wire
         return new($"Expected {expected}, found {reader.TokenType} '{Encoding.UTF8.GetString(value.Length > shown ? value[..shown] : value)}'.");
     }
 
-    private static long Amount(ref Utf8JsonReader reader, in ShopCurrency currency) =>
-        reader.TokenType is JsonTokenType.String or JsonTokenType.Number
-            ? Currencies.ParseMinor(reader.ValueSpan, currency.Exponent)
-            : throw Unexpected(ref reader, "an amount of money");
+    private static long Amount(ref Utf8JsonReader reader, in ShopCurrency currency)
+    {
+        RequireAmount(ref reader);
+        return Currencies.ParseMinor(reader.ValueSpan, currency.Exponent);
+    }
+
+    private static void RequireAmount(ref Utf8JsonReader reader)
+    {
+        if (reader.TokenType is not (JsonTokenType.String or JsonTokenType.Number)) throw Unexpected(ref reader, "an amount of money");
+    }
 
     private static void Expect(ref Utf8JsonReader reader, in ShopCurrency currency)
     {
