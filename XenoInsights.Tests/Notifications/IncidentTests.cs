@@ -49,6 +49,7 @@ public sealed class IncidentTests(PostgresServer server) : IAsyncLifetime
         { IncidentKind.AccessLost, "update tenants set status = 'Frozen' where tenant_id = '{0}'", "update tenants set status = 'Connected' where tenant_id = '{0}'" },
         { IncidentKind.Behind, Event("late", 1, "now() - interval '10 minutes'"), "update events set status = 2 where tenant_id = '{0}'" },
         { IncidentKind.GivenUp, Event("dead", 4, "now()"), "update events set status = 2 where tenant_id = '{0}'" },
+        { IncidentKind.ObjectsRejected, Import(rejected: 11), Import(rejected: 10, finished: "now() + interval '1 second'") },
         { IncidentKind.Silent, string.Join(";", Enumerable.Range(1, 4).SelectMany(week => Enumerable.Range(0, 30).Select(i => Event($"{week}-{i}", 2, $"now() - interval '{week * 7} days 1 hour {i} minutes'"))).Append(Event("last", 2, "now() - interval '3 hours'"))), Event("again", 2, "now()") },
     };
 
@@ -192,6 +193,9 @@ public sealed class IncidentTests(PostgresServer server) : IAsyncLifetime
 
     private static string Job(string status, string at) =>
         $"insert into sync_jobs (tenant_id, id, type, slot, status, error, objects_expected, objects_read, stored, unchanged, rejected, gone, attempts, created_at, started_at, finished_at) values ('{{0}}', gen_random_uuid(), 'Delta', gen_random_uuid()::text, '{status}', 'Shopify hung up.', 0, 0, 0, 0, 0, 0, 1, {at}, {at}, {at})";
+
+    private static string Import(int rejected, string finished = "now()") =>
+        $"insert into sync_jobs (tenant_id, id, type, slot, status, objects_expected, objects_read, stored, unchanged, rejected, gone, attempts, created_at, started_at, finished_at) values ('{{0}}', gen_random_uuid(), 'Full', gen_random_uuid()::text, 'Succeeded', 1000, 1000, {1000 - rejected}, 0, {rejected}, 0, 1, {finished}, {finished}, {finished})";
 
     private static string Event(string id, int status, string at) =>
         $"insert into events (tenant_id, webhook_id, topic, received_at, headers, payload, status, attempts, due_at) values ('{{0}}', '{id}', 'orders/updated', {at}, '{{{{}}}}', '\\x7b7d', {status}, 1, {(status == 1 ? "now() + interval '1 hour'" : at)})";

@@ -109,9 +109,12 @@ public sealed class ApplyTests(StoreHost host) : IClassFixture<StoreHost>
     {
         var shop = await ConnectAsync();
         await DeliverAsync(shop, "orders/create", """{"id":70}""", webhookId: "unreadable");
-        await DeliverAsync(shop, "products/update", """{"id":71,"title":"a\u0000b","created_at":"2026-05-01T10:00:00Z","updated_at":"2026-05-01T10:00:00Z"}""", webhookId: "refused by the database");
         await DeliverAsync(shop, "customers/update", Order(73, 1, 1, "10.00"), webhookId: "of another topic");
         await DeliverAsync(shop, "orders/delete", Order(72, 1, 1, "10.00"), webhookId: "no deletion");
+        await DeliverAsync(shop, "products/update", """{"id":71,"title":"a\u0000b \ud83d","created_at":"2026-05-01T10:00:00Z","updated_at":"2026-05-01T10:00:00Z"}""", webhookId: "half a character");
+        // The index of names takes none this long.
+        var endless = string.Concat(Enumerable.Range(0, 300).Select(_ => Guid.NewGuid().ToString("N")));
+        await DeliverAsync(shop, "orders/create", Order(73, 1, 1, "10.00").Replace("#73", endless, StringComparison.Ordinal), webhookId: "refused by the database");
         await DeliverAsync(shop, "orders/create", Order(72, 1, 1, "10.00"), webhookId: "good");
         await DeliverAsync(shop, "carts/update", """{"id":"abc"}""", webhookId: "unknown topic");
 
@@ -125,7 +128,88 @@ public sealed class ApplyTests(StoreHost host) : IClassFixture<StoreHost>
         Assert.True(events["refused by the database"].DueAt > events["refused by the database"].ReceivedAt.AddSeconds(1));
         Assert.Equal(EventStatus.Applied, events["good"].Status);
         Assert.Equal(EventStatus.Ignored, events["unknown topic"].Status);
+        Assert.Equal(EventStatus.Applied, events["half a character"].Status);
+        Assert.Equal("ab \ufffd", await InAsync(shop, db => db.Products.Select(p => p.Title).SingleAsync(Ct)));
         Assert.Single(await InAsync(shop, db => db.Orders.ToListAsync(Ct)));
+    }
+
+    [Fact]
+    public async Task An_order_in_a_former_currency_is_stored_and_not_added_to_the_others()
+    {
+        var shop = await ConnectAsync();
+        await DeliverAsync(shop, "orders/create", Order(75, 1, 1, "10.00"));
+        await DeliverAsync(shop, "orders/updated", Order(76, 2, 1, "10.00").Replace("EUR", "JPY", StringComparison.Ordinal).Replace(".00", "", StringComparison.Ordinal), webhookId: "former");
+        await AppliedAsync(shop);
+
+        Assert.Equal(1, await InAsync(shop, db => db.SalesDays.SumAsync(d => d.Orders, Ct)));
+        Assert.Equal(("JPY", 15, false), await InAsync(shop, async db => await db.Orders.SingleAsync(o => o.ShopifyId == 76, Ct) is var o ? (o.Currency, o.CurrentTotal, o.Counted) : default));
+        Assert.Contains("former currency", await InAsync(shop, db => db.Events.Where(e => e.WebhookId == "former").Select(e => e.Outcome).SingleAsync(Ct)), StringComparison.Ordinal);
+        Assert.DoesNotContain(76, await InAsync(shop, db => db.Rereads.Select(r => r.ShopifyId).ToListAsync(Ct)));
+        Assert.Empty(await InAsync(shop, db => Rollups.DifferencesAsync(db, shop.TenantId, Ct)));
+    }
+
+    [Fact]
+    public async Task A_line_keeps_its_product_in_whatever_order_the_versions_come()
+    {
+        var shop = await ConnectAsync();
+        var id = 600L;
+        foreach (var permutation in Permutations([1, 2, 3]))
+        {
+            id++;
+            // The product was deleted before the second version; a third has it neither.
+            foreach (var version in permutation)
+                await DeliverAsync(shop, "orders/updated", version == 1 ? Order(id, 1, 1, "10.00") : Order(id, version, version, "10.00").Replace("\"product_id\":81", "\"product_id\":null,\"product_exists\":false", StringComparison.Ordinal));
+            await AppliedAsync(shop);
+        }
+
+        var days = await InAsync(shop, db => db.ProductDays.AsNoTracking().Where(d => d.Gross != 0).ToListAsync(Ct));
+        Assert.Equal((81, 6 * 3 * 1000), (Assert.Single(days).ProductId, days[0].Gross));
+        Assert.All(await InAsync(shop, db => db.OrderLineItems.AsNoTracking().ToListAsync(Ct)), line => Assert.Equal(81, line.ProductId));
+        Assert.Empty(await InAsync(shop, db => Rollups.DifferencesAsync(db, shop.TenantId, Ct)));
+    }
+
+    [Fact]
+    public async Task A_renamed_shop_is_followed_as_Shopify_confirms_it_and_both_names_are_accepted()
+    {
+        using var browser = await host.SignInAsync();
+        var there = host.Shopify.AddShop();
+        var shop = await host.ConnectAsync(browser, there);
+        var (former, renamed) = (shop.ShopDomain, $"renamed-{shop.ShopId}.myshopify.com");
+        string Body(string domain) => $$"""{"id":{{shop.ShopId}},"name":"Hooks","myshopify_domain":"{{domain}}","currency":"GBP","iana_timezone":"Europe/London"}""";
+        host.Shopify.Rename(there, renamed);
+
+        shop.ShopDomain = renamed;
+        Assert.Equal(HttpStatusCode.NotFound, await SendAsync(shop, "orders/create", Order(73, 1, 1, "10.00"), "too early", Version(1)));
+        await DeliverAsync(shop, "shop/update", Body(renamed));
+        await AppliedAsync(shop);
+        // An old delivery, sent again by whoever has it: Shopify knows better.
+        shop.ShopDomain = former;
+        await DeliverAsync(shop, "shop/update", Body(former));
+        await DeliverAsync(shop, "orders/create", Order(74, 1, 1, "10.00"));
+        shop.ShopDomain = renamed;
+        await DeliverAsync(shop, "orders/create", Order(75, 1, 1, "10.00"));
+        await AppliedAsync(shop);
+
+        Assert.Equal(renamed, await InAsync(shop, db => db.Tenants.Select(t => t.ShopDomain).SingleAsync(Ct)));
+        Assert.Equal(2, await InAsync(shop, db => db.Orders.CountAsync(Ct)));
+    }
+
+    [Fact]
+    public async Task A_time_zone_that_is_not_known_here_is_named_and_data_keep_flowing()
+    {
+        var shop = await ConnectAsync();
+        string Body(string zone) => $$"""{"id":{{shop.ShopId}},"name":"Hooks","myshopify_domain":"{{shop.ShopDomain}}","currency":"EUR","iana_timezone":"{{zone}}"}""";
+        await DeliverAsync(shop, "shop/update", Body("Europe/Atlantis"), triggeredAt: Version(5));
+        await DeliverAsync(shop, "orders/create", Order(74, 1, 1, "10.00"));
+        await AppliedAsync(shop);
+
+        Assert.Equal(("Europe/Berlin", "Europe/Atlantis"), await ZonesAsync());
+        Assert.Equal(1, await InAsync(shop, db => db.Orders.CountAsync(Ct)));
+        await DeliverAsync(shop, "shop/update", Body("Europe/Vienna"), triggeredAt: Version(7));
+        await AppliedAsync(shop);
+        Assert.Equal(("Europe/Vienna", null), await ZonesAsync());
+
+        Task<(string, string?)> ZonesAsync() => InAsync(shop, async db => await db.Tenants.AsNoTracking().SingleAsync(Ct) is var t ? (t.TimeZone, t.UnknownTimeZone) : default);
     }
 
     [Fact]

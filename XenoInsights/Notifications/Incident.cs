@@ -36,6 +36,9 @@ public enum IncidentKind
 
     /// <summary>Deliveries were given up and wait for a person.</summary>
     GivenUp = 5,
+
+    /// <summary>The last full import could not read or store more than <c>Sync:RejectedIncidentPercent</c> of its objects.</summary>
+    ObjectsRejected = 6,
 }
 
 /// <summary>A mail to one person, written in the transaction of what it tells and sent afterwards. At most one for an incident's beginning and one for its end.</summary>

@@ -7,6 +7,7 @@ using Quartz;
 using XenoInsights.App;
 using XenoInsights.Data;
 using XenoInsights.Ingestion;
+using XenoInsights.Sync;
 using XenoInsights.Tenants;
 
 namespace XenoInsights.Notifications;
@@ -16,7 +17,7 @@ namespace XenoInsights.Notifications;
 /// transaction. An incident is opened by whoever inserts it first, so any number of instances may look.
 /// </summary>
 [DisallowConcurrentExecution]
-internal sealed class IncidentWatch(SystemDatabase system, TenantDatabase tenants, IOptions<NotificationOptions> options, IOptions<AppOptions> app, ILogger<IncidentWatch> logger) : IJob
+internal sealed class IncidentWatch(SystemDatabase system, TenantDatabase tenants, IOptions<NotificationOptions> options, IOptions<SyncOptions> sync, IOptions<AppOptions> app, ILogger<IncidentWatch> logger) : IJob
 {
     /// <summary>With twenty expected, hearing nothing by chance happens twice in a thousand million looks.</summary>
     private const int SurelyExpected = 20;
@@ -69,6 +70,13 @@ internal sealed class IncidentWatch(SystemDatabase system, TenantDatabase tenant
         }, "select tenant_id, status from tenants where status in ('ReconnectRequired', 'Frozen', 'Locked', 'AccessMissing')");
         await FindAsync(IncidentKind.Behind, row => $"What Shopify tells us waits to be counted, the oldest for {row.GetInt64(1)} minutes. Nothing is lost; figures lag behind.",
             "select tenant_id, (extract(epoch from now() - min(received_at)) / 60)::bigint from events where status = 1 group by tenant_id having min(received_at) < now() - $1", TimeSpan.FromMinutes(options.Value.LagMinutes));
+        await FindAsync(IncidentKind.ObjectsRejected, row => $"The last import could not read {Number(row.GetInt64(1))} of {Number(row.GetInt64(2))} objects. They are in no figure; the sync page says what is wrong with them.",
+            """
+            select tenant_id, rejected, objects_read from (
+                select distinct on (tenant_id) tenant_id, rejected, objects_read from sync_jobs
+                where type = 'Full' and status in ('Succeeded', 'Failed') and objects_read > 0 order by tenant_id, finished_at desc) newest
+            where rejected * 100 > objects_read * $1
+            """, sync.Value.RejectedIncidentPercent);
         await FindAsync(IncidentKind.GivenUp, row => $"{(row.GetInt64(1) == 1 ? "1 delivery" : $"{row.GetInt64(1).ToString("N0", CultureInfo.InvariantCulture)} deliveries")} could not be applied after several attempts. Look at them on the events page and replay them.",
             "select tenant_id, count(*) from events where status = 4 group by tenant_id");
         // The same hours of the last four weeks, for as many of them as the store has been connected.
@@ -93,6 +101,8 @@ internal sealed class IncidentWatch(SystemDatabase system, TenantDatabase tenant
                 if (troubles.FindIndex(t => t.TenantId == reader.GetGuid(0) && t.Kind == kind) < 0) troubles.Add(new(reader.GetGuid(0), kind, detail(reader)));
         }
     }
+
+    private static string Number(long count) => count.ToString("N0", CultureInfo.InvariantCulture);
 
     private static string Run(string type) => type switch { "Full" => "The import", "Delta" => "The nightly run of changes", "Reconcile" => "The check of closed days", _ => "The comparison with Shopify" };
 
@@ -166,7 +176,7 @@ internal sealed class IncidentWatch(SystemDatabase system, TenantDatabase tenant
         var choices = await db.AlertChoices.AsNoTracking().Where(c => c.Kind == incident.Kind).ToDictionaryAsync(c => c.UserId, c => c.Wanted, ct);
         foreach (var person in recipients.Where(p => choices.TryGetValue(p.UserId, out var wanted) ? wanted : p.IsInCharge))
         {
-            var letter = Letter.About(store.Name, store.TimeZone, incident, isRecovery, app.Value.At($"stores/{store.Handle}/{(incident.Kind is IncidentKind.SyncFailed ? "sync" : incident.Kind is IncidentKind.AccessLost ? "overview" : "events")}"), app.Value.At($"stores/{store.Handle}/notifications"));
+            var letter = Letter.About(store.Name, store.TimeZone, incident, isRecovery, app.Value.At($"stores/{store.Handle}/{(incident.Kind is IncidentKind.SyncFailed or IncidentKind.ObjectsRejected ? "sync" : incident.Kind is IncidentKind.AccessLost ? "overview" : "events")}"), app.Value.At($"stores/{store.Handle}/notifications"));
             await using var command = db.Command(
                 """
                 insert into mails (tenant_id, id, incident_id, user_id, is_recovery, recipient, subject, text, html, created_at, due_at, attempts)
@@ -216,6 +226,7 @@ internal sealed record Letter(string Subject, string Text, string Html)
         IncidentKind.AccessLost => "Shopify refuses us",
         IncidentKind.Behind => "figures lag behind",
         IncidentKind.Silent => "Shopify has gone silent",
+        IncidentKind.ObjectsRejected => "objects could not be read",
         _ => "deliveries were given up",
     };
 
@@ -225,6 +236,7 @@ internal sealed record Letter(string Subject, string Text, string Html)
         IncidentKind.AccessLost => "Shopify answers again",
         IncidentKind.Behind => "figures are current again",
         IncidentKind.Silent => "Shopify tells us of changes again",
+        IncidentKind.ObjectsRejected => "the import reads its objects again",
         _ => "all deliveries are dealt with",
     };
 

@@ -43,7 +43,7 @@ public sealed class Reconcile(BulkExports exports, BulkDownload download, AdminO
         {
             if (order.Deleted) return;
             if (Calendar.DayOf(order.ProcessedAt) is var placed && Covers(placed)) Placed[placed] = Placed.GetValueOrDefault(placed) + 1;
-            if (order.Test) return;
+            if (!Calendar.Counts(order)) return;
             if (Covers(Calendar.DayOf(order.ProcessedAt))) Shopify.AddOrder(Calendar.DayOf(order.ProcessedAt), null, online: false, 1);
             foreach (var sale in order.Sales)
                 if (DayOf(order, sale) is var day && Covers(day)) Shopify.AddSale(day, null, sale.Original, sale.Measure, null, sale.Quantity, sale.Amount, sale.Discount, sale.Tax, 1);
@@ -133,7 +133,7 @@ public sealed class Reconcile(BulkExports exports, BulkDownload download, AdminO
         await foreach (var item in new JsonlAssembler(check.Shop.Currency).ReadAsync(file, ct))
         {
             if (item.Record is OrderRecord order) orders.Add(order);
-            else check.Part.Count(new(item.SourceObjects, 0, 0, 0, [$"line {item.Rejected!.Line}: {item.Rejected.Gid} {item.Rejected.Reason}"], item.SourceObjects));
+            else check.Part.Count(new(item.SourceObjects, 0, 0, 0, [item.Rejected!.ToString()], item.SourceObjects));
             if (orders.Count < AtOnce) continue;
             await CompareOrdersAsync(check, orders, ct);
             orders.Clear();
@@ -191,12 +191,17 @@ public sealed class Reconcile(BulkExports exports, BulkDownload download, AdminO
     /// <summary>Repairs and their evidence commit together.</summary>
     private Task StoreAsync(Check check, long read, List<OrderRecord> differing, Dictionary<long, Stored> stored, Refreshed now, CancellationToken ct) => tenants.RunAsync(check.Shop.TenantId, async db =>
     {
-        var replaced = await IngestionWriter.ReplaceAsync(db, check.Calendar, differing.ConvertAll(o => (o, stored.GetValueOrDefault(o.ShopifyId)?.UpdatedAt)), ct);
+        List<(OrderRecord Order, DateTimeOffset? Seen)> wrong = differing.ConvertAll(o => (o, stored.GetValueOrDefault(o.ShopifyId)?.UpdatedAt));
+        var (replaced, unstorable) = await ObjectIsolation.ApplyAsync(
+            db, check.Shop.TenantId, wrong, some => IngestionWriter.ReplaceAsync(db, check.Calendar, some, ct), ct);
+        IReadOnlyList<string> rejections = [.. unstorable.Select(u => ObjectRefresh.Unstorable(u.Item.Order, u.Reason))];
         if (differing.Count + now.Gone.Count > 0)
             foreach (var day in check.Differing.Keys)
                 await KeepAsync(db, check, day, DayState.Different, [0, 0, check.Before.GetValueOrDefault(day), 0, 0], ct);
         var also = await ObjectRefresh.StoreAsync(db, check.Calendar, now, ct);
-        var counts = new ImportCounts(read, replaced.Stored + also.Stored, read - replaced.Stored - also.Stored - also.Gone - also.Rejected, also.Gone, also.Rejections, also.Rejected);
+        var rejected = also.Rejected + unstorable.Sum(u => (long)u.Item.Order.SourceObjects);
+        var counts = new ImportCounts(
+            read, replaced.Stored + also.Stored, read - replaced.Stored - also.Stored - also.Gone - rejected, also.Gone, [.. rejections, .. also.Rejections], rejected);
         await check.Lease.CountAsync(db, new("Comparing orders", 0, counts.Read, counts.Stored, counts.Unchanged, counts.Rejected, counts.Gone), null, ct);
         check.Part.Count(counts);
     }, ct);
@@ -321,21 +326,31 @@ public sealed class Reconcile(BulkExports exports, BulkDownload download, AdminO
 
     private sealed record Entry(DateOnly Day, bool Original, SaleMeasure Measure, long? ProductId, int Quantity, long Amount, long Discount, long Tax);
 
-    private sealed record Stored(DateTimeOffset UpdatedAt, bool Deleted, bool Test, DateOnly Day, long? CustomerId)
+    private sealed record Stored(DateTimeOffset UpdatedAt, bool Deleted, bool Test, bool Counted, DateOnly Day, long? CustomerId)
     {
         public List<Entry> Entries { get; } = [];
 
+        /// <summary>Products by line: Shopify no longer tells those that were deleted, and that is no difference.</summary>
+        public Dictionary<long, long> Products { get; } = [];
+
         public bool Says(Check check, OrderRecord order) =>
-            !Deleted && Test == order.Test && CustomerId == order.CustomerId && Day == check.Calendar.DayOf(order.ProcessedAt)
-            && Entries.Select(e => e.ToString()).Order(StringComparer.Ordinal).SequenceEqual(
-                order.Sales.Select(s => new Entry(check.DayOf(order, s), s.Original, s.Measure, s.ProductId, s.Quantity, s.Amount, s.Discount, s.Tax).ToString()).Order(StringComparer.Ordinal));
+            !Deleted && Test == order.Test && Counted == check.Calendar.Counts(order) && CustomerId == order.CustomerId && Day == check.Calendar.DayOf(order.ProcessedAt)
+            && Entries.Select(e => e.ToString()).Order(StringComparer.Ordinal)
+                .SequenceEqual(order.Sales.Select(s => EntryOf(check, order, s).ToString()).Order(StringComparer.Ordinal));
+
+        private Entry EntryOf(Check check, OrderRecord order, SaleRecord sale)
+        {
+            var product = sale.ProductId ?? (sale.LineItemId is { } line && Products.TryGetValue(line, out var known) ? known : null);
+            return new(check.DayOf(order, sale), sale.Original, sale.Measure, product, sale.Quantity, sale.Amount, sale.Discount, sale.Tax);
+        }
     }
 
     private Task<Dictionary<long, Stored>> StoredAsync(Check check, long[] ids, CancellationToken ct) => tenants.RunAsync(check.Shop.TenantId, async db =>
     {
         await using var command = db.Command(
             """
-            select o.shopify_id, o.updated_at, o.deleted_at is not null, o.test, o.business_day, o.customer_id, s.day, s.original, s.measure, s.product_id, s.quantity, s.amount, s.discount, s.tax
+            select o.shopify_id, o.updated_at, o.deleted_at is not null, o.test, o.business_day, o.customer_id, s.day, s.original, s.measure, s.product_id, s.quantity, s.amount, s.discount, s.tax,
+                   o.counted, s.line_item_id
             from orders o left join order_sales s on s.tenant_id = $1 and s.order_id = o.shopify_id
             where o.tenant_id = $1 and o.shopify_id = any($2)
             """);
@@ -346,7 +361,9 @@ public sealed class Reconcile(BulkExports exports, BulkDownload download, AdminO
         while (await reader.ReadAsync(ct))
         {
             if (!stored.TryGetValue(reader.GetInt64(0), out var order))
-                stored[reader.GetInt64(0)] = order = new(reader.GetFieldValue<DateTimeOffset>(1), reader.GetBoolean(2), reader.GetBoolean(3), reader.GetFieldValue<DateOnly>(4), reader.IsDBNull(5) ? null : reader.GetInt64(5));
+                stored[reader.GetInt64(0)] = order = new(
+                    reader.GetFieldValue<DateTimeOffset>(1), reader.GetBoolean(2), reader.GetBoolean(3), reader.GetBoolean(14), reader.GetFieldValue<DateOnly>(4), reader.IsDBNull(5) ? null : reader.GetInt64(5));
+            if (!reader.IsDBNull(15) && !reader.IsDBNull(9)) order.Products[reader.GetInt64(15)] = reader.GetInt64(9);
             if (!reader.IsDBNull(6))
                 order.Entries.Add(new(reader.GetFieldValue<DateOnly>(6), reader.GetBoolean(7), (SaleMeasure)reader.GetInt16(8), reader.IsDBNull(9) ? null : reader.GetInt64(9), reader.GetInt32(10), reader.GetInt64(11), reader.GetInt64(12), reader.GetInt64(13)));
         }

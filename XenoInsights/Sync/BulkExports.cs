@@ -1,4 +1,7 @@
+using System.Globalization;
 using System.Text.Json;
+using System.Text.Json.Serialization;
+using XenoInsights.Ingestion;
 using XenoInsights.Shopify;
 
 namespace XenoInsights.Sync;
@@ -28,6 +31,11 @@ public sealed class BulkExports(BulkOperations bulk, BulkFinished finished, ILog
         // All exports run side by side at Shopify; five may.
         foreach (var part in cursor.Parts.Where(p => !p.Done && p.OperationId is null)) await StartAsync(part);
         foreach (var part in cursor.Parts.Where(p => !p.Done)) await RunPartAsync(part);
+        if (cursor.Parts.Find(p => p.IsUnreadable) is { } unreadable)
+        {
+            var count = unreadable.RejectedRoots.ToString("N0", CultureInfo.InvariantCulture);
+            throw new ImportFailedException($"None of the {count} {unreadable.Kind.Words()} could be read. The first: {unreadable.Rejections[0]}");
+        }
 
         async Task StartAsync(ImportPart part)
         {
@@ -163,11 +171,23 @@ public sealed class ImportPart
     /// <summary>The first objects that could not be read, and why.</summary>
     public List<string> Rejections { get; init; } = [];
 
+    /// <summary>How many whole objects (orders, not their lines) could not be read or stored.</summary>
+    public long RejectedRoots { get; set; }
+
+    /// <summary>Orders that are stored and not included in any figure, because they are in a former currency of the shop; the first of them by name.</summary>
+    public long NotIncluded { get; set; }
+    public List<string> NotIncludedNames { get; init; } = [];
+
+    /// <summary>Whether there was more than one object and none of them could be read: then it is not the objects' fault.</summary>
+    [JsonIgnore]
+    public bool IsUnreadable => RejectedRoots > 1 && Stored + Unchanged + Gone == 0;
+
     internal void Begin(long announced)
     {
         Announced = announced;
-        Read = Stored = Unchanged = Rejected = Gone = 0;
+        Read = Stored = Unchanged = Rejected = Gone = RejectedRoots = NotIncluded = 0;
         Rejections.Clear();
+        NotIncludedNames.Clear();
     }
 
     internal void Count(ImportCounts more)
@@ -180,6 +200,9 @@ public sealed class ImportPart
             Gone += more.Gone;
             Rejected += more.Rejected;
             Rejections.AddRange(more.Rejections.Take(KeptRejections - Rejections.Count));
+            RejectedRoots += more.RejectedRoots;
+            NotIncluded += more.InOtherCurrency.Count;
+            NotIncludedNames.AddRange(more.InOtherCurrency.Take(KeptRejections - NotIncludedNames.Count).Select(o => $"{o.Name} ({o.Currency})"));
         }
     }
 
@@ -191,4 +214,11 @@ public sealed class ImportPart
 }
 
 /// <param name="Rejections">Of some of the rejected objects, why.</param>
-internal sealed record ImportCounts(long Read, long Stored, long Unchanged, long Gone, IReadOnlyList<string> Rejections, long Rejected);
+internal sealed record ImportCounts(long Read, long Stored, long Unchanged, long Gone, IReadOnlyList<string> Rejections, long Rejected)
+{
+    /// <summary>As <see cref="ImportPart.RejectedRoots"/>.</summary>
+    public long RejectedRoots { get; init; }
+
+    /// <summary>Orders in a former currency of the shop, stored or as they were.</summary>
+    public IReadOnlyList<OrderRecord> InOtherCurrency { get; init; } = [];
+}

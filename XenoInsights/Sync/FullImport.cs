@@ -46,13 +46,14 @@ public sealed class FullImport(BulkExports exports, BulkDownload download, Tenan
 
     private async Task ApplyAsync(SyncLease lease, ShopCalendar shop, ImportPart part, Batch batch, CancellationToken ct)
     {
-        var applied = await tenants.RunAsync(lease.TenantId, async db =>
+        var counts = await tenants.RunAsync(lease.TenantId, async db =>
         {
-            var applied = await IngestionWriter.ApplyAsync(db, shop, batch.Records, ct);
-            await lease.CountAsync(db, new($"Importing {part.Kind.Words()}", 0, batch.Objects, applied.Stored, applied.Unchanged, batch.RejectedObjects), null, ct);
-            return applied;
+            var (applied, unstorable) = await IngestionWriter.ApplyEachAsync(db, shop, batch.Records, ct);
+            var counts = batch.Counts(shop, applied, unstorable);
+            await lease.CountAsync(db, new($"Importing {part.Kind.Words()}", 0, counts.Read, counts.Stored, counts.Unchanged, counts.Rejected), null, ct);
+            return counts;
         }, ct);
-        part.Count(new(batch.Objects, applied.Stored, applied.Unchanged, Gone: 0, batch.Rejections, batch.RejectedObjects));
+        part.Count(counts);
     }
 
     private async Task ReadBatchesAsync(ShopCalendar shop, BulkOperation export, ChannelWriter<Batch> batches, CancellationToken ct)
@@ -76,9 +77,10 @@ public sealed class FullImport(BulkExports exports, BulkDownload download, Tenan
 internal sealed class Batch
 {
     public List<IngestRecord> Records { get; } = [];
-    public List<string> Rejections { get; } = [];
     public long Objects { get; private set; }
-    public long RejectedObjects { get; private set; }
+
+    private readonly List<string> _rejections = [];
+    private long _rejectedObjects, _rejectedRoots;
 
     public void Add(BulkItem item)
     {
@@ -86,8 +88,18 @@ internal sealed class Batch
         if (item.Record is { } record) Records.Add(record);
         else
         {
-            RejectedObjects += item.SourceObjects;
-            Rejections.Add($"line {item.Rejected!.Line}: {item.Rejected.Gid} {item.Rejected.Reason}");
+            _rejectedObjects += item.SourceObjects;
+            if (item.Rejected!.IsRoot) _rejectedRoots++;
+            _rejections.Add(item.Rejected.ToString());
         }
     }
+
+    /// <param name="unstorable">Records that were set aside, and why.</param>
+    public ImportCounts Counts(ShopCalendar shop, ApplyResult applied, IReadOnlyList<(IngestRecord Item, string Reason)> unstorable) =>
+        new(Objects, applied.Stored, applied.Unchanged, Gone: 0,
+            [.. _rejections, .. unstorable.Select(u => ObjectRefresh.Unstorable(u.Item, u.Reason))], _rejectedObjects + unstorable.Sum(u => (long)u.Item.SourceObjects))
+        {
+            RejectedRoots = _rejectedRoots + unstorable.Count,
+            InOtherCurrency = [.. Records.OfType<OrderRecord>().Where(o => o.Currency is { } currency && currency != shop.Currency)],
+        };
 }

@@ -8,7 +8,11 @@ namespace XenoInsights.Sync;
 /// <summary>What has to be stored of objects that Shopify listed.</summary>
 /// <param name="Current">How many of them are stored in the version listed, or a newer one.</param>
 /// <param name="Gone">Tombstones of those that Shopify, asked for them by id, does not have.</param>
-internal sealed record Refreshed(long Current, IReadOnlyList<IngestRecord> Records, IReadOnlyList<IngestRecord> Gone, IReadOnlyList<string> Rejections);
+internal sealed record Refreshed(long Current, IReadOnlyList<IngestRecord> Records, IReadOnlyList<IngestRecord> Gone, IReadOnlyList<string> Rejections)
+{
+    /// <summary>With what the list they were found by says of others.</summary>
+    public Refreshed With(long current, IReadOnlyList<string> rejections) => this with { Current = current, Rejections = [.. rejections, .. Rejections] };
+}
 
 /// <summary>Compares listed versions with the stored ones and reads what differs, object by object.</summary>
 public sealed class ObjectRefresh(AdminObjects objects, TenantDatabase tenants, TimeProvider time)
@@ -17,8 +21,11 @@ public sealed class ObjectRefresh(AdminObjects objects, TenantDatabase tenants, 
     internal async Task<Refreshed> ReadAsync(ShopReference shop, ObjectKind kind, IReadOnlyCollection<long> ids, CancellationToken ct)
     {
         if (ids.Count == 0) return new(0, [], [], []);
-        var (records, rejections) = await ReadEachAsync(shop, kind, ids, ct);
-        return new(0, records, [.. ids.Except(records.Select(r => r.ShopifyId)).Except(rejections.Keys).Select(id => Tombstone(kind, id))], [.. rejections.Values]);
+        var (records, rejections) = await objects.ReadEachAsync(shop, kind, ids, ct);
+        // Each counts as one, whatever it consists of.
+        return new(
+            0, [.. records.Select(r => r with { SourceObjects = 1 })], [.. ids.Except(records.Select(r => r.ShopifyId)).Except(rejections.Keys).Select(id => Tombstone(kind, id))],
+            [.. rejections.Select(r => $"{kind} {r.Key}: {r.Value}")]);
     }
 
     /// <summary>
@@ -37,30 +44,8 @@ public sealed class ObjectRefresh(AdminObjects objects, TenantDatabase tenants, 
             .Select(v => v.ShopifyId).Distinct().ToList();
     }, ct);
 
-    /// <summary>One that cannot be read is rejected with the reason; the others are read all the same. Each counts as one, whatever it consists of.</summary>
-    private async Task<(List<IngestRecord> Records, Dictionary<long, string> Rejections)> ReadEachAsync(ShopReference shop, ObjectKind kind, IReadOnlyCollection<long> ids, CancellationToken ct)
-    {
-        try
-        {
-            return ([.. (await objects.ReadAsync(shop, kind, ids, ct)).Select(r => r with { SourceObjects = 1 })], []);
-        }
-        catch (ShopifyException failure) when (failure.Failure == ShopifyFailure.PartialData && ids.Count > 1)
-        {
-            var (records, rejections) = (new List<IngestRecord>(), new Dictionary<long, string>());
-            foreach (var id in ids)
-            {
-                var (read, rejected) = await ReadEachAsync(shop, kind, [id], ct);
-                records.AddRange(read);
-                foreach (var (key, reason) in rejected) rejections[key] = reason;
-            }
-            return (records, rejections);
-        }
-        catch (ShopifyException failure) when (failure.Failure == ShopifyFailure.PartialData)
-        {
-            var id = ids.First();
-            return ([], new() { [id] = $"{kind} {id}: {failure.Message}" });
-        }
-    }
+    /// <summary>Why an object that was read is not stored, for people.</summary>
+    internal static string Unstorable(IngestRecord record, string reason) => $"{record.Gid}: it cannot be stored: {reason}";
 
     private IngestRecord Tombstone(ObjectKind kind, long id)
     {
@@ -78,9 +63,10 @@ public sealed class ObjectRefresh(AdminObjects objects, TenantDatabase tenants, 
     /// <summary>Stores what was read, in the caller's unit of work, and says what became of it.</summary>
     internal static async Task<ImportCounts> StoreAsync(XenoDbContext db, ShopCalendar shop, Refreshed refreshed, CancellationToken ct)
     {
-        var applied = await IngestionWriter.ApplyAsync(db, shop, refreshed.Records, ct);
+        var (applied, unstorable) = await IngestionWriter.ApplyEachAsync(db, shop, refreshed.Records, ct);
         var gone = await IngestionWriter.ApplyAsync(db, shop, refreshed.Gone, ct);
         var read = refreshed.Current + refreshed.Records.Count + refreshed.Gone.Count + refreshed.Rejections.Count;
-        return new(read, applied.Stored, refreshed.Current + applied.Unchanged + gone.Unchanged, gone.Stored, refreshed.Rejections, refreshed.Rejections.Count);
+        IReadOnlyList<string> rejections = [.. refreshed.Rejections, .. unstorable.Select(u => Unstorable(u.Item, u.Reason))];
+        return new(read, applied.Stored, refreshed.Current + applied.Unchanged + gone.Unchanged, gone.Stored, rejections, rejections.Count);
     }
 }

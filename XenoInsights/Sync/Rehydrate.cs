@@ -1,3 +1,4 @@
+using System.Text;
 using System.Text.Json;
 using Microsoft.EntityFrameworkCore;
 using XenoInsights.Data;
@@ -41,12 +42,14 @@ public sealed class Rehydrate(BulkExports exports, BulkDownload download, Object
     private async Task CompareListAsync(Comparison comparison, Uri url, long? size, CancellationToken ct)
     {
         await using var file = await download.OpenAsync(url, size, ct);
-        using var lines = new StreamReader(file);
         var versions = new List<ObjectVersion>(Compared);
-        while (await lines.ReadLineAsync(ct) is { } line)
+        await foreach (var line in JsonlLines.ReadAsync(file, ct))
         {
-            if (line.Length == 0) continue;
-            var version = Parse(line);
+            if (Parse(line.Span, out var unreadable) is not { } version)
+            {
+                await StoreAsync(comparison, new(0, [], [], [unreadable!]), ct);
+                continue;
+            }
             if (!comparison.Listed.Add(version.ShopifyId)) throw new ShopifyException(ShopifyFailure.PartialData, $"Shopify's list of {comparison.Part.Kind.Words()} holds {version.ShopifyId} twice.");
             versions.Add(version);
             if (versions.Count < Compared) continue;
@@ -96,10 +99,17 @@ public sealed class Rehydrate(BulkExports exports, BulkDownload download, Object
         comparison.Part.Count(counts);
     }, ct);
 
-    private static ObjectVersion Parse(string line)
+    private static ObjectVersion? Parse(ReadOnlySpan<byte> line, out string? unreadable)
     {
-        using var json = JsonDocument.Parse(line);
-        var gid = json.RootElement.GetProperty("id").GetString()!;
-        return new(long.Parse(gid.AsSpan(gid.LastIndexOf('/') + 1), System.Globalization.CultureInfo.InvariantCulture), json.RootElement.GetProperty("updatedAt").GetDateTimeOffset());
+        try
+        {
+            using var json = JsonDocument.Parse(StorableJson.Clean(line).ToArray());
+            return AdminObjects.ReadVersion(json.RootElement, out unreadable);
+        }
+        catch (JsonException failure)
+        {
+            unreadable = $"{Encoding.UTF8.GetString(line)}: {failure.Message}";
+            return null;
+        }
     }
 }

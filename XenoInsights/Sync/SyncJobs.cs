@@ -87,6 +87,24 @@ public sealed class SyncJobs(TenantDatabase tenants, XenoDatabase database, Sync
         return reasons;
     }, ct);
 
+    /// <summary>
+    /// Orders that runs of the entered tenant found in a former currency of the shop, and which no figure includes: how many, and the first of
+    /// them by name. Only runs that found any.
+    /// </summary>
+    public Task<Dictionary<Guid, (long Count, string Names)>> NotIncludedAsync(CancellationToken ct = default) => database.InTenantAsync(async db =>
+    {
+        await using var command = db.Command(
+            """
+            select id, (part ->> 'NotIncluded')::bigint, (select string_agg(name, ', ') from jsonb_array_elements_text(part -> 'NotIncludedNames') name)
+            from sync_jobs, jsonb_path_query(cursor, '$.Parts[*] ? (@.NotIncluded > 0)') part where tenant_id = $1
+            """);
+        command.Parameters.Add(Sql.Uuid(db.TenantId!.Value));
+        var found = new Dictionary<Guid, (long, string)>();
+        await using var reader = await command.ExecuteReaderAsync(ct);
+        while (await reader.ReadAsync(ct)) found[reader.GetGuid(0)] = (reader.GetInt64(1), reader.GetString(2));
+        return found;
+    }, ct);
+
     /// <summary>The entered tenant's runs, newest first.</summary>
     public Task<IReadOnlyList<SyncJobView>> ListAsync(int limit, CancellationToken ct = default) => database.InTenantAsync(async db =>
         (IReadOnlyList<SyncJobView>)await View(db.SyncJobs.OrderByDescending(j => j.CreatedAt).ThenByDescending(j => j.Id).Take(limit)).ToListAsync(ct), ct);

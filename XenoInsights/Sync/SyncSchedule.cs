@@ -38,12 +38,20 @@ internal sealed class SyncSchedule(SystemDatabase system, SyncSignal signal, IOp
                 db.SyncJobs.Where(j => j.TenantId == t.TenantId && j.Type == SyncJobType.Rehydrate && j.Status == SyncJobStatus.Succeeded).Max(j => j.StartedAt),
                 db.SyncJobs.Where(j => j.TenantId == t.TenantId && j.Type == SyncJobType.Delta && j.Status == SyncJobStatus.Succeeded).Max(j => j.FinishedAt)))
             .ToListAsync(ct);
-        var enqueued = await InsertAsync(db, [.. stores.SelectMany(store => Due(store, now))], ct);
+        var enqueued = await InsertAsync(db, [.. stores.Where(HasKnownZone).SelectMany(store => Due(store, now))], ct);
         if (enqueued == 0) return 0;
         logger.LogInformation("{Count} scheduled runs are queued", enqueued);
         signal.Wake();
         return enqueued;
     }, ct);
+
+    /// <summary>One whose zone this machine's time zone data lack has no night here; the others have.</summary>
+    private bool HasKnownZone(Store store)
+    {
+        if (TimeZoneInfo.TryFindSystemTimeZoneById(store.TimeZone, out _)) return true;
+        logger.LogError("Nothing is scheduled for {Tenant}: this machine does not know its time zone {TimeZone}. Update its tzdata.", store.TenantId, store.TimeZone);
+        return false;
+    }
 
     private IEnumerable<Slot> Due(Store store, DateTimeOffset now)
     {
@@ -100,7 +108,7 @@ internal sealed class SyncSchedule(SystemDatabase system, SyncSignal signal, IOp
 }
 
 /// <summary>Runs that nobody asks about any more; the newest successful one of each kind stays, for schedules and watermarks rely on it.</summary>
-internal sealed class ForgetOldRuns(SystemDatabase system, TenantDatabase tenants) : IJob
+internal sealed class ForgetOldRuns(SystemDatabase system, TenantDatabase tenants, ILogger<ForgetOldRuns> logger) : IJob
 {
     private static readonly TimeSpan _kept = TimeSpan.FromDays(90);
 
@@ -108,16 +116,28 @@ internal sealed class ForgetOldRuns(SystemDatabase system, TenantDatabase tenant
     {
         var stores = await system.RunAsync(db => db.Tenants.IgnoreQueryFilters([XenoDbContext.TenantFilter]).Select(t => t.TenantId).ToListAsync(cancellationToken), cancellationToken);
         foreach (var store in stores)
-            await tenants.RunAsync(store, async db =>
+        {
+            try
             {
-                await using var command = db.Command(
-                    """
-                    delete from sync_jobs old where tenant_id = $1 and finished_at < now() - $2
-                        and (status <> 'Succeeded' or exists (select 1 from sync_jobs newer where newer.tenant_id = $1 and newer.type = old.type and newer.status = 'Succeeded' and newer.started_at > old.started_at))
-                    """);
-                command.Parameters.Add(Sql.Uuid(store));
-                command.Parameters.Add(new NpgsqlParameter { Value = _kept });
-                await command.ExecuteNonQueryAsync(cancellationToken);
-            }, cancellationToken);
+                await tenants.RunAsync(store, db => ForgetAsync(db, store, cancellationToken), cancellationToken);
+            }
+            catch (Exception failure) when (!cancellationToken.IsCancellationRequested)
+            {
+                // One store's trouble is not the next one's; tomorrow is early enough.
+                logger.LogWarning(failure, "Old runs of {Tenant} could not be deleted", store);
+            }
+        }
+    }
+
+    private static async Task ForgetAsync(XenoDbContext db, Guid store, CancellationToken ct)
+    {
+        await using var command = db.Command(
+            """
+            delete from sync_jobs old where tenant_id = $1 and finished_at < now() - $2
+                and (status <> 'Succeeded' or exists (select 1 from sync_jobs newer where newer.tenant_id = $1 and newer.type = old.type and newer.status = 'Succeeded' and newer.started_at > old.started_at))
+            """);
+        command.Parameters.Add(Sql.Uuid(store));
+        command.Parameters.Add(new NpgsqlParameter { Value = _kept });
+        await command.ExecuteNonQueryAsync(ct);
     }
 }

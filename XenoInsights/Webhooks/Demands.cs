@@ -21,7 +21,7 @@ internal sealed class Demands(SyncSignal signal, BulkFinished bulkFinished)
     /// <summary>Does it and says what was done, in words for people.</summary>
     public static Task<string> CarryOutAsync(XenoDbContext db, Tenant tenant, Demand demand, EventProcessor.Waiting delivery, CancellationToken ct)
     {
-        using var document = JsonDocument.Parse(delivery.Payload!);
+        using var document = JsonDocument.Parse(StorableJson.Clean(delivery.Payload!));
         var body = document.RootElement.Clone();
         return demand switch
         {

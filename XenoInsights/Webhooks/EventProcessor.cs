@@ -6,6 +6,8 @@ using Npgsql;
 using NpgsqlTypes;
 using XenoInsights.Data;
 using XenoInsights.Ingestion;
+using XenoInsights.Install;
+using XenoInsights.Shopify;
 using XenoInsights.Tenants;
 
 namespace XenoInsights.Webhooks;
@@ -16,7 +18,8 @@ namespace XenoInsights.Webhooks;
 /// gives back with the connection, so nothing can be orphaned (docs/adr/0008).
 /// </summary>
 internal sealed class EventProcessor(
-    TenantDatabase tenants, Demands demands, AccessCheck access, WebhookMetrics metrics, IOptions<WebhookOptions> options, TimeProvider time, ILogger<EventProcessor> logger)
+    TenantDatabase tenants, Demands demands, AccessCheck access, ShopRename rename, WebhookMetrics metrics, IOptions<WebhookOptions> options, TimeProvider time,
+    ILogger<EventProcessor> logger)
 {
     public const int LargestBatch = 200;
     private const int LargestBatchBytes = 8 * 1024 * 1024, LongestError = 2000;
@@ -116,7 +119,7 @@ internal sealed class EventProcessor(
             var late = tenant.Status == TenantStatus.Disconnected && meaning.Demand is not (Demand.Uninstall or Demand.RedactShop or Demand.RedactCustomer or Demand.AnswerDataRequest);
             return (late ? new Meaning("The app is not installed any more.") { IsIgnored = true } : meaning, null);
         }
-        catch (Exception failure) when (failure is FormatException or JsonException or OverflowException or InvalidOperationException)
+        catch (Exception failure) when (Wire.IsUnreadable(failure))
         {
             logger.LogWarning(failure, "Delivery {WebhookId} of {Topic} cannot be read (trace {Trace})", delivery.WebhookId, delivery.Topic, delivery.TraceId);
             return (null, failure.Message);
@@ -128,6 +131,7 @@ internal sealed class EventProcessor(
         try
         {
             if (ShopTopics.AreDestructive(delivery.Topic) && !await IsTrueAsync(tenantId, delivery, ct)) return;
+            if (delivery.Topic == "shop/update") await FollowDomainAsync(tenantId, delivery, ct);
             var done = await tenants.RunAsync(tenantId, db => CarryOutAsync(db, tenantId, delivery, ct), ct);
             Count(done is null ? [] : [done]);
             demands.Announce(tenantId, delivery.Topic);
@@ -179,6 +183,12 @@ internal sealed class EventProcessor(
             command.Parameters.Add(new NpgsqlParameter { Value = _longestWait });
             await command.ExecuteNonQueryAsync(ct);
         }, ct);
+    }
+
+    private async Task FollowDomainAsync(Guid tenantId, Waiting delivery, CancellationToken ct)
+    {
+        using var body = JsonDocument.Parse(StorableJson.Clean(delivery.Payload!));
+        await rename.FollowAsync(tenantId, body.RootElement, ct);
     }
 
     private static async Task<Result?> CarryOutAsync(XenoDbContext db, Guid tenantId, Waiting delivery, CancellationToken ct)

@@ -33,14 +33,14 @@ internal sealed record Meaning(string Outcome)
     /// <exception cref="JsonException">The payload is no JSON.</exception>
     public static Meaning Of(string topic, byte[] payload, DateTimeOffset triggeredAt, string currency)
     {
-        using var document = JsonDocument.Parse(payload);
+        using var document = JsonDocument.Parse(StorableJson.Clean(payload));
         var body = document.RootElement;
         if (body.ValueKind != JsonValueKind.Object) throw new FormatException($"The payload is {body.ValueKind}, not an object.");
         RefuseOtherTopics(topic, body);
         var deletion = WebhookPayload.VersionOfDeletion(triggeredAt);
         return topic switch
         {
-            "orders/create" or "orders/updated" or "orders/cancelled" or "orders/paid" or "orders/fulfilled" or "orders/partially_fulfilled" => OfOrder(WebhookPayload.ReadOrder(body, currency)),
+            "orders/create" or "orders/updated" or "orders/cancelled" or "orders/paid" or "orders/fulfilled" or "orders/partially_fulfilled" => OfOrder(WebhookPayload.ReadOrder(body, currency), currency),
             "orders/edited" => ReadAgain(RereadKind.Order, OrderOfEdit(body), "The order was edited"),
             "orders/delete" => Stores(WebhookPayload.DeletedOrder(body.Id(), deletion)),
             "refunds/create" => ReadAgain(RereadKind.Order, body.LongOrNull("order_id") ?? throw Wire.Missing("A refund", "order_id"), "The order has a refund"),
@@ -88,7 +88,7 @@ internal sealed record Meaning(string Outcome)
     {
         try
         {
-            using var document = JsonDocument.Parse(payload);
+            using var document = JsonDocument.Parse(StorableJson.Clean(payload));
             var body = document.RootElement;
             return body.ValueKind != JsonValueKind.Object ? null
                 : topic is "customers/create" or "customers/update" or "customers/enable" or "customers/disable" or "customers/delete" ? body.Id() : body.Object("customer")?.Id();
@@ -99,11 +99,17 @@ internal sealed record Meaning(string Outcome)
         }
     }
 
-    private static Meaning OfOrder(WebhookPayload.Order order) => Stores(order.Record) with
+    private static Meaning OfOrder(WebhookPayload.Order order, string currency)
     {
-        Outcome = order.IsComplete ? "The order as the delivery tells it." : "The order as far as the delivery tells it; it is read again from Shopify.",
-        Rereads = order.IsComplete ? [] : [(RereadKind.Order, order.Record.ShopifyId)],
-    };
+        // It counts nowhere, so nothing that a payload cannot tell is missed.
+        if (order.Record.Currency != currency)
+            return Stores(order.Record) with { Outcome = $"The order is in {order.Record.Currency}, a former currency of the shop: it is not included in any figure." };
+        if (order.IsComplete) return Stores(order.Record) with { Outcome = "The order as the delivery tells it." };
+        return Stores(order.Record) with
+        {
+            Outcome = "The order as far as the delivery tells it; it is read again from Shopify.", Rereads = [(RereadKind.Order, order.Record.ShopifyId)],
+        };
+    }
 
     private static Meaning OfProduct(ProductRecord product) => Stores(product) with { Rereads = [(RereadKind.Product, product.ShopifyId)] };
 

@@ -3,6 +3,7 @@ using Npgsql;
 using NpgsqlTypes;
 using XenoInsights.Data;
 using XenoInsights.Ingestion;
+using XenoInsights.Install;
 using XenoInsights.Shopify;
 using XenoInsights.Sync;
 using XenoInsights.Tenants;
@@ -15,6 +16,9 @@ internal sealed class Rereads(TenantDatabase tenants, AdminObjects objects, Stor
     private const int AtOnce = 50;
     private static readonly TimeSpan _lease = TimeSpan.FromMinutes(2), _longestPause = TimeSpan.FromHours(1);
 
+    /// <summary>An object that itself is the cause seldom gets better before it changes, and then it is asked for anew.</summary>
+    private static readonly TimeSpan _longestPauseOfOne = TimeSpan.FromDays(1);
+
     private sealed record Claim(RereadKind Kind, long ShopifyId, DateTime RequestedAt, int Attempts);
 
     /// <summary>Asks for objects in the unit of work that saw the need. One that is being read meanwhile will be read once more.</summary>
@@ -26,11 +30,14 @@ internal sealed class Rereads(TenantDatabase tenants, AdminObjects objects, Stor
             """
             insert into rereads (tenant_id, kind, shopify_id, requested_at, due_at, attempts)
             select $1, kind, shopify_id, now(), now(), 0 from unnest($2, $3) as wanted(kind, shopify_id)
-            on conflict (tenant_id, kind, shopify_id) do update set requested_at = greatest(excluded.requested_at, rereads.requested_at + interval '1 microsecond')
+            on conflict (tenant_id, kind, shopify_id) do update set requested_at = greatest(excluded.requested_at, rereads.requested_at + interval '1 microsecond'),
+                due_at = case when rereads.due_at > now() + $4 then excluded.due_at else rereads.due_at end
             """);
         command.Parameters.Add(Sql.Uuid(tenantId));
         command.Parameters.Add(new NpgsqlParameter { Value = rows.ConvertAll(r => (short)r.Kind), NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Smallint });
         command.Parameters.Add(Sql.Ids(rows.ConvertAll(r => r.ShopifyId)));
+        // Beyond the longest pause are only objects that were set aside: one that has changed may be readable now.
+        command.Parameters.Add(new NpgsqlParameter { Value = 2 * _longestPause });
         await command.ExecuteNonQueryAsync(ct);
     }
 
@@ -47,35 +54,44 @@ internal sealed class Rereads(TenantDatabase tenants, AdminObjects objects, Stor
     {
         try
         {
-            var records = await RecordsAsync(shop, claims[0].Kind, claims.Select(c => c.ShopifyId), ct);
-            await tenants.RunAsync(tenant.TenantId, async db =>
-            {
-                await IngestionWriter.ApplyAsync(db, new ShopCalendar(tenant.TenantId, tenant.Currency, tenant.TimeZone), records, ct);
-                await DoneAsync(db, tenant.TenantId, claims, ct);
-            }, ct);
+            // What Shopify no longer has, or no longer shows us, is missing here: the delivery's own version stays. Only a delete delivery says deleted.
+            var read = await objects.ReadEachAsync(shop, KindOf(claims[0].Kind), claims.ConvertAll(c => c.ShopifyId), ct);
+            await StoreAsync(tenant, claims, read, ct);
             await health.RecoveredAsync(tenant);
         }
-        catch (ShopifyException failure) when (failure.Failure == ShopifyFailure.PartialData && claims.Count > 1)
+        catch (Exception failure) when (!ct.IsCancellationRequested)
         {
-            // One of them cannot be read; the others can.
-            foreach (var claim in claims) await ReadAsync(tenant, shop, [claim], ct);
-        }
-        catch (Exception failure) when (failure is ShopifyException or HttpRequestException or TimeoutException)
-        {
+            // Whatever it was, other kinds and other stores go on.
             logger.LogWarning(failure, "{Count} objects could not be read again", claims.Count);
-            await PutOffAsync(tenant.TenantId, claims, failure.Message, ct);
+            await tenants.RunAsync(tenant.TenantId, db => PutOffAsync(db, tenant.TenantId, claims, MessageOf(failure), _longestPause, ct), ct);
             await health.NoteAsync(tenant.TenantId, failure);
         }
     }
 
-    /// <summary>What Shopify no longer has, or no longer shows us, is missing here: the delivery's own version stays. Only a delete delivery says deleted.</summary>
-    private async Task<IReadOnlyCollection<IngestRecord>> RecordsAsync(ShopReference shop, RereadKind kind, IEnumerable<long> ids, CancellationToken ct) => kind switch
+    /// <summary>Stores what could be read. What cannot be read or stored is put off alone, with the reason.</summary>
+    private Task StoreAsync(Tenant tenant, List<Claim> claims, ReadableObjects read, CancellationToken ct) => tenants.RunAsync(tenant.TenantId, async db =>
     {
-        RereadKind.Order => await objects.OrdersAsync(shop, ids, ct),
-        RereadKind.Customer => await objects.CustomersAsync(shop, ids, ct),
-        RereadKind.Checkout => await objects.CheckoutsAsync(shop, ids, ct),
-        _ => await objects.ProductsAsync(shop, ids, ct),
+        var (_, unstorable) = await IngestionWriter.ApplyEachAsync(db, new ShopCalendar(tenant.TenantId, tenant.Currency, tenant.TimeZone), read.Records, ct);
+        var rejected = new Dictionary<long, string>(read.Rejections);
+        foreach (var (record, reason) in unstorable) rejected[record.ShopifyId] = ObjectRefresh.Unstorable(record, reason);
+        await DoneAsync(db, tenant.TenantId, claims.FindAll(c => !rejected.ContainsKey(c.ShopifyId)), ct);
+        foreach (var claim in claims.Where(c => rejected.ContainsKey(c.ShopifyId)))
+        {
+            logger.LogWarning("{Kind} {Id} of {Shop} was set aside: {Reason}", claim.Kind, claim.ShopifyId, tenant.ShopDomain, rejected[claim.ShopifyId]);
+            await PutOffAsync(db, tenant.TenantId, [claim], rejected[claim.ShopifyId], _longestPauseOfOne, ct);
+        }
+    }, ct);
+
+    private static ObjectKind KindOf(RereadKind kind) => kind switch
+    {
+        RereadKind.Order => ObjectKind.Orders,
+        RereadKind.Customer => ObjectKind.Customers,
+        RereadKind.Checkout => ObjectKind.AbandonedCheckouts,
+        _ => ObjectKind.Products,
     };
+
+    private static string MessageOf(Exception failure) => failure is ShopifyException or HttpRequestException or TimeoutException or ReconnectRequiredException
+        ? failure.Message : ObjectIsolation.ReasonOf(failure);
 
     /// <summary>Moves the rows ahead by a lease: a process that dies while it reads loses them by the database's clock.</summary>
     private static async Task<List<Claim>> ClaimAsync(XenoDbContext db, Guid tenantId, CancellationToken ct)
@@ -96,7 +112,7 @@ internal sealed class Rereads(TenantDatabase tenants, AdminObjects objects, Stor
         return claims;
     }
 
-    private static Task DoneAsync(XenoDbContext db, Guid tenantId, List<Claim> claims, CancellationToken ct) => db.ExecuteAsync(
+    private static Task DoneAsync(XenoDbContext db, Guid tenantId, List<Claim> claims, CancellationToken ct) => claims.Count == 0 ? Task.CompletedTask : db.ExecuteAsync(
     [
         Match(
             """
@@ -111,9 +127,9 @@ internal sealed class Rereads(TenantDatabase tenants, AdminObjects objects, Stor
             """, tenantId, claims),
     ], ct);
 
-    private Task PutOffAsync(Guid tenantId, List<Claim> claims, string error, CancellationToken ct) => tenants.RunAsync(tenantId, db =>
+    private static Task PutOffAsync(XenoDbContext db, Guid tenantId, List<Claim> claims, string error, TimeSpan longest, CancellationToken ct)
     {
-        var pause = Math.Min(_longestPause.TotalSeconds, 5 * Math.Pow(2, claims.Max(c => c.Attempts) - 1)) * (0.75 + Random.Shared.NextDouble() / 2);
+        var pause = Math.Min(longest.TotalSeconds, 5 * Math.Pow(2, claims.Max(c => c.Attempts) - 1)) * (0.75 + Random.Shared.NextDouble() / 2);
         var command = Match(
             """
             update rereads set due_at = now() + $5, last_error = $6 from unnest($2, $3, $4) as read(kind, shopify_id, requested_at)
@@ -122,7 +138,7 @@ internal sealed class Rereads(TenantDatabase tenants, AdminObjects objects, Stor
         command.Parameters.Add(new NpgsqlParameter { Value = TimeSpan.FromSeconds(pause) });
         command.Parameters.Add(new NpgsqlParameter { Value = error });
         return db.ExecuteAsync([command], ct);
-    }, ct);
+    }
 
     private static NpgsqlBatchCommand Match(string sql, Guid tenantId, List<Claim> claims) => new(sql)
     {
@@ -136,11 +152,16 @@ internal sealed class Rereads(TenantDatabase tenants, AdminObjects objects, Stor
     };
 }
 
-/// <summary>Goes round the connected stores with objects to read again.</summary>
+/// <summary>
+/// Reads for the connected stores with objects to read again, some at a time. Each store is read by a task of its own: one that is slow, or
+/// fails, holds up no other.
+/// </summary>
 internal sealed class RereadWorker(SystemDatabase system, Rereads rereads, TimeProvider time, ILogger<RereadWorker> logger) : BackgroundService
 {
     private const int Stores = 4;
     private static readonly TimeSpan _poll = TimeSpan.FromMilliseconds(500), _pauseAfterFailure = TimeSpan.FromSeconds(2);
+
+    private readonly Dictionary<Guid, Task> _reading = [];
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
@@ -151,20 +172,48 @@ internal sealed class RereadWorker(SystemDatabase system, Rereads rereads, TimeP
                 var pause = _poll;
                 try
                 {
-                    var due = await system.TenantsWithDueAsync("rereads", "true", stoppingToken);
-                    await Parallel.ForEachAsync(due, new ParallelOptions { MaxDegreeOfParallelism = Stores, CancellationToken = stoppingToken }, async (tenant, ct) => await rereads.ReadAsync(tenant, ct));
+                    await BeginAsync(stoppingToken);
                 }
                 catch (Exception failure) when (!stoppingToken.IsCancellationRequested)
                 {
-                    logger.LogWarning(failure, "Objects cannot be read again for now");
+                    logger.LogWarning(failure, "Objects to read again cannot be looked for");
                     pause = _pauseAfterFailure;
                 }
-                await Task.Delay(pause, time, stoppingToken);
+                var rest = Task.Delay(pause, time, stoppingToken);
+                // Where stores wait for a place, the first that is free is taken at once.
+                await (_reading.Count < Stores ? rest : Task.WhenAny([rest, .. _reading.Values]));
+                stoppingToken.ThrowIfCancellationRequested();
             }
         }
         catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
         {
-            // Stopping.
+            await Task.WhenAll(_reading.Values);
+        }
+    }
+
+    private async Task BeginAsync(CancellationToken ct)
+    {
+        foreach (var ended in _reading.Where(r => r.Value.IsCompleted).Select(r => r.Key).ToList()) _reading.Remove(ended);
+        if (_reading.Count == Stores) return;
+        var due = await system.TenantsWithDueAsync("rereads", "true", ct);
+        foreach (var tenant in due.Where(t => !_reading.ContainsKey(t)).Take(Stores - _reading.Count)) _reading[tenant] = Task.Run(() => ReadAsync(tenant, ct), CancellationToken.None);
+    }
+
+    private async Task ReadAsync(Guid tenant, CancellationToken ct)
+    {
+        try
+        {
+            await rereads.ReadAsync(tenant, ct);
+        }
+        catch (OperationCanceledException) when (ct.IsCancellationRequested)
+        {
+            // Stopping: what was claimed is due again after its lease.
+        }
+        catch (Exception failure)
+        {
+            logger.LogWarning(failure, "Objects of {Tenant} cannot be read again for now", tenant);
+            // Its objects are due again after their lease; the store's place is not taken at once again.
+            await Task.Delay(_pauseAfterFailure, time, CancellationToken.None);
         }
     }
 }

@@ -1,0 +1,49 @@
+using Microsoft.Extensions.Options;
+using Npgsql;
+using XenoInsights.Data;
+using XenoInsights.Ingestion;
+using XenoInsights.Shopify;
+
+namespace XenoInsights.Sync;
+
+/// <summary>What a store's figures lack.</summary>
+/// <param name="Rejected">Objects (lines of Shopify's files) of the last full import that could not be read or stored.</param>
+/// <param name="Read">All of its objects.</param>
+/// <param name="UnreadOrders">Orders among those rejected.</param>
+/// <param name="OrdersInOtherCurrency">Orders from before the shop changed its currency, which no figure includes.</param>
+/// <param name="OtherCurrencies">Their currencies, ISO 4217.</param>
+/// <param name="UnknownTimeZone">The zone Shopify names, if this installation does not know it; days are still those of the zone before.</param>
+public sealed record StoreNotice(long Rejected, long Read, long UnreadOrders, long OrdersInOtherCurrency, string? OtherCurrencies, string? UnknownTimeZone)
+{
+    /// <summary>Whether so much was rejected that figures cannot be relied on.</summary>
+    public bool IsIncident { get; init; }
+}
+
+/// <summary>Asks for the entered store, for every page of it.</summary>
+public sealed class StoreNotices(XenoDatabase database, IOptions<SyncOptions> options)
+{
+    public Task<StoreNotice> AskAsync(CancellationToken ct) => database.InTenantAsync(async db =>
+    {
+        await using var command = db.Command(
+            """
+            select coalesce(f.rejected, 0), coalesce(f.objects_read, 0), coalesce(f.unread_orders, 0)::bigint, o.count, o.currencies, t.unknown_time_zone
+            from tenants t
+            left join lateral (
+                select rejected, objects_read, (select sum((part ->> 'RejectedRoots')::bigint) from jsonb_path_query(cursor, '$.Parts[*]') part where part ->> 'Kind' = $2) unread_orders
+                from sync_jobs where tenant_id = $1 and type = 'Full' and status in ('Succeeded', 'Failed') and objects_read > 0 order by finished_at desc limit 1) f on true
+            cross join lateral (
+                select count(*), string_agg(distinct currency, ', ') currencies from orders
+                where tenant_id = $1 and not counted and not test and deleted_at is null and currency <> t.currency) o
+            where t.tenant_id = $1
+            """);
+        command.Parameters.Add(Sql.Uuid(db.TenantId ?? Guid.Empty));
+        command.Parameters.Add(new NpgsqlParameter { Value = ((int)ObjectKind.Orders).ToString(System.Globalization.CultureInfo.InvariantCulture) });
+        await using var reader = await command.ExecuteReaderAsync(ct);
+        if (!await reader.ReadAsync(ct)) return new StoreNotice(0, 0, 0, 0, null, null);
+        var (rejected, read) = (reader.GetInt64(0), reader.GetInt64(1));
+        return new StoreNotice(rejected, read, reader.GetInt64(2), reader.GetInt64(3), reader.IsDBNull(4) ? null : reader.GetString(4), reader.IsDBNull(5) ? null : reader.GetString(5))
+        {
+            IsIncident = rejected * 100m > read * options.Value.RejectedIncidentPercent,
+        };
+    }, ct);
+}
