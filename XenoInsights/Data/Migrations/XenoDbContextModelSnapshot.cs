@@ -513,6 +513,11 @@ namespace XenoInsights.Data.Migrations
                     b.HasKey("TenantId", "ShopifyId")
                         .HasName("pk_orders");
 
+                    b.HasIndex("TenantId", "Currency")
+                        .HasDatabaseName("ix_orders_not_counted")
+                        .HasFilter("not counted")
+                        .HasAnnotation("Npgsql:CreatedConcurrently", true);
+
                     b.HasIndex("TenantId", "Name")
                         .HasDatabaseName("ix_orders_tenant_id_name");
 
@@ -1493,7 +1498,6 @@ namespace XenoInsights.Data.Migrations
                         .HasName("pk_shop_domains");
 
                     b.HasIndex("ShopId")
-                        .IsUnique()
                         .HasDatabaseName("ix_shop_domains_shop_id");
 
                     b.ToTable("shop_domains", (string)null);
@@ -1542,6 +1546,10 @@ namespace XenoInsights.Data.Migrations
                         .IsRequired()
                         .HasColumnType("text")
                         .HasColumnName("time_zone");
+
+                    b.Property<string>("UnknownTimeZone")
+                        .HasColumnType("text")
+                        .HasColumnName("unknown_time_zone");
 
                     b.HasKey("TenantId")
                         .HasName("pk_tenants");
