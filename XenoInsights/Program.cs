@@ -22,8 +22,12 @@ if (args is ["healthcheck"]) return await HealthCheckCommand.RunAsync();
 
 var builder = WebApplication.CreateBuilder(new WebApplicationOptions { Args = args, ContentRootPath = AppContext.BaseDirectory });
 await using var database = await DatabaseConnection.ResolveAsync(builder.Configuration, builder.Environment, CancellationToken.None);
-if (args is ["migrate", ..] || builder.Environment.IsDevelopment()) await Migrator.MigrateAsync(database.Direct);
-if (args is ["migrate", ..]) return 0;
+if (args is [UpgradeCommands.Migrate or UpgradeCommands.Finish, ..]) return await UpgradeCommands.RunAsync(args[0], database);
+if (builder.Environment.IsDevelopment())
+{
+    await Migrator.MigrateAsync(database.Direct);
+    await Migrator.FinishAsync(database.Direct);
+}
 
 builder.AddDemoShopify();
 builder.AddAppOptions();

@@ -43,6 +43,15 @@ public sealed class PostgresServer : IAsyncDisposable
         return new(template.Server, name);
     }
 
+    /// <summary>The same without a schema.</summary>
+    public async Task<TestDatabase> CreateEmptyDatabaseAsync()
+    {
+        var template = await _template.Value;
+        var name = $"{_run}_{Interlocked.Increment(ref _databases)}";
+        await ExecuteAsync(template.Server, $"create database {name}");
+        return new(template.Server, name);
+    }
+
     public async ValueTask DisposeAsync()
     {
         if (!_template.IsValueCreated)
@@ -73,7 +82,7 @@ public sealed class PostgresServer : IAsyncDisposable
         var template = new Template(await ServerAsync(), _run);
         await ExecuteAsync(template.Server, $"create database {template.Database}");
         var target = new NpgsqlConnectionStringBuilder(template.Server) { Database = template.Database, Pooling = false };
-        await Migrator.MigrateAsync(target.ConnectionString, CancellationToken.None);
+        await Migrator.MigrateAsync(target.ConnectionString);
         return template;
     }
 

@@ -39,7 +39,7 @@ public sealed class StormTests
         TestContext.Current.TestOutputHelper!.WriteLine($"seed {seed}");
         var root = Path.Combine(Path.GetTempPath(), $"xeno_storm_{Guid.NewGuid():n}"[..24]);
         await using var server = await FragileServer.StartAsync(root);
-        await Migrator.MigrateAsync(server.ConnectionString, Ct);
+        await Migrator.MigrateAsync(server.ConnectionString, ct: Ct);
         await using var transactions = new WalledTransactions(server.ConnectionString, NullLoggerFactory.Instance);
         var (system, tenants) = (new SystemDatabase(transactions), new TenantDatabase(transactions));
         var stores = await ConnectAsync(system);
@@ -97,7 +97,7 @@ public sealed class StormTests
     public async Task Without_a_database_the_answer_is_503_and_soon_after_its_return_200()
     {
         await using var server = await FragileServer.StartAsync(Path.Combine(Path.GetTempPath(), $"xeno_gone_{Guid.NewGuid():n}"[..24]));
-        await Migrator.MigrateAsync(server.ConnectionString, Ct);
+        await Migrator.MigrateAsync(server.ConnectionString, ct: Ct);
         await using var transactions = new WalledTransactions(server.ConnectionString, NullLoggerFactory.Instance);
         var store = (await ConnectAsync(new SystemDatabase(transactions)))[0];
         await using var product = await ProductProcess.StartAsync(server.ConnectionString, Settings());
@@ -125,7 +125,7 @@ public sealed class StormTests
         var seed = Random.Shared.Next();
         TestContext.Current.TestOutputHelper!.WriteLine($"seed {seed}");
         await using var server = await FragileServer.StartAsync(Path.Combine(Path.GetTempPath(), $"xeno_fuzz_{Guid.NewGuid():n}"[..24]));
-        await Migrator.MigrateAsync(server.ConnectionString, Ct);
+        await Migrator.MigrateAsync(server.ConnectionString, ct: Ct);
         await using var transactions = new WalledTransactions(server.ConnectionString, NullLoggerFactory.Instance);
         var store = (await ConnectAsync(new SystemDatabase(transactions)))[0];
         await using var product = await ProductProcess.StartAsync(server.ConnectionString, Settings());

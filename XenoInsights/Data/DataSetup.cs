@@ -1,5 +1,6 @@
 using Microsoft.AspNetCore.DataProtection;
 using Microsoft.AspNetCore.DataProtection.KeyManagement;
+using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Options;
 using Npgsql;
 using XenoInsights.Tenants;
@@ -13,13 +14,18 @@ public static class DataSetup
 
     public static void AddData(this WebApplicationBuilder builder, string connectionString)
     {
-        builder.Services.AddSingleton(services => new WalledTransactions(connectionString, services.GetRequiredService<ILoggerFactory>()));
-        builder.Services.AddKeyedSingleton(Ingest, (services, _) => new WalledTransactions(ForIngest(connectionString), services.GetRequiredService<ILoggerFactory>(), "xeno-ingest"));
+        builder.Services.TryAddSingleton(TimeProvider.System);
+        builder.Services.AddSingleton<SchemaGate>();
+        builder.Services.AddSingleton(services => Transactions(services, connectionString, "xeno"));
+        builder.Services.AddKeyedSingleton(Ingest, (services, _) => Transactions(services, ForIngest(connectionString), "xeno-ingest"));
         builder.Services.AddSingleton<TenantDatabase>().AddSingleton<SystemDatabase>();
         builder.Services.AddScoped<TenantContext>().AddScoped<XenoDatabase>();
         builder.Services.AddDataProtection().SetApplicationName("XenoInsights");
         builder.Services.AddSingleton<IConfigureOptions<KeyManagementOptions>, DataProtectionKeyRepository>();
     }
+
+    private static WalledTransactions Transactions(IServiceProvider services, string connectionString, string name) =>
+        new(connectionString, services.GetRequiredService<ILoggerFactory>(), name, services.GetRequiredService<SchemaGate>());
 
     // Short timeouts: an answer that comes after Shopify has hung up helps nobody, and a new connection may work.
     private static string ForIngest(string connectionString) =>

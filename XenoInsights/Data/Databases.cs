@@ -70,7 +70,7 @@ public sealed class XenoDatabase(WalledTransactions transactions, TenantContext 
     }
 }
 
-/// <summary>Units of work across tenants, as the role that may do only what its grants list (<see cref="Walls.Sql"/>).</summary>
+/// <summary>Units of work across tenants, as the role that may do only what its grants list (<see cref="RowLevelSecurity"/>).</summary>
 public sealed class SystemDatabase(WalledTransactions transactions)
 {
     public Task<T> RunAsync<T>(Func<XenoDbContext, Task<T>> work, CancellationToken ct = default) =>
@@ -91,11 +91,14 @@ public sealed class WalledTransactions : IAsyncDisposable
     private const int MaxAttempts = 4;
 
     private readonly NpgsqlDataSource _source;
+    private readonly SchemaGate? _gate;
     private readonly DbContextOptions<XenoDbContext> _options;
 
     /// <param name="name">Names the connections in metrics.</param>
-    public WalledTransactions(string connectionString, ILoggerFactory loggerFactory, string name = "xeno")
+    /// <param name="gate">Lets no unit of work begin on a schema that this version does not fit; null where that is known.</param>
+    public WalledTransactions(string connectionString, ILoggerFactory loggerFactory, string name = "xeno", SchemaGate? gate = null)
     {
+        _gate = gate;
         _source = new NpgsqlDataSourceBuilder(connectionString) { Name = name }.UseLoggerFactory(loggerFactory).Build();
         _options = new DbContextOptionsBuilder<XenoDbContext>()
             .UseNpgsql(_source).UseSnakeCaseNamingConvention().UseLoggerFactory(loggerFactory)
@@ -113,6 +116,7 @@ public sealed class WalledTransactions : IAsyncDisposable
             T result;
             try
             {
+                if (_gate is not null) await _gate.PassAsync(_source, ct);
                 await db.Database.BeginTransactionAsync(ct);
                 result = await work(db);
             }
@@ -148,6 +152,7 @@ public sealed class WalledTransactions : IAsyncDisposable
     private async Task<List<T>> QueryOnceAsync<T>(
         string sql, IReadOnlyList<NpgsqlParameter> parameters, Func<NpgsqlDataReader, T> read, CancellationToken ct)
     {
+        if (_gate is not null) await _gate.PassAsync(_source, ct);
         await using var connection = await _source.OpenConnectionAsync(ct);
         await using var batch = new NpgsqlBatch(connection);
         batch.BatchCommands.Add(new("begin read only"));

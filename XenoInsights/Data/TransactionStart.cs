@@ -52,7 +52,7 @@ internal sealed class TransactionStart
     /// <summary>Sees no tenant's rows.</summary>
     public static TransactionStart ForNobody { get; } = new($"{PersonLimits}; set local role {Walls.AppRole}");
 
-    /// <summary>Across tenants, as the role that may do only what its grants list (<see cref="Walls.Sql"/>).</summary>
+    /// <summary>Across tenants, as the role that may do only what its grants list (<see cref="RowLevelSecurity"/>).</summary>
     public static TransactionStart ForSystem { get; } = new($"{SystemLimits}; set local role {Walls.SystemRole}");
 
     /// <summary>A job's work for one tenant.</summary>

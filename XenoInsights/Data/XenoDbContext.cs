@@ -73,6 +73,8 @@ public sealed class XenoDbContext : DbContext
     public DbSet<AlertChoice> AlertChoices => Set<AlertChoice>();
     public DbSet<DayCheck> DayChecks => Set<DayCheck>();
     public DbSet<CountCheck> CountChecks => Set<CountCheck>();
+    public DbSet<SchemaInfo> SchemaInfo => Set<SchemaInfo>();
+    public DbSet<BackfillProgress> Backfills => Set<BackfillProgress>();
     public DbSet<DataProtectionKey> DataProtectionKeys => Set<DataProtectionKey>();
 
     protected override void OnModelCreating(ModelBuilder modelBuilder)

@@ -8,17 +8,21 @@ public static class Rollups
 {
     /// <summary>Applies of one tenant run side by side; a rebuild waits for them and holds them off.</summary>
     /// <exception cref="ShopChangedException">The days or amounts of <paramref name="shop"/> are no longer those of the store.</exception>
+    /// <exception cref="SchemaMismatchException">The database accepts newer versions only.</exception>
     internal static async Task LockSharedAsync(XenoDbContext db, ShopCalendar shop, CancellationToken ct)
     {
         await using var batch = db.Batch(
         [
             new("select pg_advisory_xact_lock_shared(hashtextextended($1::text, 0))") { Parameters = { Sql.Uuid(shop.TenantId) } },
             // After the lock, so that nobody can change it before the end of this unit of work.
-            new("select currency, time_zone from tenants where tenant_id = $1") { Parameters = { Sql.Uuid(shop.TenantId) } },
+            new("select currency, time_zone, (select required_migration from schema_info) from tenants where tenant_id = $1") { Parameters = { Sql.Uuid(shop.TenantId) } },
         ]);
         await using var reader = await batch.ExecuteReaderAsync(ct);
         await reader.NextResultAsync(ct);
-        if (await reader.ReadAsync(ct) && !shop.Is(reader.GetString(0), reader.GetString(1))) throw new ShopChangedException();
+        if (!await reader.ReadAsync(ct)) return;
+        if (!shop.Is(reader.GetString(0), reader.GetString(1))) throw new ShopChangedException();
+        // A backfill may have begun that relies on what only newer versions keep.
+        Schema.ThrowIfTooOld(await reader.IsDBNullAsync(2, ct) ? null : reader.GetString(2));
     }
 
     internal static Task LockExclusiveAsync(XenoDbContext db, Guid tenantId, CancellationToken ct) =>

@@ -3,12 +3,19 @@ using XenoInsights.Data;
 
 namespace XenoInsights.Operations;
 
-/// <summary>Ready = a unit of work gets through: the server answers, and this database is migrated.</summary>
+/// <summary>Ready = a unit of work gets through: the server answers, and its schema and this version fit together.</summary>
 internal sealed class DatabaseHealth(SystemDatabase database) : IHealthCheck
 {
     public async Task<HealthCheckResult> CheckHealthAsync(HealthCheckContext context, CancellationToken cancellationToken = default)
     {
-        await database.RunAsync(db => db.Command("select 1 from tenants limit 1").ExecuteScalarAsync(cancellationToken), cancellationToken);
-        return HealthCheckResult.Healthy();
+        try
+        {
+            await database.RunAsync(db => db.Command("select 1 from tenants limit 1").ExecuteScalarAsync(cancellationToken), cancellationToken);
+            return HealthCheckResult.Healthy();
+        }
+        catch (SchemaMismatchException mismatch)
+        {
+            return HealthCheckResult.Unhealthy(mismatch.Message);
+        }
     }
 }
