@@ -23,6 +23,7 @@ if (args is ["healthcheck"]) return await HealthCheckCommand.RunAsync();
 var builder = WebApplication.CreateBuilder(new WebApplicationOptions { Args = args, ContentRootPath = AppContext.BaseDirectory });
 await using var database = await DatabaseConnection.ResolveAsync(builder.Configuration, builder.Environment, CancellationToken.None);
 if (args is [UpgradeCommands.Migrate or UpgradeCommands.Finish, ..]) return await UpgradeCommands.RunAsync(args[0], database);
+if (args is [VerifyCommand.Name, ..]) return await VerifyCommand.RunAsync(builder, database);
 if (builder.Environment.IsDevelopment())
 {
     await Migrator.MigrateAsync(database.Direct);

@@ -16,7 +16,8 @@ public static class InstallSetup
     private static readonly TimeSpan _callbackTimeout = TimeSpan.FromMinutes(1);
     private const long MaxAnswerBytes = 1 << 20;
 
-    public static void AddInstall(this WebApplicationBuilder builder)
+    /// <summary>The configured keys, and what opens and seals tokens with them.</summary>
+    internal static void AddTokenVault(this WebApplicationBuilder builder)
     {
         var services = builder.Services;
         services.AddOptions<EncryptionOptions>().BindConfiguration(EncryptionOptions.Section).ValidateOnStart();
@@ -29,10 +30,17 @@ public static class InstallSetup
                 if (options.Keys.Count == 0) options.Keys.Add(DevelopmentEncryptionKey.ReadOrCreate(dataRoot));
             });
         }
+        services.AddSingleton<TokenVault>();
+    }
+
+    public static void AddInstall(this WebApplicationBuilder builder)
+    {
+        var services = builder.Services;
+        builder.AddTokenVault();
         services.AddOptions<FormTargets>().Configure<IOptions<ShopifyOptions>>(AddShopify);
         AddShopClient(services, OAuthClient.HttpClientName, _tokenTimeout);
         AddShopClient(services, ShopDesk.HttpClientName, _tokenTimeout);
-        services.AddSingleton<OAuthClient>().AddSingleton<ShopDesk>().AddSingleton<ShopRename>().AddSingleton<TokenVault>().AddSingleton<ShopifyTokens>().AddScoped<StoreInstall>().AddScoped<StoreDisconnect>();
+        services.AddSingleton<OAuthClient>().AddSingleton<ShopDesk>().AddSingleton<ShopRename>().AddSingleton<ShopifyTokens>().AddScoped<StoreInstall>().AddScoped<StoreDisconnect>();
         services.AddSingleton<AccessTokenSource>(provider => provider.GetRequiredService<ShopifyTokens>().ForAdminClientAsync);
         if (builder.Environment.IsDevelopment())
         {
