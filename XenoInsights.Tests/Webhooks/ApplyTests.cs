@@ -168,6 +168,36 @@ public sealed class ApplyTests(StoreHost host) : IClassFixture<StoreHost>
         Assert.Empty(await InAsync(shop, db => Rollups.DifferencesAsync(db, shop.TenantId, Ct)));
     }
 
+    [Theory]
+    [InlineData("edited", "updated")]
+    [InlineData("updated", "edited")]
+    [InlineData("updated", "edited", "noted")]
+    [InlineData("edited", "updated", "noted")]
+    public async Task What_an_edit_added_counts_on_its_day_also_where_the_order_cannot_be_read_again(params string[] told)
+    {
+        var shop = await ConnectAsync();
+        var order = JsonNode.Parse(Order(90, 2, 1, "10.00"))!.AsObject();
+        order["line_items"]!.AsArray().Add(JsonNode.Parse("""{"id":90009,"title":"Added","quantity":2,"current_quantity":2,"price":"7.00","product_id":82,"gift_card":false}"""));
+        order["current_total_price"] = "29.00";
+        var noted = order.DeepClone().AsObject();
+        noted["updated_at"] = "2026-07-20T10:00:00+02:00";
+        foreach (var what in told)
+        {
+            if (what == "noted") await InAsync(shop, db => db.Events.Where(e => e.Topic == "orders/edited").ExecuteUpdateAsync(set => set.SetProperty(e => e.Payload, (byte[]?)null), Ct));
+            await DeliverAsync(shop, what == "edited" ? "orders/edited" : "orders/updated", what switch
+            {
+                "edited" => """{"order_edit":{"id":5,"order_id":90,"created_at":"2026-07-10T10:00:00+02:00","committed_at":"2026-07-10T10:05:00+02:00","line_items":{"additions":[{"id":90009,"delta":2}],"removals":[]}}}""",
+                "updated" => order.ToJsonString(),
+                _ => noted.ToJsonString(),
+            });
+            await AppliedAsync(shop);
+        }
+
+        var days = await InAsync(shop, db => db.SalesDays.AsNoTracking().Where(d => d.Gross != 0).OrderBy(d => d.Day).ToListAsync(Ct));
+        Assert.Equal([(new DateOnly(2026, 5, 1), 1000L, 1000L), (new DateOnly(2026, 7, 10), 1400L, 0L)], days.Select(d => (d.Day, d.Gross, d.OrderValue)));
+        Assert.Empty(await InAsync(shop, db => Rollups.DifferencesAsync(db, shop.TenantId, Ct)));
+    }
+
     [Fact]
     public async Task A_renamed_shop_is_followed_as_Shopify_confirms_it_and_both_names_are_accepted()
     {

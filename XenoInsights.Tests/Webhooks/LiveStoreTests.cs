@@ -195,7 +195,7 @@ public sealed class LiveStoreTests(PostgresServer postgres)
             foreach (var order in (await store.DataAsync()).Orders.All())
             {
                 using var payload = JsonDocument.Parse(Encoding.UTF8.GetBytes(DemoPayloads.Of(order, store.Shop).ToJsonString()));
-                var read = WebhookPayload.ReadOrder(payload.RootElement, store.Shop.Currency.Code);
+                var read = WebhookPayload.ReadOrder(payload.RootElement, store.Shop.Currency.Code, []);
                 if (!read.IsComplete)
                 {
                     incomplete++;

@@ -5,12 +5,13 @@ namespace XenoInsights.Ingestion;
 
 /// <summary>
 /// A stable 64-bit hash of a record's content, so that an unchanged object is recognised and two versions of one second have an order.
+/// An order that was read with more of its edits known comes after one that was read with fewer.
 /// Raise <see cref="Format"/> with every field that joins a record: it leads the hash, so re-reading an object replaces what older code stored.
 /// </summary>
 internal sealed class ContentHash
 {
     private const long Format = 2;
-    private const int FormatShift = 56;
+    private const int FormatShift = 56, EditsShift = 48, MostEdits = 255;
 
     private readonly XxHash64 _hash = new();
 
@@ -25,9 +26,10 @@ internal sealed class ContentHash
             case CheckoutRecord checkout: Add(checkout); break;
             default: throw new ArgumentException($"{record.GetType().Name} is not a known record.", nameof(record));
         }
-        var value = (Format << FormatShift) | (unchecked((long)_hash.GetCurrentHashAsUInt64()) & ((1L << FormatShift) - 1));
+        var edits = record is OrderRecord { KnownEdits: var known } ? (long)Math.Min(known, MostEdits) : 0;
+        var hash = unchecked((long)_hash.GetCurrentHashAsUInt64()) & ((1L << EditsShift) - 1);
         _hash.Reset();
-        return value;
+        return (Format << FormatShift) | (edits << EditsShift) | hash;
     }
 
     private void Add(OrderRecord order)

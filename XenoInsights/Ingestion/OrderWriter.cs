@@ -23,6 +23,7 @@ internal static class OrderWriter
         var (older, newer) = await LockStoredAsync(db, shop, [.. orders.Where(o => !inserted.Contains(o.Record.ShopifyId))], ct);
 
         orders = await ProductLinks.KeepAsync(db, shop.TenantId, orders, older, ct);
+        orders = await KeepEditDaysAsync(db, shop.TenantId, orders, older, ct);
         var replaced = orders.FindAll(o => older.ContainsKey(o.Record.ShopifyId));
         var stored = orders.FindAll(o => inserted.Contains(o.Record.ShopifyId) || older.ContainsKey(o.Record.ShopifyId));
         var late = orders.FindAll(o => newer.Contains(o.Record.ShopifyId));
@@ -40,6 +41,33 @@ internal static class OrderWriter
 
         var storedObjects = Objects(stored);
         return new ApplyResult(storedObjects, Objects(orders) - storedObjects);
+    }
+
+    /// <summary>
+    /// A payload does not tell the days of edits: lines whose sale is stored with another day than the order's keep it.
+    /// </summary>
+    private static async Task<List<Versioned<OrderRecord>>> KeepEditDaysAsync(
+        XenoDbContext db, Guid tenantId, List<Versioned<OrderRecord>> orders, Dictionary<long, StoredOrder> replaced, CancellationToken ct)
+    {
+        var told = orders.Select(o => o.Record).Where(o => o.Source == RecordSource.Webhook && replaced.ContainsKey(o.ShopifyId)).Select(o => o.ShopifyId).ToHashSet();
+        if (told.Count == 0) return orders;
+        await using var command = db.Command(
+            """
+            select order_id, line_item_id, max(happened_at), sum(quantity)::int from order_sales
+            where tenant_id = $1 and order_id = any($2) and not original and line_item_id is not null and quantity > 0 group by order_id, line_item_id
+            """);
+        command.Parameters.Add(Sql.Uuid(tenantId));
+        command.Parameters.Add(Sql.Ids(told));
+        var added = new Dictionary<(long Order, long? Line), (DateTimeOffset At, int Units)>();
+        await using var reader = await command.ExecuteReaderAsync(ct);
+        while (await reader.ReadAsync(ct)) added[(reader.GetInt64(0), reader.GetInt64(1))] = (reader.GetFieldValue<DateTimeOffset>(2), reader.GetInt32(3));
+        return added.Count == 0 ? orders : orders.ConvertAll(o => told.Contains(o.Record.ShopifyId) ? o with { Record = OnEditDays(o.Record) } : o);
+
+        OrderRecord OnEditDays(OrderRecord order) => order with
+        {
+            Sales = [.. order.Sales.Select(s => s is { Original: true, Quantity: > 0 } && added.TryGetValue((order.ShopifyId, s.LineItemId), out var edit) && edit.Units == s.Quantity
+                ? s with { HappenedAt = edit.At, Original = false } : s)],
+        };
     }
 
     private static long Objects(List<Versioned<OrderRecord>> orders) => orders.Sum(o => (long)o.Record.SourceObjects);

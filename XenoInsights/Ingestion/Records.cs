@@ -71,6 +71,11 @@ public sealed record OrderRecord : IngestRecord
     /// <summary>Shopify's <c>currentTotalPriceSet</c>, kept to compare with what the ledger adds up to.</summary>
     public long CurrentTotal { get; init; }
 
+    /// <summary>
+    /// Of a payload: how many edits its ledger takes into account. Between readings of one version the one that knows more is right.
+    /// </summary>
+    public int KnownEdits { get; init; }
+
     public IReadOnlyList<OrderLineRecord> Lines { get; init; } = [];
     public IReadOnlyList<SaleRecord> Sales { get; init; } = [];
     public IReadOnlyList<RefundRecord> Refunds { get; init; } = [];

@@ -5,6 +5,11 @@ using XenoInsights.Ingestion;
 
 namespace XenoInsights.Shopify;
 
+/// <summary>An edit of an order, as <c>orders/edited</c> tells it.</summary>
+/// <param name="Added">Units that it added, by line.</param>
+/// <param name="Removed">Lines that it took units from.</param>
+internal sealed record OrderEdit(long OrderId, DateTimeOffset CommittedAt, IReadOnlyDictionary<long, int> Added, IReadOnlySet<long> Removed);
+
 /// <summary>
 /// Reads webhook bodies, which are REST-shaped: snake case, numeric ids (the exact one is in <c>admin_graphql_api_id</c>), instants with
 /// an offset, money as decimal texts. What does not look as expected is a <see cref="FormatException"/> that says so.
@@ -20,8 +25,23 @@ internal static class WebhookPayload
     /// not told exactly, and neither is anything when the ledger does not add up to <c>current_total_price</c>.
     /// </summary>
     /// <param name="currency">The shop's now; the payload's own <c>currency</c> is the shop's when the order was placed.</param>
-    public static Order ReadOrder(JsonElement payload, string currency) =>
-        new OrderPayload(payload, ShopCurrency.Of(payload.Text("currency") ?? currency)).Read();
+    /// <param name="edits">What is known of its edits, the earliest first: what they added and removed counts on their day.</param>
+    public static Order ReadOrder(JsonElement payload, string currency, IReadOnlyList<OrderEdit> edits) =>
+        new OrderPayload(payload, ShopCurrency.Of(payload.Text("currency") ?? currency), edits).Read();
+
+    public static OrderEdit ReadEdit(JsonElement payload)
+    {
+        var edit = payload.Object("order_edit") ?? throw Wire.Missing("The payload", "order_edit");
+        var lines = edit.Object("line_items");
+        var added = new Dictionary<long, int>();
+        foreach (var line in lines?.List("additions") ?? [])
+            added[line.Id()] = added.GetValueOrDefault(line.Id()) + line.Int("delta");
+        return new OrderEdit(
+            edit.LongOrNull("order_id") ?? throw Wire.Missing("An order edit", "order_id"),
+            edit.InstantOrNull("committed_at") ?? edit.Instant("created_at"),
+            added,
+            (lines?.List("removals") ?? []).Select(line => line.Id()).ToHashSet());
+    }
 
     public static CustomerRecord ReadCustomer(JsonElement payload, string currency)
     {
@@ -106,7 +126,7 @@ internal static class WebhookPayload
 
     public static CheckoutRecord DeletedCheckout(long id, DateTimeOffset at) => new() { ShopifyId = id, Source = RecordSource.Webhook, Deleted = true, UpdatedAt = at, CreatedAt = at };
 
-    private sealed class OrderPayload(JsonElement order, ShopCurrency currency)
+    private sealed class OrderPayload(JsonElement order, ShopCurrency currency, IReadOnlyList<OrderEdit> edits)
     {
         /// <summary>Placing an order updates it for some seconds by itself: payment, risk, tags.</summary>
         private static readonly TimeSpan _placing = TimeSpan.FromSeconds(10);
@@ -149,6 +169,7 @@ internal static class WebhookPayload
                 FulfillmentStatus = order.Text("fulfillment_status") switch { null => "UNFULFILLED", "partial" => "PARTIALLY_FULFILLED", var status => status.ToUpperInvariant() },
                 SourceName = order.Text("source_name"),
                 Currency = currency.Code,
+                KnownEdits = edits.Count,
                 CurrentTotal = currentTotal,
                 Lines = _lines,
                 Sales = _sales,
@@ -164,8 +185,35 @@ internal static class WebhookPayload
             var product = line.LongOrNull("product_id");
             _lines.Add(new OrderLineRecord(id, product, line.LongOrNull("variant_id"), line.Text("title") ?? "", line.Text("sku"), quantity, line.IntOrNull("current_quantity") ?? quantity, gift, total, discount));
             if (line.List("duties").Any()) _complete = false;
-            if (quantity > 0)
-                _sales.Add(new SaleRecord(at, true, gift ? SaleMeasure.Uncounted : SaleMeasure.Sale, id, product, quantity, BeforeTaxes(total - discount, tax), DiscountBeforeTaxes(discount, total - discount, tax), tax));
+            if (quantity <= 0) return;
+            var sold = new SaleRecord(
+                at, true, gift ? SaleMeasure.Uncounted : SaleMeasure.Sale, id, product, quantity,
+                BeforeTaxes(total - discount, tax), DiscountBeforeTaxes(discount, total - discount, tax), tax);
+            AddAsEdited(sold);
+        }
+
+        /// <summary>Units that an edit added count on its day; what is left was ordered with the order.</summary>
+        private void AddAsEdited(SaleRecord sold)
+        {
+            var left = sold;
+            foreach (var edit in edits)
+            {
+                var units = Math.Min(edit.Added.GetValueOrDefault(sold.LineItemId!.Value), left.Quantity);
+                if (units <= 0) continue;
+                var added = sold with
+                {
+                    HappenedAt = edit.CommittedAt, Original = false, Quantity = units,
+                    Amount = sold.Amount * units / sold.Quantity, Discount = sold.Discount * units / sold.Quantity, Tax = sold.Tax * units / sold.Quantity,
+                };
+                // Rounding stays with the last part.
+                if (units == left.Quantity) added = added with { Amount = left.Amount, Discount = left.Discount, Tax = left.Tax };
+                _sales.Add(added);
+                left = left with
+                {
+                    Quantity = left.Quantity - units, Amount = left.Amount - added.Amount, Discount = left.Discount - added.Discount, Tax = left.Tax - added.Tax,
+                };
+            }
+            if (left.Quantity > 0) _sales.Add(left);
         }
 
         private void ReadShipping(JsonElement line, DateTimeOffset at)
@@ -211,6 +259,7 @@ internal static class WebhookPayload
             if (removed == 0) return;
             _complete = false;
             if (removed < 0 || line.Quantity == 0) return;
+            at = edits.LastOrDefault(edit => edit.Removed.Contains(line.ShopifyId))?.CommittedAt ?? at;
             var tax = Taxes(payload) * removed / line.Quantity;
             var price = (line.OriginalTotal - line.Discount) * removed / line.Quantity;
             _sales.Add(new SaleRecord(at, false, line.GiftCard ? SaleMeasure.Uncounted : SaleMeasure.Return, line.ShopifyId, line.ProductId, -removed, -BeforeTaxes(price, tax), 0, -tax));

@@ -25,7 +25,11 @@ internal sealed class EventProcessor(
     private const int LargestBatchBytes = 8 * 1024 * 1024, LongestError = 2000;
     private static readonly TimeSpan _longestPause = TimeSpan.FromHours(1), _longestWait = TimeSpan.FromMinutes(15);
 
-    internal sealed record Waiting(string WebhookId, string Topic, DateTimeOffset TriggeredAt, DateTimeOffset ReceivedAt, int Attempts, byte[]? Payload, string? TraceId);
+    internal sealed record Waiting(string WebhookId, string Topic, DateTimeOffset TriggeredAt, DateTimeOffset ReceivedAt, int Attempts, byte[]? Payload, string? TraceId)
+    {
+        /// <summary>The object it speaks of; of an edit or a refund the order.</summary>
+        public long? ObjectId { get; init; }
+    }
 
     internal sealed record Result(Waiting Delivery, EventStatus Status, string? Outcome, string? Error);
 
@@ -91,9 +95,10 @@ internal sealed class EventProcessor(
         if (waiting.Count == 0) return Batch.Empty;
 
         var (done, demanding, records, rereads) = (new List<Result>(), new List<Waiting>(), new List<IngestRecord>(), new HashSet<(RereadKind, long)>());
+        var edits = await OrderEdits.FindAsync(db, tenantId, waiting, ct);
         foreach (var delivery in waiting)
         {
-            var (meaning, unreadable) = Read(delivery, tenant);
+            var (meaning, unreadable) = Read(delivery, tenant, edits);
             if (unreadable is not null) done.Add(new(delivery, EventStatus.Dead, null, unreadable));
             else if (meaning!.Demand != Demand.None) demanding.Add(delivery);
             else
@@ -103,18 +108,20 @@ internal sealed class EventProcessor(
                 done.Add(new(delivery, meaning.IsIgnored ? EventStatus.Ignored : EventStatus.Applied, meaning.Outcome, null));
             }
         }
+        foreach (var edited in await OrderEdits.EditedAsync(db, tenantId, waiting, ct)) records.AddRange(Read(edited, tenant, edits).Meaning?.Records ?? []);
         var applied = await IngestionWriter.ApplyAsync(db, new ShopCalendar(tenantId, tenant.Currency, tenant.TimeZone), records, ct);
         await Rereads.RequestAsync(db, tenantId, rereads, ct);
         await MarkAsync(db, tenantId, done, ct);
         return new Batch(waiting, demanding, done, records, rereads, applied);
     }
 
-    private (Meaning? Meaning, string? Unreadable) Read(Waiting delivery, Tenant tenant)
+    private (Meaning? Meaning, string? Unreadable) Read(Waiting delivery, Tenant tenant, ILookup<long, OrderEdit> edits)
     {
         if (delivery.Payload is null) return (null, "The payload is no longer kept.");
         try
         {
-            var meaning = Meaning.Of(delivery.Topic, delivery.Payload, delivery.TriggeredAt, tenant.Currency);
+            var known = delivery.ObjectId is { } order ? edits[order].ToList() : [];
+            var meaning = Meaning.Of(delivery.Topic, delivery.Payload, delivery.TriggeredAt, tenant.Currency, known);
             // Whatever was on its way when the merchant removed the app is none of our business any more; erasures are.
             var late = tenant.Status == TenantStatus.Disconnected && meaning.Demand is not (Demand.Uninstall or Demand.RedactShop or Demand.RedactCustomer or Demand.AnswerDataRequest);
             return (late ? new Meaning("The app is not installed any more.") { IsIgnored = true } : meaning, null);
@@ -254,7 +261,7 @@ internal sealed class EventProcessor(
     {
         await using var command = db.Command(
             """
-            select webhook_id, topic, coalesce(triggered_at, received_at), received_at, attempts, payload, trace_id
+            select webhook_id, topic, coalesce(triggered_at, received_at), received_at, attempts, payload, trace_id, object_id
             from (
                 select *, sum(coalesce(octet_length(payload), 0)) over (order by due_at, webhook_id) as bytes_to_here, row_number() over (order by due_at, webhook_id) as number
                 from (
@@ -270,7 +277,10 @@ internal sealed class EventProcessor(
         await using var reader = await command.ExecuteReaderAsync(ct);
         while (await reader.ReadAsync(ct))
             waiting.Add(new(reader.GetString(0), reader.GetString(1), reader.GetFieldValue<DateTimeOffset>(2), reader.GetFieldValue<DateTimeOffset>(3), reader.GetInt32(4),
-                reader.IsDBNull(5) ? null : reader.GetFieldValue<byte[]>(5), reader.IsDBNull(6) ? null : reader.GetString(6)));
+                reader.IsDBNull(5) ? null : reader.GetFieldValue<byte[]>(5), reader.IsDBNull(6) ? null : reader.GetString(6))
+            {
+                ObjectId = reader.IsDBNull(7) ? null : reader.GetInt64(7),
+            });
         return waiting;
     }
 

@@ -21,6 +21,10 @@ internal enum Demand
 /// <summary>What a delivery says, independent of what is stored.</summary>
 internal sealed record Meaning(string Outcome)
 {
+    /// <summary>Those whose payload is an order.</summary>
+    public static readonly string[] OrderTopics =
+        ["orders/create", "orders/updated", "orders/cancelled", "orders/paid", "orders/fulfilled", "orders/partially_fulfilled"];
+
     public IReadOnlyList<IngestRecord> Records { get; init; } = [];
 
     /// <summary>Objects to read again from Shopify, because the payload does not tell all of them.</summary>
@@ -31,7 +35,8 @@ internal sealed record Meaning(string Outcome)
     /// <summary>The one place that knows what each topic means.</summary>
     /// <exception cref="FormatException">The payload is not what the topic promises.</exception>
     /// <exception cref="JsonException">The payload is no JSON.</exception>
-    public static Meaning Of(string topic, byte[] payload, DateTimeOffset triggeredAt, string currency)
+    /// <param name="edits">Of an order: what is known of its edits.</param>
+    public static Meaning Of(string topic, byte[] payload, DateTimeOffset triggeredAt, string currency, IReadOnlyList<OrderEdit>? edits = null)
     {
         using var document = JsonDocument.Parse(StorableJson.Clean(payload));
         var body = document.RootElement;
@@ -40,7 +45,7 @@ internal sealed record Meaning(string Outcome)
         var deletion = WebhookPayload.VersionOfDeletion(triggeredAt);
         return topic switch
         {
-            "orders/create" or "orders/updated" or "orders/cancelled" or "orders/paid" or "orders/fulfilled" or "orders/partially_fulfilled" => OfOrder(WebhookPayload.ReadOrder(body, currency), currency),
+            _ when OrderTopics.Contains(topic) => OfOrder(WebhookPayload.ReadOrder(body, currency, edits ?? []), currency),
             "orders/edited" => ReadAgain(RereadKind.Order, OrderOfEdit(body), "The order was edited"),
             "orders/delete" => Stores(WebhookPayload.DeletedOrder(body.Id(), deletion)),
             "refunds/create" => ReadAgain(RereadKind.Order, body.LongOrNull("order_id") ?? throw Wire.Missing("A refund", "order_id"), "The order has a refund"),
