@@ -16,17 +16,22 @@ public sealed partial class ZoneOffsetsTests(PostgresServer server)
     {
         await using var stores = await TestStores.CreateAsync(server);
         var random = new Random(11);
-        // Midnights without an hour, quarters of hours, a day left out, zones of old names, and one whose name PostgreSQL does not have.
+        // Midnights without an hour, quarters of hours, a day left out, zones of old names, and one whose name
+        // PostgreSQL does not have.
         string[] zones =
         [
-            "America/New_York", "America/Santiago", "Africa/Cairo", "Asia/Kolkata", "Asia/Calcutta", "Asia/Kathmandu", "Australia/Lord_Howe", "Pacific/Apia",
-            "Africa/Casablanca", "Europe/Dublin", "Antarctica/Troll", "America/Godthab", "EST5EDT", "Etc/UTC", "India Standard Time",
+            "America/New_York", "America/Santiago", "Africa/Cairo", "Asia/Kolkata", "Asia/Calcutta", "Asia/Kathmandu",
+            "Australia/Lord_Howe", "Pacific/Apia",
+            "Africa/Casablanca", "Europe/Dublin", "Antarctica/Troll", "America/Godthab", "EST5EDT", "Etc/UTC",
+            "India Standard Time",
         ];
         foreach (var name in zones)
         {
             var shop = await stores.AddAsync(timeZone: name);
             var zone = TimeZoneInfo.FindSystemTimeZoneById(name);
-            List<DateTime> instants = [.. Enumerable.Range(0, 400).Select(_ => new DateTime(1900, 1, 1, 0, 0, 0, DateTimeKind.Utc).AddSeconds(random.NextInt64(200L * 365 * 86_400)))];
+            List<DateTime> instants = [.. Enumerable.Range(0, 400)
+                .Select(_ =>
+                new DateTime(1900, 1, 1, 0, 0, 0, DateTimeKind.Utc).AddSeconds(random.NextInt64(200L * 365 * 86_400)))];
             instants.Add(new DateTime(1, 1, 2, 0, 0, 0, DateTimeKind.Utc));
             var told = await stores.Tenants.RunAsync(shop.TenantId, async db =>
             {
@@ -45,7 +50,8 @@ public sealed partial class ZoneOffsetsTests(PostgresServer server)
 
     [Fact]
     public void No_SQL_names_a_time_zone() =>
-        Assert.Empty(Repository.Sources("XenoInsights").Where(s => !s.Path.Contains("/Migrations/", StringComparison.Ordinal))
+        Assert.Empty(
+            Repository.Sources("XenoInsights").Where(s => !s.Path.Contains("/Migrations/", StringComparison.Ordinal))
             .SelectMany(s => Named().Matches(s.Text).Select(m => $"{s.Path}: {m.Value}")));
 
     [GeneratedRegex(@"at time zone (?!\(\$\{|interval )[^\n]{0,30}", RegexOptions.IgnoreCase)]

@@ -49,7 +49,8 @@ public sealed class IncidentTests(PostgresServer server) : IAsyncLifetime
         { IncidentKind.AccessLost, "update tenants set status = 'Frozen' where tenant_id = '{0}'", "update tenants set status = 'Connected' where tenant_id = '{0}'" },
         { IncidentKind.Behind, Event("late", 1, "now() - interval '10 minutes'"), "update events set status = 2 where tenant_id = '{0}'" },
         { IncidentKind.GivenUp, Event("dead", 4, "now()"), "update events set status = 2 where tenant_id = '{0}'" },
-        { IncidentKind.ObjectsRejected, Import(rejected: 11), Import(rejected: 10, finished: "now() + interval '1 second'") },
+        { IncidentKind.ObjectsRejected, Import(rejected: 11),
+        Import(rejected: 10, finished: "now() + interval '1 second'") },
         { IncidentKind.Silent, string.Join(";", Enumerable.Range(1, 4).SelectMany(week => Enumerable.Range(0, 30).Select(i => Event($"{week}-{i}", 2, $"now() - interval '{week * 7} days 1 hour {i} minutes'"))).Append(Event("last", 2, "now() - interval '3 hours'"))), Event("again", 2, "now()") },
     };
 

@@ -39,7 +39,8 @@ public sealed class AdminClientTests
         await using var shopify = await StandIn.StartAsync(async context =>
         {
             if (isCompressed) context.Response.Headers.ContentEncoding = "gzip";
-            await using var body = isCompressed ? new GZipStream(context.Response.Body, CompressionLevel.Fastest) : context.Response.Body;
+            await using var body = isCompressed ? new GZipStream(context.Response.Body, CompressionLevel.Fastest)
+                : context.Response.Body;
             await body.WriteAsync(answer);
         });
         shopify.Options.MaxAnswerMegabytes = 1;

@@ -85,7 +85,8 @@ public sealed class BulkDownloadTests
     }
 
     [Theory]
-    [InlineData("https://storage.googleapis.com/shopify-tiers-assets-prod-us-east1/bulk-operation-outputs/x?Expires=1", true)]
+    [InlineData(
+        "https://storage.googleapis.com/shopify-tiers-assets-prod-us-east1/bulk-operation-outputs/x?Expires=1", true)]
     [InlineData("https://STORAGE.googleapis.com/x", true)]
     [InlineData("http://storage.googleapis.com/x", false)]
     [InlineData("https://storage.googleapis.com:8443/x", false)]
@@ -94,7 +95,8 @@ public sealed class BulkDownloadTests
     [InlineData("https://127.0.0.1/x", false)]
     [InlineData("https://a-shop.myshopify.com/x", false)]
     [InlineData("file:///etc/passwd", false)]
-    public void Files_come_from_named_hosts_over_https_alone(string url, bool isAllowed) => Assert.Equal(isAllowed, new ShopifyOptions().MayHoldBulkFiles(new Uri(url)));
+    public void Files_come_from_named_hosts_over_https_alone(string url, bool isAllowed) =>
+        Assert.Equal(isAllowed, new ShopifyOptions().MayHoldBulkFiles(new Uri(url)));
 
     [Theory]
     [InlineData("http://127.0.0.1:1/file")]
@@ -104,7 +106,8 @@ public sealed class BulkDownloadTests
     {
         await using var store = await StandIn.StartAsync(Serve());
 
-        var failure = await Assert.ThrowsAsync<ShopifyException>(() => store.Download.OpenAsync(new Uri(url), null, Cancellation));
+        var failure = await Assert.ThrowsAsync<ShopifyException>(
+            () => store.Download.OpenAsync(new Uri(url), null, Cancellation));
 
         Assert.Equal((ShopifyFailure.InvalidRequest, false), (failure.Failure, failure.IsTransient));
         Assert.Contains("Shopify:BulkFileHosts", failure.Message, StringComparison.Ordinal);
@@ -116,7 +119,9 @@ public sealed class BulkDownloadTests
     {
         await using var store = await StandIn.StartAsync(StandIn.Json("", 302, ("Location", "/internal")), Serve());
 
-        Assert.Contains("not followed", (await Assert.ThrowsAsync<ShopifyException>(() => DownloadAsync(store, null))).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "not followed", (await Assert.ThrowsAsync<ShopifyException>(() => DownloadAsync(store, null))).Message,
+            StringComparison.Ordinal);
         Assert.Single(store.Requests);
     }
 
@@ -124,7 +129,8 @@ public sealed class BulkDownloadTests
     [InlineData(true, 1)]
     [InlineData(false, 1)]
     [InlineData(false, 0)]
-    public async Task A_file_larger_than_is_allowed_is_refused_however_its_size_is_told(bool isAnnounced, int tellsLength)
+    public async Task A_file_larger_than_is_allowed_is_refused_however_its_size_is_told(
+        bool isAnnounced, int tellsLength)
     {
         var large = new byte[(1 << 20) + 1];
         await using var store = await StandIn.StartAsync(context =>
@@ -134,7 +140,8 @@ public sealed class BulkDownloadTests
         });
         store.Options.MaxBulkFileMegabytes = 1;
 
-        var failure = await Assert.ThrowsAsync<ShopifyException>(() => DownloadAsync(store, isAnnounced ? large.Length : null));
+        var failure = await Assert.ThrowsAsync<ShopifyException>(
+            () => DownloadAsync(store, isAnnounced ? large.Length : null));
 
         Assert.Contains("Shopify:MaxBulkFileMegabytes", failure.Message, StringComparison.Ordinal);
     }
@@ -144,7 +151,9 @@ public sealed class BulkDownloadTests
     {
         await using var store = await StandIn.StartAsync(StandIn.Json("x", 200, ("Content-Encoding", "gzip")));
 
-        Assert.Contains("compressed", (await Assert.ThrowsAsync<ShopifyException>(() => DownloadAsync(store, null))).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "compressed", (await Assert.ThrowsAsync<ShopifyException>(() => DownloadAsync(store, null))).Message,
+            StringComparison.Ordinal);
     }
 
     [Fact]

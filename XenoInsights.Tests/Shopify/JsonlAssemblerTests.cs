@@ -193,9 +193,11 @@ public sealed class JsonlAssemblerTests
     [Fact]
     public async Task An_order_in_a_former_currency_of_the_shop_is_read_in_that_currency()
     {
-        var (items, _) = await ReadAsync(string.Join('\n', WholeOrder).Replace("\"CAD\"", "\"KWD\"", StringComparison.Ordinal), "CAD");
+        var (items, _) = await ReadAsync(
+            string.Join('\n', WholeOrder).Replace("\"CAD\"", "\"KWD\"", StringComparison.Ordinal), "CAD");
 
-        var (order, own) = (Assert.IsType<OrderRecord>(items[0].Record), Assert.IsType<OrderRecord>((await ReadAsync(string.Join('\n', WholeOrder), "CAD")).Items[0].Record));
+        var (order, own) = (Assert.IsType<OrderRecord>(items[0].Record),
+            Assert.IsType<OrderRecord>((await ReadAsync(string.Join('\n', WholeOrder), "CAD")).Items[0].Record));
         Assert.Equal(("KWD", "CAD"), (order.Currency, own.Currency));
         Assert.Equal(own.Sales.Select(s => s.Amount * 10), order.Sales.Select(s => s.Amount));
     }

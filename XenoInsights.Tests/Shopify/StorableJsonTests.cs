@@ -53,7 +53,9 @@ public sealed class StorableJsonTests
         using var payload = JsonDocument.Parse(StorableJson.Clean("""{"id":5,"title":"Cup\u0000board \ud83d","vendor":"\udc00","created_at":"2026-01-01T00:00:00Z","updated_at":"2026-01-01T00:00:00Z"}"""u8.ToArray()));
 
         var told = WebhookPayload.ReadProduct(payload.RootElement);
-        Assert.All([answered, exported, told], product => Assert.Equal(("Cupboard \ufffd", "\ufffd"), (product.Title, product.Vendor)));
+        Assert.All(
+            [answered, exported, told], product =>
+            Assert.Equal(("Cupboard \ufffd", "\ufffd"), (product.Title, product.Vendor)));
     }
 
     [Fact]
@@ -61,10 +63,15 @@ public sealed class StorableJsonTests
     {
         const string product = """{"__typename":"Product","id":"gid://shopify/Product/5","createdAt":"2026-01-01T00:00:00Z","updatedAt":"2026-01-01T00:00:00Z","title":"Hat"}""";
 
-        var items = await ItemsAsync(product + "\n{\"__typename\":\"Product\",\"id\":\"" + new string('x', JsonlAssembler.LongestLine + 100_000) + "\n" + product.Replace("Product/5", "Product/6", StringComparison.Ordinal));
+        var items = await ItemsAsync(
+            product + "\n{\"__typename\":\"Product\",\"id\":\"" + new string(
+            'x', JsonlAssembler.LongestLine + 100_000) + "\n" + product.Replace(
+            "Product/5", "Product/6", StringComparison.Ordinal));
 
         Assert.Equal([5, 6], items.Where(i => i.Record is not null).Select(i => i.Record!.ShopifyId));
-        Assert.Contains("longer than", Assert.Single(items, i => i.Rejected is { Line: 2 }).Rejected!.Reason, StringComparison.Ordinal);
+        Assert.Contains(
+            "longer than", Assert.Single(items, i => i.Rejected is { Line: 2 }).Rejected!.Reason,
+            StringComparison.Ordinal);
     }
 
     private static async Task<List<BulkItem>> ItemsAsync(string file)

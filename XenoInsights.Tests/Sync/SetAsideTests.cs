@@ -11,17 +11,22 @@ using XenoInsights.Webhooks;
 
 namespace XenoInsights.Tests.Sync;
 
-/// <summary>Objects that cannot be stored, or must not be counted: each is set aside alone and named, and everything else goes on.</summary>
+/// <summary>
+/// Objects that cannot be stored, or must not be counted: each is set aside alone and named, and everything else goes
+/// on.
+/// </summary>
 public sealed class SetAsideTests(FaultyStores stores) : IClassFixture<FaultyStores>
 {
     private ImportHost Host => stores.Host;
 
     private static CancellationToken Ct => TestContext.Current.CancellationToken;
 
-    private static DateTimeOffset Now => DateTimeOffset.FromUnixTimeSeconds(TimeProvider.System.GetUtcNow().ToUnixTimeSeconds());
+    private static DateTimeOffset Now =>
+        DateTimeOffset.FromUnixTimeSeconds(TimeProvider.System.GetUtcNow().ToUnixTimeSeconds());
 
     /// <summary>The index of names takes none this long.</summary>
-    private static string Unstorable => string.Concat(Enumerable.Range(0, 300).Select(_ => Guid.NewGuid().ToString("N")));
+    private static string Unstorable =>
+        string.Concat(Enumerable.Range(0, 300).Select(_ => Guid.NewGuid().ToString("N")));
 
     [Fact]
     public async Task A_NUL_in_a_title_or_name_is_dropped_and_nothing_stops()
@@ -34,8 +39,14 @@ public sealed class SetAsideTests(FaultyStores stores) : IClassFixture<FaultySto
         var (tenant, job) = await Host.ImportAsync(store.Shop.Domain);
 
         Assert.Equal(0, job.Rejected);
-        Assert.Equal("Ada", await Host.InTenantAsync(tenant, db => db.Customers.Where(c => c.ShopifyId == customer.Id).Select(c => c.FirstName).SingleAsync(Ct)));
-        Assert.Equal("Cupboard", await Host.InTenantAsync(tenant, db => db.Products.Where(p => p.ShopifyId == product.Id).Select(p => p.Title).SingleAsync(Ct)));
+        Assert.Equal(
+            "Ada", await Host.InTenantAsync(
+            tenant, db =>
+            db.Customers.Where(c => c.ShopifyId == customer.Id).Select(c => c.FirstName).SingleAsync(Ct)));
+        Assert.Equal(
+            "Cupboard",
+            await Host.InTenantAsync(
+            tenant, db => db.Products.Where(p => p.ShopifyId == product.Id).Select(p => p.Title).SingleAsync(Ct)));
         data.Products.Put(product with { Title = "Tea\0pot", UpdatedAt = Now });
         var delta = await RunAsync(tenant, "delta");
         Assert.Equal((1, 0), (delta.Stored, delta.Rejected));
@@ -58,13 +69,17 @@ public sealed class SetAsideTests(FaultyStores stores) : IClassFixture<FaultySto
         Assert.Empty(await Host.RollupDifferencesAsync(tenant));
 
         // The next run of changes has it among others, and goes past it.
-        var changed = all.Where((_, i) => i % 30 == 1).Select(o => o with { Name = o.Name + "-changed", UpdatedAt = Now }).ToList();
+        var changed = all.Where((_, i) => i % 30 == 1)
+            .Select(o => o with { Name = o.Name + "-changed", UpdatedAt = Now }).ToList();
         changed.ForEach(data.Orders.Put);
         data.Orders.Put(bad with { Name = Unstorable, UpdatedAt = Now });
         var delta = await RunAsync(tenant, "delta");
         Assert.Equal((changed.Count, 1), (delta.Stored, delta.Rejected));
-        var watermark = await Host.InTenantAsync(tenant, db => db.SyncWatermarks.Where(w => w.Kind == ObjectKind.Orders).Select(w => w.UpdatedTo).SingleAsync(Ct));
-        Assert.True(watermark > delta.CreatedAt.AddMinutes(-5), $"{watermark:O} is before the run of {delta.CreatedAt:O}.");
+        var watermark = await Host.InTenantAsync(
+            tenant, db =>
+            db.SyncWatermarks.Where(w => w.Kind == ObjectKind.Orders).Select(w => w.UpdatedTo).SingleAsync(Ct));
+        Assert.True(
+            watermark > delta.CreatedAt.AddMinutes(-5), $"{watermark:O} is before the run of {delta.CreatedAt:O}.");
 
         // Comparison and check name it too, and repair all the rest.
         Assert.Equal(1, (await RunAsync(tenant, "rehydrate")).Rejected);
@@ -89,7 +104,8 @@ public sealed class SetAsideTests(FaultyStores stores) : IClassFixture<FaultySto
         await RequestAsync(tenant, [bad.Id, .. good]);
         await RequestAsync(otherTenant, goodToo);
 
-        await EventuallyAsync(async () => await ChangedAsync(tenant) == good.Count && await ChangedAsync(otherTenant) == goodToo.Count);
+        await EventuallyAsync(
+            async () => await ChangedAsync(tenant) == good.Count && await ChangedAsync(otherTenant) == goodToo.Count);
         var left = Assert.Single(await Host.InTenantAsync(tenant, db => db.Rereads.AsNoTracking().ToListAsync(Ct)));
         Assert.Equal(bad.Id, left.ShopifyId);
         Assert.Contains("cannot be stored", left.LastError, StringComparison.Ordinal);
@@ -97,12 +113,14 @@ public sealed class SetAsideTests(FaultyStores stores) : IClassFixture<FaultySto
 
         List<long> Change(DemoData of, int count)
         {
-            var orders = of.Orders.All().Skip(1).Take(count).Select(o => o with { Name = o.Name + "-changed", UpdatedAt = Now }).ToList();
+            var orders = of.Orders.All().Skip(1).Take(count)
+                .Select(o => o with { Name = o.Name + "-changed", UpdatedAt = Now }).ToList();
             orders.ForEach(of.Orders.Put);
             return orders.ConvertAll(o => o.Id);
         }
 
-        Task<int> ChangedAsync(Guid of) => Host.InTenantAsync(of, db => db.Orders.CountAsync(o => o.Name.EndsWith("-changed"), Ct));
+        Task<int> ChangedAsync(Guid of) =>
+            Host.InTenantAsync(of, db => db.Orders.CountAsync(o => o.Name.EndsWith("-changed"), Ct));
     }
 
     [Fact]
@@ -119,17 +137,22 @@ public sealed class SetAsideTests(FaultyStores stores) : IClassFixture<FaultySto
         Assert.Equal(SyncJobStatus.Failed, job.Status);
         Assert.Contains("None of the 20 orders could be read", job.Error, StringComparison.Ordinal);
         await Host.App.Services.GetRequiredService<IncidentWatch>().LookAsync(Ct);
-        Assert.Contains(IncidentKind.ObjectsRejected, await Host.InTenantAsync(tenant, db => db.Incidents.Select(i => i.Kind).ToListAsync(Ct)));
+        Assert.Contains(
+            IncidentKind.ObjectsRejected,
+            await Host.InTenantAsync(tenant, db => db.Incidents.Select(i => i.Kind).ToListAsync(Ct)));
         var overview = await PageAsync(store, "overview");
         Assert.Contains("20 orders could not be read", overview, StringComparison.Ordinal);
         Assert.DoesNotContain("No orders yet", overview, StringComparison.Ordinal);
-        Assert.Contains("objects of the last import could not be read", await PageAsync(store, "sync"), StringComparison.Ordinal);
+        Assert.Contains(
+            "objects of the last import could not be read", await PageAsync(store, "sync"), StringComparison.Ordinal);
 
         // Once they can be read, all of it is over.
         foreach (var order in data.Orders.All().ToList()) data.Orders.Put(order with { Name = $"#{order.Number}" });
         Assert.Equal(SyncJobStatus.Succeeded, (await Host.ImportAgainAsync(tenant)).Status);
         await Host.App.Services.GetRequiredService<IncidentWatch>().LookAsync(Ct);
-        Assert.All(await Host.InTenantAsync(tenant, db => db.Incidents.AsNoTracking().ToListAsync(Ct)), incident => Assert.NotNull(incident.ResolvedAt));
+        Assert.All(
+            await Host.InTenantAsync(tenant, db => db.Incidents.AsNoTracking().ToListAsync(Ct)), incident =>
+            Assert.NotNull(incident.ResolvedAt));
         Assert.DoesNotContain("could not be read", await PageAsync(store, "overview"), StringComparison.Ordinal);
     }
 
@@ -147,7 +170,8 @@ public sealed class SetAsideTests(FaultyStores stores) : IClassFixture<FaultySto
         Assert.Equal("JPY", await Host.InTenantAsync(tenant, db => db.Tenants.Select(t => t.Currency).SingleAsync(Ct)));
         Assert.Equal(0, await CountedAsync());
         var yen = store.Shop with { Currency = new DemoCurrency("JPY", 0) };
-        data.Orders.Put(new DemoOrderBuilder(yen, 900_010, Now.AddDays(-1)).Line("Tea", 1, 1200).Build() with { UpdatedAt = Now });
+        data.Orders.Put(
+            new DemoOrderBuilder(yen, 900_010, Now.AddDays(-1)).Line("Tea", 1, 1200).Build() with { UpdatedAt = Now });
         data.Orders.Put(data.Orders.All().First() with { UpdatedAt = Now, Tags = ["looked at"] });
         var delta = await RunAsync(tenant, "delta");
         Assert.Equal((2, 0), (delta.Stored, delta.Rejected));
@@ -156,10 +180,14 @@ public sealed class SetAsideTests(FaultyStores stores) : IClassFixture<FaultySto
         Assert.Equal(0, (await RunAsync(tenant, "delta")).Stored);
         Assert.Empty(await Host.RollupDifferencesAsync(tenant));
         Assert.Equal(SyncJobStatus.Succeeded, (await RunAsync(tenant, "reconcile")).Status);
-        Assert.DoesNotContain(await Host.InTenantAsync(tenant, db => db.DayChecks.AsNoTracking().ToListAsync(Ct)), day => day.State == Reconciliation.DayState.Different);
+        Assert.DoesNotContain(
+            await Host.InTenantAsync(tenant, db => db.DayChecks.AsNoTracking().ToListAsync(Ct)), day =>
+            day.State == Reconciliation.DayState.Different);
 
         var overview = await PageAsync(store, "overview");
-        Assert.Contains($"{before} orders in another currency ({store.Shop.Currency.Code}) are not included", overview, StringComparison.Ordinal);
+        Assert.Contains(
+            $"{before} orders in another currency ({store.Shop.Currency.Code}) are not included", overview,
+            StringComparison.Ordinal);
         Assert.Contains("in another currency, not included", await PageAsync(store, "sync"), StringComparison.Ordinal);
 
         Task<int> CountedAsync() => Host.InTenantAsync(tenant, db => db.Orders.CountAsync(o => o.Counted, Ct));
@@ -175,11 +203,15 @@ public sealed class SetAsideTests(FaultyStores stores) : IClassFixture<FaultySto
 
         Assert.Equal(1, (await RunAsync(tenant, "delta")).Stored);
 
-        Assert.Equal(store.Domain, await Host.InTenantAsync(tenant, db => db.Tenants.Select(t => t.ShopDomain).SingleAsync(Ct)));
+        Assert.Equal(
+            store.Domain, await Host.InTenantAsync(tenant, db => db.Tenants.Select(t => t.ShopDomain).SingleAsync(Ct)));
         Assert.Equal(2, await Host.InTenantAsync(tenant, db => db.ShopDomains.CountAsync(Ct)));
         Assert.Equal(SyncJobStatus.Succeeded, (await Host.ImportAgainAsync(tenant)).Status);
-        using var old = await Host.Owner.GetAsync(new Uri($"/stores/{store.Shop.Handle}/orders?preset=7d", UriKind.Relative), Ct);
-        Assert.Equal((HttpStatusCode.OK, $"/stores/renamed-{store.Shop.Handle}/orders?preset=7d"), (old.StatusCode, old.RequestMessage!.RequestUri!.PathAndQuery));
+        using var old = await Host.Owner.GetAsync(
+            new Uri($"/stores/{store.Shop.Handle}/orders?preset=7d", UriKind.Relative), Ct);
+        Assert.Equal(
+            (HttpStatusCode.OK, $"/stores/renamed-{store.Shop.Handle}/orders?preset=7d"),
+            (old.StatusCode, old.RequestMessage!.RequestUri!.PathAndQuery));
     }
 
     [Fact]
@@ -194,13 +226,17 @@ public sealed class SetAsideTests(FaultyStores stores) : IClassFixture<FaultySto
 
         var zone = store.Zone;
         Assert.Equal(
-            data.Orders.All().OrderBy(o => o.Id).Select(o => DateOnly.FromDateTime(TimeZoneInfo.ConvertTime(o.ProcessedAt, zone).DateTime)),
-            await Host.InTenantAsync(tenant, db => db.Orders.OrderBy(o => o.ShopifyId).Select(o => o.BusinessDay).ToListAsync(Ct)));
+            data.Orders.All().OrderBy(o => o.Id)
+            .Select(o => DateOnly.FromDateTime(TimeZoneInfo.ConvertTime(o.ProcessedAt, zone).DateTime)),
+            await Host.InTenantAsync(
+                tenant, db => db.Orders.OrderBy(o => o.ShopifyId).Select(o => o.BusinessDay).ToListAsync(Ct)));
         Assert.Empty(await Host.RollupDifferencesAsync(tenant));
         var local = TimeZoneInfo.ConvertTime(data.Orders.All().First(o => !o.Test).ProcessedAt, zone);
         var day = ImportHost.Day(DateOnly.FromDateTime(local.DateTime));
         var hours = await Host.AskAsync(tenant, $"orders/by-date?granularity=hour&from={day}&to={day}");
-        Assert.True(hours.EnumerateArray().Single(h => h.GetProperty("hour").GetInt32() == local.Hour).GetProperty("orders").GetInt64() > 0, hours.GetRawText());
+        Assert.True(
+            hours.EnumerateArray().Single(h => h.GetProperty("hour").GetInt32() == local.Hour).GetProperty("orders")
+            .GetInt64() > 0, hours.GetRawText());
         await Host.AskAsync(tenant, $"checkouts/by-hour?from={day}&to={day}");
         await Host.AskAsync(tenant, $"checkouts/by-date?granularity=hour&from={day}&to={day}");
     }
@@ -211,9 +247,11 @@ public sealed class SetAsideTests(FaultyStores stores) : IClassFixture<FaultySto
         var (store, data) = await StoreAsync();
         var (tenant, _) = await Host.ImportAsync(store.Shop.Domain);
         var before = await ProductsAsync();
-        var gone = data.Orders.All().SelectMany(o => o.Lines).Select(l => l.ProductId).OfType<long>().GroupBy(id => id).OrderByDescending(g => g.Count()).First().Key;
+        var gone = data.Orders.All().SelectMany(o => o.Lines).Select(l => l.ProductId).OfType<long>().GroupBy(id => id)
+            .OrderByDescending(g => g.Count()).First().Key;
         data.Products.Remove(gone);
-        foreach (var (order, i) in data.Orders.All().Where(o => o.Lines.Any(l => l.ProductId == gone)).Select((o, i) => (o, i)).ToList())
+        foreach (var (order, i) in data.Orders.All().Where(o => o.Lines.Any(l => l.ProductId == gone))
+            .Select((o, i) => (o, i)).ToList())
             data.Orders.Put(Without(order, gone) with { UpdatedAt = i % 2 == 0 ? Now : order.UpdatedAt });
 
         await RunAsync(tenant, "delta");
@@ -222,10 +260,16 @@ public sealed class SetAsideTests(FaultyStores stores) : IClassFixture<FaultySto
         await RunAsync(tenant, "reconcile");
 
         Assert.Equal(before, await ProductsAsync());
-        Assert.DoesNotContain(await Host.InTenantAsync(tenant, db => db.DayChecks.AsNoTracking().ToListAsync(Ct)), day => day.State == Reconciliation.DayState.Different);
+        Assert.DoesNotContain(
+            await Host.InTenantAsync(tenant, db => db.DayChecks.AsNoTracking().ToListAsync(Ct)), day =>
+            day.State == Reconciliation.DayState.Different);
         Assert.Empty(await Host.RollupDifferencesAsync(tenant));
 
-        Task<List<string>> ProductsAsync() => Host.InTenantAsync(tenant, async db => (await db.ProductDays.AsNoTracking().Where(d => d.Gross != 0 || d.Returns != 0).OrderBy(d => d.Day).ThenBy(d => d.ProductId).ToListAsync(Ct))
+        Task<List<string>> ProductsAsync() =>
+            Host.InTenantAsync(
+            tenant, async db =>
+            (await db.ProductDays.AsNoTracking().Where(d => d.Gross != 0 || d.Returns != 0).OrderBy(d => d.Day)
+            .ThenBy(d => d.ProductId).ToListAsync(Ct))
             .ConvertAll(d => $"{d.Day} {d.ProductId} {d.UnitsOrdered} {d.Gross} {d.Returns}"));
     }
 
@@ -246,9 +290,11 @@ public sealed class SetAsideTests(FaultyStores stores) : IClassFixture<FaultySto
         async Task AssertRefundsAsync()
         {
             var id = store.Shop.Ids.Order(900_041);
-            var refunds = await Host.InTenantAsync(tenant, db => db.Refunds.AsNoTracking().Where(r => r.OrderId == id).ToListAsync(Ct));
+            var refunds = await Host.InTenantAsync(
+                tenant, db => db.Refunds.AsNoTracking().Where(r => r.OrderId == id).ToListAsync(Ct));
             Assert.Equal((41, 10_250), (refunds.Count, refunds.Sum(r => r.Total)));
-            var lines = await Host.InTenantAsync(tenant, db => db.RefundLineItems.AsNoTracking().Where(r => r.OrderId == id).ToListAsync(Ct));
+            var lines = await Host.InTenantAsync(
+                tenant, db => db.RefundLineItems.AsNoTracking().Where(r => r.OrderId == id).ToListAsync(Ct));
             Assert.Equal(41, lines.Count);
             Assert.All(lines, line => Assert.Equal((1, 250), (line.Quantity, line.Subtotal)));
         }
@@ -260,10 +306,13 @@ public sealed class SetAsideTests(FaultyStores stores) : IClassFixture<FaultySto
         return order with
         {
             Lines = [.. order.Lines.Select(Bare)],
-            Agreements = [.. order.Agreements.Select(a => a with { Sales = [.. a.Sales.Select(s => s.LineItem is { } line ? s with { LineItem = Bare(line) } : s)] })],
+            Agreements = [.. order.Agreements.Select(
+            a => a with { Sales = [.. a.Sales.Select(
+                s => s.LineItem is { } line ? s with { LineItem = Bare(line) } : s)] })],
         };
 
-        DemoLine Bare(DemoLine line) => line.ProductId == product ? line with { ProductId = null, VariantId = null } : line;
+        DemoLine Bare(DemoLine line) =>
+            line.ProductId == product ? line with { ProductId = null, VariantId = null } : line;
     }
 
     private async Task<(DemoStore Store, DemoData Data)> StoreAsync()
@@ -278,7 +327,10 @@ public sealed class SetAsideTests(FaultyStores stores) : IClassFixture<FaultySto
         Assert.Equal(HttpStatusCode.Accepted, response.StatusCode);
         var wanted = Enum.Parse<SyncJobType>(type, ignoreCase: true);
         var id = (await Host.JobsAsync(tenant)).First(j => j.Type == wanted).Id;
-        await EventuallyAsync(async () => (await Host.JobsAsync(tenant)).Single(j => j.Id == id).Status is not (SyncJobStatus.Queued or SyncJobStatus.Running));
+        await EventuallyAsync(
+            async () =>
+            (await Host.JobsAsync(tenant))
+            .Single(j => j.Id == id).Status is not (SyncJobStatus.Queued or SyncJobStatus.Running));
         var job = (await Host.JobsAsync(tenant)).Single(j => j.Id == id);
         Assert.True(job.Status == SyncJobStatus.Succeeded, $"{job.Status} {job.Error}");
         Assert.Equal(job.ObjectsRead, job.Stored + job.Unchanged + job.Rejected + job.Gone);
@@ -291,10 +343,14 @@ public sealed class SetAsideTests(FaultyStores stores) : IClassFixture<FaultySto
         return true;
     });
 
-    private Task<string> CursorAsync(Guid tenant) => Host.InTenantAsync(tenant, async db => (await db.SyncJobs.Where(j => j.Type == SyncJobType.Full).Select(j => j.Cursor).SingleAsync(Ct))!);
+    private Task<string> CursorAsync(Guid tenant) =>
+        Host.InTenantAsync(
+        tenant, async db =>
+        (await db.SyncJobs.Where(j => j.Type == SyncJobType.Full).Select(j => j.Cursor).SingleAsync(Ct))!);
 
     private async Task<string> PageAsync(DemoStore store, string page) =>
-        WebUtility.HtmlDecode(await Host.Owner.GetStringAsync(new Uri($"/stores/{store.Shop.Handle}/{page}", UriKind.Relative), Ct));
+        WebUtility.HtmlDecode(
+            await Host.Owner.GetStringAsync(new Uri($"/stores/{store.Shop.Handle}/{page}", UriKind.Relative), Ct));
 
     private static async Task EventuallyAsync(Func<Task<bool>> isSo)
     {

@@ -114,7 +114,9 @@ public sealed class ApplyTests(StoreHost host) : IClassFixture<StoreHost>
         await DeliverAsync(shop, "products/update", """{"id":71,"title":"a\u0000b \ud83d","created_at":"2026-05-01T10:00:00Z","updated_at":"2026-05-01T10:00:00Z"}""", webhookId: "half a character");
         // The index of names takes none this long.
         var endless = string.Concat(Enumerable.Range(0, 300).Select(_ => Guid.NewGuid().ToString("N")));
-        await DeliverAsync(shop, "orders/create", Order(73, 1, 1, "10.00").Replace("#73", endless, StringComparison.Ordinal), webhookId: "refused by the database");
+        await DeliverAsync(
+            shop, "orders/create", Order(73, 1, 1, "10.00")
+            .Replace("#73", endless, StringComparison.Ordinal), webhookId: "refused by the database");
         await DeliverAsync(shop, "orders/create", Order(72, 1, 1, "10.00"), webhookId: "good");
         await DeliverAsync(shop, "carts/update", """{"id":"abc"}""", webhookId: "unknown topic");
 
@@ -138,12 +140,23 @@ public sealed class ApplyTests(StoreHost host) : IClassFixture<StoreHost>
     {
         var shop = await ConnectAsync();
         await DeliverAsync(shop, "orders/create", Order(75, 1, 1, "10.00"));
-        await DeliverAsync(shop, "orders/updated", Order(76, 2, 1, "10.00").Replace("EUR", "JPY", StringComparison.Ordinal).Replace(".00", "", StringComparison.Ordinal), webhookId: "former");
+        await DeliverAsync(
+            shop, "orders/updated", Order(76, 2, 1, "10.00").Replace("EUR", "JPY", StringComparison.Ordinal)
+            .Replace(".00", "", StringComparison.Ordinal), webhookId: "former");
         await AppliedAsync(shop);
 
         Assert.Equal(1, await InAsync(shop, db => db.SalesDays.SumAsync(d => d.Orders, Ct)));
-        Assert.Equal(("JPY", 15, false), await InAsync(shop, async db => await db.Orders.SingleAsync(o => o.ShopifyId == 76, Ct) is var o ? (o.Currency, o.CurrentTotal, o.Counted) : default));
-        Assert.Contains("former currency", await InAsync(shop, db => db.Events.Where(e => e.WebhookId == "former").Select(e => e.Outcome).SingleAsync(Ct)), StringComparison.Ordinal);
+        Assert.Equal(
+            ("JPY", 15, false),
+            await InAsync(
+            shop, async db =>
+            await db.Orders.SingleAsync(o => o.ShopifyId == 76, Ct) is var o ? (o.Currency, o.CurrentTotal, o.Counted)
+            : default));
+        Assert.Contains(
+            "former currency",
+            await InAsync(
+            shop, db => db.Events.Where(e => e.WebhookId == "former").Select(e => e.Outcome).SingleAsync(Ct)),
+            StringComparison.Ordinal);
         Assert.DoesNotContain(76, await InAsync(shop, db => db.Rereads.Select(r => r.ShopifyId).ToListAsync(Ct)));
         Assert.Empty(await InAsync(shop, db => Rollups.DifferencesAsync(db, shop.TenantId, Ct)));
     }
@@ -158,13 +171,19 @@ public sealed class ApplyTests(StoreHost host) : IClassFixture<StoreHost>
             id++;
             // The product was deleted before the second version; a third has it neither.
             foreach (var version in permutation)
-                await DeliverAsync(shop, "orders/updated", version == 1 ? Order(id, 1, 1, "10.00") : Order(id, version, version, "10.00").Replace("\"product_id\":81", "\"product_id\":null,\"product_exists\":false", StringComparison.Ordinal));
+                await DeliverAsync(
+                    shop, "orders/updated", version == 1 ? Order(id, 1, 1, "10.00")
+                    : Order(id, version, version, "10.00")
+                    .Replace("\"product_id\":81", "\"product_id\":null,\"product_exists\":false",
+                    StringComparison.Ordinal));
             await AppliedAsync(shop);
         }
 
         var days = await InAsync(shop, db => db.ProductDays.AsNoTracking().Where(d => d.Gross != 0).ToListAsync(Ct));
         Assert.Equal((81, 6 * 3 * 1000), (Assert.Single(days).ProductId, days[0].Gross));
-        Assert.All(await InAsync(shop, db => db.OrderLineItems.AsNoTracking().ToListAsync(Ct)), line => Assert.Equal(81, line.ProductId));
+        Assert.All(
+            await InAsync(shop, db => db.OrderLineItems.AsNoTracking().ToListAsync(Ct)), line =>
+            Assert.Equal(81, line.ProductId));
         Assert.Empty(await InAsync(shop, db => Rollups.DifferencesAsync(db, shop.TenantId, Ct)));
     }
 
@@ -173,7 +192,8 @@ public sealed class ApplyTests(StoreHost host) : IClassFixture<StoreHost>
     [InlineData("updated", "edited")]
     [InlineData("updated", "edited", "noted")]
     [InlineData("edited", "updated", "noted")]
-    public async Task What_an_edit_added_counts_on_its_day_also_where_the_order_cannot_be_read_again(params string[] told)
+    public async Task What_an_edit_added_counts_on_its_day_also_where_the_order_cannot_be_read_again(
+        params string[] told)
     {
         var shop = await ConnectAsync();
         var order = JsonNode.Parse(Order(90, 2, 1, "10.00"))!.AsObject();
@@ -183,7 +203,11 @@ public sealed class ApplyTests(StoreHost host) : IClassFixture<StoreHost>
         noted["updated_at"] = "2026-07-20T10:00:00+02:00";
         foreach (var what in told)
         {
-            if (what == "noted") await InAsync(shop, db => db.Events.Where(e => e.Topic == "orders/edited").ExecuteUpdateAsync(set => set.SetProperty(e => e.Payload, (byte[]?)null), Ct));
+            if (what == "noted")
+                await InAsync(
+                    shop, db =>
+                    db.Events.Where(e => e.Topic == "orders/edited")
+                    .ExecuteUpdateAsync(set => set.SetProperty(e => e.Payload, (byte[]?)null), Ct));
             await DeliverAsync(shop, what == "edited" ? "orders/edited" : "orders/updated", what switch
             {
                 "edited" => """{"order_edit":{"id":5,"order_id":90,"created_at":"2026-07-10T10:00:00+02:00","committed_at":"2026-07-10T10:05:00+02:00","line_items":{"additions":[{"id":90009,"delta":2}],"removals":[]}}}""",
@@ -193,8 +217,11 @@ public sealed class ApplyTests(StoreHost host) : IClassFixture<StoreHost>
             await AppliedAsync(shop);
         }
 
-        var days = await InAsync(shop, db => db.SalesDays.AsNoTracking().Where(d => d.Gross != 0).OrderBy(d => d.Day).ToListAsync(Ct));
-        Assert.Equal([(new DateOnly(2026, 5, 1), 1000L, 1000L), (new DateOnly(2026, 7, 10), 1400L, 0L)], days.Select(d => (d.Day, d.Gross, d.OrderValue)));
+        var days = await InAsync(
+            shop, db => db.SalesDays.AsNoTracking().Where(d => d.Gross != 0).OrderBy(d => d.Day).ToListAsync(Ct));
+        Assert.Equal(
+            [(new DateOnly(2026, 5, 1), 1000L, 1000L), (new DateOnly(2026, 7, 10), 1400L, 0L)],
+            days.Select(d => (d.Day, d.Gross, d.OrderValue)));
         Assert.Empty(await InAsync(shop, db => Rollups.DifferencesAsync(db, shop.TenantId, Ct)));
     }
 
@@ -209,7 +236,9 @@ public sealed class ApplyTests(StoreHost host) : IClassFixture<StoreHost>
         host.Shopify.Rename(there, renamed);
 
         shop.ShopDomain = renamed;
-        Assert.Equal(HttpStatusCode.NotFound, await SendAsync(shop, "orders/create", Order(73, 1, 1, "10.00"), "too early", Version(1)));
+        Assert.Equal(
+            HttpStatusCode.NotFound,
+            await SendAsync(shop, "orders/create", Order(73, 1, 1, "10.00"), "too early", Version(1)));
         await DeliverAsync(shop, "shop/update", Body(renamed));
         await AppliedAsync(shop);
         // An old delivery, sent again by whoever has it: Shopify knows better.
@@ -239,7 +268,9 @@ public sealed class ApplyTests(StoreHost host) : IClassFixture<StoreHost>
         await AppliedAsync(shop);
         Assert.Equal(("Europe/Vienna", null), await ZonesAsync());
 
-        Task<(string, string?)> ZonesAsync() => InAsync(shop, async db => await db.Tenants.AsNoTracking().SingleAsync(Ct) is var t ? (t.TimeZone, t.UnknownTimeZone) : default);
+        Task<(string, string?)> ZonesAsync() =>
+            InAsync(shop, async db =>
+            await db.Tenants.AsNoTracking().SingleAsync(Ct) is var t ? (t.TimeZone, t.UnknownTimeZone) : default);
     }
 
     [Fact]

@@ -199,7 +199,8 @@ public sealed class DemoShopifyHost : IAsyncDisposable
 
     /// <summary>By the domain it was made with, or the one its merchant gave it since.</summary>
     private DemoStore? Find(string domain) =>
-        stores.TryGetValue(domain, out var store) ? store : Stores.FirstOrDefault(s => s.Domain.Equals(domain, StringComparison.OrdinalIgnoreCase));
+        stores.TryGetValue(domain, out var store) ? store
+            : Stores.FirstOrDefault(s => s.Domain.Equals(domain, StringComparison.OrdinalIgnoreCase));
 
     private static Task UninstallAsync(HttpContext http, DemoStore store, DemoShopifyHost host)
     {

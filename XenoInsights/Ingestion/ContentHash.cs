@@ -35,7 +35,8 @@ internal sealed class ContentHash
     private void Add(OrderRecord order)
     {
         Add(order.Name); Add(order.CreatedAt); Add(order.ProcessedAt); Add(order.CancelledAt); Add(order.CustomerId); Add(order.Test ? 1 : 0);
-        Add(order.FinancialStatus); Add(order.FulfillmentStatus); Add(order.SourceName); Add(order.Currency); Add(order.CurrentTotal);
+        Add(order.FinancialStatus); Add(order.FulfillmentStatus); Add(order.SourceName); Add(order.Currency);
+        Add(order.CurrentTotal);
         Add(order.Lines.Count);
         foreach (var line in order.Lines)
         {
@@ -69,7 +70,8 @@ internal sealed class ContentHash
 
     private void Add(CheckoutRecord checkout)
     {
-        Add(checkout.Name); Add(checkout.CreatedAt); Add(checkout.CompletedAt); Add(checkout.CustomerId); Add(checkout.RecoveryUrl); Add(checkout.Currency); Add(checkout.Total); Add(checkout.Lines.Count);
+        Add(checkout.Name); Add(checkout.CreatedAt); Add(checkout.CompletedAt); Add(checkout.CustomerId);
+        Add(checkout.RecoveryUrl); Add(checkout.Currency); Add(checkout.Total); Add(checkout.Lines.Count);
         foreach (var line in checkout.Lines) { Add(line.ProductId); Add(line.Title); Add(line.Sku); Add(line.Quantity); Add(line.Total); }
     }
 

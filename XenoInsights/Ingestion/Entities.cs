@@ -40,7 +40,10 @@ public sealed class Order : IngestedObject
     /// <summary>Minor units of <see cref="Currency"/>.</summary>
     public long CurrentTotal { get; init; }
 
-    /// <summary>False for test orders, tombstones and orders in a former currency of the shop: their ledger is kept but counts nowhere.</summary>
+    /// <summary>
+    /// False for test orders, tombstones and orders in a former currency of the shop: their ledger is kept but counts
+    /// nowhere.
+    /// </summary>
     public bool Counted { get; init; }
 }
 
@@ -291,7 +294,8 @@ internal sealed class IngestionConfiguration :
         builder.HasIndex(o => new { o.TenantId, o.BusinessDay, o.ShopifyId });
         builder.HasIndex(o => new { o.TenantId, o.Name });
         // Few: test orders, deleted ones and those in a former currency of the shop.
-        builder.HasIndex(o => new { o.TenantId, o.Currency }).HasFilter("not counted").HasDatabaseName("ix_orders_not_counted").IsCreatedConcurrently();
+        builder.HasIndex(o => new { o.TenantId, o.Currency }).HasFilter("not counted")
+            .HasDatabaseName("ix_orders_not_counted").IsCreatedConcurrently();
     }
 
     public void Configure(EntityTypeBuilder<OrderLineItem> builder) => builder.HasKey(l => new { l.TenantId, l.OrderId, l.ShopifyId });

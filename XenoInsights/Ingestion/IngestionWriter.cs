@@ -35,8 +35,11 @@ public static class IngestionWriter
         return result with { Unchanged = result.Unchanged + repeated };
     }
 
-    /// <summary>As <see cref="ApplyAsync"/>, but an object that cannot be stored is set aside alone and the others are stored.</summary>
-    internal static Task<IsolatedResult<IngestRecord>> ApplyEachAsync(XenoDbContext db, ShopCalendar shop, IReadOnlyList<IngestRecord> batch, CancellationToken ct) =>
+    /// <summary>
+    /// As <see cref="ApplyAsync"/>, but an object that cannot be stored is set aside alone and the others are stored.
+    /// </summary>
+    internal static Task<IsolatedResult<IngestRecord>> ApplyEachAsync(
+        XenoDbContext db, ShopCalendar shop, IReadOnlyList<IngestRecord> batch, CancellationToken ct) =>
         ObjectIsolation.ApplyAsync(db, shop.TenantId, batch, some => ApplyAsync(db, shop, some, ct), ct);
 
     /// <summary>

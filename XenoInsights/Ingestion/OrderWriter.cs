@@ -20,7 +20,8 @@ internal static class OrderWriter
         // Inserting first makes the row lock exist even for an order that nobody has seen: two first deliveries that both
         // read "nothing there" would both count.
         var inserted = await db.QueryIdsAsync(Header(shop, orders).Insert("on conflict (tenant_id, shopify_id) do nothing returning shopify_id"), ct);
-        var (older, newer) = await LockStoredAsync(db, shop, [.. orders.Where(o => !inserted.Contains(o.Record.ShopifyId))], ct);
+        var (older, newer) = await LockStoredAsync(
+            db, shop, [.. orders.Where(o => !inserted.Contains(o.Record.ShopifyId))], ct);
 
         orders = await ProductLinks.KeepAsync(db, shop.TenantId, orders, older, ct);
         orders = await KeepEditDaysAsync(db, shop.TenantId, orders, older, ct);
@@ -47,9 +48,12 @@ internal static class OrderWriter
     /// A payload does not tell the days of edits: lines whose sale is stored with another day than the order's keep it.
     /// </summary>
     private static async Task<List<Versioned<OrderRecord>>> KeepEditDaysAsync(
-        XenoDbContext db, Guid tenantId, List<Versioned<OrderRecord>> orders, Dictionary<long, StoredOrder> replaced, CancellationToken ct)
+        XenoDbContext db, Guid tenantId, List<Versioned<OrderRecord>> orders, Dictionary<long, StoredOrder> replaced,
+        CancellationToken ct)
     {
-        var told = orders.Select(o => o.Record).Where(o => o.Source == RecordSource.Webhook && replaced.ContainsKey(o.ShopifyId)).Select(o => o.ShopifyId).ToHashSet();
+        var told = orders.Select(o => o.Record)
+            .Where(o => o.Source == RecordSource.Webhook && replaced.ContainsKey(o.ShopifyId)).Select(o => o.ShopifyId)
+            .ToHashSet();
         if (told.Count == 0) return orders;
         await using var command = db.Command(
             """
@@ -60,12 +64,17 @@ internal static class OrderWriter
         command.Parameters.Add(Sql.Ids(told));
         var added = new Dictionary<(long Order, long? Line), (DateTimeOffset At, int Units)>();
         await using var reader = await command.ExecuteReaderAsync(ct);
-        while (await reader.ReadAsync(ct)) added[(reader.GetInt64(0), reader.GetInt64(1))] = (reader.GetFieldValue<DateTimeOffset>(2), reader.GetInt32(3));
-        return added.Count == 0 ? orders : orders.ConvertAll(o => told.Contains(o.Record.ShopifyId) ? o with { Record = OnEditDays(o.Record) } : o);
+        while (await reader.ReadAsync(ct))
+            added[(reader.GetInt64(0), reader.GetInt64(1))] = (reader.GetFieldValue<DateTimeOffset>(2),
+                reader.GetInt32(3));
+        return added.Count == 0 ? orders
+            : orders.ConvertAll(o => told.Contains(o.Record.ShopifyId) ? o with { Record = OnEditDays(o.Record) } : o);
 
         OrderRecord OnEditDays(OrderRecord order) => order with
         {
-            Sales = [.. order.Sales.Select(s => s is { Original: true, Quantity: > 0 } && added.TryGetValue((order.ShopifyId, s.LineItemId), out var edit) && edit.Units == s.Quantity
+            Sales = [.. order.Sales.Select(
+                s => s is { Original: true, Quantity: > 0 }
+                && added.TryGetValue((order.ShopifyId, s.LineItemId), out var edit) && edit.Units == s.Quantity
                 ? s with { HappenedAt = edit.At, Original = false } : s)],
         };
     }
@@ -96,10 +105,11 @@ internal static class OrderWriter
             .Bool("counted", o => shop.Counts(o.Record));
 
     /// <summary>
-    /// Locks the stored versions of the orders that were not new, and returns those that the incoming version replaces, and the ids of those
-    /// that are newer than the incoming one.
+    /// Locks the stored versions of the orders that were not new, and returns those that the incoming version replaces,
+    /// and the ids of those that are newer than the incoming one.
     /// </summary>
-    private static async Task<(Dictionary<long, StoredOrder> Older, HashSet<long> Newer)> LockStoredAsync(XenoDbContext db, ShopCalendar shop, List<Versioned<OrderRecord>> orders, CancellationToken ct)
+    private static async Task<(Dictionary<long, StoredOrder> Older, HashSet<long> Newer)> LockStoredAsync(
+        XenoDbContext db, ShopCalendar shop, List<Versioned<OrderRecord>> orders, CancellationToken ct)
     {
         var (older, newer) = (new Dictionary<long, StoredOrder>(), new HashSet<long>());
         if (orders.Count == 0) return (older, newer);

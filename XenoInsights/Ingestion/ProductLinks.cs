@@ -5,43 +5,55 @@ using XenoInsights.Data;
 namespace XenoInsights.Ingestion;
 
 /// <summary>
-/// Which product a line was sold under, once it was known. Shopify no longer tells it of a product that was deleted, in payloads and in the
-/// Admin API alike, but its sales stay its own: a version without the product keeps the one stored before, and an older version that
-/// comes late still tells it. So the result does not depend on the order of arrival.
+/// Which product a line was sold under, once it was known. Shopify no longer tells it of a product that was deleted, in
+/// payloads and in the Admin API alike, but its sales stay its own: a version without the product keeps the one stored
+/// before, and an older version that comes late still tells it. So the result does not depend on the order of arrival.
 /// </summary>
 internal static class ProductLinks
 {
     private readonly record struct Line(long OrderId, long LineId);
 
     /// <summary>The newest versions with the products that older ones of the same batch name.</summary>
-    public static List<Versioned<OrderRecord>> Share(IReadOnlyCollection<IngestRecord> batch, List<Versioned<OrderRecord>> newest)
+    public static List<Versioned<OrderRecord>> Share(
+        IReadOnlyCollection<IngestRecord> batch, List<Versioned<OrderRecord>> newest)
     {
         var lacking = newest.Where(o => Lacks(o.Record)).Select(o => o.Record.ShopifyId).ToHashSet();
         if (lacking.Count == 0) return newest;
         var known = new Dictionary<Line, long>();
-        foreach (var (line, product) in batch.OfType<OrderRecord>().Where(o => lacking.Contains(o.ShopifyId)).SelectMany(Told)) known[line] = product;
+        foreach (var (line, product) in batch.OfType<OrderRecord>().Where(o => lacking.Contains(o.ShopifyId))
+            .SelectMany(Told))
+            known[line] = product;
         return known.Count == 0 ? newest : newest.ConvertAll(o => o with { Record = With(o.Record, known) });
     }
 
-    /// <summary>The orders with the products that their stored versions name for lines which no longer name one.</summary>
+    /// <summary>
+    /// The orders with the products that their stored versions name for lines which no longer name one.
+    /// </summary>
     public static async Task<List<Versioned<OrderRecord>>> KeepAsync(
-        XenoDbContext db, Guid tenantId, List<Versioned<OrderRecord>> orders, IReadOnlyDictionary<long, StoredOrder> replaced, CancellationToken ct)
+        XenoDbContext db, Guid tenantId, List<Versioned<OrderRecord>> orders,
+        IReadOnlyDictionary<long, StoredOrder> replaced, CancellationToken ct)
     {
-        var lacking = orders.Where(o => replaced.ContainsKey(o.Record.ShopifyId) && Lacks(o.Record)).Select(o => o.Record.ShopifyId).ToList();
+        var lacking = orders.Where(o => replaced.ContainsKey(o.Record.ShopifyId) && Lacks(o.Record))
+            .Select(o => o.Record.ShopifyId).ToList();
         if (lacking.Count == 0) return orders;
         var known = await KnownAsync(db, tenantId, lacking, ct);
         return known.Count == 0 ? orders : orders.ConvertAll(o => o with { Record = With(o.Record, known) });
     }
 
-    /// <summary>What versions that are not stored, being older, tell of stored lines without a product; the change is added to <paramref name="deltas"/>.</summary>
+    /// <summary>
+    /// What versions that are not stored, being older, tell of stored lines without a product; the change is added to
+    /// <paramref name="deltas"/>.
+    /// </summary>
     /// <returns>Whether it was anything new.</returns>
-    public static async Task<bool> LearnAsync(XenoDbContext db, Guid tenantId, IEnumerable<OrderRecord> older, RollupDeltas deltas, CancellationToken ct)
+    public static async Task<bool> LearnAsync(
+        XenoDbContext db, Guid tenantId, IEnumerable<OrderRecord> older, RollupDeltas deltas, CancellationToken ct)
     {
         var told = older.SelectMany(Told).DistinctBy(t => t.Line).ToList();
         if (told.Count == 0) return false;
         NpgsqlParameter[] parameters =
         [
-            Sql.Uuid(tenantId), Sql.Ids(told.ConvertAll(t => t.Line.OrderId)), Sql.Ids(told.ConvertAll(t => t.Line.LineId)), Sql.Ids(told.ConvertAll(t => t.ProductId)),
+            Sql.Uuid(tenantId), Sql.Ids(told.ConvertAll(t => t.Line.OrderId)),
+            Sql.Ids(told.ConvertAll(t => t.Line.LineId)), Sql.Ids(told.ConvertAll(t => t.ProductId)),
         ];
         await MoveSalesAsync(db, parameters, deltas, ct);
         await using var update = db.Batch(
@@ -61,9 +73,11 @@ internal static class ProductLinks
     }
 
     private static bool Lacks(OrderRecord order) =>
-        order.Lines.Any(l => l.ProductId is null) || order.Sales.Any(s => s is { ProductId: null, LineItemId: not null });
+        order.Lines.Any(l => l.ProductId is null)
+            || order.Sales.Any(s => s is { ProductId: null, LineItemId: not null });
 
-    private static async Task<Dictionary<Line, long>> KnownAsync(XenoDbContext db, Guid tenantId, List<long> orders, CancellationToken ct)
+    private static async Task<Dictionary<Line, long>> KnownAsync(
+        XenoDbContext db, Guid tenantId, List<long> orders, CancellationToken ct)
     {
         await using var command = db.Command(
             """
@@ -85,11 +99,12 @@ internal static class ProductLinks
         if (!Lacks(order)) return order;
         return order with
         {
-            Lines = [.. order.Lines.Select(line => line with { ProductId = line.ProductId ?? ProductOf(line.ShopifyId) })],
-            Sales = [.. order.Sales.Select(sale => sale with { ProductId = sale.ProductId ?? ProductOf(sale.LineItemId) })],
+            Lines = [.. order.Lines.Select(l => l with { ProductId = l.ProductId ?? ProductOf(l.ShopifyId) })],
+            Sales = [.. order.Sales.Select(s => s with { ProductId = s.ProductId ?? ProductOf(s.LineItemId) })],
         };
 
-        long? ProductOf(long? line) => line is { } id && known.TryGetValue(new(order.ShopifyId, id), out var product) ? product : null;
+        long? ProductOf(long? line) =>
+            line is { } id && known.TryGetValue(new(order.ShopifyId, id), out var product) ? product : null;
     }
 
     private static IEnumerable<(Line Line, long ProductId)> Told(OrderRecord order)
@@ -97,11 +112,15 @@ internal static class ProductLinks
         foreach (var line in order.Lines)
             if (line.ProductId is { } product) yield return (new(order.ShopifyId, line.ShopifyId), product);
         foreach (var sale in order.Sales)
-            if (sale is { ProductId: { } product, LineItemId: { } line }) yield return (new(order.ShopifyId, line), product);
+            if (sale is { ProductId: { } product, LineItemId: { } line })
+                yield return (new(order.ShopifyId, line), product);
     }
 
-    /// <summary>Takes the entries off the lines without a product and adds them to the product's; all other figures stay.</summary>
-    private static async Task MoveSalesAsync(XenoDbContext db, NpgsqlParameter[] parameters, RollupDeltas deltas, CancellationToken ct)
+    /// <summary>
+    /// Takes the entries off the lines without a product and adds them to the product's; all other figures stay.
+    /// </summary>
+    private static async Task MoveSalesAsync(
+        XenoDbContext db, NpgsqlParameter[] parameters, RollupDeltas deltas, CancellationToken ct)
     {
         await using var batch = db.Batch(
         [
@@ -121,7 +140,8 @@ internal static class ProductLinks
         }
 
         void Add(long? product, int sign) => deltas.AddSale(
-            reader.GetFieldValue<DateOnly>(0), reader.IsDBNull(1) ? null : reader.GetInt64(1), reader.GetBoolean(2), (SaleMeasure)reader.GetInt16(3), product,
+            reader.GetFieldValue<DateOnly>(0), reader.IsDBNull(1) ? null
+            : reader.GetInt64(1), reader.GetBoolean(2), (SaleMeasure)reader.GetInt16(3), product,
             reader.GetInt32(4), reader.GetInt64(5), reader.GetInt64(6), reader.GetInt64(7), sign);
     }
 

@@ -17,7 +17,8 @@ public enum RecordSource
 
 /// <summary>
 /// What the ingestion door accepts, whatever wire it came over. All money is in minor units of the shop's
-/// currency (orders and checkouts from before it was changed name theirs), all instants are UTC, and <see cref="UpdatedAt"/> is the version: a newer one replaces the whole object.
+/// currency (orders and checkouts from before it was changed name theirs), all instants are UTC, and
+/// <see cref="UpdatedAt"/> is the version: a newer one replaces the whole object.
 /// </summary>
 public abstract record IngestRecord
 {
@@ -63,8 +64,8 @@ public sealed record OrderRecord : IngestRecord
     public string? SourceName { get; init; }
 
     /// <summary>
-    /// ISO 4217: the shop's currency when the order was placed, in whose minor units all its money is. An order in a former one is stored and
-    /// counts nowhere. Null: the shop's.
+    /// ISO 4217: the shop's currency when the order was placed, in whose minor units all its money is. An order in a
+    /// former one is stored and counts nowhere. Null: the shop's.
     /// </summary>
     public string? Currency { get; init; }
 
@@ -72,7 +73,8 @@ public sealed record OrderRecord : IngestRecord
     public long CurrentTotal { get; init; }
 
     /// <summary>
-    /// Of a payload: how many edits its ledger takes into account. Between readings of one version the one that knows more is right.
+    /// Of a payload: how many edits its ledger takes into account. Between readings of one version the one that knows
+    /// more is right.
     /// </summary>
     public int KnownEdits { get; init; }
 

@@ -109,12 +109,15 @@ public static class Rollups
     }
 
     /// <summary>Counts the orders in the shop's new currency and no others, and makes the rollups again.</summary>
-    internal static async Task ChangeCurrencyAsync(XenoDbContext db, Guid tenantId, string currency, CancellationToken ct)
+    internal static async Task ChangeCurrencyAsync(
+        XenoDbContext db, Guid tenantId, string currency, CancellationToken ct)
     {
         await LockExclusiveAsync(db, tenantId, ct);
         const string counted = "(not test and deleted_at is null and currency = $2)";
         await db.ExecuteAsync(
-            [Statement($"update orders set counted = {counted} where tenant_id = $1 and counted <> {counted}", [Sql.Uuid(tenantId), new() { Value = currency }])], ct);
+            [Statement(
+            $"update orders set counted = {counted} where tenant_id = $1 and counted <> {counted}",
+                [Sql.Uuid(tenantId), new() { Value = currency }])], ct);
         await RebuildAsync(db, tenantId, ct);
         await IngestionWriter.BumpDataVersionAsync(db, tenantId, ct);
     }

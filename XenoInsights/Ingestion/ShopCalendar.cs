@@ -13,8 +13,11 @@ public sealed class ShopCalendar(Guid tenantId, string currency, string timeZone
     /// <summary>ISO 4217.</summary>
     public string Currency { get; } = currency;
 
-    /// <summary>Test orders, deleted ones and those in a former currency of the shop are stored and count nowhere.</summary>
-    internal bool Counts(OrderRecord order) => !order.Test && !order.Deleted && (order.Currency ?? Currency) == Currency;
+    /// <summary>
+    /// Test orders, deleted ones and those in a former currency of the shop are stored and count nowhere.
+    /// </summary>
+    internal bool Counts(OrderRecord order) =>
+        !order.Test && !order.Deleted && (order.Currency ?? Currency) == Currency;
 
     /// <summary>Whether days and amounts are still read as the shop has them.</summary>
     internal bool Is(string currencyNow, string timeZoneNow) => (currencyNow, timeZoneNow) == (Currency, timeZone);

@@ -8,8 +8,8 @@ using XenoInsights.Data;
 namespace XenoInsights.Ingestion;
 
 /// <summary>
-/// A time zone's offsets from UTC for SQL. The calendar of a store is .NET's everywhere: PostgreSQL is given the offsets and never a zone's
-/// name, which its own time zone files may not know or know otherwise.
+/// A time zone's offsets from UTC for SQL. The calendar of a store is .NET's everywhere: PostgreSQL is given the
+/// offsets and never a zone's name, which its own time zone files may not know or know otherwise.
 /// </summary>
 public sealed class ZoneOffsets
 {
@@ -23,25 +23,30 @@ public sealed class ZoneOffsets
 
     private ZoneOffsets(TimeZoneInfo zone)
     {
-        // .NET does not list the instants at which a zone's offset changes: they are looked for between instants with different offsets.
+        // .NET does not list the instants at which a zone's offset changes: they are looked for between instants with
+        // different offsets.
         var from = new DateTime(FirstYear, 1, 1, 0, 0, 0, DateTimeKind.Utc);
         Add(DateTime.MinValue, zone.GetUtcOffset(from));
         for (var until = from + _step; until.Year <= LastYear; (from, until) = (until, until + _step))
-            if (zone.GetUtcOffset(until) is var offset && offset != _offsets[^1]) Add(FirstWith(zone, from, until), offset);
+            if (zone.GetUtcOffset(until) is var offset && offset != _offsets[^1])
+                Add(FirstWith(zone, from, until), offset);
     }
 
     /// <exception cref="TimeZoneNotFoundException">This machine does not know the zone.</exception>
     /// <param name="timeZone">IANA.</param>
-    public static ZoneOffsets Of(string timeZone) => _known.GetOrAdd(timeZone, name => new(TimeZoneInfo.FindSystemTimeZoneById(name)));
+    public static ZoneOffsets Of(string timeZone) =>
+        _known.GetOrAdd(timeZone, name => new(TimeZoneInfo.FindSystemTimeZoneById(name)));
 
     /// <summary>Those of the store that the unit of work has entered.</summary>
-    public static async Task<ZoneOffsets> OfStoreAsync(XenoDbContext db, CancellationToken ct) => Of(await db.Tenants.Select(t => t.TimeZone).SingleAsync(ct));
+    public static async Task<ZoneOffsets> OfStoreAsync(XenoDbContext db, CancellationToken ct) =>
+        Of(await db.Tenants.Select(t => t.TimeZone).SingleAsync(ct));
 
     /// <summary>The clock of the zone at an instant, as a <c>timestamp</c> in SQL.</summary>
     /// <param name="instant">A <c>timestamptz</c> in SQL.</param>
     /// <param name="first">The number of the first of the two parameters that <see cref="Parameters"/> makes.</param>
     public static string Local(string instant, int first) => string.Create(
-        CultureInfo.InvariantCulture, $"({instant} at time zone (${first + 1}::interval[])[width_bucket({instant}, ${first}::timestamptz[])])");
+        CultureInfo.InvariantCulture,
+        $"({instant} at time zone (${first + 1}::interval[])[width_bucket({instant}, ${first}::timestamptz[])])");
 
     /// <summary>When each offset begins, and the offsets.</summary>
     public NpgsqlParameter[] Parameters() =>

@@ -40,7 +40,8 @@ internal static class InstallErrors
     public static readonly InstallError ShopUnavailable = new("shop_unavailable", 502, "Shopify does not answer",
         "The store could not be reached just now. Nothing has been stored; try again in a minute.");
 
-    public static InstallError UnknownTimeZone(string zone) => new("unknown_time_zone", 400, "The store's time zone is not known here",
+    public static InstallError UnknownTimeZone(string zone) =>
+        new("unknown_time_zone", 400, "The store's time zone is not known here",
         $"Shopify names the time zone {zone}, and this installation does not know it, so it cannot tell the store's days. Whoever runs it has to update its time zone data (tzdata).");
 
     public static InstallError MissingScopes(IEnumerable<string> missing) => new("missing_scopes", 400, "Some permissions are missing",

@@ -40,7 +40,8 @@ public static class InstallSetup
         services.AddOptions<FormTargets>().Configure<IOptions<ShopifyOptions>>(AddShopify);
         AddShopClient(services, OAuthClient.HttpClientName, _tokenTimeout);
         AddShopClient(services, ShopDesk.HttpClientName, _tokenTimeout);
-        services.AddSingleton<OAuthClient>().AddSingleton<ShopDesk>().AddSingleton<ShopRename>().AddSingleton<ShopifyTokens>().AddScoped<StoreInstall>().AddScoped<StoreDisconnect>();
+        services.AddSingleton<OAuthClient>().AddSingleton<ShopDesk>().AddSingleton<ShopRename>()
+            .AddSingleton<ShopifyTokens>().AddScoped<StoreInstall>().AddScoped<StoreDisconnect>();
         services.AddSingleton<AccessTokenSource>(provider => provider.GetRequiredService<ShopifyTokens>().ForAdminClientAsync);
         if (builder.Environment.IsDevelopment())
         {
@@ -69,7 +70,8 @@ public static class InstallSetup
         .AddHttpClient(name, client => (client.Timeout, client.MaxResponseContentBufferSize) = (timeout, MaxAnswerBytes))
         .ConfigurePrimaryHttpMessageHandler(() => new SocketsHttpHandler
         {
-            AllowAutoRedirect = false, UseCookies = false, ConnectTimeout = _connectTimeout, ActivityHeadersPropagator = ShopifySetup.NoTracing,
+            AllowAutoRedirect = false, UseCookies = false, ConnectTimeout = _connectTimeout,
+            ActivityHeadersPropagator = ShopifySetup.NoTracing,
         });
 
     private static async Task<IResult> StartAsync(HttpContext http, StoreInstall install, IOptions<AppOptions> app, CancellationToken ct)

@@ -120,7 +120,8 @@ public sealed class StoreInstall(
             if (missing.Count > 0) throw new InstallRefusedException(InstallErrors.MissingScopes(missing));
             var shop = await desk.ReadShopAsync(domain, grant.AccessToken, ct);
             // A shop may still answer to a domain it once had; the one it names itself is where its webhooks come from.
-            if (!TimeZoneInfo.TryFindSystemTimeZoneById(shop.TimeZone, out _)) throw new InstallRefusedException(InstallErrors.UnknownTimeZone(shop.TimeZone));
+            if (!TimeZoneInfo.TryFindSystemTimeZoneById(shop.TimeZone, out _))
+                throw new InstallRefusedException(InstallErrors.UnknownTimeZone(shop.TimeZone));
             return ShopDomainName.TryParse(shop.Domain, out var permanent) ? (grant, shop with { Domain = permanent }) : throw new InstallRefusedException(InstallErrors.OtherShop);
         }
         catch (OAuthRefusedException refused)

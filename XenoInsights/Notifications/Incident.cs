@@ -37,7 +37,9 @@ public enum IncidentKind
     /// <summary>Deliveries were given up and wait for a person.</summary>
     GivenUp = 5,
 
-    /// <summary>The last full import could not read or store more than <c>Sync:RejectedIncidentPercent</c> of its objects.</summary>
+    /// <summary>
+    /// The last full import could not read or store more than <c>Sync:RejectedIncidentPercent</c> of its objects.
+    /// </summary>
     ObjectsRejected = 6,
 }
 

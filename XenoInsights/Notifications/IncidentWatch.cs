@@ -17,7 +17,9 @@ namespace XenoInsights.Notifications;
 /// transaction. An incident is opened by whoever inserts it first, so any number of instances may look.
 /// </summary>
 [DisallowConcurrentExecution]
-internal sealed class IncidentWatch(SystemDatabase system, TenantDatabase tenants, IOptions<NotificationOptions> options, IOptions<SyncOptions> sync, IOptions<AppOptions> app, ILogger<IncidentWatch> logger) : IJob
+internal sealed class IncidentWatch(
+    SystemDatabase system, TenantDatabase tenants, IOptions<NotificationOptions> options, IOptions<SyncOptions> sync,
+    IOptions<AppOptions> app, ILogger<IncidentWatch> logger) : IJob
 {
     /// <summary>With twenty expected, hearing nothing by chance happens twice in a thousand million looks.</summary>
     private const int SurelyExpected = 20;

@@ -191,17 +191,20 @@ public sealed class Reconcile(BulkExports exports, BulkDownload download, AdminO
     /// <summary>Repairs and their evidence commit together.</summary>
     private Task StoreAsync(Check check, long read, List<OrderRecord> differing, Dictionary<long, Stored> stored, Refreshed now, CancellationToken ct) => tenants.RunAsync(check.Shop.TenantId, async db =>
     {
-        List<(OrderRecord Order, DateTimeOffset? Seen)> wrong = differing.ConvertAll(o => (o, stored.GetValueOrDefault(o.ShopifyId)?.UpdatedAt));
+        List<(OrderRecord Order, DateTimeOffset? Seen)> wrong = differing.ConvertAll(
+            o => (o, stored.GetValueOrDefault(o.ShopifyId)?.UpdatedAt));
         var (replaced, unstorable) = await ObjectIsolation.ApplyAsync(
             db, check.Shop.TenantId, wrong, some => IngestionWriter.ReplaceAsync(db, check.Calendar, some, ct), ct);
-        IReadOnlyList<string> rejections = [.. unstorable.Select(u => ObjectRefresh.Unstorable(u.Item.Order, u.Reason))];
+        IReadOnlyList<string> rejections = [.. unstorable.Select(
+            u => ObjectRefresh.Unstorable(u.Item.Order, u.Reason))];
         if (differing.Count + now.Gone.Count > 0)
             foreach (var day in check.Differing.Keys)
                 await KeepAsync(db, check, day, DayState.Different, [0, 0, check.Before.GetValueOrDefault(day), 0, 0], ct);
         var also = await ObjectRefresh.StoreAsync(db, check.Calendar, now, ct);
         var rejected = also.Rejected + unstorable.Sum(u => (long)u.Item.Order.SourceObjects);
         var counts = new ImportCounts(
-            read, replaced.Stored + also.Stored, read - replaced.Stored - also.Stored - also.Gone - rejected, also.Gone, [.. rejections, .. also.Rejections], rejected);
+            read, replaced.Stored + also.Stored, read - replaced.Stored - also.Stored - also.Gone - rejected, also.Gone,
+            [.. rejections, .. also.Rejections], rejected);
         await check.Lease.CountAsync(db, new("Comparing orders", 0, counts.Read, counts.Stored, counts.Unchanged, counts.Rejected, counts.Gone), null, ct);
         check.Part.Count(counts);
     }, ct);
@@ -326,22 +329,30 @@ public sealed class Reconcile(BulkExports exports, BulkDownload download, AdminO
 
     private sealed record Entry(DateOnly Day, bool Original, SaleMeasure Measure, long? ProductId, int Quantity, long Amount, long Discount, long Tax);
 
-    private sealed record Stored(DateTimeOffset UpdatedAt, bool Deleted, bool Test, bool Counted, DateOnly Day, long? CustomerId)
+    private sealed record Stored(
+        DateTimeOffset UpdatedAt, bool Deleted, bool Test, bool Counted, DateOnly Day, long? CustomerId)
     {
         public List<Entry> Entries { get; } = [];
 
-        /// <summary>Products by line: Shopify no longer tells those that were deleted, and that is no difference.</summary>
+        /// <summary>
+        /// Products by line: Shopify no longer tells those that were deleted, and that is no difference.
+        /// </summary>
         public Dictionary<long, long> Products { get; } = [];
 
         public bool Says(Check check, OrderRecord order) =>
-            !Deleted && Test == order.Test && Counted == check.Calendar.Counts(order) && CustomerId == order.CustomerId && Day == check.Calendar.DayOf(order.ProcessedAt)
+            !Deleted && Test == order.Test && Counted == check.Calendar.Counts(order) && CustomerId == order.CustomerId
+                && Day == check.Calendar.DayOf(order.ProcessedAt)
             && Entries.Select(e => e.ToString()).Order(StringComparer.Ordinal)
-                .SequenceEqual(order.Sales.Select(s => EntryOf(check, order, s).ToString()).Order(StringComparer.Ordinal));
+                .SequenceEqual(
+                    order.Sales.Select(s => EntryOf(check, order, s).ToString()).Order(StringComparer.Ordinal));
 
         private Entry EntryOf(Check check, OrderRecord order, SaleRecord sale)
         {
-            var product = sale.ProductId ?? (sale.LineItemId is { } line && Products.TryGetValue(line, out var known) ? known : null);
-            return new(check.DayOf(order, sale), sale.Original, sale.Measure, product, sale.Quantity, sale.Amount, sale.Discount, sale.Tax);
+            var product = sale.ProductId ?? (sale.LineItemId is { } line && Products.TryGetValue(line, out var known)
+                ? known : null);
+            return new(
+                check.DayOf(order, sale), sale.Original, sale.Measure, product, sale.Quantity, sale.Amount,
+                sale.Discount, sale.Tax);
         }
     }
 
@@ -362,7 +373,9 @@ public sealed class Reconcile(BulkExports exports, BulkDownload download, AdminO
         {
             if (!stored.TryGetValue(reader.GetInt64(0), out var order))
                 stored[reader.GetInt64(0)] = order = new(
-                    reader.GetFieldValue<DateTimeOffset>(1), reader.GetBoolean(2), reader.GetBoolean(3), reader.GetBoolean(14), reader.GetFieldValue<DateOnly>(4), reader.IsDBNull(5) ? null : reader.GetInt64(5));
+                    reader.GetFieldValue<DateTimeOffset>(1), reader.GetBoolean(2), reader.GetBoolean(3),
+                    reader.GetBoolean(14), reader.GetFieldValue<DateOnly>(4), reader.IsDBNull(5) ? null
+                        : reader.GetInt64(5));
             if (!reader.IsDBNull(15) && !reader.IsDBNull(9)) order.Products[reader.GetInt64(15)] = reader.GetInt64(9);
             if (!reader.IsDBNull(6))
                 order.Entries.Add(new(reader.GetFieldValue<DateOnly>(6), reader.GetBoolean(7), (SaleMeasure)reader.GetInt16(8), reader.IsDBNull(9) ? null : reader.GetInt64(9), reader.GetInt32(10), reader.GetInt64(11), reader.GetInt64(12), reader.GetInt64(13)));

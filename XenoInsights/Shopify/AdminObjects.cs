@@ -92,10 +92,11 @@ public sealed class AdminObjects(AdminClient admin)
     };
 
     /// <summary>
-    /// As <see cref="ReadAsync(ShopReference, ObjectKind, IEnumerable{long}, CancellationToken)"/>, but one that cannot be read is left out with
-    /// the reason and the others are read all the same.
+    /// As <see cref="ReadAsync(ShopReference, ObjectKind, IEnumerable{long}, CancellationToken)"/>, but one that cannot
+    /// be read is left out with the reason and the others are read all the same.
     /// </summary>
-    internal async Task<ReadableObjects> ReadEachAsync(ShopReference shop, ObjectKind kind, IReadOnlyCollection<long> ids, CancellationToken ct)
+    internal async Task<ReadableObjects> ReadEachAsync(
+        ShopReference shop, ObjectKind kind, IReadOnlyCollection<long> ids, CancellationToken ct)
     {
         try
         {
@@ -123,7 +124,9 @@ public sealed class AdminObjects(AdminClient admin)
         foreach (var node in connection.GetProperty("nodes").EnumerateArray())
             if (ReadVersion(node, out var unreadable) is { } version) versions.Add(version);
             else rejections.Add(unreadable!);
-        return new(versions, rejections, page.GetProperty("hasNextPage").GetBoolean() ? page.GetProperty("endCursor").GetString() : null);
+        return new(
+            versions, rejections, page.GetProperty("hasNextPage").GetBoolean()
+            ? page.GetProperty("endCursor").GetString() : null);
     }
 
     /// <summary>Null when it cannot be read, with what was found and why.</summary>

@@ -15,7 +15,8 @@ public sealed class BulkDownload(IHttpClientFactory http, IOptions<ShopifyOption
     {
         if (!options.Value.MayHoldBulkFiles(url))
             throw new ShopifyException(ShopifyFailure.InvalidRequest, $"The export lies at {url.GetLeftPart(UriPartial.Authority)}, which is not one of Shopify:BulkFileHosts. Nothing was fetched.");
-        var file = new BulkFile(http.CreateClient(HttpName), time, url, size, options.Value.MaxBulkFileMegabytes * 1024 * 1024);
+        var file = new BulkFile(
+            http.CreateClient(HttpName), time, url, size, options.Value.MaxBulkFileMegabytes * 1024 * 1024);
         try
         {
             await file.ConnectAsync(ct);
@@ -127,8 +128,10 @@ internal sealed class BulkFile(HttpClient http, TimeProvider time, Uri url, long
 
     private async Task<Stream> BodyAsync(HttpResponseMessage response, CancellationToken ct)
     {
-        if (response.Content.Headers.ContentEncoding.Any(encoding => !encoding.Equals("identity", StringComparison.OrdinalIgnoreCase)))
-            throw new ShopifyException(ShopifyFailure.PartialData, "Shopify's file came compressed, which was not asked for.");
+        if (response.Content.Headers.ContentEncoding.Any(
+            encoding => !encoding.Equals("identity", StringComparison.OrdinalIgnoreCase)))
+            throw new ShopifyException(
+                ShopifyFailure.PartialData, "Shopify's file came compressed, which was not asked for.");
         switch ((int)response.StatusCode)
         {
             case 200:
@@ -143,7 +146,9 @@ internal sealed class BulkFile(HttpClient http, TimeProvider time, Uri url, long
             case 206:
                 throw new ShopifyException(ShopifyFailure.PartialData, "Shopify's file was continued at another place than asked for.");
             case >= 300 and < 400:
-                throw new ShopifyException(ShopifyFailure.InvalidRequest, "The address of Shopify's file sends us on to another one; that is not followed.");
+                throw new ShopifyException(
+                    ShopifyFailure.InvalidRequest,
+                    "The address of Shopify's file sends us on to another one; that is not followed.");
             case 429 or >= 500:
                 throw new IOException($"HTTP {(int)response.StatusCode}");
             default:
@@ -190,7 +195,8 @@ internal sealed class BulkFile(HttpClient http, TimeProvider time, Uri url, long
         exception is HttpRequestException or IOException or TimeoutException || (exception is OperationCanceledException && !ct.IsCancellationRequested);
 
     private ShopifyException TooLarge() =>
-        new(ShopifyFailure.InvalidRequest, $"Shopify's file is larger than {largest / (1024 * 1024):N0} MB (Shopify:MaxBulkFileMegabytes).");
+        new(ShopifyFailure.InvalidRequest,
+            $"Shopify's file is larger than {largest / (1024 * 1024):N0} MB (Shopify:MaxBulkFileMegabytes).");
 
     private ShopifyException WrongSize(long length) => new(ShopifyFailure.PartialData, $"Shopify's file has {length} bytes though {_length} were announced.");
 

@@ -18,8 +18,10 @@ public readonly record struct BulkItem(IngestRecord? Record, RejectedObject? Rej
 /// <param name="Gid">The object at fault, if its id could be read.</param>
 /// <param name="ParentGid">The object that is incomplete without it, if known: what to read again.</param>
 /// <param name="SourceObjects">How many lines are given up.</param>
-/// <param name="IsRoot">Whether a whole object is missing because of it, rather than a line that belongs to another one.</param>
-public sealed record RejectedObject(long Line, string? Gid, string Reason, string? ParentGid = null, int SourceObjects = 1, bool IsRoot = false)
+/// <param name="IsRoot">Whether a whole object is missing because of it, rather than a line that belongs to another
+/// one.</param>
+public sealed record RejectedObject(
+    long Line, string? Gid, string Reason, string? ParentGid = null, int SourceObjects = 1, bool IsRoot = false)
 {
     /// <summary>For people.</summary>
     public override string ToString() => $"line {Line}: {Gid} {Reason}";
@@ -90,7 +92,10 @@ public sealed class JsonlAssembler(string currency)
         return larger;
     }
 
-    /// <summary>A line without an end would fill the memory: it is rejected, and what is left of it is passed over. None of it stays in the buffer.</summary>
+    /// <summary>
+    /// A line without an end would fill the memory: it is rejected, and what is left of it is passed over. None of it
+    /// stays in the buffer.
+    /// </summary>
     private int GiveUpLine()
     {
         if (!_isPassingOver)
@@ -203,7 +208,10 @@ public sealed class JsonlAssembler(string currency)
     private void Reject(ReadOnlySpan<byte> line, string reason)
     {
         var open = _open is { HasChildren: true } ? Encoding.UTF8.GetString(_open.Gid) : null;
-        _ready.Add(new BulkItem(null, new RejectedObject(Lines, Find(line, "id"u8), reason, Find(line, "__parentId"u8) ?? open, IsRoot: open is null)));
+        _ready.Add(
+            new BulkItem(
+            null, new RejectedObject(
+            Lines, Find(line, "id"u8), reason, Find(line, "__parentId"u8) ?? open, IsRoot: open is null)));
         // It may have been a part of the object in hand, which is then not whole.
         if (open is not null) _openFault ??= $"A line that follows it (line {Lines}) could not be read.";
     }

@@ -3,14 +3,17 @@ using System.Text;
 
 namespace XenoInsights.Shopify;
 
-/// <summary>Short lines of a bulk file, one after the other, in memory that does not grow with the file or with a line.</summary>
+/// <summary>
+/// Short lines of a bulk file, one after the other, in memory that does not grow with the file or with a line.
+/// </summary>
 internal static class JsonlLines
 {
     /// <summary>Of a line that is longer only the beginning is given, which is then no JSON.</summary>
     private const int Longest = 1 << 16;
 
     /// <returns>Lines that are not empty; each is valid until the next is asked for.</returns>
-    public static async IAsyncEnumerable<ReadOnlyMemory<byte>> ReadAsync(Stream source, [EnumeratorCancellation] CancellationToken ct)
+    public static async IAsyncEnumerable<ReadOnlyMemory<byte>> ReadAsync(
+        Stream source, [EnumeratorCancellation] CancellationToken ct)
     {
         var buffer = new byte[Longest];
         var (filled, isPassingOver) = (0, false);

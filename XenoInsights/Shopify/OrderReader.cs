@@ -10,7 +10,9 @@ namespace XenoInsights.Shopify;
 /// </summary>
 internal sealed class OrderReader(string currency) : RecordReader(currency)
 {
-    /// <summary>By <c>OrdersByIds</c>. Refunds are a list without pages: that many may be all of them, or not.</summary>
+    /// <summary>
+    /// By <c>OrdersByIds</c>. Refunds are a list without pages: that many may be all of them, or not.
+    /// </summary>
     internal const int RefundsAskedFor = 20;
 
     private const int LongestEnum = 64;
@@ -32,7 +34,8 @@ internal sealed class OrderReader(string currency) : RecordReader(currency)
     private string? _name, _financialStatus, _fulfillmentStatus, _sourceName;
     private bool _test;
 
-    private readonly record struct Agreement(int GidStart, int GidLength, DateTimeOffset HappenedAt, bool Places, long? RefundId);
+    private readonly record struct Agreement(
+        int GidStart, int GidLength, DateTimeOffset HappenedAt, bool Places, long? RefundId);
 
     private readonly record struct Sale(int Agreement, SaleMeasure Measure, long? LineItemId, long? ProductId, int Quantity, long Amount, long Discount, long Tax);
 
@@ -46,7 +49,10 @@ internal sealed class OrderReader(string currency) : RecordReader(currency)
 
     public bool LedgerIncomplete { get; private set; }
 
-    /// <summary>Whether there may be more refunds than were asked for; <see cref="ForgetRefunds"/>, then <see cref="Continue"/> with all of them.</summary>
+    /// <summary>
+    /// Whether there may be more refunds than were asked for; <see cref="ForgetRefunds"/>, then <see cref="Continue"/>
+    /// with all of them.
+    /// </summary>
     public bool RefundsIncomplete { get; private set; }
 
     /// <summary>Refunds that have more lines than were read, with the cursor behind those.</summary>
@@ -174,7 +180,8 @@ internal sealed class OrderReader(string currency) : RecordReader(currency)
         var hasAmounts = _lines.Count + _sales.Count + _refunds.Count > 0;
         var former = _currency;
         (_currentTotal, _currency) = Wire.ShopMoneyAndCurrency(ref reader, Currency);
-        if (hasAmounts && former.Code != _currency.Code) throw new FormatException("The order's currency came after amounts in it.");
+        if (hasAmounts && former.Code != _currency.Code)
+            throw new FormatException("The order's currency came after amounts in it.");
     }
 
     /// <summary>Bulk operations cannot reach the lines of a refund; its entries in the ledger say the same.</summary>
@@ -182,9 +189,11 @@ internal sealed class OrderReader(string currency) : RecordReader(currency)
         ? refund with { Lines = [.. _sales.Where(sale => IsReturned(sale, refund.ShopifyId)).Select(AsRefundLine)] }
         : refund;
 
-    private bool IsReturned(Sale sale, long refund) => sale is { LineItemId: not null, Quantity: < 0 } && _agreements[sale.Agreement].RefundId == refund;
+    private bool IsReturned(Sale sale, long refund) =>
+        sale is { LineItemId: not null, Quantity: < 0 } && _agreements[sale.Agreement].RefundId == refund;
 
-    private static RefundLineRecord AsRefundLine(Sale sale) => new(sale.LineItemId!.Value, -sale.Quantity, -sale.Amount, -sale.Tax);
+    private static RefundLineRecord AsRefundLine(Sale sale) =>
+        new(sale.LineItemId!.Value, -sale.Quantity, -sale.Amount, -sale.Tax);
 
     private ReadOnlySpan<byte> Parent => _parent.AsSpan(0, _parentLength);
 
@@ -283,7 +292,8 @@ internal sealed class OrderReader(string currency) : RecordReader(currency)
         {
             Wire.Enter(ref reader);
             while (Wire.Property(ref reader))
-                if (Wire.Is(ref reader, "allocatedAmountSet"u8)) sum = checked(sum + Wire.ShopMoney(ref reader, _currency));
+                if (Wire.Is(ref reader, "allocatedAmountSet"u8))
+                    sum = checked(sum + Wire.ShopMoney(ref reader, _currency));
                 else reader.Skip();
         }
         return sum;
@@ -314,7 +324,10 @@ internal sealed class OrderReader(string currency) : RecordReader(currency)
         if (gidLength == 0) throw Wire.Missing("An agreement", "id");
         if (_parentLength > 0 && !Parent.SequenceEqual(Gid)) return ChildFate.Elsewhere;
         if (at < _agreements.Count) return ChildFate.Repeated; // in a bulk file; in an answer it is the same agreement with further sales
-        _agreements.Add(new Agreement(_agreementGids.Count, gidLength, happenedAt ?? throw Wire.Missing("An agreement", "happenedAt"), places, refundId));
+        _agreements.Add(
+            new Agreement(
+            _agreementGids.Count, gidLength, happenedAt ?? throw Wire.Missing("An agreement", "happenedAt"), places,
+            refundId));
         _agreementGids.AddRange(gid[..gidLength]);
         return ChildFate.Added;
     }
@@ -338,7 +351,8 @@ internal sealed class OrderReader(string currency) : RecordReader(currency)
             else if (Wire.Is(ref reader, "quantity"u8)) quantity = Wire.Count(ref reader);
             else if (Wire.Is(ref reader, "lineItem"u8)) (lineItemId, productId) = ReadSoldLine(ref reader);
             else if (Wire.Is(ref reader, "totalAmount"u8)) total = Wire.ShopMoney(ref reader, _currency);
-            else if (Wire.Is(ref reader, "totalDiscountAmountBeforeTaxes"u8)) discount = Wire.ShopMoney(ref reader, _currency);
+            else if (Wire.Is(ref reader, "totalDiscountAmountBeforeTaxes"u8))
+                discount = Wire.ShopMoney(ref reader, _currency);
             else if (Wire.Is(ref reader, "totalTaxAmount"u8)) tax = Wire.ShopMoney(ref reader, _currency);
             else if (Wire.Is(ref reader, "__parentId"u8)) ReadParent(ref reader);
             else reader.Skip();

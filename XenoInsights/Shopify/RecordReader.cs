@@ -21,7 +21,8 @@ internal enum ChildFate
 /// Reads objects of one type from GraphQL JSON, the shape of bulk lines and of ordinary answers alike: what a bulk file puts on
 /// lines of its own, an answer nests in connections. One reader is used for object after object.
 /// </summary>
-/// <remarks>Readers throw for what they cannot read (<see cref="Wire.IsUnreadable"/>); the object is then not usable.</remarks>
+/// <remarks>Readers throw for what they cannot read (<see cref="Wire.IsUnreadable"/>); the object is then not
+/// usable.</remarks>
 internal abstract class RecordReader(string currency)
 {
     protected delegate void NodeReader(ref Utf8JsonReader reader);
@@ -177,7 +178,9 @@ internal sealed class CustomerReader(string currency) : RecordReader(currency)
         AmountSpent = _amountSpent,
     };
 
-    /// <summary>Only a cross-check: one in a former currency of the shop is left out rather than the customer.</summary>
+    /// <summary>
+    /// Only a cross-check: one in a former currency of the shop is left out rather than the customer.
+    /// </summary>
     private long ReadAmountSpent(ref Utf8JsonReader reader)
     {
         var (amount, currency) = Wire.MoneyAndCurrency(ref reader, Currency);
@@ -290,7 +293,8 @@ internal sealed class CheckoutReader(string currency) : RecordReader(currency)
         else if (Wire.Is(ref reader, "completedAt"u8)) _completedAt = Wire.InstantOrNull(ref reader);
         else if (Wire.Is(ref reader, "abandonedCheckoutUrl"u8)) _recoveryUrl = Wire.Text(ref reader);
         else if (Wire.Is(ref reader, "customer"u8)) _customerId = Wire.Reference(ref reader);
-        else if (Wire.Is(ref reader, "totalPriceSet"u8)) (_total, _currency) = Wire.ShopMoneyAndCurrency(ref reader, Currency);
+        else if (Wire.Is(ref reader, "totalPriceSet"u8))
+            (_total, _currency) = Wire.ShopMoneyAndCurrency(ref reader, Currency);
         else if (Wire.Is(ref reader, "lineItems"u8)) LinesAfter = ReadConnection(ref reader, (ref Utf8JsonReader node) => _lines.Add(ReadLine(ref node, out _)));
         else return false;
         return true;

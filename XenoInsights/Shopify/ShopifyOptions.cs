@@ -20,7 +20,10 @@ public sealed class ShopifyOptions
     /// <summary>Template of a shop's address; <c>{shop}</c> is its myshopify domain. Other than <c>https://{shop}</c> in Development only.</summary>
     public string ShopUrl { get; set; } = DefaultShopUrl;
 
-    /// <summary>Comma separated hosts that bulk files may be fetched from, over https alone. Shopify keeps them at Google Cloud Storage.</summary>
+    /// <summary>
+    /// Comma separated hosts that bulk files may be fetched from, over https alone. Shopify keeps them at Google Cloud
+    /// Storage.
+    /// </summary>
     public string BulkFileHosts { get; set; } = "storage.googleapis.com";
 
     /// <summary>A larger bulk file is refused.</summary>
@@ -33,12 +36,19 @@ public sealed class ShopifyOptions
 
     public Uri AddressOf(string shopDomain) => new(ShopUrl.Replace("{shop}", shopDomain, StringComparison.Ordinal).TrimEnd('/') + "/");
 
-    /// <summary>Whether a bulk file may be fetched from there. Where shops are not Shopify's own (Development), they keep their files themselves.</summary>
+    /// <summary>
+    /// Whether a bulk file may be fetched from there. Where shops are not Shopify's own (Development), they keep their
+    /// files themselves.
+    /// </summary>
     public bool MayHoldBulkFiles(Uri url) =>
-        (url.Scheme == Uri.UriSchemeHttps && url.IsDefaultPort && List(BulkFileHosts).Contains(url.Host, StringComparer.OrdinalIgnoreCase))
-        || (ShopUrl != DefaultShopUrl && url.GetLeftPart(UriPartial.Authority) == AddressOf("shop.myshopify.com").GetLeftPart(UriPartial.Authority));
+        (url.Scheme == Uri.UriSchemeHttps && url.IsDefaultPort
+            && List(BulkFileHosts).Contains(url.Host, StringComparer.OrdinalIgnoreCase))
+        || (ShopUrl != DefaultShopUrl
+            && url.GetLeftPart(UriPartial.Authority) == AddressOf("shop.myshopify.com")
+            .GetLeftPart(UriPartial.Authority));
 
-    private static string[] List(string text) => text.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
+    private static string[] List(string text) =>
+        text.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
 
     public IReadOnlyList<string> ScopeList => List(Scopes);
 }
@@ -54,7 +64,8 @@ internal sealed class ShopifyOptionsValidator(IHostEnvironment environment) : IV
             failures.Add($"Shopify:ApiVersion '{options.ApiVersion}' is not a version such as 2026-10.");
         if (options.ScopeList.Count == 0) failures.Add("Shopify:Scopes names no scope.");
         if (options.MaxBulkFileMegabytes < 1) failures.Add("Shopify:MaxBulkFileMegabytes must be at least 1.");
-        if (options.MaxAnswerMegabytes is < 1 or > 1024) failures.Add("Shopify:MaxAnswerMegabytes must be between 1 and 1024.");
+        if (options.MaxAnswerMegabytes is < 1 or > 1024)
+            failures.Add("Shopify:MaxAnswerMegabytes must be between 1 and 1024.");
         if (!options.ShopUrl.Contains("{shop}", StringComparison.Ordinal)) failures.Add("Shopify:ShopUrl lacks the placeholder {shop}.");
         else if (options.ShopUrl != ShopifyOptions.DefaultShopUrl && !environment.IsDevelopment())
             failures.Add($"Shopify:ShopUrl must be '{ShopifyOptions.DefaultShopUrl}' outside Development.");

@@ -5,10 +5,11 @@ using System.Text.Unicode;
 namespace XenoInsights.Shopify;
 
 /// <summary>
-/// Shopify's JSON with texts that PostgreSQL can store. JSON can say what PostgreSQL has no text for: the NUL character, which is dropped,
-/// and half of a surrogate pair (a text cut inside an emoji), which becomes U+FFFD, as bytes do that are not UTF-8. Everything that Shopify
-/// sends passes here before it is parsed, whatever the field: answers of the Admin API, lines of bulk files and webhook payloads. So the
-/// same object reads the same whichever way it comes.
+/// Shopify's JSON with texts that PostgreSQL can store. JSON can say what PostgreSQL has no text for: the NUL
+/// character, which is dropped, and half of a surrogate pair (a text cut inside an emoji), which becomes U+FFFD, as
+/// bytes do that are not UTF-8. Everything that Shopify sends passes here before it is parsed, whatever the field:
+/// answers of the Admin API, lines of bulk files and webhook payloads. So the same object reads the same whichever way
+/// it comes.
 /// </summary>
 internal static class StorableJson
 {
@@ -21,7 +22,8 @@ internal static class StorableJson
     public static byte[] Clean(byte[] json) => MayNeedIt(json) ? Rewritten(json).ToArray() : json;
 
     private static bool MayNeedIt(ReadOnlySpan<byte> json) =>
-        json.IndexOf("\\u0000"u8) >= 0 || json.IndexOf("\\ud"u8) >= 0 || json.IndexOf("\\uD"u8) >= 0 || json.Contains((byte)0) || !Utf8.IsValid(json);
+        json.IndexOf("\\u0000"u8) >= 0 || json.IndexOf("\\ud"u8) >= 0 || json.IndexOf("\\uD"u8) >= 0
+            || json.Contains((byte)0) || !Utf8.IsValid(json);
 
     private static ReadOnlySpan<byte> Rewritten(ReadOnlySpan<byte> json)
     {
@@ -51,7 +53,8 @@ internal static class StorableJson
         taken = EscapeLength;
         if (unit == 0) return [];
         if (!char.IsSurrogate(unit)) return json[..EscapeLength];
-        var isPair = char.IsHighSurrogate(unit) && IsEscape(json[EscapeLength..], out var second) && char.IsLowSurrogate(second);
+        var isPair = char.IsHighSurrogate(unit) && IsEscape(json[EscapeLength..], out var second)
+            && char.IsLowSurrogate(second);
         if (!isPair) return "\\ufffd"u8;
         taken = 2 * EscapeLength;
         return json[..taken];
@@ -61,7 +64,9 @@ internal static class StorableJson
     {
         unit = default;
         if (json.Length < EscapeLength || json[0] != '\\' || json[1] != 'u') return false;
-        if (!ushort.TryParse(json[2..EscapeLength], NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out var code)) return false;
+        if (!ushort.TryParse(
+            json[2..EscapeLength], NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out var code))
+            return false;
         unit = (char)code;
         return true;
     }

@@ -8,7 +8,8 @@ namespace XenoInsights.Shopify;
 /// <summary>An edit of an order, as <c>orders/edited</c> tells it.</summary>
 /// <param name="Added">Units that it added, by line.</param>
 /// <param name="Removed">Lines that it took units from.</param>
-internal sealed record OrderEdit(long OrderId, DateTimeOffset CommittedAt, IReadOnlyDictionary<long, int> Added, IReadOnlySet<long> Removed);
+internal sealed record OrderEdit(
+    long OrderId, DateTimeOffset CommittedAt, IReadOnlyDictionary<long, int> Added, IReadOnlySet<long> Removed);
 
 /// <summary>
 /// Reads webhook bodies, which are REST-shaped: snake case, numeric ids (the exact one is in <c>admin_graphql_api_id</c>), instants with
@@ -24,8 +25,10 @@ internal static class WebhookPayload
     /// order just placed. What an edit did and when, duties, fees, tips, discounts inside taxed prices and adjustments of a refund are
     /// not told exactly, and neither is anything when the ledger does not add up to <c>current_total_price</c>.
     /// </summary>
-    /// <param name="currency">The shop's now; the payload's own <c>currency</c> is the shop's when the order was placed.</param>
-    /// <param name="edits">What is known of its edits, the earliest first: what they added and removed counts on their day.</param>
+    /// <param name="currency">The shop's now; the payload's own <c>currency</c> is the shop's when the order was
+    /// placed.</param>
+    /// <param name="edits">What is known of its edits, the earliest first: what they added and removed counts on their
+    /// day.</param>
     public static Order ReadOrder(JsonElement payload, string currency, IReadOnlyList<OrderEdit> edits) =>
         new OrderPayload(payload, ShopCurrency.Of(payload.Text("currency") ?? currency), edits).Read();
 
@@ -203,14 +206,17 @@ internal static class WebhookPayload
                 var added = sold with
                 {
                     HappenedAt = edit.CommittedAt, Original = false, Quantity = units,
-                    Amount = sold.Amount * units / sold.Quantity, Discount = sold.Discount * units / sold.Quantity, Tax = sold.Tax * units / sold.Quantity,
+                    Amount = sold.Amount * units / sold.Quantity, Discount = sold.Discount * units / sold.Quantity,
+                    Tax = sold.Tax * units / sold.Quantity,
                 };
                 // Rounding stays with the last part.
-                if (units == left.Quantity) added = added with { Amount = left.Amount, Discount = left.Discount, Tax = left.Tax };
+                if (units == left.Quantity)
+                    added = added with { Amount = left.Amount, Discount = left.Discount, Tax = left.Tax };
                 _sales.Add(added);
                 left = left with
                 {
-                    Quantity = left.Quantity - units, Amount = left.Amount - added.Amount, Discount = left.Discount - added.Discount, Tax = left.Tax - added.Tax,
+                    Quantity = left.Quantity - units, Amount = left.Amount - added.Amount,
+                    Discount = left.Discount - added.Discount, Tax = left.Tax - added.Tax,
                 };
             }
             if (left.Quantity > 0) _sales.Add(left);
@@ -282,8 +288,10 @@ internal static class WebhookPayload
         /// <summary>The shop's side of <c>name_set</c>; the plain amount is in it too, in the shop's currency.</summary>
         private long? Money(JsonElement element, string name)
         {
-            if (element.Object($"{name}_set")?.Object("shop_money") is not { } money) return element.MoneyOrNull(name, currency);
-            if (money.Text("currency_code") is { } code && code != currency.Code) throw new FormatException($"'{name}' is in {code}, the order in {currency.Code}.");
+            if (element.Object($"{name}_set")?.Object("shop_money") is not { } money)
+                return element.MoneyOrNull(name, currency);
+            if (money.Text("currency_code") is { } code && code != currency.Code)
+                throw new FormatException($"'{name}' is in {code}, the order in {currency.Code}.");
             return money.MoneyOrNull("amount", currency);
         }
     }

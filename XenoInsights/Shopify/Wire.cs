@@ -109,10 +109,11 @@ internal static class Wire
     }
 
     /// <summary>
-    /// The shop's side of a <c>MoneyBag</c> that names its currency, in minor units of that one: money of an object from before the shop
-    /// changed its currency stays in the former one.
+    /// The shop's side of a <c>MoneyBag</c> that names its currency, in minor units of that one: money of an object
+    /// from before the shop changed its currency stays in the former one.
     /// </summary>
-    public static (long Amount, ShopCurrency Currency) ShopMoneyAndCurrency(ref Utf8JsonReader reader, in ShopCurrency currency)
+    public static (long Amount, ShopCurrency Currency) ShopMoneyAndCurrency(
+        ref Utf8JsonReader reader, in ShopCurrency currency)
     {
         if (!Enter(ref reader)) throw Unexpected(ref reader, "an amount of money");
         (long, ShopCurrency)? money = null;
@@ -123,7 +124,8 @@ internal static class Wire
     }
 
     /// <summary>A <c>MoneyV2</c> and the currency it names; <paramref name="currency"/> if it names none.</summary>
-    public static (long Amount, ShopCurrency Currency) MoneyAndCurrency(ref Utf8JsonReader reader, in ShopCurrency currency)
+    public static (long Amount, ShopCurrency Currency) MoneyAndCurrency(
+        ref Utf8JsonReader reader, in ShopCurrency currency)
     {
         if (!Enter(ref reader)) throw Unexpected(ref reader, "an amount of money");
         var amount = ReadOnlySpan<byte>.Empty;
@@ -169,7 +171,8 @@ internal static class Wire
 
     private static void RequireAmount(ref Utf8JsonReader reader)
     {
-        if (reader.TokenType is not (JsonTokenType.String or JsonTokenType.Number)) throw Unexpected(ref reader, "an amount of money");
+        if (reader.TokenType is not (JsonTokenType.String or JsonTokenType.Number))
+            throw Unexpected(ref reader, "an amount of money");
     }
 
     private static void Expect(ref Utf8JsonReader reader, in ShopCurrency currency)

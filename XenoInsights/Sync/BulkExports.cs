@@ -34,7 +34,8 @@ public sealed class BulkExports(BulkOperations bulk, BulkFinished finished, ILog
         if (cursor.Parts.Find(p => p.IsUnreadable) is { } unreadable)
         {
             var count = unreadable.RejectedRoots.ToString("N0", CultureInfo.InvariantCulture);
-            throw new ImportFailedException($"None of the {count} {unreadable.Kind.Words()} could be read. The first: {unreadable.Rejections[0]}");
+            throw new ImportFailedException(
+                $"None of the {count} {unreadable.Kind.Words()} could be read. The first: {unreadable.Rejections[0]}");
         }
 
         async Task StartAsync(ImportPart part)
@@ -174,11 +175,16 @@ public sealed class ImportPart
     /// <summary>How many whole objects (orders, not their lines) could not be read or stored.</summary>
     public long RejectedRoots { get; set; }
 
-    /// <summary>Orders that are stored and not included in any figure, because they are in a former currency of the shop; the first of them by name.</summary>
+    /// <summary>
+    /// Orders that are stored and not included in any figure, because they are in a former currency of the shop; the
+    /// first of them by name.
+    /// </summary>
     public long NotIncluded { get; set; }
     public List<string> NotIncludedNames { get; init; } = [];
 
-    /// <summary>Whether there was more than one object and none of them could be read: then it is not the objects' fault.</summary>
+    /// <summary>
+    /// Whether there was more than one object and none of them could be read: then it is not the objects' fault.
+    /// </summary>
     [JsonIgnore]
     public bool IsUnreadable => RejectedRoots > 1 && Stored + Unchanged + Gone == 0;
 
@@ -202,7 +208,9 @@ public sealed class ImportPart
             Rejections.AddRange(more.Rejections.Take(KeptRejections - Rejections.Count));
             RejectedRoots += more.RejectedRoots;
             NotIncluded += more.InOtherCurrency.Count;
-            NotIncludedNames.AddRange(more.InOtherCurrency.Take(KeptRejections - NotIncludedNames.Count).Select(o => $"{o.Name} ({o.Currency})"));
+            NotIncludedNames.AddRange(
+                more.InOtherCurrency.Take(KeptRejections - NotIncludedNames.Count)
+                .Select(o => $"{o.Name} ({o.Currency})"));
         }
     }
 
@@ -214,7 +222,8 @@ public sealed class ImportPart
 }
 
 /// <param name="Rejections">Of some of the rejected objects, why.</param>
-internal sealed record ImportCounts(long Read, long Stored, long Unchanged, long Gone, IReadOnlyList<string> Rejections, long Rejected)
+internal sealed record ImportCounts(
+    long Read, long Stored, long Unchanged, long Gone, IReadOnlyList<string> Rejections, long Rejected)
 {
     /// <summary>As <see cref="ImportPart.RejectedRoots"/>.</summary>
     public long RejectedRoots { get; init; }

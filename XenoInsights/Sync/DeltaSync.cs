@@ -56,7 +56,8 @@ public sealed class DeltaSync(AdminObjects objects, ObjectRefresh refresh, Tenan
         var page = await objects.VersionsAsync(shop, part.Kind, search, PageSize, part.After, ct);
         var listed = page.Versions.Where(v => v.UpdatedAt >= since.AddSeconds(-1)).ToList();
         var outdated = await refresh.OutdatedAsync(shop.TenantId, part.Kind, listed, ct);
-        var refreshed = (await refresh.ReadAsync(shop, part.Kind, outdated, ct)).With(listed.Count - outdated.Count, page.Rejections);
+        var refreshed = (await refresh.ReadAsync(shop, part.Kind, outdated, ct))
+            .With(listed.Count - outdated.Count, page.Rejections);
         var seen = listed.Count + page.Rejections.Count;
 
         part.After = page.Next;
@@ -68,7 +69,9 @@ public sealed class DeltaSync(AdminObjects objects, ObjectRefresh refresh, Tenan
             part.Announced += seen;
             part.Count(counts);
             part.Check();
-            await lease.CountAsync(db, new($"Reading changed {part.Kind.Words()}", seen, counts.Read, counts.Stored, counts.Unchanged, counts.Rejected, counts.Gone), cursor, ct);
+            await lease.CountAsync(
+                db, new($"Reading changed {part.Kind.Words()}", seen, counts.Read, counts.Stored, counts.Unchanged,
+                counts.Rejected, counts.Gone), cursor, ct);
             if (part.Done) await RaiseWatermarkAsync(db, lease, part, ct);
         }, ct);
     }

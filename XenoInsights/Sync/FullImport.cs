@@ -50,7 +50,9 @@ public sealed class FullImport(BulkExports exports, BulkDownload download, Tenan
         {
             var (applied, unstorable) = await IngestionWriter.ApplyEachAsync(db, shop, batch.Records, ct);
             var counts = batch.Counts(shop, applied, unstorable);
-            await lease.CountAsync(db, new($"Importing {part.Kind.Words()}", 0, counts.Read, counts.Stored, counts.Unchanged, counts.Rejected), null, ct);
+            await lease.CountAsync(
+                db, new($"Importing {part.Kind.Words()}", 0, counts.Read, counts.Stored, counts.Unchanged,
+                counts.Rejected), null, ct);
             return counts;
         }, ct);
         part.Count(counts);
@@ -95,11 +97,14 @@ internal sealed class Batch
     }
 
     /// <param name="unstorable">Records that were set aside, and why.</param>
-    public ImportCounts Counts(ShopCalendar shop, ApplyResult applied, IReadOnlyList<(IngestRecord Item, string Reason)> unstorable) =>
+    public ImportCounts Counts(
+        ShopCalendar shop, ApplyResult applied, IReadOnlyList<(IngestRecord Item, string Reason)> unstorable) =>
         new(Objects, applied.Stored, applied.Unchanged, Gone: 0,
-            [.. _rejections, .. unstorable.Select(u => ObjectRefresh.Unstorable(u.Item, u.Reason))], _rejectedObjects + unstorable.Sum(u => (long)u.Item.SourceObjects))
+            [.. _rejections, .. unstorable.Select(u => ObjectRefresh.Unstorable(u.Item, u.Reason))],
+            _rejectedObjects + unstorable.Sum(u => (long)u.Item.SourceObjects))
         {
             RejectedRoots = _rejectedRoots + unstorable.Count,
-            InOtherCurrency = [.. Records.OfType<OrderRecord>().Where(o => o.Currency is { } currency && currency != shop.Currency)],
+            InOtherCurrency = [.. Records.OfType<OrderRecord>()
+            .Where(o => o.Currency is { } currency && currency != shop.Currency)],
         };
 }

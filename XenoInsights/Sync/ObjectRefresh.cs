@@ -8,10 +8,13 @@ namespace XenoInsights.Sync;
 /// <summary>What has to be stored of objects that Shopify listed.</summary>
 /// <param name="Current">How many of them are stored in the version listed, or a newer one.</param>
 /// <param name="Gone">Tombstones of those that Shopify, asked for them by id, does not have.</param>
-internal sealed record Refreshed(long Current, IReadOnlyList<IngestRecord> Records, IReadOnlyList<IngestRecord> Gone, IReadOnlyList<string> Rejections)
+internal sealed record Refreshed(
+    long Current, IReadOnlyList<IngestRecord> Records, IReadOnlyList<IngestRecord> Gone,
+    IReadOnlyList<string> Rejections)
 {
     /// <summary>With what the list they were found by says of others.</summary>
-    public Refreshed With(long current, IReadOnlyList<string> rejections) => this with { Current = current, Rejections = [.. rejections, .. Rejections] };
+    public Refreshed With(long current, IReadOnlyList<string> rejections) =>
+        this with { Current = current, Rejections = [.. rejections, .. Rejections] };
 }
 
 /// <summary>Compares listed versions with the stored ones and reads what differs, object by object.</summary>
@@ -24,7 +27,8 @@ public sealed class ObjectRefresh(AdminObjects objects, TenantDatabase tenants, 
         var (records, rejections) = await objects.ReadEachAsync(shop, kind, ids, ct);
         // Each counts as one, whatever it consists of.
         return new(
-            0, [.. records.Select(r => r with { SourceObjects = 1 })], [.. ids.Except(records.Select(r => r.ShopifyId)).Except(rejections.Keys).Select(id => Tombstone(kind, id))],
+            0, [.. records.Select(r => r with { SourceObjects = 1 })],
+            [.. ids.Except(records.Select(r => r.ShopifyId)).Except(rejections.Keys).Select(id => Tombstone(kind, id))],
             [.. rejections.Select(r => $"{kind} {r.Key}: {r.Value}")]);
     }
 
@@ -45,7 +49,8 @@ public sealed class ObjectRefresh(AdminObjects objects, TenantDatabase tenants, 
     }, ct);
 
     /// <summary>Why an object that was read is not stored, for people.</summary>
-    internal static string Unstorable(IngestRecord record, string reason) => $"{record.Gid}: it cannot be stored: {reason}";
+    internal static string Unstorable(IngestRecord record, string reason) =>
+        $"{record.Gid}: it cannot be stored: {reason}";
 
     private IngestRecord Tombstone(ObjectKind kind, long id)
     {
@@ -66,7 +71,10 @@ public sealed class ObjectRefresh(AdminObjects objects, TenantDatabase tenants, 
         var (applied, unstorable) = await IngestionWriter.ApplyEachAsync(db, shop, refreshed.Records, ct);
         var gone = await IngestionWriter.ApplyAsync(db, shop, refreshed.Gone, ct);
         var read = refreshed.Current + refreshed.Records.Count + refreshed.Gone.Count + refreshed.Rejections.Count;
-        IReadOnlyList<string> rejections = [.. refreshed.Rejections, .. unstorable.Select(u => Unstorable(u.Item, u.Reason))];
-        return new(read, applied.Stored, refreshed.Current + applied.Unchanged + gone.Unchanged, gone.Stored, rejections, rejections.Count);
+        IReadOnlyList<string> rejections = [.. refreshed.Rejections,
+            .. unstorable.Select(u => Unstorable(u.Item, u.Reason))];
+        return new(
+            read, applied.Stored, refreshed.Current + applied.Unchanged + gone.Unchanged, gone.Stored, rejections,
+            rejections.Count);
     }
 }

@@ -1,3 +1,4 @@
+using System.Globalization;
 using Microsoft.Extensions.Options;
 using Npgsql;
 using XenoInsights.Data;
@@ -7,13 +8,18 @@ using XenoInsights.Shopify;
 namespace XenoInsights.Sync;
 
 /// <summary>What a store's figures lack.</summary>
-/// <param name="Rejected">Objects (lines of Shopify's files) of the last full import that could not be read or stored.</param>
+/// <param name="Rejected">Objects (lines of Shopify's files) of the last full import that could not be read or
+/// stored.</param>
 /// <param name="Read">All of its objects.</param>
 /// <param name="UnreadOrders">Orders among those rejected.</param>
-/// <param name="OrdersInOtherCurrency">Orders from before the shop changed its currency, which no figure includes.</param>
+/// <param name="OrdersInOtherCurrency">Orders from before the shop changed its currency, which no figure
+/// includes.</param>
 /// <param name="OtherCurrencies">Their currencies, ISO 4217.</param>
-/// <param name="UnknownTimeZone">The zone Shopify names, if this installation does not know it; days are still those of the zone before.</param>
-public sealed record StoreNotice(long Rejected, long Read, long UnreadOrders, long OrdersInOtherCurrency, string? OtherCurrencies, string? UnknownTimeZone)
+/// <param name="UnknownTimeZone">The zone Shopify names, if this installation does not know it; days are still those of
+/// the zone before.</param>
+public sealed record StoreNotice(
+    long Rejected, long Read, long UnreadOrders, long OrdersInOtherCurrency, string? OtherCurrencies,
+    string? UnknownTimeZone)
 {
     /// <summary>Whether so much was rejected that figures cannot be relied on.</summary>
     public bool IsIncident { get; init; }
@@ -37,13 +43,16 @@ public sealed class StoreNotices(XenoDatabase database, IOptions<SyncOptions> op
             where t.tenant_id = $1
             """);
         command.Parameters.Add(Sql.Uuid(db.TenantId ?? Guid.Empty));
-        command.Parameters.Add(new NpgsqlParameter { Value = ((int)ObjectKind.Orders).ToString(System.Globalization.CultureInfo.InvariantCulture) });
+        var orders = ((int)ObjectKind.Orders).ToString(CultureInfo.InvariantCulture);
+        command.Parameters.Add(new NpgsqlParameter { Value = orders });
         await using var reader = await command.ExecuteReaderAsync(ct);
         if (!await reader.ReadAsync(ct)) return new StoreNotice(0, 0, 0, 0, null, null);
         var (rejected, read) = (reader.GetInt64(0), reader.GetInt64(1));
-        return new StoreNotice(rejected, read, reader.GetInt64(2), reader.GetInt64(3), reader.IsDBNull(4) ? null : reader.GetString(4), reader.IsDBNull(5) ? null : reader.GetString(5))
+        return new StoreNotice(rejected, read, reader.GetInt64(2), reader.GetInt64(3), Text(4), Text(5))
         {
             IsIncident = rejected * 100m > read * options.Value.RejectedIncidentPercent,
         };
+
+        string? Text(int column) => reader.IsDBNull(column) ? null : reader.GetString(column);
     }, ct);
 }

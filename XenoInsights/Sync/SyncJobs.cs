@@ -88,10 +88,11 @@ public sealed class SyncJobs(TenantDatabase tenants, XenoDatabase database, Sync
     }, ct);
 
     /// <summary>
-    /// Orders that runs of the entered tenant found in a former currency of the shop, and which no figure includes: how many, and the first of
-    /// them by name. Only runs that found any.
+    /// Orders that runs of the entered tenant found in a former currency of the shop, and which no figure includes: how
+    /// many, and the first of them by name. Only runs that found any.
     /// </summary>
-    public Task<Dictionary<Guid, (long Count, string Names)>> NotIncludedAsync(CancellationToken ct = default) => database.InTenantAsync(async db =>
+    public Task<Dictionary<Guid, (long Count, string Names)>> NotIncludedAsync(CancellationToken ct = default) =>
+        database.InTenantAsync(async db =>
     {
         await using var command = db.Command(
             """

@@ -15,10 +15,13 @@ public static class SyncSetup
         builder.Services.AddOptions<SyncOptions>().BindConfiguration(SyncOptions.Section)
             .Validate(options => options.LeaseSeconds is >= 1 and <= 600, $"{SyncOptions.Section}:{nameof(SyncOptions.LeaseSeconds)} must be 1 to 600 seconds.")
             .Validate(options => options.Parallel is >= 1 and <= 100, $"{SyncOptions.Section}:{nameof(SyncOptions.Parallel)} must be 1 to 100.")
-            .Validate(options => options.RejectedIncidentPercent is >= 0 and <= 100, $"{SyncOptions.Section}:{nameof(SyncOptions.RejectedIncidentPercent)} must be 0 to 100.")
+            .Validate(
+                options => options.RejectedIncidentPercent is >= 0 and <= 100,
+                $"{SyncOptions.Section}:{nameof(SyncOptions.RejectedIncidentPercent)} must be 0 to 100.")
             .Validate(options => options is { NightFromHour: >= 0, NightHours: >= 1 } && options.NightFromHour + options.NightHours <= 24, $"{SyncOptions.Section}:{nameof(SyncOptions.NightFromHour)} and {nameof(SyncOptions.NightHours)} must lie within one day.").ValidateOnStart();
         builder.Services.AddSingleton<SyncSignal>().AddSingleton<BulkFinished>().AddSingleton<BulkExports>().AddSingleton<ObjectRefresh>().AddSingleton<StoreHealth>();
-        builder.Services.AddSingleton<FullImport>().AddSingleton<DeltaSync>().AddSingleton<Rehydrate>().AddSingleton<Reconcile>().AddScoped<Checks>().AddScoped<SyncJobs>().AddScoped<StoreNotices>();
+        builder.Services.AddSingleton<FullImport>().AddSingleton<DeltaSync>().AddSingleton<Rehydrate>()
+            .AddSingleton<Reconcile>().AddScoped<Checks>().AddScoped<SyncJobs>().AddScoped<StoreNotices>();
         builder.Services.AddHostedService<SyncWorker>();
         builder.Services.ConfigureHttpJsonOptions(json => json.SerializerOptions.Converters.Add(new JsonStringEnumConverter(JsonNamingPolicy.CamelCase)));
     }

@@ -102,13 +102,17 @@ internal sealed class SyncWorker(SystemDatabase system, TenantDatabase tenants, 
         }
     }
 
-    /// <summary>A domain may have been given to another shop: nothing of it may get into this store. And a change of its domain, time zone or currency may not have been heard.</summary>
+    /// <summary>
+    /// A domain may have been given to another shop: nothing of it may get into this store. And a change of its domain,
+    /// time zone or currency may not have been heard.
+    /// </summary>
     private async Task<Tenant> FollowShopAsync(Tenant tenant, CancellationToken ct)
     {
         var shop = await objects.ShopAsync(new(tenant.TenantId, tenant.ShopDomain, tenant.Currency, tenant.TimeZone), ct);
         if (shop.ShopId != tenant.ShopId) throw new ImportFailedException($"{tenant.ShopDomain} belongs to another shop now ({shop.ShopId} instead of {tenant.ShopId}). Nothing was read. Connect the store at its present address.");
         if (ShopDomainName.TryParse(shop.Domain, out var domain) && domain != tenant.ShopDomain
-            && await system.RunAsync(db => ShopDomainRegistry.RenameAsync(db, tenant.TenantId, tenant.ShopId, domain, ct), ct))
+            && await system.RunAsync(
+                db => ShopDomainRegistry.RenameAsync(db, tenant.TenantId, tenant.ShopId, domain, ct), ct))
             logger.LogWarning("{Shop} is {Domain} now and no delivery told", tenant.ShopDomain, domain);
         return await tenants.RunAsync(tenant.TenantId, async db =>
         {

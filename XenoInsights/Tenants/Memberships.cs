@@ -61,11 +61,16 @@ public sealed class Memberships(SystemDatabase database)
         return stores.SingleOrDefault();
     }
 
-    /// <summary>The handle that a store of the person has now, by one it had before its domain was changed; null when there is none.</summary>
+    /// <summary>
+    /// The handle that a store of the person has now, by one it had before its domain was changed; null when there is
+    /// none.
+    /// </summary>
     public async Task<string?> CurrentHandleAsync(ClaimsPrincipal person, string former, CancellationToken ct = default)
     {
         var domain = former.ToLowerInvariant() + ".myshopify.com";
-        var stores = await QueryAsync(person, "t.tenant_id = (select d.tenant_id from shop_domains d where d.domain = $3)", [new() { Value = domain }], ct);
+        var stores = await QueryAsync(
+            person, "t.tenant_id = (select d.tenant_id from shop_domains d where d.domain = $3)",
+            [new() { Value = domain }], ct);
         return stores.SingleOrDefault()?.Handle;
     }
 

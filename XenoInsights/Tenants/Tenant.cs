@@ -24,7 +24,10 @@ public sealed class Tenant : ITenantOwned
     /// <summary>IANA zone; decides which shop day an instant belongs to.</summary>
     public required string TimeZone { get; set; }
 
-    /// <summary>The zone that Shopify names now, if this installation does not know it: days then stay those of <see cref="TimeZone"/>.</summary>
+    /// <summary>
+    /// The zone that Shopify names now, if this installation does not know it: days then stay those of
+    /// <see cref="TimeZone"/>.
+    /// </summary>
     public string? UnknownTimeZone { get; set; }
 
     public TenantStatus Status { get; set; }
@@ -73,7 +76,10 @@ public enum MemberRole
     Owner = 3,
 }
 
-/// <summary>Global look-up from a shop's domain to its tenant: the only place where a domain is unique. A shop keeps its former domains.</summary>
+/// <summary>
+/// Global look-up from a shop's domain to its tenant: the only place where a domain is unique. A shop keeps its former
+/// domains.
+/// </summary>
 public sealed class ShopDomain : ITenantOwned
 {
     public required string Domain { get; init; }

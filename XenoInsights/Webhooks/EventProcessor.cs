@@ -18,14 +18,17 @@ namespace XenoInsights.Webhooks;
 /// gives back with the connection, so nothing can be orphaned (docs/adr/0008).
 /// </summary>
 internal sealed class EventProcessor(
-    TenantDatabase tenants, Demands demands, AccessCheck access, ShopRename rename, WebhookMetrics metrics, IOptions<WebhookOptions> options, TimeProvider time,
+    TenantDatabase tenants, Demands demands, AccessCheck access, ShopRename rename, WebhookMetrics metrics,
+    IOptions<WebhookOptions> options, TimeProvider time,
     ILogger<EventProcessor> logger)
 {
     public const int LargestBatch = 200;
     private const int LargestBatchBytes = 8 * 1024 * 1024, LongestError = 2000;
     private static readonly TimeSpan _longestPause = TimeSpan.FromHours(1), _longestWait = TimeSpan.FromMinutes(15);
 
-    internal sealed record Waiting(string WebhookId, string Topic, DateTimeOffset TriggeredAt, DateTimeOffset ReceivedAt, int Attempts, byte[]? Payload, string? TraceId)
+    internal sealed record Waiting(
+        string WebhookId, string Topic, DateTimeOffset TriggeredAt, DateTimeOffset ReceivedAt, int Attempts,
+        byte[]? Payload, string? TraceId)
     {
         /// <summary>The object it speaks of; of an edit or a refund the order.</summary>
         public long? ObjectId { get; init; }
@@ -108,7 +111,8 @@ internal sealed class EventProcessor(
                 done.Add(new(delivery, meaning.IsIgnored ? EventStatus.Ignored : EventStatus.Applied, meaning.Outcome, null));
             }
         }
-        foreach (var edited in await OrderEdits.EditedAsync(db, tenantId, waiting, ct)) records.AddRange(Read(edited, tenant, edits).Meaning?.Records ?? []);
+        foreach (var edited in await OrderEdits.EditedAsync(db, tenantId, waiting, ct))
+            records.AddRange(Read(edited, tenant, edits).Meaning?.Records ?? []);
         var applied = await IngestionWriter.ApplyAsync(db, new ShopCalendar(tenantId, tenant.Currency, tenant.TimeZone), records, ct);
         await Rereads.RequestAsync(db, tenantId, rereads, ct);
         await MarkAsync(db, tenantId, done, ct);
@@ -277,7 +281,8 @@ internal sealed class EventProcessor(
         await using var reader = await command.ExecuteReaderAsync(ct);
         while (await reader.ReadAsync(ct))
             waiting.Add(new(reader.GetString(0), reader.GetString(1), reader.GetFieldValue<DateTimeOffset>(2), reader.GetFieldValue<DateTimeOffset>(3), reader.GetInt32(4),
-                reader.IsDBNull(5) ? null : reader.GetFieldValue<byte[]>(5), reader.IsDBNull(6) ? null : reader.GetString(6))
+                reader.IsDBNull(5) ? null : reader.GetFieldValue<byte[]>(5), reader.IsDBNull(6) ? null
+                : reader.GetString(6))
             {
                 ObjectId = reader.IsDBNull(7) ? null : reader.GetInt64(7),
             });

@@ -23,7 +23,8 @@ internal sealed record Meaning(string Outcome)
 {
     /// <summary>Those whose payload is an order.</summary>
     public static readonly string[] OrderTopics =
-        ["orders/create", "orders/updated", "orders/cancelled", "orders/paid", "orders/fulfilled", "orders/partially_fulfilled"];
+        ["orders/create", "orders/updated", "orders/cancelled", "orders/paid", "orders/fulfilled",
+            "orders/partially_fulfilled"];
 
     public IReadOnlyList<IngestRecord> Records { get; init; } = [];
 
@@ -36,7 +37,9 @@ internal sealed record Meaning(string Outcome)
     /// <exception cref="FormatException">The payload is not what the topic promises.</exception>
     /// <exception cref="JsonException">The payload is no JSON.</exception>
     /// <param name="edits">Of an order: what is known of its edits.</param>
-    public static Meaning Of(string topic, byte[] payload, DateTimeOffset triggeredAt, string currency, IReadOnlyList<OrderEdit>? edits = null)
+    public static Meaning Of(
+        string topic, byte[] payload, DateTimeOffset triggeredAt, string currency,
+        IReadOnlyList<OrderEdit>? edits = null)
     {
         using var document = JsonDocument.Parse(StorableJson.Clean(payload));
         var body = document.RootElement;
@@ -45,7 +48,8 @@ internal sealed record Meaning(string Outcome)
         var deletion = WebhookPayload.VersionOfDeletion(triggeredAt);
         return topic switch
         {
-            _ when OrderTopics.Contains(topic) => OfOrder(WebhookPayload.ReadOrder(body, currency, edits ?? []), currency),
+            _ when OrderTopics.Contains(topic) =>
+            OfOrder(WebhookPayload.ReadOrder(body, currency, edits ?? []), currency),
             "orders/edited" => ReadAgain(RereadKind.Order, OrderOfEdit(body), "The order was edited"),
             "orders/delete" => Stores(WebhookPayload.DeletedOrder(body.Id(), deletion)),
             "refunds/create" => ReadAgain(RereadKind.Order, body.LongOrNull("order_id") ?? throw Wire.Missing("A refund", "order_id"), "The order has a refund"),
@@ -112,7 +116,8 @@ internal sealed record Meaning(string Outcome)
         if (order.IsComplete) return Stores(order.Record) with { Outcome = "The order as the delivery tells it." };
         return Stores(order.Record) with
         {
-            Outcome = "The order as far as the delivery tells it; it is read again from Shopify.", Rereads = [(RereadKind.Order, order.Record.ShopifyId)],
+            Outcome = "The order as far as the delivery tells it; it is read again from Shopify.",
+            Rereads = [(RereadKind.Order, order.Record.ShopifyId)],
         };
     }
 

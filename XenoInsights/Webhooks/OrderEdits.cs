@@ -20,7 +20,9 @@ internal static class OrderEdits
     public static async Task<ILookup<long, OrderEdit>> FindAsync(
         XenoDbContext db, Guid tenantId, IEnumerable<EventProcessor.Waiting> deliveries, CancellationToken ct)
     {
-        var orders = deliveries.Where(d => d.Topic.StartsWith("orders/", StringComparison.Ordinal) && d.Topic != "orders/create").Select(d => d.ObjectId).OfType<long>().Distinct().ToList();
+        var orders = deliveries.Where(
+            d => d.Topic.StartsWith("orders/", StringComparison.Ordinal) && d.Topic != "orders/create")
+            .Select(d => d.ObjectId).OfType<long>().Distinct().ToList();
         var edits = new List<OrderEdit>();
         if (orders.Count > 0)
         {
@@ -36,7 +38,9 @@ internal static class OrderEdits
         return edits.OrderBy(e => e.CommittedAt).ToLookup(e => e.OrderId);
     }
 
-    /// <summary>The newest payload of each order whose edit is among these deliveries: it was read without the edit.</summary>
+    /// <summary>
+    /// The newest payload of each order whose edit is among these deliveries: it was read without the edit.
+    /// </summary>
     public static async Task<List<EventProcessor.Waiting>> EditedAsync(
         XenoDbContext db, Guid tenantId, IEnumerable<EventProcessor.Waiting> deliveries, CancellationToken ct)
     {
@@ -51,10 +55,13 @@ internal static class OrderEdits
             """);
         command.Parameters.Add(Sql.Uuid(tenantId));
         command.Parameters.Add(Sql.Ids(orders));
-        command.Parameters.Add(new NpgsqlParameter { Value = Meaning.OrderTopics, NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Text });
+        command.Parameters.Add(
+            new NpgsqlParameter { Value = Meaning.OrderTopics, NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Text });
         await using var reader = await command.ExecuteReaderAsync(ct);
         while (await reader.ReadAsync(ct))
-            payloads.Add(new(reader.GetString(0), reader.GetString(1), reader.GetFieldValue<DateTimeOffset>(2), reader.GetFieldValue<DateTimeOffset>(3), 0, reader.GetFieldValue<byte[]>(4), null)
+            payloads.Add(
+                new(reader.GetString(0), reader.GetString(1), reader.GetFieldValue<DateTimeOffset>(2),
+                reader.GetFieldValue<DateTimeOffset>(3), 0, reader.GetFieldValue<byte[]>(4), null)
             {
                 ObjectId = reader.GetInt64(5),
             });

@@ -16,7 +16,9 @@ internal sealed class Rereads(TenantDatabase tenants, AdminObjects objects, Stor
     private const int AtOnce = 50;
     private static readonly TimeSpan _lease = TimeSpan.FromMinutes(2), _longestPause = TimeSpan.FromHours(1);
 
-    /// <summary>An object that itself is the cause seldom gets better before it changes, and then it is asked for anew.</summary>
+    /// <summary>
+    /// An object that itself is the cause seldom gets better before it changes, and then it is asked for anew.
+    /// </summary>
     private static readonly TimeSpan _longestPauseOfOne = TimeSpan.FromDays(1);
 
     private sealed record Claim(RereadKind Kind, long ShopifyId, DateTime RequestedAt, int Attempts);
@@ -54,8 +56,10 @@ internal sealed class Rereads(TenantDatabase tenants, AdminObjects objects, Stor
     {
         try
         {
-            // What Shopify no longer has, or no longer shows us, is missing here: the delivery's own version stays. Only a delete delivery says deleted.
-            var read = await objects.ReadEachAsync(shop, KindOf(claims[0].Kind), claims.ConvertAll(c => c.ShopifyId), ct);
+            // What Shopify no longer has, or no longer shows us, is missing here: the delivery's own version stays.
+            // Only a delete delivery says deleted.
+            var read = await objects.ReadEachAsync(
+                shop, KindOf(claims[0].Kind), claims.ConvertAll(c => c.ShopifyId), ct);
             await StoreAsync(tenant, claims, read, ct);
             await health.RecoveredAsync(tenant);
         }
@@ -63,21 +67,28 @@ internal sealed class Rereads(TenantDatabase tenants, AdminObjects objects, Stor
         {
             // Whatever it was, other kinds and other stores go on.
             logger.LogWarning(failure, "{Count} objects could not be read again", claims.Count);
-            await tenants.RunAsync(tenant.TenantId, db => PutOffAsync(db, tenant.TenantId, claims, MessageOf(failure), _longestPause, ct), ct);
+            var reason = MessageOf(failure);
+            await tenants.RunAsync(
+                tenant.TenantId, db => PutOffAsync(db, tenant.TenantId, claims, reason, _longestPause, ct), ct);
             await health.NoteAsync(tenant.TenantId, failure);
         }
     }
 
     /// <summary>Stores what could be read. What cannot be read or stored is put off alone, with the reason.</summary>
-    private Task StoreAsync(Tenant tenant, List<Claim> claims, ReadableObjects read, CancellationToken ct) => tenants.RunAsync(tenant.TenantId, async db =>
+    private Task StoreAsync(Tenant tenant, List<Claim> claims, ReadableObjects read, CancellationToken ct) =>
+        tenants.RunAsync(tenant.TenantId, async db =>
     {
-        var (_, unstorable) = await IngestionWriter.ApplyEachAsync(db, new ShopCalendar(tenant.TenantId, tenant.Currency, tenant.TimeZone), read.Records, ct);
+        var (_, unstorable) = await IngestionWriter.ApplyEachAsync(
+            db, new ShopCalendar(tenant.TenantId, tenant.Currency, tenant.TimeZone), read.Records, ct);
         var rejected = new Dictionary<long, string>(read.Rejections);
-        foreach (var (record, reason) in unstorable) rejected[record.ShopifyId] = ObjectRefresh.Unstorable(record, reason);
+        foreach (var (record, reason) in unstorable)
+            rejected[record.ShopifyId] = ObjectRefresh.Unstorable(record, reason);
         await DoneAsync(db, tenant.TenantId, claims.FindAll(c => !rejected.ContainsKey(c.ShopifyId)), ct);
         foreach (var claim in claims.Where(c => rejected.ContainsKey(c.ShopifyId)))
         {
-            logger.LogWarning("{Kind} {Id} of {Shop} was set aside: {Reason}", claim.Kind, claim.ShopifyId, tenant.ShopDomain, rejected[claim.ShopifyId]);
+            logger.LogWarning(
+                "{Kind} {Id} of {Shop} was set aside: {Reason}", claim.Kind, claim.ShopifyId, tenant.ShopDomain,
+                rejected[claim.ShopifyId]);
             await PutOffAsync(db, tenant.TenantId, [claim], rejected[claim.ShopifyId], _longestPauseOfOne, ct);
         }
     }, ct);
@@ -90,7 +101,8 @@ internal sealed class Rereads(TenantDatabase tenants, AdminObjects objects, Stor
         _ => ObjectKind.Products,
     };
 
-    private static string MessageOf(Exception failure) => failure is ShopifyException or HttpRequestException or TimeoutException or ReconnectRequiredException
+    private static string MessageOf(Exception failure) =>
+        failure is ShopifyException or HttpRequestException or TimeoutException or ReconnectRequiredException
         ? failure.Message : ObjectIsolation.ReasonOf(failure);
 
     /// <summary>Moves the rows ahead by a lease: a process that dies while it reads loses them by the database's clock.</summary>
@@ -112,7 +124,8 @@ internal sealed class Rereads(TenantDatabase tenants, AdminObjects objects, Stor
         return claims;
     }
 
-    private static Task DoneAsync(XenoDbContext db, Guid tenantId, List<Claim> claims, CancellationToken ct) => claims.Count == 0 ? Task.CompletedTask : db.ExecuteAsync(
+    private static Task DoneAsync(XenoDbContext db, Guid tenantId, List<Claim> claims, CancellationToken ct) =>
+        claims.Count == 0 ? Task.CompletedTask : db.ExecuteAsync(
     [
         Match(
             """
@@ -127,9 +140,12 @@ internal sealed class Rereads(TenantDatabase tenants, AdminObjects objects, Stor
             """, tenantId, claims),
     ], ct);
 
-    private static Task PutOffAsync(XenoDbContext db, Guid tenantId, List<Claim> claims, string error, TimeSpan longest, CancellationToken ct)
+    private static Task PutOffAsync(
+        XenoDbContext db, Guid tenantId, List<Claim> claims, string error, TimeSpan longest, CancellationToken ct)
     {
-        var pause = Math.Min(longest.TotalSeconds, 5 * Math.Pow(2, claims.Max(c => c.Attempts) - 1)) * (0.75 + Random.Shared.NextDouble() / 2);
+        var pause = Math.Min(
+            longest.TotalSeconds,
+            5 * Math.Pow(2, claims.Max(c => c.Attempts) - 1)) * (0.75 + Random.Shared.NextDouble() / 2);
         var command = Match(
             """
             update rereads set due_at = now() + $5, last_error = $6 from unnest($2, $3, $4) as read(kind, shopify_id, requested_at)
@@ -153,8 +169,8 @@ internal sealed class Rereads(TenantDatabase tenants, AdminObjects objects, Stor
 }
 
 /// <summary>
-/// Reads for the connected stores with objects to read again, some at a time. Each store is read by a task of its own: one that is slow, or
-/// fails, holds up no other.
+/// Reads for the connected stores with objects to read again, some at a time. Each store is read by a task of its own:
+/// one that is slow, or fails, holds up no other.
 /// </summary>
 internal sealed class RereadWorker(SystemDatabase system, Rereads rereads, TimeProvider time, ILogger<RereadWorker> logger) : BackgroundService
 {
@@ -193,10 +209,12 @@ internal sealed class RereadWorker(SystemDatabase system, Rereads rereads, TimeP
 
     private async Task BeginAsync(CancellationToken ct)
     {
-        foreach (var ended in _reading.Where(r => r.Value.IsCompleted).Select(r => r.Key).ToList()) _reading.Remove(ended);
+        foreach (var ended in _reading.Where(r => r.Value.IsCompleted).Select(r => r.Key).ToList())
+            _reading.Remove(ended);
         if (_reading.Count == Stores) return;
         var due = await system.TenantsWithDueAsync("rereads", "true", ct);
-        foreach (var tenant in due.Where(t => !_reading.ContainsKey(t)).Take(Stores - _reading.Count)) _reading[tenant] = Task.Run(() => ReadAsync(tenant, ct), CancellationToken.None);
+        foreach (var tenant in due.Where(t => !_reading.ContainsKey(t)).Take(Stores - _reading.Count))
+            _reading[tenant] = Task.Run(() => ReadAsync(tenant, ct), CancellationToken.None);
     }
 
     private async Task ReadAsync(Guid tenant, CancellationToken ct)
