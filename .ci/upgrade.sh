@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# usage: .ci/upgrade.sh [orders]
+# Upgrades while serving: a pinned earlier version takes 20 webhooks a second while this version's `migrate` runs and its two instances are
+# replaced. Nothing may be lost, refused twice or counted wrongly, and PostgreSQL may not see a deadlock. UPGRADE_FROM names another commit.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+from=${UPGRADE_FROM:-6f972e9f74c393d07ef3882bdd4d4df8efaa3907}
+orders=${1:-30000}
+export DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1
+
+if ! git cat-file -e "$from^{commit}" 2>/dev/null; then
+    echo "upgrade: this clone does not have commit $from, from which the upgrade starts. Make it whole: git fetch --unshallow" >&2
+    echo "(in a workflow: actions/checkout with fetch-depth: 0)" >&2
+    exit 1
+fi
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+git archive "$from" | tar -x -C "$work"
+# The web assets of the earlier version, which nobody looks at here.
+if [[ -d node_modules ]]; then ln -s "$PWD/node_modules" "$work/node_modules"; fi
+
+build() { dotnet build "$1" --verbosity quiet -clp:ErrorsOnly -p:RunAnalyzers=false; }
+echo "upgrade: building $from"
+build "$work/XenoInsights"
+[[ -f XenoInsights.Tests/bin/Debug/net10.0/XenoInsights.Tests.dll ]] || build XenoInsights.Tests
+
+echo "upgrade: from $from to this version"
+dotnet XenoInsights.Tests/bin/Debug/net10.0/XenoInsights.Tests.dll drill upgrade "$work/XenoInsights/bin/Debug/net10.0/XenoInsights.dll" "$orders"
+echo "upgrade: fine"
