@@ -339,6 +339,21 @@ public sealed class MetricsApiTests(MetricsStores stores) : IClassFixture<Metric
         Assert.Equal(300, Assert.Single(rows.EnumerateArray()).GetProperty("totalCents").GetInt64());
     }
 
+    [Theory]
+    [InlineData("/api/tenants", HttpStatusCode.OK)]
+    [InlineData("/api/metrics/orders", HttpStatusCode.OK)]
+    [InlineData("/api/metrics/customers/77", HttpStatusCode.OK)]
+    [InlineData("/api/metrics/orders.csv", HttpStatusCode.OK)]
+    [InlineData("/api/events", HttpStatusCode.OK)]
+    [InlineData("/api/metrics/orders?limit=0", HttpStatusCode.BadRequest)]
+    [InlineData("/api/metrics/customers/4711", HttpStatusCode.NotFound)]
+    public async Task Nothing_that_the_api_says_is_stored_on_the_way(string path, HttpStatusCode status)
+    {
+        using var response = await stores.Owner.GetAsync(new Uri($"{path}{(path.Contains('?', StringComparison.Ordinal) ? '&' : '?')}tenant_id={stores.Busy}", UriKind.Relative), Ct);
+
+        Assert.Equal((status, true), (response.StatusCode, response.Headers.CacheControl?.NoStore));
+    }
+
     private static (DateOnly, DateOnly) RangeOf(JsonElement overview) =>
         (DateOnly.ParseExact(overview.GetProperty("from").GetString()!, "yyyy-MM-dd", CultureInfo.InvariantCulture), DateOnly.ParseExact(overview.GetProperty("to").GetString()!, "yyyy-MM-dd", CultureInfo.InvariantCulture));
 

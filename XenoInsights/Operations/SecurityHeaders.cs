@@ -30,6 +30,8 @@ internal sealed class SecurityHeaders(RequestDelegate next, IHostEnvironment env
             headers["Cross-Origin-Opener-Policy"] = "same-origin";
             headers["Permissions-Policy"] = "camera=(), geolocation=(), microphone=(), payment=(), usb=()";
             headers.ContentSecurityPolicy = Policy(context);
+            // Figures and people's data are nobody's to keep on the way, whatever the answer is.
+            if (context.Request.Path.StartsWithSegments("/api") && headers.CacheControl.Count == 0) headers.CacheControl = "no-store";
             if (IsHttpsOnly) headers.StrictTransportSecurity = $"max-age={_httpsOnly.TotalSeconds:0}";
             return Task.CompletedTask;
         });
