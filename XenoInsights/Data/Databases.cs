@@ -16,6 +16,10 @@ public sealed class TenantDatabase(WalledTransactions transactions)
 
     public Task RunAsync(Guid tenantId, Func<XenoDbContext, Task> work, CancellationToken ct = default) =>
         RunAsync(tenantId, async db => { await work(db); return true; }, ct);
+
+    /// <summary>What several people wait for at once, under the limits of people's work. Whoever asks has had their own access looked up.</summary>
+    public Task<T> RunForPeopleAsync<T>(Guid tenantId, Func<XenoDbContext, Task<T>> work, CancellationToken ct) =>
+        transactions.RunAsync(TransactionStart.ForPeople(tenantId), work, ct);
 }
 
 /// <summary>

@@ -58,6 +58,9 @@ internal sealed class TransactionStart
     /// <summary>A job's work for one tenant.</summary>
     public static TransactionStart ForJob(Guid tenantId) => new($"{JobLimits}; {EnterTenant(tenantId)}", tenantId);
 
+    /// <summary>Work for one tenant that people wait for, whose own access was looked up before.</summary>
+    public static TransactionStart ForPeople(Guid tenantId) => new($"{PersonLimits}; {PlannerForPeople}; {EnterTenant(tenantId)}", tenantId);
+
     /// <summary>A person's work in a store of theirs.</summary>
     public static TransactionStart ForMember(Guid tenantId, Caller caller, MemberRole atLeast) => new(
         $"{PersonLimits}; {PlannerForPeople}; {FindRole(tenantId, caller)}; {EnterTenant(tenantId)}",

@@ -13,7 +13,11 @@ public static class MetricsApi
     private static readonly string[] _seriesMeasures =
         ["total-sales", "orders", "gross-sales", "discounts", "returns", "net-sales", "shipping", "taxes", "average-order-value", "new-customers", "customers", "returning-customers"];
 
-    public static void AddInsights(this WebApplicationBuilder builder) => builder.Services.AddSingleton<AnswerCache>().AddScoped<SalesQueries>();
+    public static void AddInsights(this WebApplicationBuilder builder)
+    {
+        builder.AddAnswers();
+        builder.Services.AddScoped<SalesQueries>();
+    }
 
     public static void MapInsights(this WebApplication app)
     {

@@ -20,7 +20,7 @@ public sealed class ChangeQueries(XenoDatabase database, TenantContext tenant, A
 
     /// <param name="metric">One of <see cref="Decomposition.Metrics"/>.</param>
     public Task<ChangeAnswer> ChangeAsync(string metric, ChangeBy by, DateRange range, DateRange before, CancellationToken ct = default) =>
-        database.InTenantAsync(db => answers.GetAsync(db, tenant.TenantId ?? Guid.Empty, ("what-changed", metric, by, range, before), async () =>
+        answers.GetAsync(database, tenant.TenantId ?? Guid.Empty, ("what-changed", metric, by, range, before), async (db, ct) =>
         {
             var (was, now, parts) = by switch
             {
@@ -29,7 +29,7 @@ public sealed class ChangeQueries(XenoDatabase database, TenantContext tenant, A
                 _ => await ByCustomersAsync(db, metric, range, before, ct),
             };
             return new ChangeAnswer(metric, by, range, before, now, was, parts);
-        }, ct), ct);
+        }, ct);
 
     private async Task<(long Before, long Now, IReadOnlyList<Contribution> Parts)> ByCustomersAsync(XenoDbContext db, string metric, DateRange range, DateRange before, CancellationToken ct)
     {

@@ -14,7 +14,7 @@ public sealed class CheckoutQueries(XenoDatabase database, TenantContext tenant,
 {
     private const int ItemsOfACheckout = 3;
 
-    public Task<CheckoutsOverview> OverviewAsync(DateRange range, CancellationToken ct = default) => AskAsync(("checkouts/overview", range), async db =>
+    public Task<CheckoutsOverview> OverviewAsync(DateRange range, CancellationToken ct = default) => AskAsync(("checkouts/overview", range), async (db, ct) =>
     {
         await using var command = Command(db, range,
             $"""
@@ -31,7 +31,7 @@ public sealed class CheckoutQueries(XenoDatabase database, TenantContext tenant,
     }, ct);
 
     /// <summary>One point a bucket of the range, empty ones included.</summary>
-    public Task<IReadOnlyList<CheckoutPoint>> ByDateAsync(DateRange range, Granularity granularity, CancellationToken ct = default) => AskAsync(("checkouts/by-date", range, granularity), async db =>
+    public Task<IReadOnlyList<CheckoutPoint>> ByDateAsync(DateRange range, Granularity granularity, CancellationToken ct = default) => AskAsync(("checkouts/by-date", range, granularity), async (db, ct) =>
     {
         var byHour = granularity == Granularity.Hour;
         var buckets = new SortedDictionary<(DateOnly, int), Sums>();
@@ -55,7 +55,7 @@ public sealed class CheckoutQueries(XenoDatabase database, TenantContext tenant,
     }, ct);
 
     /// <summary>All 168 hours of the week, by when checkouts were begun.</summary>
-    public Task<IReadOnlyList<CheckoutHour>> ByHourAsync(DateRange range, CancellationToken ct = default) => AskAsync(("checkouts/by-hour", range), async db =>
+    public Task<IReadOnlyList<CheckoutHour>> ByHourAsync(DateRange range, CancellationToken ct = default) => AskAsync(("checkouts/by-hour", range), async (db, ct) =>
     {
         var hours = Enumerable.Range(0, 7 * 24).Select(i => new CheckoutHour((i / 24) + 1, i % 24, 0, 0, 0)).ToArray();
         var offsets = await ZoneOffsets.OfStoreAsync(db, ct);
@@ -75,7 +75,7 @@ public sealed class CheckoutQueries(XenoDatabase database, TenantContext tenant,
     }, ct);
 
     /// <summary>What lies in the checkouts that were not recovered, the most valuable first.</summary>
-    public Task<IReadOnlyList<CheckoutProduct>> ProductsAsync(DateRange range, int? limit, CancellationToken ct = default) => AskAsync(("checkouts/products", range, limit), async db =>
+    public Task<IReadOnlyList<CheckoutProduct>> ProductsAsync(DateRange range, int? limit, CancellationToken ct = default) => AskAsync(("checkouts/products", range, limit), async (db, ct) =>
     {
         var rows = new List<CheckoutProduct>();
         await using var command = Command(db, range,
@@ -100,7 +100,7 @@ public sealed class CheckoutQueries(XenoDatabase database, TenantContext tenant,
         return (IReadOnlyList<CheckoutProduct>)rows;
     }, ct);
 
-    public Task<OpenSums> OpenSumsAsync(OpenFilter filter, CancellationToken ct = default) => AskAsync(("checkouts/open/sums", filter), async db =>
+    public Task<OpenSums> OpenSumsAsync(OpenFilter filter, CancellationToken ct = default) => AskAsync(("checkouts/open/sums", filter), async (db, ct) =>
     {
         await using var command = Command(db, filter.Range, $"select count(*), coalesce(sum(total), 0)::bigint from checkouts c where {Open(filter)}", filter.ProductId ?? 0);
         await using var reader = await command.ExecuteReaderAsync(ct);
@@ -193,8 +193,8 @@ public sealed class CheckoutQueries(XenoDatabase database, TenantContext tenant,
         return command;
     }
 
-    private Task<T> AskAsync<T>(object question, Func<XenoDbContext, Task<T>> answer, CancellationToken ct) where T : notnull =>
-        database.InTenantAsync(db => answers.GetAsync(db, tenant.TenantId ?? Guid.Empty, question, () => answer(db), ct), ct);
+    private Task<T> AskAsync<T>(object question, Func<XenoDbContext, CancellationToken, Task<T>> answer, CancellationToken ct) where T : class =>
+        answers.GetAsync(database, tenant.TenantId ?? Guid.Empty, question, answer, ct);
 
     private readonly record struct Sums(long Abandoned, long Lost, long LostCents, long Recovered, long RecoveredCents)
     {

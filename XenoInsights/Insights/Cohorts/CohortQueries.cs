@@ -28,7 +28,7 @@ public sealed class CohortQueries(XenoDatabase database, TenantContext tenant, A
 {
     /// <param name="today">The shop's: the period that holds it is not over.</param>
     public Task<IReadOnlyList<Cohort>> CohortsAsync(CohortPeriod period, DateOnly today, CancellationToken ct = default) =>
-        database.InTenantAsync(db => answers.GetCostlyAsync(db, tenant.TenantId ?? Guid.Empty, ("cohorts", period, today), async () =>
+        answers.GetCostlyAsync(database, tenant.TenantId ?? Guid.Empty, ("cohorts", period, today), async (db, ct) =>
         {
             if (await BeginAsync(db, ct) is not { } begin) return (IReadOnlyList<Cohort>)[];
             List<DateOnly> periods = [.. Periods(period, FirstOf(period, begin), today)];
@@ -49,7 +49,7 @@ public sealed class CohortQueries(XenoDatabase database, TenantContext tenant, A
             await using var reader = await command.ExecuteReaderAsync(ct);
             while (await reader.ReadAsync(ct)) found[(reader.GetInt32(0) - 1, reader.GetInt32(1) - 1)] = (reader.GetInt64(2), reader.GetInt64(3), reader.GetInt64(4));
             return (IReadOnlyList<Cohort>)Cohorts(period, periods, today, found);
-        }, ct), ct);
+        }, ct);
 
     /// <summary>The first day of the period that a day lies in.</summary>
     public static DateOnly FirstOf(CohortPeriod period, DateOnly day) =>

@@ -15,9 +15,14 @@ public sealed class CustomerQueries(XenoDatabase database, TenantContext tenant,
     public async Task<CustomerSums> SumsAsync(CustomerFilter filter, CancellationToken ct = default) => (await FacetsAsync(filter, ct))[(int)filter.Who];
 
     /// <summary>One a choice of <see cref="Who"/>, all else being equal; found in one pass over the range.</summary>
-    public Task<IReadOnlyList<CustomerSums>> FacetsAsync(CustomerFilter filter, CancellationToken ct = default) => database.InTenantAsync(db => answers.GetAsync(db, Tenant, ("customers", filter with { Who = Who.All }), async () =>
+    public async Task<IReadOnlyList<CustomerSums>> FacetsAsync(CustomerFilter filter, CancellationToken ct = default)
     {
-        var marks = await MarksAsync(db, ct);
+        var marks = await MarksAsync(ct);
+        return await answers.GetAsync(database, Tenant, ("customers", filter with { Who = Who.All }), (db, token) => FacetsAsync(db, filter, marks, token), ct);
+    }
+
+    private async Task<IReadOnlyList<CustomerSums>> FacetsAsync(XenoDbContext db, CustomerFilter filter, SegmentMarks marks, CancellationToken ct)
+    {
         // Who is new, and who never ordered again, had their first order in the range: those few are looked up, and the others are what is left.
         await using var command = Command(db, filter,
             $"""
@@ -30,27 +35,35 @@ public sealed class CustomerQueries(XenoDatabase database, TenantContext tenant,
         var (all, fresh, once) = (Sums(0), Sums(3), Sums(6));
         // Prospects have not even one.
         var returning = filter.Segment == Segment.Prospects ? new(0, 0, 0) : new CustomerSums(all.Customers - once.Customers, all.Orders - once.Orders, all.TotalCents - once.TotalCents);
-        return (IReadOnlyList<CustomerSums>)[all, fresh, returning];
+        return [all, fresh, returning];
 
         static string SumsWhere(string who) => $"count(*) filter (where {who}), coalesce(sum(r.orders) filter (where {who}), 0)::bigint, coalesce(sum(r.sales) filter (where {who}), 0)::bigint";
 
         CustomerSums Sums(int at) => new(reader.GetInt64(at), reader.GetInt64(at + 1), reader.GetInt64(at + 2));
-    }, ct), ct);
+    }
 
     /// <param name="after">Where the page begins: <see cref="CustomerPageRows.Next"/> of the one before it.</param>
-    public Task<CustomerPageRows> PageAsync(CustomerFilter filter, CustomerSort sort, string? after, int size, CancellationToken ct = default) => database.InTenantAsync(async db =>
+    public async Task<CustomerPageRows> PageAsync(CustomerFilter filter, CustomerSort sort, string? after, int size, CancellationToken ct = default)
     {
-        var rows = new List<CustomerRow>();
-        await using var command = Rows(db, filter, sort, Place.Find(after), size + 1, await MarksAsync(db, ct));
-        await using var reader = await command.ExecuteReaderAsync(ct);
-        while (await reader.ReadAsync(ct)) rows.Add(Read(reader));
+        var marks = await MarksAsync(ct);
+        var rows = await database.InTenantAsync(db => ReadAsync(Rows(db, filter, sort, Place.Find(after), size + 1, marks), ct), ct);
         if (rows.Count <= size) return new CustomerPageRows(rows, null);
         rows.RemoveAt(size);
         return new CustomerPageRows(rows, Place.Of(rows[^1], sort).ToString());
-    }, ct);
+    }
 
-    // What the scores of all customers are measured by: found once for a while, so that lists do not sort every customer.
-    private Task<SegmentMarks> MarksAsync(XenoDbContext db, CancellationToken ct) => answers.GetCostlyAsync(db, Tenant, "segment marks", async () =>
+    private static async Task<List<CustomerRow>> ReadAsync(NpgsqlCommand rows, CancellationToken ct)
+    {
+        await using var command = rows;
+        await using var reader = await command.ExecuteReaderAsync(ct);
+        var list = new List<CustomerRow>();
+        while (await reader.ReadAsync(ct)) list.Add(Read(reader));
+        return list;
+    }
+
+    // What the scores of all customers are measured by: found once for a while, so that lists do not sort every customer. Asked before a unit of
+    // work begins, never within one: who holds a connection must not wait for another.
+    private Task<SegmentMarks> MarksAsync(CancellationToken ct) => answers.GetCostlyAsync(database, Tenant, "segment marks", async (db, ct) =>
     {
         await using var command = db.Command(Segments.Marks);
         command.Parameters.Add(new NpgsqlParameter { Value = Tenant });
@@ -63,18 +76,23 @@ public sealed class CustomerQueries(XenoDatabase database, TenantContext tenant,
     /// <summary>Every row, as it is read: for exports, inside their transaction.</summary>
     internal async IAsyncEnumerable<CustomerRow> AllAsync(XenoDbContext db, CustomerFilter filter, CustomerSort sort, [System.Runtime.CompilerServices.EnumeratorCancellation] CancellationToken ct)
     {
-        await using var command = Rows(db, filter, sort, null, null, await MarksAsync(db, ct));
+        await using var command = Rows(db, filter, sort, null, null, await MarksAsync(ct));
         await using var reader = await command.ExecuteReaderAsync(ct);
         while (await reader.ReadAsync(ct)) yield return Read(reader);
     }
 
     /// <summary>All eleven, empty ones included.</summary>
-    public Task<IReadOnlyList<SegmentAnswer>> SegmentsAsync(CancellationToken ct = default) => database.InTenantAsync(db => answers.GetCostlyAsync(db, Tenant, "segments", async () =>
+    public async Task<IReadOnlyList<SegmentAnswer>> SegmentsAsync(CancellationToken ct = default)
     {
-        var marks = Segments.Row(await MarksAsync(db, ct));
+        var marks = await MarksAsync(ct);
+        return await answers.GetCostlyAsync(database, Tenant, "segments", (db, token) => SegmentsAsync(db, marks, token), ct);
+    }
+
+    private async Task<IReadOnlyList<SegmentAnswer>> SegmentsAsync(XenoDbContext db, SegmentMarks marks, CancellationToken ct)
+    {
         await using var command = db.Command(
             $"""
-            select {Segments.Sql}, count(*), sum(t.orders)::bigint, sum(t.total_sales)::bigint from customer_totals t cross join {marks} m where t.tenant_id = $1 and t.orders > 0 group by 1
+            select {Segments.Sql}, count(*), sum(t.orders)::bigint, sum(t.total_sales)::bigint from customer_totals t cross join {Segments.Row(marks)} m where t.tenant_id = $1 and t.orders > 0 group by 1
             union all
             select {(int)Segment.Prospects}, count(*), 0, coalesce(sum(t.total_sales), 0)::bigint from customers k left join customer_totals t on t.tenant_id = $1 and t.customer_id = k.shopify_id
             where k.tenant_id = $1 and k.deleted_at is null and coalesce(t.orders, 0) = 0
@@ -83,14 +101,19 @@ public sealed class CustomerQueries(XenoDatabase database, TenantContext tenant,
         var found = new Dictionary<Segment, (long Customers, long Orders, long Total)>();
         await using var reader = await command.ExecuteReaderAsync(ct);
         while (await reader.ReadAsync(ct)) found[(Segment)reader.GetInt32(0)] = (reader.GetInt64(1), reader.GetInt64(2), reader.GetInt64(3));
-        return (IReadOnlyList<SegmentAnswer>)[.. Enum.GetValues<Segment>().Select(s => (Segment: s, Sums: found.GetValueOrDefault(s)))
+        return [.. Enum.GetValues<Segment>().Select(s => (Segment: s, Sums: found.GetValueOrDefault(s)))
             .Select(s => new SegmentAnswer(Segments.Key(s.Segment), Segments.Name(s.Segment), Segments.Words(s.Segment), s.Sums.Customers, s.Sums.Orders, s.Sums.Total))];
-    }, ct), ct);
+    }
 
     /// <summary>One customer; null if the store knows none of this id.</summary>
-    public Task<CustomerView?> FindAsync(long id, CancellationToken ct = default) => database.InTenantAsync(async db =>
+    public async Task<CustomerView?> FindAsync(long id, CancellationToken ct = default)
     {
-        var marks = Segments.Row(await MarksAsync(db, ct));
+        var marks = Segments.Row(await MarksAsync(ct));
+        return await database.InTenantAsync(db => FindAsync(db, id, marks, ct), ct);
+    }
+
+    private async Task<CustomerView?> FindAsync(XenoDbContext db, long id, string marks, CancellationToken ct)
+    {
         await using var command = db.Command(
             $"""
             select {Name}, k.email, k.phone, k.city, k.country_code, k.state, k.created_at, k.deleted_at is not null, coalesce(t.orders, 0), coalesce(t.total_sales, 0), t.first_order_day, t.last_order_day,
@@ -115,7 +138,7 @@ public sealed class CustomerQueries(XenoDatabase database, TenantContext tenant,
                 reader.GetInt64(8), reader.GetInt64(9), Day(reader, 10), Day(reader, 11), Segments.Key(segment), hasOrders ? recency : null, hasOrders ? frequency : null, hasOrders ? money : null, []);
         }
         return view with { Months = await MonthsAsync(db, id, ct) };
-    }, ct);
+    }
 
     private static async Task<IReadOnlyList<CustomerMonth>> MonthsAsync(XenoDbContext db, long id, CancellationToken ct)
     {

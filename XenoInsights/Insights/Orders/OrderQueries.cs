@@ -21,7 +21,7 @@ public sealed class OrderQueries(XenoDatabase database, TenantContext tenant, An
     public async Task<EntrySums> SumsAsync(EntryFilter filter, CancellationToken ct = default) => (await ComparedSumsAsync(filter, ct)).Entries;
 
     /// <summary>The same, beside the sums of the range's days as the overview reports them: both as of one moment, so a difference is one.</summary>
-    public Task<ComparedSums> ComparedSumsAsync(EntryFilter filter, CancellationToken ct = default) => AskAsync(("entries", filter), async db =>
+    public Task<ComparedSums> ComparedSumsAsync(EntryFilter filter, CancellationToken ct = default) => AskAsync(("entries", filter), async (db, ct) =>
     {
         await using var command = Command(db, filter,
             $"""
@@ -43,7 +43,7 @@ public sealed class OrderQueries(XenoDatabase database, TenantContext tenant, An
     }, ct);
 
     /// <summary>What each choice of <see cref="EntryShow"/> would show, all else being equal.</summary>
-    public Task<IReadOnlyList<EntryFacet>> FacetsAsync(EntryFilter filter, CancellationToken ct = default) => AskAsync(("entry facets", filter with { Show = EntryShow.All }), async db =>
+    public Task<IReadOnlyList<EntryFacet>> FacetsAsync(EntryFilter filter, CancellationToken ct = default) => AskAsync(("entry facets", filter with { Show = EntryShow.All }), async (db, ct) =>
     {
         filter = filter with { Show = EntryShow.All };
         // New customers had their first order in the range, so those few are looked up; who is neither new nor a guest is what is left.
@@ -222,8 +222,8 @@ public sealed class OrderQueries(XenoDatabase database, TenantContext tenant, An
         return command;
     }
 
-    private Task<T> AskAsync<T>(object question, Func<XenoDbContext, Task<T>> answer, CancellationToken ct) where T : notnull =>
-        database.InTenantAsync(db => answers.GetAsync(db, tenant.TenantId ?? Guid.Empty, question, () => answer(db), ct), ct);
+    private Task<T> AskAsync<T>(object question, Func<XenoDbContext, CancellationToken, Task<T>> answer, CancellationToken ct) where T : class =>
+        answers.GetAsync(database, tenant.TenantId ?? Guid.Empty, question, answer, ct);
 
     /// <summary>The last row of a page, by everything that rows are sorted by.</summary>
     private sealed record Place(DateOnly Day, DateTimeOffset At, long OrderId, bool Original, long Total)

@@ -23,7 +23,7 @@ public sealed class ProductQueries(XenoDatabase database, TenantContext tenant, 
 
     private static readonly string[] _measures = ["units_ordered", "units_returned", "gross", "discounts", "returns"];
 
-    public Task<ProductSums> SumsAsync(ProductFilter filter, CancellationToken ct = default) => AskAsync(("products/sums", filter), async db =>
+    public Task<ProductSums> SumsAsync(ProductFilter filter, CancellationToken ct = default) => AskAsync(("products/sums", filter), async (db, ct) =>
     {
         await using var command = Command(db, filter,
             $"""
@@ -40,7 +40,7 @@ public sealed class ProductQueries(XenoDatabase database, TenantContext tenant, 
     public Task<ProductRows> PageAsync(ProductFilter filter, ProductSort sort, bool ascending, string? after, int size, CancellationToken ct = default)
     {
         var place = after is null ? null : Place.Find(after, sort) ?? throw new FormatException($"'{after}' is not where a page ended.");
-        return AskAsync(("products", filter, sort, ascending, after, size), async db =>
+        return AskAsync(("products", filter, sort, ascending, after, size), async (db, ct) =>
         {
             var (rows, last, isMore) = (new List<ProductRow>(), (Place?)null, false);
             await using var command = Rows(db, filter, sort, ascending, place, size + 1);
@@ -66,15 +66,15 @@ public sealed class ProductQueries(XenoDatabase database, TenantContext tenant, 
         while (await reader.ReadAsync(ct)) yield return Read(reader, filter);
     }
 
-    public Task<ProductKinds> KindsAsync(CancellationToken ct = default) => AskAsync("products/kinds", async db => new ProductKinds(
+    public Task<ProductKinds> KindsAsync(CancellationToken ct = default) => AskAsync("products/kinds", async (db, ct) => new ProductKinds(
         await db.Products.Where(p => p.Vendor != null && p.Vendor != "").Select(p => p.Vendor!).Distinct().Order().Take(MostKinds).ToListAsync(ct),
         await db.Products.Where(p => p.ProductType != null && p.ProductType != "").Select(p => p.ProductType!).Distinct().Order().Take(MostKinds).ToListAsync(ct)), ct);
 
     /// <summary>Null if the store never had nor sold a product of this id.</summary>
-    public async Task<ProductAnswer?> FindAsync(long id, DateRange range, CancellationToken ct = default) => (await AskAsync(("product", id, range), async db => new Found(await FindAsync(db, id, range, ct)), ct)).Product;
+    public async Task<ProductAnswer?> FindAsync(long id, DateRange range, CancellationToken ct = default) => (await AskAsync(("product", id, range), async (db, ct) => new Found(await FindAsync(db, id, range, ct)), ct)).Product;
 
     /// <summary>One point a bucket of the range, empty ones included.</summary>
-    public Task<IReadOnlyList<ProductPoint>> ByDateAsync(long id, DateRange range, Granularity granularity, CancellationToken ct = default) => AskAsync(("product/by-date", id, range, granularity), async db =>
+    public Task<IReadOnlyList<ProductPoint>> ByDateAsync(long id, DateRange range, Granularity granularity, CancellationToken ct = default) => AskAsync(("product/by-date", id, range, granularity), async (db, ct) =>
     {
         var buckets = new SortedDictionary<DateOnly, ProductFigures>();
         for (var day = 0; day < range.Days; day++) buckets.TryAdd(SalesQueries.BucketOf(range.From.AddDays(day), granularity), default);
@@ -88,7 +88,7 @@ public sealed class ProductQueries(XenoDatabase database, TenantContext tenant, 
     /// What else the customers who bought a product bought in the range, most of them first. Bought means: on a line of an order placed in the range.
     /// Custom items are many things, so nothing is said of those who bought some.
     /// </summary>
-    public Task<IReadOnlyList<AlsoBought>> AlsoBoughtAsync(long id, DateRange range, int limit, CancellationToken ct = default) => id == CustomItems ? Task.FromResult<IReadOnlyList<AlsoBought>>([]) : AskAsync(("product/also-bought", id, range, limit), async db =>
+    public Task<IReadOnlyList<AlsoBought>> AlsoBoughtAsync(long id, DateRange range, int limit, CancellationToken ct = default) => id == CustomItems ? Task.FromResult<IReadOnlyList<AlsoBought>>([]) : AskAsync(("product/also-bought", id, range, limit), async (db, ct) =>
     {
         var rows = new List<AlsoBought>();
         await using var command = Command(db, new(range),
@@ -286,8 +286,8 @@ public sealed class ProductQueries(XenoDatabase database, TenantContext tenant, 
         return command;
     }
 
-    private Task<T> AskAsync<T>(object question, Func<XenoDbContext, Task<T>> answer, CancellationToken ct) where T : notnull =>
-        database.InTenantAsync(db => answers.GetAsync(db, tenant.TenantId ?? Guid.Empty, question, () => answer(db), ct), ct);
+    private Task<T> AskAsync<T>(object question, Func<XenoDbContext, CancellationToken, Task<T>> answer, CancellationToken ct) where T : class =>
+        answers.GetAsync(database, tenant.TenantId ?? Guid.Empty, question, answer, ct);
 
     private sealed record Found(ProductAnswer? Product);
 

@@ -10,7 +10,7 @@ namespace XenoInsights.Insights.Sales;
 /// <summary>The overview's questions, for the entered tenant. Every answer comes from rollups, so its cost follows the range, not the history.</summary>
 public sealed class SalesQueries(XenoDatabase database, TenantContext tenant, AnswerCache answers)
 {
-    public Task<OverviewAnswer> OverviewAsync(DateRange range, CancellationToken ct = default) => AskAsync(("overview", range), async db =>
+    public Task<OverviewAnswer> OverviewAsync(DateRange range, CancellationToken ct = default) => AskAsync(("overview", range), async (db, ct) =>
     {
         await using var batch = Batch(db, range,
             """
@@ -39,7 +39,7 @@ public sealed class SalesQueries(XenoDatabase database, TenantContext tenant, An
     }, ct);
 
     /// <summary>One point a bucket of the range, empty ones included.</summary>
-    public Task<IReadOnlyList<SeriesPoint>> ByDateAsync(DateRange range, Granularity granularity, CancellationToken ct = default) => granularity == Granularity.Hour ? ByHourAsync(range, ct) : AskAsync(("by-date", range, granularity), async db =>
+    public Task<IReadOnlyList<SeriesPoint>> ByDateAsync(DateRange range, Granularity granularity, CancellationToken ct = default) => granularity == Granularity.Hour ? ByHourAsync(range, ct) : AskAsync(("by-date", range, granularity), async (db, ct) =>
     {
         var buckets = new SortedDictionary<DateOnly, SalesSums>();
         for (var day = 0; day < range.Days; day++) buckets.TryAdd(BucketOf(range.From.AddDays(day), granularity), default);
@@ -63,7 +63,7 @@ public sealed class SalesQueries(XenoDatabase database, TenantContext tenant, An
     }, ct);
 
     // Days have no rollup of their hours: the ledger entries of a week at most are sorted into them. What changed later counts in the hour it happened.
-    private Task<IReadOnlyList<SeriesPoint>> ByHourAsync(DateRange range, CancellationToken ct) => AskAsync(("by-hour", range), async db =>
+    private Task<IReadOnlyList<SeriesPoint>> ByHourAsync(DateRange range, CancellationToken ct) => AskAsync(("by-hour", range), async (db, ct) =>
     {
         var hours = new Dictionary<(DateOnly, int), SalesSums>();
         var offsets = await ZoneOffsets.OfStoreAsync(db, ct);
@@ -107,7 +107,7 @@ public sealed class SalesQueries(XenoDatabase database, TenantContext tenant, An
     }, ct);
 
     /// <summary>Customers by total sales in the range.</summary>
-    public Task<IReadOnlyList<TopCustomer>> TopCustomersAsync(DateRange range, int limit, CancellationToken ct = default) => AskAsync(("customers/top", range, limit), async db =>
+    public Task<IReadOnlyList<TopCustomer>> TopCustomersAsync(DateRange range, int limit, CancellationToken ct = default) => AskAsync(("customers/top", range, limit), async (db, ct) =>
     {
         await using var batch = Batch(db, range,
             """
@@ -122,7 +122,7 @@ public sealed class SalesQueries(XenoDatabase database, TenantContext tenant, An
     }, ct);
 
     /// <summary>Products by net sales in the range.</summary>
-    public Task<IReadOnlyList<TopProduct>> TopProductsAsync(DateRange range, int limit, CancellationToken ct = default) => AskAsync(("products/top", range, limit), async db =>
+    public Task<IReadOnlyList<TopProduct>> TopProductsAsync(DateRange range, int limit, CancellationToken ct = default) => AskAsync(("products/top", range, limit), async (db, ct) =>
     {
         await using var batch = Batch(db, range,
             $"""
@@ -149,7 +149,7 @@ public sealed class SalesQueries(XenoDatabase database, TenantContext tenant, An
             cross join lateral (select gross - discounts - returns as net from product_days where tenant_id = $1 and day = $2::date + d.later and product_id = ids.id offset 0) p group by 1
             """, range, ids, ct);
 
-    public Task<CheckoutsAnswer> CheckoutsAsync(DateRange range, CancellationToken ct = default) => AskAsync(("checkouts", range), async db =>
+    public Task<CheckoutsAnswer> CheckoutsAsync(DateRange range, CancellationToken ct = default) => AskAsync(("checkouts", range), async (db, ct) =>
     {
         await using var batch = Batch(db, range,
             """
@@ -183,8 +183,8 @@ public sealed class SalesQueries(XenoDatabase database, TenantContext tenant, An
         _ => throw new ArgumentOutOfRangeException(nameof(granularity), granularity, "Not a granularity."),
     };
 
-    private Task<T> AskAsync<T>(object question, Func<XenoDbContext, Task<T>> answer, CancellationToken ct) where T : notnull =>
-        database.InTenantAsync(db => answers.GetAsync(db, tenant.TenantId ?? Guid.Empty, question, () => answer(db), ct), ct);
+    private Task<T> AskAsync<T>(object question, Func<XenoDbContext, CancellationToken, Task<T>> answer, CancellationToken ct) where T : class =>
+        answers.GetAsync(database, tenant.TenantId ?? Guid.Empty, question, answer, ct);
 
     // As for the range: counted on their first day in the bucket, or in that part of it which the range covers. A day's are in its own row.
     private void AddCustomersOfBuckets(NpgsqlBatch batch, DateRange range, Granularity granularity)
