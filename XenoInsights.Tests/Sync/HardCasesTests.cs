@@ -3,6 +3,7 @@ using System.Text.Json;
 using Microsoft.EntityFrameworkCore;
 using XenoInsights.DemoShopify;
 using XenoInsights.DemoShopify.Stores;
+using XenoInsights.Ingestion;
 using XenoInsights.Sync;
 using XenoInsights.Tests.Support;
 
@@ -123,10 +124,13 @@ public sealed class HardCasesTests(HardCasesHost host) : IClassFixture<HardCases
         var all = (await store.DataAsync()).Orders.All().ToArray();
         var since = job.StartedAt!.Value.AddDays(-60);
 
-        var (limited, stored) = await host.Import.InTenantAsync(tenant, async db => (
-            (await db.Tenants.SingleAsync(Ct)).HistoryLimited, await db.Orders.Select(o => o.ShopifyId).ToListAsync(Ct)));
+        var (here, stored) = await host.Import.InTenantAsync(tenant, async db => (
+            await db.Tenants.SingleAsync(Ct), await db.Orders.Select(o => o.ShopifyId).ToListAsync(Ct)));
 
-        Assert.True(limited);
+        Assert.True(here.HistoryLimited);
+        // The first day of which Shopify shows every order.
+        var ended = new ShopCalendar(tenant, here.Currency, here.TimeZone).DayOf(job.FinishedAt!.Value);
+        Assert.Contains(here.HistoryFrom, new DateOnly?[] { ended.AddDays(-59), ended.AddDays(-60) });
         // An order that turns sixty days old while it is read may be on either side.
         Assert.Empty(all.Where(o => o.CreatedAt > since.AddMinutes(10)).Select(o => o.Id).Except(stored));
         Assert.Empty(stored.Except(all.Where(o => o.CreatedAt > since.AddMinutes(-10)).Select(o => o.Id)));

@@ -48,6 +48,24 @@ public sealed class ApplyTests(StoreHost host) : IClassFixture<StoreHost>
     }
 
     [Fact]
+    public async Task Orders_that_Shopify_shows_from_now_on_are_read_at_once_and_only_then_known()
+    {
+        var shop = await ConnectAsync();
+        var known = new DateOnly(2026, 4, 1);
+        await InAsync(shop, async db =>
+        {
+            await db.SyncJobs.ExecuteDeleteAsync(Ct);
+            return await db.Tenants.ExecuteUpdateAsync(set => set.SetProperty(t => t.HistoryLimited, true).SetProperty(t => t.HistoryFrom, known), Ct);
+        });
+
+        await DeliverAsync(shop, "app/scopes_update", """{"current":["read_orders","read_all_orders","read_customers","read_products"]}""");
+        await AppliedAsync(shop);
+
+        var (tenant, runs) = await InAsync(shop, async db => (await db.Tenants.AsNoTracking().SingleAsync(Ct), await db.SyncJobs.AsNoTracking().ToListAsync(Ct)));
+        Assert.Equal((false, known, SyncJobType.Full), (tenant.HistoryLimited, tenant.HistoryFrom, Assert.Single(runs).Type));
+    }
+
+    [Fact]
     public async Task A_deleted_order_stays_deleted_whatever_comes_late()
     {
         var shop = await ConnectAsync();

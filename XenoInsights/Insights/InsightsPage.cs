@@ -14,6 +14,7 @@ public interface IInsightsPage
     StoreAccess Store { get; }
     ShopClock Clock { get; }
     DateRange? History { get; }
+    StoreHistory? StoreHistory { get; }
     SyncJobView? Running { get; }
     DateTimeOffset? CurrentTo { get; }
     bool IsLoading { get; }
@@ -50,7 +51,12 @@ public abstract class InsightsPage<TQuestion, TAnswer> : ComponentBase, IInsight
     [Parameter] public required string Handle { get; set; }
 
     public ShopClock Clock { get; private set; } = null!;
-    public DateRange? History { get; private set; }
+
+    /// <summary>First and last day with orders; null while none are known.</summary>
+    public DateRange? History => StoreHistory?.Days;
+
+    /// <summary>Null until the first question is answered.</summary>
+    public StoreHistory? StoreHistory { get; private set; }
 
     /// <summary>A full import on its way.</summary>
     public SyncJobView? Running { get; private set; }
@@ -67,7 +73,7 @@ public abstract class InsightsPage<TQuestion, TAnswer> : ComponentBase, IInsight
     public PageState<Handed>? FromPrerendering
     {
         get => Answer is not null && Answered is not null && IsHandable(Answer)
-            ? Tenant.Pack(new Handed(Answered, Answer, History, Running, CurrentTo))
+            ? Tenant.Pack(new Handed(Answered, Answer, StoreHistory, Running, CurrentTo))
             : null;
         set => _handed = Tenant.Unpack(value);
     }
@@ -105,7 +111,7 @@ public abstract class InsightsPage<TQuestion, TAnswer> : ComponentBase, IInsight
     {
         Clock = new(Time, Store.TimeZone);
         Measures = new(new(Store.Currency, CultureInfo.CurrentCulture), CultureInfo.CurrentCulture);
-        if (_handed is not null) (Answered, Answer, History, Running, CurrentTo, _handed) = (_handed.Question, _handed.Answer, _handed.History, _handed.Running, _handed.CurrentTo, null);
+        if (_handed is not null) (Answered, Answer, StoreHistory, Running, CurrentTo, _handed) = (_handed.Question, _handed.Answer, _handed.History, _handed.Running, _handed.CurrentTo, null);
         ReadAddress();
         if (!Asked.Equals(Answered)) await LoadAsync();
     }
@@ -123,9 +129,9 @@ public abstract class InsightsPage<TQuestion, TAnswer> : ComponentBase, IInsight
         IsLoading = Answer is not null;
         try
         {
-            var (running, history) = (Jobs.RunningAsync(load.Token), Sales.HistoryAsync(load.Token));
+            var (running, history) = (Jobs.RunningAsync(load.Token), Sales.HistoryAsync(Today, load.Token));
             await Task.WhenAll(running, history);
-            (Running, History) = (await running is { Type: SyncJobType.Full } import ? import : null, await history ?? History);
+            (Running, StoreHistory) = (await running is { Type: SyncJobType.Full } import ? import : null, await history);
             // Only the history tells how far “All time” reaches back, and whether there is anything to compare with.
             ReadAddress();
             var asked = Asked;
@@ -207,5 +213,5 @@ public abstract class InsightsPage<TQuestion, TAnswer> : ComponentBase, IInsight
         GC.SuppressFinalize(this);
     }
 
-    public sealed record Handed(TQuestion Question, TAnswer Answer, DateRange? History, SyncJobView? Running, DateTimeOffset? CurrentTo);
+    public sealed record Handed(TQuestion Question, TAnswer Answer, StoreHistory? History, SyncJobView? Running, DateTimeOffset? CurrentTo);
 }

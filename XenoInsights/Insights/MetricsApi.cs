@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Text;
 using Microsoft.AspNetCore.Http.HttpResults;
 using XenoInsights.Insights.Sales;
 using XenoInsights.Tenants;
@@ -8,7 +9,10 @@ namespace XenoInsights.Insights;
 /// <summary>The questions of the dashboards as an API: same queries, same numbers.</summary>
 public static class MetricsApi
 {
-    private const int DefaultDays = 30, MaxDays = 3700, DefaultLimit = 5, MaxLimit = 250;
+    private const int DefaultDays = 30, DefaultLimit = 5, MaxLimit = 250;
+
+    /// <summary>Forty years: what is asked day by day is bounded, and the whole history of any store fits.</summary>
+    public const int MaxDays = 14_610;
 
     private static readonly string[] _seriesMeasures =
         ["total-sales", "orders", "gross-sales", "discounts", "returns", "net-sales", "shipping", "taxes", "average-order-value", "new-customers", "customers", "returning-customers"];
@@ -74,7 +78,8 @@ public static class MetricsApi
         RangeOf(http, time, from, to, out var range) is { } refusal ? refusal : TypedResults.Ok(await ask(range));
 
     /// <summary>Null with the range that is meant (without dates the last 30 days up to the shop's today), or what is wrong with the dates.</summary>
-    internal static ValidationProblem? RangeOf(HttpContext http, TimeProvider time, string? from, string? to, out DateRange range)
+    /// <param name="longest">In days; lists that have no day for each day may be longer.</param>
+    internal static ValidationProblem? RangeOf(HttpContext http, TimeProvider time, string? from, string? to, out DateRange range, int longest = MaxDays)
     {
         range = default;
         if (from is not null && DateOf(from) is null) return Invalid("from", $"'{from}' is not a date such as 2026-11-23.");
@@ -84,14 +89,29 @@ public static class MetricsApi
         if (DateOf(from) is null && last.DayNumber < DefaultDays) return Invalid("to", $"'{to}' leaves no {DefaultDays} days before it.");
         var first = DateOf(from) ?? last.AddDays(1 - DefaultDays);
         if (first > last) return Invalid("from", $"from ({first:yyyy-MM-dd}) lies after to ({last:yyyy-MM-dd}).");
-        if (last.DayNumber - first.DayNumber >= MaxDays) return Invalid("from", $"A range has at most {MaxDays} days.");
+        if (last.DayNumber - first.DayNumber >= longest) return Invalid("from", $"A range has at most {longest} days.");
         range = new DateRange(first, last);
         return null;
     }
 
-    /// <summary>What a search looks for: null for nothing. PostgreSQL knows no text with a NUL in it.</summary>
-    internal static string? Searched(string? text, int longest = int.MaxValue) =>
-        text?.Replace("\0", "", StringComparison.Ordinal).Trim() is { Length: > 0 } words ? words[..Math.Min(words.Length, longest)] : null;
+    /// <summary>What a search looks for: null for nothing. PostgreSQL knows no text with a NUL in it, nor halves of characters.</summary>
+    internal static string? Searched(string? text, int longest = int.MaxValue)
+    {
+        if (text is null) return null;
+        var words = string.Concat(text.EnumerateRunes().Where(rune => rune.Value != 0 && rune != Rune.ReplacementChar)).Trim();
+        if (words.Length > longest) words = words[..(char.IsHighSurrogate(words[longest - 1]) ? longest - 1 : longest)];
+        return words.Length == 0 ? null : words;
+    }
+
+    /// <summary>A number from 0 up that an address names; null for none, and for what is no such number.</summary>
+    internal static long? NumberOf(string? text) => long.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var number) ? number : null;
+
+    /// <summary>Whether there are days before a range to compare it with, at the ends of the calendar.</summary>
+    internal static bool HasComparison(DateRange range) => range.From.DayNumber > MaxDays + 366 && range.To.Year < 9999;
+
+    /// <summary>Why nothing is compared with these days; null if they are known.</summary>
+    internal static ValidationProblem? Unknown(StoreHistory history, DateRange before) =>
+        history.IsLimited && before.From < history.Begins ? Invalid("compare", $"Orders before {history.Begins:yyyy-MM-dd} are not known, so nothing is compared with {before.From:yyyy-MM-dd} to {before.To:yyyy-MM-dd}.") : null;
 
     internal static DateOnly? DateOf(string? text) =>
         DateOnly.TryParseExact(text, "yyyy-MM-dd", CultureInfo.InvariantCulture, DateTimeStyles.None, out var date) ? date : null;

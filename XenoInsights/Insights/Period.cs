@@ -183,7 +183,7 @@ public sealed record Period(Preset Preset, DateRange Range)
         Enum.GetValues<Preset>().Where(p => p != Preset.Custom && Key(p) == key).Select(p => (Preset?)p).FirstOrDefault();
 
     private static DateOnly? Day(string? text) =>
-        DateOnly.TryParseExact(text, "yyyy-MM-dd", CultureInfo.InvariantCulture, DateTimeStyles.None, out var day) && day.Year is >= 2000 and < 9000 ? day : null;
+        DateOnly.TryParseExact(text, "yyyy-MM-dd", CultureInfo.InvariantCulture, DateTimeStyles.None, out var day) && day >= StoreHistory.FirstDay && day.Year < 9000 ? day : null;
 
     private static DateOnly Earliest(DateOnly a, DateOnly b) => a < b ? a : b;
 

@@ -5,6 +5,7 @@ using Npgsql;
 using NpgsqlTypes;
 using XenoInsights.Data;
 using XenoInsights.Ingestion;
+using XenoInsights.Insights;
 using XenoInsights.Shopify;
 using XenoInsights.Sync;
 using XenoInsights.Tenants;
@@ -94,7 +95,7 @@ public sealed class Reconcile(BulkExports exports, BulkDownload download, AdminO
         await CompareCountsAsync(tenant, shop, ct);
     }
 
-    private Task<DateOnly?> FirstDayAsync(Guid tenantId, CancellationToken ct) => tenants.RunAsync(tenantId, db => db.SalesDays.MinAsync(d => (DateOnly?)d.Day, ct), ct);
+    private Task<DateOnly?> FirstDayAsync(Guid tenantId, CancellationToken ct) => tenants.RunAsync(tenantId, db => db.SalesDays.Where(d => d.Day >= StoreHistory.FirstDay).MinAsync(d => (DateOnly?)d.Day, ct), ct);
 
     /// <summary>The first instant of a shop day, as Shopify's searches want it.</summary>
     private static string Start(Tenant tenant, DateOnly day)

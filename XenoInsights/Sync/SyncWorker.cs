@@ -86,7 +86,11 @@ internal sealed class SyncWorker(SystemDatabase system, TenantDatabase tenants, 
             await WorkAsync(lease, tenant, run.Token);
             // Shopify has answered: before the run is over for whoever watches it.
             await health.RecoveredAsync(tenant);
-            await lease.SucceedAsync(db => EnqueueFirstCheckAsync(db, lease), CancellationToken.None);
+            await lease.SucceedAsync(async db =>
+            {
+                await OrderHistory.KeepAsync(db, lease, tenant, time.GetUtcNow(), CancellationToken.None);
+                await EnqueueFirstCheckAsync(db, lease);
+            }, CancellationToken.None);
             logger.LogInformation("{Type} run of {Shop} succeeded", lease.Type, tenant.ShopDomain);
         }
         catch (Exception failure)

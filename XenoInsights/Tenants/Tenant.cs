@@ -36,6 +36,9 @@ public sealed class Tenant : ITenantOwned
     /// <summary>Shopify shows only the last 60 days of orders because <c>read_all_orders</c> is not granted.</summary>
     public bool HistoryLimited { get; set; }
 
+    /// <summary>The first shop day of which all orders are known since a full import has ended; <see cref="DateOnly.MinValue"/>: all that Shopify has. Null before.</summary>
+    public DateOnly? HistoryFrom { get; set; }
+
     /// <summary>The part of the domain that names the store in our addresses.</summary>
     public string Handle => ShopDomain.Split('.')[0];
 }

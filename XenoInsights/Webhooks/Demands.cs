@@ -85,6 +85,8 @@ internal sealed class Demands(SyncSignal signal, BulkFinished bulkFinished)
         var scopes = current.EnumerateArray().Select(scope => scope.GetString()).OfType<string>().ToList();
         await db.ShopifyCredentials.ExecuteUpdateAsync(set => set.SetProperty(c => c.Scopes, string.Join(',', scopes)), ct);
         await db.Tenants.ExecuteUpdateAsync(set => set.SetProperty(t => t.HistoryLimited, !scopes.Contains(AllOrdersScope)), ct);
+        // What Shopify did not show so far has to be read.
+        if (tenant.HistoryLimited && scopes.Contains(AllOrdersScope)) await SyncJobs.EnqueueAsync(db, tenant.TenantId, SyncJobType.Full, null, ct);
         return $"The app may now: {string.Join(", ", scopes)}.";
     }
 

@@ -1,4 +1,5 @@
 using Microsoft.AspNetCore.Http.HttpResults;
+using XenoInsights.Insights.Sales;
 using XenoInsights.Tenants;
 
 namespace XenoInsights.Insights.Changes;
@@ -18,12 +19,20 @@ public static class ChangesApi
 
     public static ChangeBy? ByOf(string? key) => key switch { null or "customers" => ChangeBy.Customers, "product" => ChangeBy.Product, "country" => ChangeBy.Country, _ => null };
 
-    private static async Task<IResult> Change(HttpContext http, ChangeQueries changes, TimeProvider time, string? metric, string? by, string? from, string? to, string? compare, CancellationToken ct) =>
-        Read(http, time, metric, by, from, to, compare, out var asked) is { } refusal ? refusal : TypedResults.Ok(await changes.ChangeAsync(asked.Metric, asked.By, asked.Range, asked.Before, ct));
-
-    private static async Task<IResult> ChangeCsv(HttpContext http, ChangeQueries changes, TimeProvider time, string? metric, string? by, string? from, string? to, string? compare, CancellationToken ct)
+    private static async Task<IResult> Change(HttpContext http, ChangeQueries changes, SalesQueries sales, TimeProvider time, string? metric, string? by, string? from, string? to, string? compare, CancellationToken ct)
     {
         if (Read(http, time, metric, by, from, to, compare, out var asked) is { } refusal) return refusal;
+        if (await UnknownAsync(http, sales, time, asked.Before, ct) is { } unknown) return unknown;
+        return TypedResults.Ok(await changes.ChangeAsync(asked.Metric, asked.By, asked.Range, asked.Before, ct));
+    }
+
+    private static async Task<ValidationProblem?> UnknownAsync(HttpContext http, SalesQueries sales, TimeProvider time, DateRange before, CancellationToken ct) =>
+        MetricsApi.Unknown(await sales.HistoryAsync(new ShopClock(time, http.Store().TimeZone).Today, ct), before);
+
+    private static async Task<IResult> ChangeCsv(HttpContext http, ChangeQueries changes, SalesQueries sales, TimeProvider time, string? metric, string? by, string? from, string? to, string? compare, CancellationToken ct)
+    {
+        if (Read(http, time, metric, by, from, to, compare, out var asked) is { } refusal) return refusal;
+        if (await UnknownAsync(http, sales, time, asked.Before, ct) is { } unknown) return unknown;
         var answer = await changes.ChangeAsync(asked.Metric, asked.By, asked.Range, asked.Before, ct);
         var isCount = answer.Metric == "orders";
         await using var csv = await Csv.BeginAsync(http, time, "what-changed", $"What changed in {Definitions.Of(answer.Metric).Name.ToLowerInvariant()}, against {answer.BeforeRange.From:yyyy-MM-dd} to {answer.BeforeRange.To:yyyy-MM-dd}", answer.Range,
@@ -48,7 +57,7 @@ public static class ChangesApi
         if (ByOf(by) is not { } divided) return MetricsApi.Invalid("by", $"'{by}' is not customers, product or country.");
         if (metric == "orders" && divided == ChangeBy.Product) return MetricsApi.Invalid("by", "An order may hold several products, so orders do not add up by product.");
         if (compare is not (null or "previous" or "year") && MetricsApi.DateOf(compare) is not { Year: >= 2000 and < 9000 }) return MetricsApi.Invalid("compare", $"'{compare}' is not previous, year or the first day to compare with.");
-        if (range.From.Year < 12 || range.To.Year > 9998) return MetricsApi.Invalid("from", "There is nothing to compare it with.");
+        if (!MetricsApi.HasComparison(range)) return MetricsApi.Invalid("from", "There is nothing to compare it with.");
         var period = Period.Named(range, new ShopClock(time, http.Store().TimeZone).Today);
         asked = (metric ?? "total-sales", divided, range, period.ComparedWith(Period.ComparisonOf(compare))!.Value);
         return null;

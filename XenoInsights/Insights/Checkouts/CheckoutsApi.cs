@@ -124,7 +124,7 @@ public static class CheckoutsApi
         (filter, sorted) = (null!, default);
         if (MetricsApi.RangeOf(http, time, from, to, out var range) is { } refusal) return refusal;
         if (SortOf(sort) is not { } order) return MetricsApi.Invalid("sort", $"'{sort}' is not newest, oldest or largest.");
-        long? id = long.TryParse(product, NumberStyles.None, CultureInfo.InvariantCulture, out var parsed) ? parsed : null;
+        var id = MetricsApi.NumberOf(product);
         if (product is not null && id is null) return MetricsApi.Invalid("product", $"'{product}' is not a product's number.");
         (filter, sorted) = (new(range, id), order);
         return null;

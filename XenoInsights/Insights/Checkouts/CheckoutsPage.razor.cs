@@ -25,7 +25,7 @@ public sealed partial class CheckoutsPage : RangePage<CheckoutsPage.Question, Ch
 
     [SupplyParameterFromQuery(Name = "g")] public string? GranularityKey { get; set; }
     [SupplyParameterFromQuery(Name = "metric")] public string? MetricKey { get; set; }
-    [SupplyParameterFromQuery(Name = "product")] public long? ProductKey { get; set; }
+    [SupplyParameterFromQuery(Name = "product")] public string? ProductKey { get; set; }
     [SupplyParameterFromQuery(Name = "sort")] public string? SortKey { get; set; }
     [SupplyParameterFromQuery(Name = "after")] public string? AfterKey { get; set; }
 
@@ -37,7 +37,7 @@ public sealed partial class CheckoutsPage : RangePage<CheckoutsPage.Question, Ch
     {
         base.ReadAddress();
         _granularity = Enum.TryParse<Granularity>(GranularityKey, ignoreCase: true, out var asked) && Period.Granularities.Contains(asked) ? asked : Period.DefaultGranularity;
-        (_filter, _sort, _after) = (new(Range, ProductKey), CheckoutsApi.SortOf(SortKey) ?? CheckoutSort.Newest, CheckoutQueries.IsPlace(AfterKey) ? AfterKey : null);
+        (_filter, _sort, _after) = (new(Range, MetricsApi.NumberOf(ProductKey)), CheckoutsApi.SortOf(SortKey) ?? CheckoutSort.Newest, CheckoutQueries.IsPlace(AfterKey) ? AfterKey : null);
     }
 
     protected override async Task<Shown> AskAsync(Question question, CancellationToken ct)

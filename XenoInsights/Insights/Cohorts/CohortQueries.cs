@@ -26,29 +26,36 @@ public sealed record CohortCell(DateOnly From, DateOnly To, long Customers, long
 /// <summary>Who comes back, by the period of the first order, for the entered tenant. Looks at the whole history.</summary>
 public sealed class CohortQueries(XenoDatabase database, TenantContext tenant, AnswerCache answers)
 {
+    /// <summary>The newest cohorts there are at most; every cohort has a cell for each later one, so what they take grows with the square.</summary>
+    public const int MostMonths = 360, MostWeeks = 208;
+
     /// <param name="today">The shop's: the period that holds it is not over.</param>
     public Task<IReadOnlyList<Cohort>> CohortsAsync(CohortPeriod period, DateOnly today, CancellationToken ct = default) =>
         answers.GetCostlyAsync(database, tenant.TenantId ?? Guid.Empty, ("cohorts", period, today), async (db, ct) =>
         {
-            if (await BeginAsync(db, ct) is not { } begin) return (IReadOnlyList<Cohort>)[];
-            List<DateOnly> periods = [.. Periods(period, FirstOf(period, begin), today)];
+            if ((await StoreHistory.ReadAsync(db, today, ct)).Days is not { } history) return (IReadOnlyList<Cohort>)[];
+            var begin = FirstOf(period, history.From);
+            List<DateOnly> periods = [.. Periods(period, begin, today).TakeLast(period == CohortPeriod.Week ? MostWeeks : MostMonths)];
+            var end = Next(period, periods[^1]);
             // A customer counts once a period: first what each did in it, then what each cohort did. Periods by number, for date_trunc() would take most of the time.
             await using var command = db.Command(
                 """
                 select width_bucket(t.first_order_day, $2), c.period, count(*) filter (where c.orders > 0), sum(c.orders)::bigint, sum(c.sales)::bigint
                 from (
                     select customer_id, width_bucket(day, $2) period, sum(orders::int) orders, sum(total_sales)::bigint sales
-                    from customer_days where tenant_id = $1 group by 1, 2
+                    from customer_days where tenant_id = $1 and day >= $3 and day < $4 group by 1, 2
                 ) c
-                join customer_totals t on t.tenant_id = $1 and t.customer_id = c.customer_id and t.first_order_day is not null
+                join customer_totals t on t.tenant_id = $1 and t.customer_id = c.customer_id and t.first_order_day >= $3 and t.first_order_day < $4
                 group by 1, 2
                 """);
             command.Parameters.Add(new NpgsqlParameter { Value = tenant.TenantId ?? Guid.Empty });
-            command.Parameters.Add(new NpgsqlParameter { Value = periods.Append(Next(period, periods[^1])).ToArray() });
+            command.Parameters.Add(new NpgsqlParameter { Value = periods.Append(end).ToArray() });
+            command.Parameters.Add(new NpgsqlParameter { Value = periods[0] });
+            command.Parameters.Add(new NpgsqlParameter { Value = end });
             var found = new Dictionary<(int Cohort, int Period), (long Customers, long Orders, long Total)>();
             await using var reader = await command.ExecuteReaderAsync(ct);
             while (await reader.ReadAsync(ct)) found[(reader.GetInt32(0) - 1, reader.GetInt32(1) - 1)] = (reader.GetInt64(2), reader.GetInt64(3), reader.GetInt64(4));
-            return (IReadOnlyList<Cohort>)Cohorts(period, periods, today, found);
+            return Cohorts(period, periods, today, isCut: periods[0] == begin, found);
         }, ct);
 
     /// <summary>The first day of the period that a day lies in.</summary>
@@ -62,8 +69,9 @@ public sealed class CohortQueries(XenoDatabase database, TenantContext tenant, A
         for (var from = first; from <= today; from = Next(period, from)) yield return from;
     }
 
-    /// <summary>From the first period with a new customer on; history begins in the first of <paramref name="periods"/>.</summary>
-    private static List<Cohort> Cohorts(CohortPeriod period, List<DateOnly> periods, DateOnly today, Dictionary<(int Cohort, int Period), (long Customers, long Orders, long Total)> found)
+    /// <summary>From the first period with a new customer on.</summary>
+    /// <param name="isCut">History begins in the first of <paramref name="periods"/>.</param>
+    private static List<Cohort> Cohorts(CohortPeriod period, List<DateOnly> periods, DateOnly today, bool isCut, Dictionary<(int Cohort, int Period), (long Customers, long Orders, long Total)> found)
     {
         var cohorts = new List<Cohort>();
         for (var at = found.Count == 0 ? periods.Count : found.Keys.Min(k => k.Cohort); at < periods.Count; at++)
@@ -75,15 +83,8 @@ public sealed class CohortQueries(XenoDatabase database, TenantContext tenant, A
                 var to = Next(period, periods[later]).AddDays(-1);
                 cells.Add(new(periods[later], to, customers, orders, total, to < today));
             }
-            cohorts.Add(new(periods[at], Next(period, periods[at]).AddDays(-1), cells[0].Customers, IsCut: at == 0, cells));
+            cohorts.Add(new(periods[at], Next(period, periods[at]).AddDays(-1), cells[0].Customers, IsCut: isCut && at == 0, cells));
         }
         return cohorts;
-    }
-
-    private static async Task<DateOnly?> BeginAsync(XenoDbContext db, CancellationToken ct)
-    {
-        await using var command = db.Command("select day from sales_days where tenant_id = $1 and orders > 0 order by day limit 1");
-        command.Parameters.Add(new NpgsqlParameter { Value = db.TenantId!.Value });
-        return await command.ExecuteScalarAsync(ct) is DateOnly day ? day : null;
     }
 }

@@ -11,7 +11,7 @@ public static class CohortsApi
     {
         var metrics = app.MapGroup("/api/metrics").RequireTenantId().WithTags("Cohorts").ProducesValidationProblem().ProducesProblem(StatusCodes.Status404NotFound);
         metrics.MapGet("/cohorts", List).WithSummary("Customers by the period of their first order, and what they did in each period since").Produces<IReadOnlyList<Cohort>>()
-            .WithDescription("period: month or week (from Monday). Cell 0 is the period of the first order: all customers of the cohort ordered in it. The period that is running has isOver false. Of a large store an answer may be some seconds old.");
+            .WithDescription("period: month or week (from Monday). Cell 0 is the period of the first order: all customers of the cohort ordered in it. The period that is running has isOver false. At most the newest 360 months or 208 weeks. Of a large store an answer may be some seconds old.");
         metrics.MapGet("/cohorts.csv", ListCsv).WithSummary("The cohorts as CSV, a line a cell").Produces(StatusCodes.Status200OK, contentType: "text/csv");
     }
 
@@ -26,7 +26,7 @@ public static class CohortsApi
     {
         if (PeriodOf(period) is not { } parsed) return MetricsApi.Invalid("period", $"'{period}' is not month or week.");
         var found = await cohorts.CohortsAsync(parsed, new ShopClock(time, http.Store().TimeZone).Today, ct);
-        await using var csv = await Csv.BeginAsync(http, time, $"cohorts-by-{period ?? "month"}", $"Cohorts by {period ?? "month"} of the first order", null, Definitions.Of(["cohort", "retention", "total-sales"]),
+        await using var csv = await Csv.BeginAsync(http, time, $"cohorts-by-{period ?? "month"}", $"Cohorts by {period ?? "month"} of the first order, at most the newest {(parsed == CohortPeriod.Week ? CohortQueries.MostWeeks : CohortQueries.MostMonths)}", null, Definitions.Of(["cohort", "retention", "total-sales"]),
             ["First order from", "to", "Customers in the cohort", "Periods since", "Period from", "to", "Customers who ordered", "Orders", "Total sales", "Share of the cohort", "Period is over"]);
         foreach (var cohort in found)
         {

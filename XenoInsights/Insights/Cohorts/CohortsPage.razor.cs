@@ -22,7 +22,7 @@ public sealed partial class CohortsPage : InsightsPage<CohortsPage.Question, Coh
     [SupplyParameterFromQuery(Name = "m")] public string? MeasureKey { get; set; }
     [SupplyParameterFromQuery(Name = "p")] public string? PeriodName { get; set; }
     [SupplyParameterFromQuery(Name = "as")] public string? AsKey { get; set; }
-    [SupplyParameterFromQuery(Name = "n")] public int? WindowKey { get; set; }
+    [SupplyParameterFromQuery(Name = "n")] public string? WindowKey { get; set; }
     [SupplyParameterFromQuery(Name = "c")] public string? CohortKey { get; set; }
 
     public enum Measured
@@ -48,7 +48,7 @@ public sealed partial class CohortsPage : InsightsPage<CohortsPage.Question, Coh
         _period = CohortsApi.PeriodOf(PeriodName) ?? CohortPeriod.Month;
         _measure = Enum.TryParse<Measured>(MeasureKey, ignoreCase: true, out var measure) && Enum.IsDefined(measure) ? measure : Measured.Customers;
         _isShare = AsKey != "sum";
-        _window = WindowKey is { } asked && Windows.Contains(asked) ? asked : Windows[0];
+        _window = MetricsApi.NumberOf(WindowKey) is { } asked and <= int.MaxValue && Windows.Contains((int)asked) ? (int)asked : Windows[0];
     }
 
     protected override bool IsHandable(Shown answer) => answer.Cohorts.Count <= 30;

@@ -140,14 +140,17 @@ public sealed class CustomerQueries(XenoDatabase database, TenantContext tenant,
         return view with { Months = await MonthsAsync(db, id, ct) };
     }
 
+    // Only days that a store's history can have: an order with a wrong date must not add thousands of years of empty months.
     private static async Task<IReadOnlyList<CustomerMonth>> MonthsAsync(XenoDbContext db, long id, CancellationToken ct)
     {
         await using var command = db.Command(
             """
-            select date_trunc('month', day)::date, sum(orders)::bigint, sum(total_sales)::bigint from customer_days where tenant_id = $1 and customer_id = $2 and (orders, total_sales) <> (0, 0) group by 1 order by 1
+            select date_trunc('month', day)::date, sum(orders)::bigint, sum(total_sales)::bigint from customer_days where tenant_id = $1 and customer_id = $2 and (orders, total_sales) <> (0, 0)
+                and day between $3 and now()::date + 1 group by 1 order by 1
             """);
         command.Parameters.Add(new NpgsqlParameter { Value = db.TenantId!.Value });
         command.Parameters.Add(new NpgsqlParameter { Value = id });
+        command.Parameters.Add(new NpgsqlParameter { Value = StoreHistory.FirstDay });
         var months = new Dictionary<DateOnly, CustomerMonth>();
         await using var reader = await command.ExecuteReaderAsync(ct);
         while (await reader.ReadAsync(ct)) months.Add(reader.GetFieldValue<DateOnly>(0), new(reader.GetFieldValue<DateOnly>(0), reader.GetInt64(1), reader.GetInt64(2)));
@@ -160,7 +163,7 @@ public sealed class CustomerQueries(XenoDatabase database, TenantContext tenant,
     // The page is found first and dressed with names afterwards, so that both cost as much as the page. Only what the filter and the order look at is joined before.
     private NpgsqlCommand Rows(XenoDbContext db, CustomerFilter filter, CustomerSort sort, Place? after, int? limit, SegmentMarks marks)
     {
-        var key = sort switch { CustomerSort.Orders => "r.orders", CustomerSort.Recent => "coalesce(t.last_order_day - date '2000-01-01', 0)::bigint", _ => "r.sales" };
+        var key = sort switch { CustomerSort.Orders => "r.orders", CustomerSort.Recent => RecentKey, _ => "r.sales" };
         var command = Command(db, filter, "");
         var beyond = after is null ? "" : $" and ({key}, r.customer_id) < ({command.Add(after.Key)}, {command.Add(after.Id)})";
         command.CommandText =
@@ -175,6 +178,9 @@ public sealed class CustomerQueries(XenoDatabase database, TenantContext tenant,
             """;
         return command;
     }
+
+    // Days beyond those that PostgreSQL can count with are its infinities.
+    private const string RecentKey = "coalesce(greatest(least(t.last_order_day, date '9999-12-30'), date '0001-01-02') - date '2000-01-01', 0)::bigint";
 
     private static string From(CustomerFilter filter, SegmentMarks marks, bool joinsTotals)
     {
@@ -232,7 +238,7 @@ public sealed class CustomerQueries(XenoDatabase database, TenantContext tenant,
         public static Place Of(CustomerRow row, CustomerSort sort) => new(sort switch
         {
             CustomerSort.Orders => row.Orders,
-            CustomerSort.Recent => row.LastOrderDay is { } day ? day.DayNumber - _epoch.DayNumber : 0,
+            CustomerSort.Recent => row.LastOrderDay is { } day ? Math.Clamp(day.DayNumber, 1, DateOnly.MaxValue.DayNumber - 1) - _epoch.DayNumber : 0,
             _ => row.TotalCents,
         }, row.ShopifyId);
 

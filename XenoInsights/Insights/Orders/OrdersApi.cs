@@ -1,4 +1,3 @@
-using System.Globalization;
 using XenoInsights.Data;
 using XenoInsights.Shopify;
 using XenoInsights.Tenants;
@@ -79,7 +78,7 @@ public static class OrdersApi
         public IResult? Read(HttpContext http, TimeProvider time, out EntryFilter filter, out EntrySort sort)
         {
             (filter, sort) = (null!, default);
-            if (MetricsApi.RangeOf(http, time, From, To, out var range) is { } refusal) return refusal;
+            if (MetricsApi.RangeOf(http, time, From, To, out var range, longest: int.MaxValue) is { } refusal) return refusal;
             if (Metric is not null && !EntryMetrics.Keys.Contains(Metric)) return MetricsApi.Invalid("metric", $"'{Metric}' is not one of {string.Join(", ", EntryMetrics.Keys)}.");
             if (ShowOf(Show) is not { } show) return MetricsApi.Invalid("show", $"'{Show}' is not all, placed, changes, from-new, from-returning or from-guests.");
             if (SortOf(Sort) is not { } sorted) return MetricsApi.Invalid("sort", $"'{Sort}' is not newest, oldest, largest or smallest.");
@@ -102,7 +101,7 @@ public static class OrdersApi
 
         private static bool IsNumber(string? text, out long? number)
         {
-            number = long.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var parsed) ? parsed : null;
+            number = MetricsApi.NumberOf(text);
             return text is null || number is not null;
         }
     }

@@ -23,11 +23,14 @@ public sealed partial class OrdersPage : RangePage<OrdersPage.Question, OrdersPa
     [SupplyParameterFromQuery(Name = "show")] public string? ShowKey { get; set; }
     [SupplyParameterFromQuery(Name = "sort")] public string? SortKey { get; set; }
     [SupplyParameterFromQuery(Name = "q")] public string? SearchKey { get; set; }
-    [SupplyParameterFromQuery(Name = "customer")] public long? CustomerKey { get; set; }
-    [SupplyParameterFromQuery(Name = "product")] public long? ProductKey { get; set; }
+    [SupplyParameterFromQuery(Name = "customer")] public string? CustomerKey { get; set; }
+    [SupplyParameterFromQuery(Name = "product")] public string? ProductKey { get; set; }
 
     /// <summary>Whole units of the shop's currency.</summary>
-    [SupplyParameterFromQuery(Name = "over")] public long? OverKey { get; set; }
+    [SupplyParameterFromQuery(Name = "over")] public string? OverKey { get; set; }
+
+    /// <summary>before or after: the orders dated on days that belong to no history, whatever the range.</summary>
+    [SupplyParameterFromQuery(Name = "outside")] public string? OutsideKey { get; set; }
     [SupplyParameterFromQuery(Name = "after")] public string? AfterKey { get; set; }
 
     public override bool IsCompared => false;
@@ -37,6 +40,15 @@ public sealed partial class OrdersPage : RangePage<OrdersPage.Question, OrdersPa
     private bool IsBehindFigure => MetricKey is not null;
 
     private Definition Definition => Definitions.Of((Answered?.Filter ?? _filter).Metric);
+
+    private DateRange Asking => OutsideKey switch
+    {
+        "before" => StoreHistory?.DaysBefore ?? Range,
+        "after" => StoreHistory.DaysAfter(Today),
+        _ => Range,
+    };
+
+    private string Outside => OutsideKey == "before" ? $"Dated before {Days.Full(_filter.Range.To.AddDays(1))}" : "Dated after today";
 
     private string Heading => _filter.Metric == "orders" ? "Orders placed" : IsBehindFigure ? $"Orders behind {Definition.Name.ToLower(CultureInfo.CurrentCulture)}" : "Orders";
 
@@ -53,6 +65,7 @@ public sealed partial class OrdersPage : RangePage<OrdersPage.Question, OrdersPa
 
     private IReadOnlyList<(string Part, string Text)> Pills =>
     [
+        .. _filter.Range == Range ? [] : new[] { ("outside", Outside) },
         .. _filter.Metric == EntryMetrics.Default ? [] : new[] { ("metric", $"Behind {Definitions.Of(_filter.Metric).Name.ToLower(CultureInfo.CurrentCulture)}") },
         .. _filter.CustomerId is null ? [] : new[] { ("customer", $"Customer is {Answer?.CustomerName ?? _filter.CustomerId.Value.ToString(CultureInfo.InvariantCulture)}") },
         .. _filter.ProductId is null ? [] : new[] { ("product", $"Product is {Answer?.ProductTitle ?? _filter.ProductId.Value.ToString(CultureInfo.InvariantCulture)}") },
@@ -63,14 +76,15 @@ public sealed partial class OrdersPage : RangePage<OrdersPage.Question, OrdersPa
     /// <summary>The same question to the API.</summary>
     private string ApiQuery => string.Join('&', new (string Name, string? Value)[]
     {
-        ("from", Iso(Range.From)), ("to", Iso(Range.To)), ("metric", MetricKey), ("show", ShowKey), ("sort", SortKey), ("q", SearchKey), ("customer", Text(CustomerKey)), ("product", Text(ProductKey)), ("over", Text(OverKey)),
+        ("from", Iso(_filter.Range.From)), ("to", Iso(_filter.Range.To)), ("metric", IsBehindFigure ? _filter.Metric : null), ("show", _filter.Show == EntryShow.All ? null : Key(_filter.Show)),
+        ("sort", _sort == EntrySort.Newest ? null : Key(_sort)), ("q", _filter.Search), ("customer", Text(_filter.CustomerId)), ("product", Text(_filter.ProductId)), ("over", Text(_filter.Over / Scale)),
     }.Where(p => p.Value is not null).Select(p => $"{p.Name}={Uri.EscapeDataString(p.Value!)}"));
 
     protected override void ReadAddress()
     {
         base.ReadAddress();
-        _filter = new(Range, EntryMetrics.Keys.Contains(MetricKey) ? MetricKey! : EntryMetrics.Default, OrdersApi.ShowOf(ShowKey) ?? EntryShow.All,
-            MetricsApi.Searched(SearchKey, OrdersApi.LongestSearch), CustomerKey, ProductKey, OverKey is { } over and >= 0 and < 1_000_000_000 ? over * Scale : null);
+        _filter = new(Asking, EntryMetrics.Keys.Contains(MetricKey) ? MetricKey! : EntryMetrics.Default, OrdersApi.ShowOf(ShowKey) ?? EntryShow.All,
+            MetricsApi.Searched(SearchKey, OrdersApi.LongestSearch), MetricsApi.NumberOf(CustomerKey), MetricsApi.NumberOf(ProductKey), MetricsApi.NumberOf(OverKey) is { } over and < 1_000_000_000 ? over * Scale : null);
         (_sort, _after, _search) = (OrdersApi.SortOf(SortKey) ?? EntrySort.Newest, OrderQueries.IsPlace(AfterKey) ? AfterKey : null, _filter.Search);
     }
 

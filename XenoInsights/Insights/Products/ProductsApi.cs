@@ -2,6 +2,7 @@ using System.Globalization;
 using Microsoft.AspNetCore.Http.HttpResults;
 using XenoInsights.Data;
 using XenoInsights.Insights.Orders;
+using XenoInsights.Insights.Sales;
 using XenoInsights.Tenants;
 
 namespace XenoInsights.Insights.Products;
@@ -40,22 +41,30 @@ public static class ProductsApi
     /// <summary>Titles are read from A, figures from the largest.</summary>
     public static bool? IsAscending(string? order, ProductSort sort) => order switch { null => sort == ProductSort.Title, "asc" => true, "desc" => false, _ => null };
 
-    private static async Task<IResult> List(HttpContext http, ProductQueries products, TimeProvider time, [AsParameters] Asked asked, string? limit, string? after, CancellationToken ct)
+    private static async Task<IResult> List(HttpContext http, ProductQueries products, SalesQueries sales, TimeProvider time, [AsParameters] Asked asked, string? limit, string? after, CancellationToken ct)
     {
         if (asked.Read(http, time, out var filter, out var sort, out var ascending) is { } refusal) return refusal;
         if (MetricsApi.LimitOf(limit, DefaultLimit) is not { } size) return MetricsApi.Invalid("limit", $"'{limit}' is not a number from 1 to 250.");
         if (after is not null && !ProductQueries.IsPlace(after, sort)) return MetricsApi.Invalid("after", $"'{after}' is not where a page of this order ended.");
+        if (await UnknownAsync(http, sales, time, filter, ct) is { } unknown) return unknown;
         var page = await products.PageAsync(filter, sort, ascending, after, size, ct);
         if (page.Next is not null) http.Response.Headers.Link = $"<{http.Request.Path}{http.Request.QueryString.With("after", page.Next)}>; rel=\"next\"";
         return TypedResults.Ok(page.Rows);
     }
 
-    private static async Task<IResult> Sums(HttpContext http, ProductQueries products, TimeProvider time, [AsParameters] Asked asked, CancellationToken ct) =>
-        asked.Read(http, time, out var filter, out _, out _) is { } refusal ? refusal : TypedResults.Ok(await products.SumsAsync(filter, ct));
+    private static async Task<IResult> Sums(HttpContext http, ProductQueries products, SalesQueries sales, TimeProvider time, [AsParameters] Asked asked, CancellationToken ct)
+    {
+        if (asked.Read(http, time, out var filter, out _, out _) is { } refusal) return refusal;
+        return await UnknownAsync(http, sales, time, filter, ct) is { } unknown ? unknown : TypedResults.Ok(await products.SumsAsync(filter, ct));
+    }
 
-    private static async Task<IResult> ListCsv(HttpContext http, ProductQueries products, XenoDatabase database, TimeProvider time, [AsParameters] Asked asked, CancellationToken ct)
+    private static async Task<ValidationProblem?> UnknownAsync(HttpContext http, SalesQueries sales, TimeProvider time, ProductFilter filter, CancellationToken ct) =>
+        filter.Before is { } before ? MetricsApi.Unknown(await sales.HistoryAsync(new ShopClock(time, http.Store().TimeZone).Today, ct), before) : null;
+
+    private static async Task<IResult> ListCsv(HttpContext http, ProductQueries products, SalesQueries sales, XenoDatabase database, TimeProvider time, [AsParameters] Asked asked, CancellationToken ct)
     {
         if (asked.Read(http, time, out var filter, out var sort, out var ascending) is { } refusal) return refusal;
+        if (await UnknownAsync(http, sales, time, filter, ct) is { } unknown) return unknown;
         await Csv.StreamAsync(http, database, async db =>
         {
             string[] compared = filter.Before is null ? [] : ["Net sales before"];
@@ -122,7 +131,7 @@ public static class ProductsApi
             (filter, sort, ascending) = (null!, default, false);
             if (MetricsApi.RangeOf(http, time, From, To, out var range) is { } refusal) return refusal;
             if (Compare is not (null or "none" or "previous" or "year") && MetricsApi.DateOf(Compare) is not { Year: >= 2000 and < 9000 }) return MetricsApi.Invalid("compare", $"'{Compare}' is not previous, year, none or the first day to compare with.");
-            if (Compare is not (null or "none") && (range.From.Year < 12 || range.To.Year > 9998)) return MetricsApi.Invalid("from", "There is nothing to compare it with.");
+            if (Compare is not (null or "none") && !MetricsApi.HasComparison(range)) return MetricsApi.Invalid("from", "There is nothing to compare it with.");
             foreach (var (name, text) in new[] { ("q", Q), ("vendor", Vendor), ("type", Type) })
                 if (text is { Length: > LongestSearch }) return MetricsApi.Invalid(name, $"It has at most {LongestSearch} characters.");
             if (SortOf(Sort) is not { } sorted) return MetricsApi.Invalid("sort", $"'{Sort}' is not one of {string.Join(", ", Enum.GetValues<ProductSort>().Select(s => OrdersApi.Key(s)))}.");

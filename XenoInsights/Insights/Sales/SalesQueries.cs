@@ -160,19 +160,8 @@ public sealed class SalesQueries(XenoDatabase database, TenantContext tenant, An
         return (await ReadAsync(batch, r => new CheckoutsAnswer(r.GetInt64(0), r.GetInt64(1), r.GetInt64(2), r.GetInt64(3), r.GetInt64(4)), ct))[0];
     }, ct);
 
-    /// <summary>First and last shop day with an order; null while there is none.</summary>
-    public Task<DateRange?> HistoryAsync(CancellationToken ct = default) => database.InTenantAsync(async db =>
-    {
-        await using var batch = Batch(db, default,
-            "select day from sales_days where tenant_id = $1 and orders > 0 order by day limit 1",
-            "select day from sales_days where tenant_id = $1 and orders > 0 order by day desc limit 1");
-        await using var reader = await batch.ExecuteReaderAsync(ct);
-        if (!await reader.ReadAsync(ct)) return (DateRange?)null;
-        var first = reader.GetFieldValue<DateOnly>(0);
-        await reader.NextResultAsync(ct);
-        await reader.ReadAsync(ct);
-        return new DateRange(first, reader.GetFieldValue<DateOnly>(0));
-    }, ct);
+    /// <param name="today">The shop's.</param>
+    public Task<StoreHistory> HistoryAsync(DateOnly today, CancellationToken ct = default) => database.InTenantAsync(db => StoreHistory.ReadAsync(db, today, ct), ct);
 
     /// <summary>The first day of the bucket that a day belongs to; weeks begin on Monday.</summary>
     public static DateOnly BucketOf(DateOnly day, Granularity granularity) => granularity switch
