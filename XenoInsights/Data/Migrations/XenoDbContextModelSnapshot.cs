@@ -1576,6 +1576,10 @@ namespace XenoInsights.Data.Migrations
                         .HasColumnType("text")
                         .HasColumnName("currency");
 
+                    b.Property<DateOnly?>("HistoryFrom")
+                        .HasColumnType("date")
+                        .HasColumnName("history_from");
+
                     b.Property<bool>("HistoryLimited")
                         .HasColumnType("boolean")
                         .HasColumnName("history_limited");
