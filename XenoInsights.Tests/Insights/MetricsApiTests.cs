@@ -304,7 +304,7 @@ public sealed class MetricsApiTests(MetricsStores stores) : IClassFixture<Metric
             [
                 "Order,Kind,Counted on,At,Customer,Units,Gross sales,Discounts,Returns,Shipping,Taxes,Duties,Fees,Total sales,Shopify id,Customer id",
                 "\"#9001\",Order,2025-05-05,2025-05-05T11:00:00+01:00,\"'=HYPERLINK(\"\"http://x\"\",\"\"1\"\")\",1,12.34,0.00,0.00,0.00,2.00,0.00,0.00,14.34,9001,666",
-                "\"#9001\",Refund,2025-05-06,2025-05-06T11:00:00+01:00,\"'=HYPERLINK(\"\"http://x\"\",\"\"1\"\")\",-1,0.00,0.00,-12.34,0.00,-2.00,0.00,0.00,-14.34,9001,666",
+                "\"#9001\",Refund,2025-05-06,2025-05-06T11:00:00+01:00,\"'=HYPERLINK(\"\"http://x\"\",\"\"1\"\")\",-1,0.00,0.00,12.34,0.00,-2.00,0.00,0.00,-14.34,9001,666",
             ], lines[head.Length..]);
     }
 

@@ -91,6 +91,30 @@ public sealed class ProductTests(MetricsStores stores) : IClassFixture<MetricsSt
     }
 
     [Fact]
+    public async Task No_list_calls_a_product_by_its_number_that_ever_had_a_title_or_shows_rows_of_nothing()
+    {
+        var tenant = await StoreAsync(
+            Product(1, "Lamp"), Order(1, 70, (1, "Lamp", "L-1", 2, 2000), (9, "Summer shirt", "B-1", 1, 300)), Order(2, 71, (1, "Lamp", null, 1, 100), (8, "Vanished", null, 1, 200)),
+            new CheckoutRecord { ShopifyId = 5, UpdatedAt = _at, CreatedAt = _at, Total = 300, Lines = [new(9, "", null, 1, 300)] });
+        // The second order is gone, and with it all that its product and its customer ever came to.
+        await ApplyAsync(tenant, new OrderRecord { ShopifyId = 2, UpdatedAt = _at.AddDays(1), Name = "#2", CreatedAt = _at, ProcessedAt = _at, Deleted = true, Source = RecordSource.Webhook });
+        const string range = "from=2025-06-01&to=2025-06-30";
+        async Task<string> NamesAsync(string question, string part = "title") => string.Join(", ", (await stores.AskAsync(tenant, question)).EnumerateArray().Select(r => r.GetProperty(part).GetString()));
+
+        Assert.Equal("Lamp, Summer shirt", await NamesAsync($"products/top?{range}"));
+        Assert.Equal("Lamp, Summer shirt", await NamesAsync($"products?{range}"));
+        Assert.Equal("Summer shirt", await NamesAsync($"products?{range}&q=shirt"));
+        Assert.Equal("Summer shirt", await NamesAsync($"products/1/also-bought?{range}"));
+        Assert.Equal("Summer shirt", await NamesAsync($"checkouts/products?{range}"));
+        Assert.Equal("Customer 70", await NamesAsync($"customers/top?{range}", "name"));
+        var moved = (await stores.AskAsync(tenant, $"what-changed?by=product&metric=net-sales&{range}")).GetProperty("contributions").EnumerateArray().Select(c => c.GetProperty("name").GetString());
+        Assert.Equal(["Lamp", "Summer shirt"], moved);
+        Assert.Equal("Summer shirt", (await FindAsync(tenant, 9)).GetProperty("title").GetString());
+        var csv = await stores.Owner.GetStringAsync(new Uri($"/api/metrics/products.csv?{range}&tenant_id={tenant}", UriKind.Relative), Ct);
+        Assert.Equal((true, false), (csv.Contains("Summer shirt,B-1", StringComparison.Ordinal), csv.Contains("Product 9", StringComparison.Ordinal)));
+    }
+
+    [Fact]
     public async Task An_export_holds_the_list_and_runs_nothing_in_a_spreadsheet()
     {
         var tenant = await StoreAsync(Product(1, "=1+1") with { Vendor = "Alder" }, Order(1, 70, (1, "=1+1", "L-1", 2, 1999)));

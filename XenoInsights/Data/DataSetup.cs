@@ -12,12 +12,22 @@ public static class DataSetup
     /// <summary>Key of the connections that store webhook deliveries.</summary>
     public const string Ingest = "ingest";
 
+    /// <summary>Key of the connections that exports read from.</summary>
+    public const string Exports = "exports";
+
+    private const string ExportConnections = "Exports:Connections";
+    private const int UsualExportConnections = 4;
+
     public static void AddData(this WebApplicationBuilder builder, string connectionString)
     {
         builder.Services.TryAddSingleton(TimeProvider.System);
         builder.Services.AddSingleton<SchemaGate>();
         builder.Services.AddSingleton(services => Transactions(services, connectionString, "xeno"));
         builder.Services.AddKeyedSingleton(Ingest, (services, _) => Transactions(services, ForIngest(connectionString), "xeno-ingest"));
+        var exports = ForExports(connectionString, builder.Configuration);
+        builder.Services.AddKeyedSingleton(Exports, (services, _) => Transactions(services, exports, "xeno-exports"));
+        // The same units of work as a request's own, on other connections.
+        builder.Services.AddKeyedScoped(Exports, (services, _) => ActivatorUtilities.CreateInstance<XenoDatabase>(services, services.GetRequiredKeyedService<WalledTransactions>(Exports)));
         builder.Services.AddSingleton<TenantDatabase>().AddSingleton<SystemDatabase>();
         builder.Services.AddScoped<TenantContext>().AddScoped<XenoDatabase>();
         builder.Services.AddDataProtection().SetApplicationName("XenoInsights");
@@ -30,4 +40,12 @@ public static class DataSetup
     // Short timeouts: an answer that comes after Shopify has hung up helps nobody, and a new connection may work.
     private static string ForIngest(string connectionString) =>
         new NpgsqlConnectionStringBuilder(connectionString) { MaxPoolSize = 4, MinPoolSize = 0, Timeout = 2, CommandTimeout = 4 }.ConnectionString;
+
+    // Few: however many people export, what others ask gets through.
+    private static string ForExports(string connectionString, IConfiguration configuration)
+    {
+        var connections = configuration.GetValue(ExportConnections, UsualExportConnections);
+        if (connections is < 1 or > 100) throw new InvalidOperationException($"{ExportConnections} must be 1 to 100.");
+        return new NpgsqlConnectionStringBuilder(connectionString) { MaxPoolSize = connections, MinPoolSize = 0 }.ConnectionString;
+    }
 }

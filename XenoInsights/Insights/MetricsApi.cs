@@ -20,6 +20,7 @@ public static class MetricsApi
     public static void AddInsights(this WebApplicationBuilder builder)
     {
         builder.AddAnswers();
+        builder.AddExports();
         builder.Services.AddScoped<SalesQueries>();
     }
 
@@ -29,7 +30,7 @@ public static class MetricsApi
         metrics.MapGet("/overview", Overview).WithSummary("Sales, orders and customers of a range").Produces<OverviewAnswer>()
             .WithDescription("from and to are shop-local dates (yyyy-MM-dd), both included; without them the last 30 days. Money in minor units of the shop's currency.");
         metrics.MapGet("/orders/by-date", ByDate).WithSummary("The same by hour, day, week or month, empty buckets included").Produces<IReadOnlyList<SeriesPoint>>();
-        metrics.MapGet("/orders/by-date.csv", ByDateCsv).WithSummary("The series as CSV").Produces(StatusCodes.Status200OK, contentType: "text/csv");
+        metrics.MapGet("/orders/by-date.csv", ByDateCsv).WithSummary("The series as CSV").ProducesCsv();
         metrics.MapGet("/customers/top", TopCustomers).WithSummary("Customers by total sales").Produces<IReadOnlyList<TopCustomer>>();
         metrics.MapGet("/products/top", TopProducts).WithSummary("Products by net sales").Produces<IReadOnlyList<TopProduct>>();
     }

@@ -86,9 +86,9 @@ public sealed class ChangeQueries(XenoDatabase database, TenantContext tenant, A
                     select product_id, gross - discounts - returns net_now, 0 net_before from {SoldRows.Of(range, "$2", "$3")} sold
                     union all
                     select product_id, 0, gross - discounts - returns from {SoldRows.Of(before, "$4", "$5")} sold) days
-                group by product_id),
+                group by product_id having (sum(net_before), sum(net_now)) <> (0, 0)),
             ranked as (select *, row_number() over (order by abs(now - was) desc, product_id) place from moved)
-            select 0 kind, r.place, r.product_id, coalesce(p.title, case r.product_id when 0 then 'Custom items' else 'Product ' || r.product_id end), r.was, r.now, 0, 0, 0
+            select 0 kind, r.place, r.product_id, {ProductTitles.Of("r.product_id", "p.title")}, r.was, r.now, 0, 0, 0
             from ranked r left join products p on p.tenant_id = $1 and p.shopify_id = r.product_id where r.place <= $6
             union all
             select 1, 0, 0, null, coalesce(sum(was), 0)::bigint, coalesce(sum(now), 0)::bigint, count(*), 0, 0 from ranked where place > $6

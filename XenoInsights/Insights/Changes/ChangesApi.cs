@@ -14,7 +14,7 @@ public static class ChangesApi
         var metrics = app.MapGroup("/api/metrics").RequireTenantId().WithTags("What changed").ProducesValidationProblem().ProducesProblem(StatusCodes.Status404NotFound);
         metrics.MapGet("/what-changed", Change).WithSummary("A figure’s change, divided into contributions that add up to it").Produces<ChangeAnswer>()
             .WithDescription("metric: total-sales, net-sales or orders. by: customers, product or country (orders: not by product). compare: previous (as many days a whole number of weeks earlier, or the month or year before), year, or the first day of as many days to compare with (yyyy-MM-dd).");
-        metrics.MapGet("/what-changed.csv", ChangeCsv).WithSummary("The contributions as CSV").Produces(StatusCodes.Status200OK, contentType: "text/csv");
+        metrics.MapGet("/what-changed.csv", ChangeCsv).WithSummary("The contributions as CSV").ProducesCsv();
     }
 
     public static ChangeBy? ByOf(string? key) => key switch { null or "customers" => ChangeBy.Customers, "product" => ChangeBy.Product, "country" => ChangeBy.Country, _ => null };

@@ -4,6 +4,7 @@ using Npgsql;
 using NpgsqlTypes;
 using XenoInsights.Data;
 using XenoInsights.Ingestion;
+using XenoInsights.Insights.Products;
 using XenoInsights.Insights.Sales;
 using XenoInsights.Tenants;
 
@@ -80,7 +81,7 @@ public sealed class CheckoutQueries(XenoDatabase database, TenantContext tenant,
         var rows = new List<CheckoutProduct>();
         await using var command = Command(db, range,
             $"""
-            select top.product_id, coalesce(nullif(k.title, ''), case top.product_id when 0 then 'Custom items' else coalesce(nullif(top.title, ''), 'Product ' || top.product_id) end), lost, lost_units, lost_value, recovered
+            select top.product_id, {ProductTitles.Of("top.product_id", "coalesce(nullif(k.title, ''), case when top.product_id <> 0 then top.title end)")}, lost, lost_units, lost_value, recovered
             from (
                 select coalesce(l.product_id, 0) product_id, max(l.title collate "C") title, count(distinct c.shopify_id) filter (where c.completed_at is null) lost, coalesce(sum(l.quantity) filter (where c.completed_at is null), 0)::bigint lost_units,
                        coalesce(sum(l.total) filter (where c.completed_at is null), 0)::bigint lost_value, count(distinct c.shopify_id) filter (where c.completed_at is not null) recovered
@@ -115,8 +116,7 @@ public sealed class CheckoutQueries(XenoDatabase database, TenantContext tenant,
         var place = after is null ? null : Place.Find(after) ?? throw new FormatException($"'{after}' is not where a page ended.");
         return database.InTenantAsync(async db =>
         {
-            var rows = new List<OpenCheckout>();
-            await foreach (var row in RowsAsync(db, filter, sort, place, size + 1, ct)) rows.Add(row);
+            var rows = await ListAsync(RowsAsync(db, filter, sort, place, size + 1, ct), ct);
             if (rows.Count <= size) return new OpenCheckouts(rows, null);
             rows.RemoveAt(size);
             return new OpenCheckouts(rows, Place.Of(rows[^1]).ToString());
@@ -126,8 +126,11 @@ public sealed class CheckoutQueries(XenoDatabase database, TenantContext tenant,
     /// <summary>Whether a page may begin there.</summary>
     public static bool IsPlace(string? after) => Place.Find(after) is not null;
 
-    /// <summary>Every row, as it is read: for exports, inside their transaction.</summary>
-    internal IAsyncEnumerable<OpenCheckout> AllAsync(XenoDbContext db, OpenFilter filter, CheckoutSort sort, CancellationToken ct) => RowsAsync(db, filter, sort, null, null, ct);
+    /// <summary>For exports: in the order asked for, and by the day and id of the checkout, which never change.</summary>
+    internal ExportRows<OpenCheckout> Export(OpenFilter filter, CheckoutSort sort, CancellationToken ct) => new(
+        (db, size) => ListAsync(RowsAsync(db, filter, sort, null, size, ct), ct),
+        (db, after, size) => ListAsync(RowsAsync(db, filter, CheckoutSort.Oldest, after is null ? null : Place.Of(after), size, ct), ct),
+        "by the time they were begun");
 
     // The page is found first and dressed with names and items afterwards.
     private async IAsyncEnumerable<OpenCheckout> RowsAsync(XenoDbContext db, OpenFilter filter, CheckoutSort sort, Place? after, int? limit, [EnumeratorCancellation] CancellationToken ct)
@@ -164,6 +167,13 @@ public sealed class CheckoutQueries(XenoDatabase database, TenantContext tenant,
         }
 
         string? Text(int at) => reader.IsDBNull(at) ? null : reader.GetString(at);
+    }
+
+    private static async Task<List<OpenCheckout>> ListAsync(IAsyncEnumerable<OpenCheckout> rows, CancellationToken ct)
+    {
+        var list = new List<OpenCheckout>();
+        await foreach (var row in rows.WithCancellation(ct)) list.Add(row);
+        return list;
     }
 
     // Those from before the shop changed its currency are not added to the others.

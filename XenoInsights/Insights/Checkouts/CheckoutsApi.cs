@@ -1,6 +1,5 @@
 using System.Globalization;
 using Microsoft.AspNetCore.Http.HttpResults;
-using XenoInsights.Data;
 using XenoInsights.Insights.Orders;
 using XenoInsights.Tenants;
 
@@ -19,14 +18,14 @@ public static class CheckoutsApi
         metrics.MapGet("/checkouts", Overview).WithSummary("Checkouts abandoned in a range and what became of them").Produces<CheckoutsOverview>()
             .WithDescription("Shopify lists a checkout once contact details were entered and it was left; those completed later stay on the list. They count on the shop day they were begun.");
         metrics.MapGet("/checkouts/by-date", ByDate).WithSummary("The same by hour, day, week or month, empty buckets included").Produces<IReadOnlyList<CheckoutPoint>>();
-        metrics.MapGet("/checkouts/by-date.csv", ByDateCsv).WithSummary("The series as CSV").Produces(StatusCodes.Status200OK, contentType: "text/csv");
+        metrics.MapGet("/checkouts/by-date.csv", ByDateCsv).WithSummary("The series as CSV").ProducesCsv();
         metrics.MapGet("/checkouts/by-hour", ByHour).WithSummary("By day of the week and hour of the shop's clock").Produces<IReadOnlyList<CheckoutHour>>();
-        metrics.MapGet("/checkouts/by-hour.csv", ByHourCsv).WithSummary("The hours as CSV").Produces(StatusCodes.Status200OK, contentType: "text/csv");
+        metrics.MapGet("/checkouts/by-hour.csv", ByHourCsv).WithSummary("The hours as CSV").ProducesCsv();
         metrics.MapGet("/checkouts/products", Products).WithSummary("What lies in those not recovered").Produces<IReadOnlyList<CheckoutProduct>>();
-        metrics.MapGet("/checkouts/products.csv", ProductsCsv).WithSummary("All of the list as CSV").Produces(StatusCodes.Status200OK, contentType: "text/csv");
+        metrics.MapGet("/checkouts/products.csv", ProductsCsv).WithSummary("All of the list as CSV").ProducesCsv();
         metrics.MapGet("/checkouts/open", Open).WithSummary("Those not completed so far").Produces<IReadOnlyList<OpenCheckout>>()
             .WithDescription("sort: newest, oldest or largest. product: only those with this product in them (0: with a line without one). A further page is linked by the Link header.");
-        metrics.MapGet("/checkouts/open.csv", OpenCsv).WithSummary("All of the list as CSV").Produces(StatusCodes.Status200OK, contentType: "text/csv");
+        metrics.MapGet("/checkouts/open.csv", OpenCsv).WithSummary("All of the list as CSV").ProducesCsv();
     }
 
     public static CheckoutSort? SortOf(string? key) => key switch { null or "newest" => CheckoutSort.Newest, "oldest" => CheckoutSort.Oldest, "largest" => CheckoutSort.Largest, _ => null };
@@ -93,21 +92,21 @@ public static class CheckoutsApi
         return TypedResults.Ok(page.Rows.Select(row => SeenBy(http.Store().Role, row)));
     }
 
-    private static async Task<IResult> OpenCsv(HttpContext http, CheckoutQueries checkouts, XenoDatabase database, TimeProvider time, string? product, string? sort, string? from, string? to, CancellationToken ct)
+    private static async Task<IResult> OpenCsv(HttpContext http, CheckoutQueries checkouts, ExportWriter exports, TimeProvider time, string? product, string? sort, string? from, string? to, CancellationToken ct)
     {
         if (Read(http, time, product, sort, from, to, out var filter, out var sorted) is { } refusal) return refusal;
         var (clock, role) = (new ShopClock(time, http.Store().TimeZone), http.Store().Role);
-        await Csv.StreamAsync(http, database, async db =>
-        {
-            await using var csv = await Csv.BeginAsync(http, time, "open-checkouts", "Open checkouts", filter.Range, Definitions.Of(["lost-checkouts", "lost-value"]),
-                ["Checkout", "Begun on", "At", "Customer", "E-mail", "Units", "Items", "Value", "Recovery link", "Shopify id", "Customer id"], filter.ProductId is { } id ? $"product {id}" : null);
-            await foreach (var row in checkouts.AllAsync(db, filter, sorted, ct))
-            {
-                await csv.Text(row.Name).Day(row.Day).Instant(clock.At(row.CreatedAt)).Text(row.Customer).Text(row.Email).Count(row.Units).Text(string.Join(", ", row.Items)).Money(row.TotalCents)
-                    .Text(SeenBy(role, row).RecoveryUrl).Count(row.ShopifyId).Count(row.CustomerId).EndRowAsync(ct);
-            }
-        });
+        await exports.WriteAsync(checkouts.Export(filter, sorted, ct), Begin, Write, ct);
         return TypedResults.Empty;
+
+        Task<Csv> Begin(string? order) => Csv.BeginAsync(
+            http, time, "open-checkouts", "Open checkouts", filter.Range, Definitions.Of(["lost-checkouts", "lost-value"]),
+            ["Checkout", "Begun on", "At", "Customer", "E-mail", "Units", "Items", "Value", "Recovery link", "Shopify id", "Customer id"],
+            filter.ProductId is { } id ? $"product {id}" : null, order);
+
+        void Write(Csv csv, OpenCheckout row) =>
+            csv.Text(row.Name).Day(row.Day).Instant(clock.At(row.CreatedAt)).Text(row.Customer).Text(row.Email).Count(row.Units).Text(string.Join(", ", row.Items))
+                .Money(row.TotalCents).Text(SeenBy(role, row).RecoveryUrl).Count(row.ShopifyId).Count(row.CustomerId);
     }
 
     private static ValidationProblem? Read(HttpContext http, TimeProvider time, string? granularity, string? from, string? to, out DateRange range, out Granularity by)

@@ -12,7 +12,7 @@ public static class CohortsApi
         var metrics = app.MapGroup("/api/metrics").RequireTenantId().WithTags("Cohorts").ProducesValidationProblem().ProducesProblem(StatusCodes.Status404NotFound);
         metrics.MapGet("/cohorts", List).WithSummary("Customers by the period of their first order, and what they did in each period since").Produces<IReadOnlyList<Cohort>>()
             .WithDescription("period: month or week (from Monday). Cell 0 is the period of the first order: all customers of the cohort ordered in it. The period that is running has isOver false. At most the newest 360 months or 208 weeks. Of a large store an answer may be some seconds old.");
-        metrics.MapGet("/cohorts.csv", ListCsv).WithSummary("The cohorts as CSV, a line a cell").Produces(StatusCodes.Status200OK, contentType: "text/csv");
+        metrics.MapGet("/cohorts.csv", ListCsv).WithSummary("The cohorts as CSV, a line a cell").ProducesCsv();
     }
 
     public static CohortPeriod? PeriodOf(string? key) => key switch { null or "month" => CohortPeriod.Month, "week" => CohortPeriod.Week, _ => null };

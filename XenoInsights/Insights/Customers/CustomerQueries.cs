@@ -52,15 +52,6 @@ public sealed class CustomerQueries(XenoDatabase database, TenantContext tenant,
         return new CustomerPageRows(rows, Place.Of(rows[^1], sort).ToString());
     }
 
-    private static async Task<List<CustomerRow>> ReadAsync(NpgsqlCommand rows, CancellationToken ct)
-    {
-        await using var command = rows;
-        await using var reader = await command.ExecuteReaderAsync(ct);
-        var list = new List<CustomerRow>();
-        while (await reader.ReadAsync(ct)) list.Add(Read(reader));
-        return list;
-    }
-
     // What the scores of all customers are measured by: found once for a while, so that lists do not sort every customer. Asked before a unit of
     // work begins, never within one: who holds a connection must not wait for another.
     private Task<SegmentMarks> MarksAsync(CancellationToken ct) => answers.GetCostlyAsync(database, Tenant, "segment marks", async (db, ct) =>
@@ -73,12 +64,23 @@ public sealed class CustomerQueries(XenoDatabase database, TenantContext tenant,
 
     public static bool IsPlace(string? after) => Place.Find(after) is not null;
 
-    /// <summary>Every row, as it is read: for exports, inside their transaction.</summary>
-    internal async IAsyncEnumerable<CustomerRow> AllAsync(XenoDbContext db, CustomerFilter filter, CustomerSort sort, [System.Runtime.CompilerServices.EnumeratorCancellation] CancellationToken ct)
+    /// <summary>For exports: in the order asked for, and by the customer's id.</summary>
+    internal async Task<ExportRows<CustomerRow>> ExportAsync(CustomerFilter filter, CustomerSort sort, CancellationToken ct)
     {
-        await using var command = Rows(db, filter, sort, null, null, await MarksAsync(ct));
+        var marks = await MarksAsync(ct);
+        return new(
+            (db, size) => ReadAsync(Rows(db, filter, sort, null, size, marks), ct),
+            (db, after, size) => ReadAsync(RowsById(db, filter, after?.ShopifyId, size, marks), ct),
+            "by Shopify id");
+    }
+
+    private static async Task<List<CustomerRow>> ReadAsync(NpgsqlCommand rows, CancellationToken ct)
+    {
+        await using var command = rows;
         await using var reader = await command.ExecuteReaderAsync(ct);
-        while (await reader.ReadAsync(ct)) yield return Read(reader);
+        var list = new List<CustomerRow>();
+        while (await reader.ReadAsync(ct)) list.Add(Read(reader));
+        return list;
     }
 
     /// <summary>All eleven, empty ones included.</summary>
@@ -161,20 +163,35 @@ public sealed class CustomerQueries(XenoDatabase database, TenantContext tenant,
     }
 
     // The page is found first and dressed with names afterwards, so that both cost as much as the page. Only what the filter and the order look at is joined before.
-    private NpgsqlCommand Rows(XenoDbContext db, CustomerFilter filter, CustomerSort sort, Place? after, int? limit, SegmentMarks marks)
+    private NpgsqlCommand Rows(XenoDbContext db, CustomerFilter filter, CustomerSort sort, Place? after, int limit, SegmentMarks marks)
     {
         var key = sort switch { CustomerSort.Orders => "r.orders", CustomerSort.Recent => RecentKey, _ => "r.sales" };
         var command = Command(db, filter, "");
         var beyond = after is null ? "" : $" and ({key}, r.customer_id) < ({command.Add(after.Key)}, {command.Add(after.Id)})";
         command.CommandText =
             $"""
-            select r.customer_id, {Name}, k.email, r.orders, r.sales, coalesce(t.orders, 0), coalesce(t.total_sales, 0), t.first_order_day, t.last_order_day, {(filter.Segment == Segment.Prospects ? $"{(int)Segment.Prospects}" : Segments.Sql)}
+            select {Columns(filter)}
             from (
                 select r.*, {key} as place {From(filter, marks, joinsTotals: sort == CustomerSort.Recent)}{beyond}
-                order by place desc, r.customer_id desc{(limit is { } size ? $" limit {command.Add(size)}" : "")}
+                order by place desc, r.customer_id desc limit {command.Add(limit)}
             ) r
-            left join customer_totals t on t.tenant_id = $1 and t.customer_id = r.customer_id left join customers k on k.tenant_id = $1 and k.shopify_id = r.customer_id cross join {Segments.Row(marks)} m
+            {Dressing(marks)}
             order by r.place desc, r.customer_id desc
+            """;
+        return command;
+    }
+
+    // In the order of the index that begins with the customer, so that each page reads only its own customers' days.
+    private NpgsqlCommand RowsById(XenoDbContext db, CustomerFilter filter, long? after, int limit, SegmentMarks marks)
+    {
+        var command = Command(db, filter, "");
+        var beyond = after is { } id ? command.Add(id) : null;
+        command.CommandText =
+            $"""
+            select {Columns(filter)}
+            from (select r.* {From(filter, marks, joinsTotals: false, beyond)} order by r.customer_id limit {command.Add(limit)}) r
+            {Dressing(marks)}
+            order by r.customer_id
             """;
         return command;
     }
@@ -182,8 +199,22 @@ public sealed class CustomerQueries(XenoDatabase database, TenantContext tenant,
     // Days beyond those that PostgreSQL can count with are its infinities.
     private const string RecentKey = "coalesce(greatest(least(t.last_order_day, date '9999-12-30'), date '0001-01-02') - date '2000-01-01', 0)::bigint";
 
-    private static string From(CustomerFilter filter, SegmentMarks marks, bool joinsTotals)
+    private static string Columns(CustomerFilter filter) =>
+        $"""
+        r.customer_id, {Name}, k.email, r.orders, r.sales, coalesce(t.orders, 0), coalesce(t.total_sales, 0), t.first_order_day, t.last_order_day,
+        {(filter.Segment == Segment.Prospects ? $"{(int)Segment.Prospects}" : Segments.Sql)}
+        """;
+
+    private static string Dressing(SegmentMarks marks) =>
+        $"""
+        left join customer_totals t on t.tenant_id = $1 and t.customer_id = r.customer_id
+        left join customers k on k.tenant_id = $1 and k.shopify_id = r.customer_id cross join {Segments.Row(marks)} m
+        """;
+
+    /// <param name="after">SQL for the id after which customers begin; null for all.</param>
+    private static string From(CustomerFilter filter, SegmentMarks marks, bool joinsTotals, string? after = null)
     {
+        string Beyond(string id) => after is null ? "" : $" and {id} > {after}";
         var (conditions, joins) = (new List<string>(), new List<string>());
         var isOfSegment = filter.Segment is not (null or Segment.Prospects);
         if (joinsTotals || isOfSegment || filter.Who == Who.Returning) joins.Add("left join customer_totals t on t.tenant_id = $1 and t.customer_id = r.customer_id");
@@ -203,8 +234,8 @@ public sealed class CustomerQueries(XenoDatabase database, TenantContext tenant,
         }
         // Prospects have no days: they are the customers without an order, whatever the range.
         var source = filter.Segment == Segment.Prospects
-            ? "(select shopify_id customer_id, 0::bigint orders, 0::bigint sales from customers p where tenant_id = $1 and deleted_at is null and not exists (select from customer_totals where tenant_id = $1 and customer_id = p.shopify_id and orders > 0))"
-            : "(select customer_id, sum(orders)::bigint orders, sum(total_sales)::bigint sales from customer_days where tenant_id = $1 and day between $2 and $3 group by customer_id having sum(orders) > 0)";
+            ? $"(select shopify_id customer_id, 0::bigint orders, 0::bigint sales from customers p where tenant_id = $1{Beyond("shopify_id")} and deleted_at is null and not exists (select from customer_totals where tenant_id = $1 and customer_id = p.shopify_id and orders > 0))"
+            : $"(select customer_id, sum(orders)::bigint orders, sum(total_sales)::bigint sales from customer_days where tenant_id = $1{Beyond("customer_id")} and day between $2 and $3 group by customer_id having sum(orders) > 0)";
         return $"from {source} r {string.Join(' ', joins)} where {string.Join(" and ", conditions.DefaultIfEmpty("true"))}";
     }
 

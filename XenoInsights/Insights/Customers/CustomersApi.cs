@@ -1,6 +1,5 @@
 using System.Globalization;
 using Microsoft.AspNetCore.Http.HttpResults;
-using XenoInsights.Data;
 using XenoInsights.Insights.Orders;
 using XenoInsights.Tenants;
 
@@ -22,7 +21,7 @@ public static class CustomersApi
                 who: all, new (first order ever in the range) or returning (two or more orders in their whole history). segment: {string.Join(", ", Enum.GetValues<Segment>().Select(Segments.Key))}; prospects have no orders, whatever the range.
                 first_from, first_to: only customers whose first order ever lies in these days. q: part of a name or e-mail. sort: sales, orders or recent. A further page is linked by the Link header.
                 """);
-        metrics.MapGet("/customers.csv", ListCsv).WithSummary("All customers of the same question as CSV").Produces(StatusCodes.Status200OK, contentType: "text/csv");
+        metrics.MapGet("/customers.csv", ListCsv).WithSummary("All customers of the same question as CSV").ProducesCsv();
         metrics.MapGet("/customers/sums", Sums).WithSummary("How many customers the same question has, and what they come to").Produces<CustomerSums>();
         metrics.MapGet("/customers/segments", async (CustomerQueries customers, CancellationToken ct) => TypedResults.Ok(await customers.SegmentsAsync(ct)))
             .WithSummary("Customers by how recently, how often and for how much they ordered");
@@ -46,20 +45,19 @@ public static class CustomersApi
     private static async Task<IResult> Sums(HttpContext http, CustomerQueries customers, TimeProvider time, [AsParameters] Asked asked, CancellationToken ct) =>
         asked.Read(http, time, out var filter, out _) is { } refusal ? refusal : TypedResults.Ok(await customers.SumsAsync(filter, ct));
 
-    private static async Task<IResult> ListCsv(HttpContext http, CustomerQueries customers, XenoDatabase database, TimeProvider time, [AsParameters] Asked asked, CancellationToken ct)
+    private static async Task<IResult> ListCsv(HttpContext http, CustomerQueries customers, ExportWriter exports, TimeProvider time, [AsParameters] Asked asked, CancellationToken ct)
     {
         if (asked.Read(http, time, out var filter, out var sort) is { } refusal) return refusal;
-        await Csv.StreamAsync(http, database, async db =>
-        {
-            await using var csv = await Csv.BeginAsync(http, time, "customers", "Customers", filter.Range, Definitions.Of(["customers", filter.Who == Who.New ? "new-customers" : "returning-customers", "total-sales", "segment"]),
-                ["Customer", "E-mail", "Orders", "Total sales", "Orders ever", "Total sales ever", "First order", "Last order", "Segment", "Shopify id"], asked.Words());
-            await foreach (var row in customers.AllAsync(db, filter, sort, ct))
-            {
-                csv.Text(row.Name).Text(row.Email).Count(row.Orders).Money(row.TotalCents).Count(row.AllOrders).Money(row.AllTotalCents).Day(row.FirstOrderDay).Day(row.LastOrderDay).Text(row.Segment).Count(row.ShopifyId);
-                await csv.EndRowAsync(ct);
-            }
-        });
+        await exports.WriteAsync(await customers.ExportAsync(filter, sort, ct), Begin, Write, ct);
         return TypedResults.Empty;
+
+        Task<Csv> Begin(string? order) => Csv.BeginAsync(
+            http, time, "customers", "Customers", filter.Range, Definitions.Of(["customers", filter.Who == Who.New ? "new-customers" : "returning-customers", "total-sales", "segment"]),
+            ["Customer", "E-mail", "Orders", "Total sales", "Orders ever", "Total sales ever", "First order", "Last order", "Segment", "Shopify id"], asked.Words(), order);
+
+        void Write(Csv csv, CustomerRow row) =>
+            csv.Text(row.Name).Text(row.Email).Count(row.Orders).Money(row.TotalCents).Count(row.AllOrders).Money(row.AllTotalCents)
+                .Day(row.FirstOrderDay).Day(row.LastOrderDay).Text(row.Segment).Count(row.ShopifyId);
     }
 
     private static async Task<IResult> Find(CustomerQueries customers, long id, CancellationToken ct) =>

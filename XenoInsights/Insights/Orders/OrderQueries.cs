@@ -4,6 +4,7 @@ using Npgsql;
 using NpgsqlTypes;
 using XenoInsights.Data;
 using XenoInsights.Ingestion;
+using XenoInsights.Insights.Products;
 using XenoInsights.Tenants;
 
 namespace XenoInsights.Insights.Orders;
@@ -72,10 +73,7 @@ public sealed class OrderQueries(XenoDatabase database, TenantContext tenant, An
         var place = after is null ? null : Place.Find(after) ?? throw new FormatException($"'{after}' is not where a page ended.");
         return database.InTenantAsync(async db =>
         {
-            var rows = new List<OrderEntryRow>();
-            await using var command = Rows(db, filter, sort, place, size + 1);
-            await using var reader = await command.ExecuteReaderAsync(ct);
-            while (await reader.ReadAsync(ct)) rows.Add(Read(reader));
+            var rows = await ReadAsync(Rows(db, filter, sort, place, size + 1), ct);
             if (rows.Count <= size) return new EntryPage(rows, null);
             rows.RemoveAt(size);
             return new EntryPage(rows, Place.Of(rows[^1]).ToString());
@@ -89,21 +87,32 @@ public sealed class OrderQueries(XenoDatabase database, TenantContext tenant, An
     public Task<(string? Customer, string? Product)> NamesAsync(EntryFilter filter, CancellationToken ct = default) => filter is { CustomerId: null, ProductId: null } ? Task.FromResult<(string?, string?)>((null, null)) : database.InTenantAsync(async db =>
     {
         await using var command = Command(db, filter,
-            """
+            $"""
             select (select coalesce(nullif(display_name, ''), email) from customers where tenant_id = $1 and shopify_id = $4),
-                   (select title from products where tenant_id = $1 and shopify_id = $5)
+                   ({ProductTitles.Of("$5", "(select title from products where tenant_id = $1 and shopify_id = $5)")})
             """);
         await using var reader = await command.ExecuteReaderAsync(ct);
         await reader.ReadAsync(ct);
-        return (reader.IsDBNull(0) ? null : reader.GetString(0), filter.ProductId == 0 ? "Custom items" : reader.IsDBNull(1) ? null : reader.GetString(1));
+        return (reader.IsDBNull(0) ? null : reader.GetString(0), filter.ProductId is null ? null : reader.GetString(1));
     }, ct);
 
-    /// <summary>Every row, as it is read: for exports, inside their transaction.</summary>
-    internal async IAsyncEnumerable<OrderEntryRow> AllAsync(XenoDbContext db, EntryFilter filter, EntrySort sort, [System.Runtime.CompilerServices.EnumeratorCancellation] CancellationToken ct)
+    /// <summary>For exports: in the order asked for, and by what an entry is known by, which never changes: its day, order and kind.</summary>
+    internal ExportRows<OrderEntryRow> Export(EntryFilter filter, EntrySort sort, CancellationToken ct)
     {
-        await using var command = Rows(db, filter, sort, null, null);
+        var byKey = sort == EntrySort.Newest ? EntryOrder.NewestKey : EntryOrder.OldestKey;
+        return new(
+            (db, size) => ReadAsync(Rows(db, filter, sort, null, size), ct),
+            (db, after, size) => ReadAsync(Rows(db, filter, byKey, after is null ? null : Place.Of(after), size), ct),
+            sort == EntrySort.Newest ? "by day, the newest first" : "by day, the oldest first");
+    }
+
+    private static async Task<List<OrderEntryRow>> ReadAsync(NpgsqlCommand rows, CancellationToken ct)
+    {
+        await using var command = rows;
         await using var reader = await command.ExecuteReaderAsync(ct);
-        while (await reader.ReadAsync(ct)) yield return Read(reader);
+        var list = new List<OrderEntryRow>();
+        while (await reader.ReadAsync(ct)) list.Add(Read(reader));
+        return list;
     }
 
     /// <summary>One order, deleted ones included; null if the store has none of this id.</summary>
@@ -129,20 +138,16 @@ public sealed class OrderQueries(XenoDatabase database, TenantContext tenant, An
     private static readonly string[] _measures = ["units", "gross", "discounts", "returns", "shipping", "taxes", "duties", "fees"];
 
     // The page is found first and dressed with names afterwards: joins cost as much as the page, not as the range.
-    private NpgsqlCommand Rows(XenoDbContext db, EntryFilter filter, EntrySort sort, Place? after, int? limit)
+    private NpgsqlCommand Rows(XenoDbContext db, EntryFilter filter, EntrySort sort, Place? after, int limit) => Rows(db, filter, EntryOrder.Of(sort), after, limit);
+
+    private NpgsqlCommand Rows(XenoDbContext db, EntryFilter filter, EntryOrder order, Place? after, int limit)
     {
-        var (order, beyond) = sort switch
-        {
-            EntrySort.Oldest => ("day, at, order_id, original", "(e.day, e.at, e.order_id, e.original) > ({0}, {1}, {2}, {3})"),
-            EntrySort.Largest => ("total desc, day desc, order_id desc, original desc", $"({Total}, e.day, e.order_id, e.original) < ({{4}}, {{0}}, {{2}}, {{3}})"),
-            EntrySort.Smallest => ("total, day, order_id, original", $"({Total}, e.day, e.order_id, e.original) > ({{4}}, {{0}}, {{2}}, {{3}})"),
-            _ => ("day desc, at desc, order_id desc, original desc", "(e.day, e.at, e.order_id, e.original) < ({0}, {1}, {2}, {3})"),
-        };
         var command = Command(db, filter, "");
+        var beyond = "";
         if (after is not null)
         {
             var numbers = new object[] { after.Day, after.At.UtcDateTime, after.OrderId, after.Original, after.Total }.Select(value => command.Add(value)).ToArray();
-            beyond = string.Format(CultureInfo.InvariantCulture, beyond, [.. numbers]);
+            beyond = " and " + string.Format(CultureInfo.InvariantCulture, order.Beyond, [.. numbers]);
         }
         command.CommandText =
             $"""
@@ -150,12 +155,12 @@ public sealed class OrderQueries(XenoDatabase database, TenantContext tenant, An
                    {string.Join(", ", _measures.Select(m => $"page.{m}"))}, page.total
             from (
                 select e.order_id, e.day, e.original, e.at, e.customer_id, {string.Join(", ", _measures.Select(m => $"e.{m}"))}, {Total} as total
-                {From(filter)} where {Where(filter)}{(after is null ? "" : $" and {beyond}")}
-                order by {order}{(limit is { } size ? $" limit {command.Add(size)}" : "")}
+                {From(filter)} where {Where(filter)}{beyond}
+                order by {order.By} limit {command.Add(limit)}
             ) page
             join orders o on o.tenant_id = $1 and o.shopify_id = page.order_id
             left join customers k on k.tenant_id = $1 and k.shopify_id = page.customer_id
-            order by {order}
+            order by {order.By}
             """;
         return command;
     }
@@ -224,6 +229,23 @@ public sealed class OrderQueries(XenoDatabase database, TenantContext tenant, An
 
     private Task<T> AskAsync<T>(object question, Func<XenoDbContext, CancellationToken, Task<T>> answer, CancellationToken ct) where T : class =>
         answers.GetAsync(database, tenant.TenantId ?? Guid.Empty, question, answer, ct);
+
+    /// <param name="By">SQL that sorts rows.</param>
+    /// <param name="Beyond">SQL for the rows after a place: {0} its day, {1} its time, {2} its order, {3} whether it placed that, {4} its total.</param>
+    private sealed record EntryOrder(string By, string Beyond)
+    {
+        public static EntryOrder OldestKey { get; } = new("day, order_id, original", "(e.day, e.order_id, e.original) > ({0}, {2}, {3})");
+
+        public static EntryOrder NewestKey { get; } = new("day desc, order_id desc, original desc", "(e.day, e.order_id, e.original) < ({0}, {2}, {3})");
+
+        public static EntryOrder Of(EntrySort sort) => sort switch
+        {
+            EntrySort.Oldest => new("day, at, order_id, original", "(e.day, e.at, e.order_id, e.original) > ({0}, {1}, {2}, {3})"),
+            EntrySort.Largest => new("total desc, day desc, order_id desc, original desc", $"({Total}, e.day, e.order_id, e.original) < ({{4}}, {{0}}, {{2}}, {{3}})"),
+            EntrySort.Smallest => new("total, day, order_id, original", $"({Total}, e.day, e.order_id, e.original) > ({{4}}, {{0}}, {{2}}, {{3}})"),
+            _ => new("day desc, at desc, order_id desc, original desc", "(e.day, e.at, e.order_id, e.original) < ({0}, {1}, {2}, {3})"),
+        };
+    }
 
     /// <summary>The last row of a page, by everything that rows are sorted by.</summary>
     private sealed record Place(DateOnly Day, DateTimeOffset At, long OrderId, bool Original, long Total)

@@ -1,4 +1,3 @@
-using XenoInsights.Data;
 using XenoInsights.Shopify;
 using XenoInsights.Tenants;
 
@@ -22,7 +21,7 @@ public static class OrdersApi
                 over: whole units of the shop's currency. q: an order's name, or part of a customer's name or e-mail. sort: newest, oldest, largest or smallest. A further page is linked by the Link header.
                 """);
         metrics.MapGet("/sums", Sums).WithSummary("What the entries of the same question come to").Produces<EntrySums>();
-        app.MapGet("/api/metrics/orders.csv", EntriesCsv).RequireTenantId().WithTags("Orders").ProducesValidationProblem().WithSummary("All entries of the same question as CSV").Produces(StatusCodes.Status200OK, contentType: "text/csv");
+        app.MapGet("/api/metrics/orders.csv", EntriesCsv).RequireTenantId().WithTags("Orders").ProducesValidationProblem().WithSummary("All entries of the same question as CSV").ProducesCsv();
         metrics.MapGet("/{id:long}", Find).WithSummary("One order with its lines, ledger and refunds").Produces<OrderView>();
     }
 
@@ -49,24 +48,28 @@ public static class OrdersApi
     private static async Task<IResult> Sums(HttpContext http, OrderQueries orders, TimeProvider time, [AsParameters] Asked asked, CancellationToken ct) =>
         asked.Read(http, time, out var filter, out _) is { } refusal ? refusal : TypedResults.Ok(await orders.SumsAsync(filter, ct));
 
-    private static async Task<IResult> EntriesCsv(HttpContext http, OrderQueries orders, XenoDatabase database, TimeProvider time, [AsParameters] Asked asked, CancellationToken ct)
+    private static async Task<IResult> EntriesCsv(HttpContext http, OrderQueries orders, ExportWriter exports, TimeProvider time, [AsParameters] Asked asked, CancellationToken ct)
     {
         if (asked.Read(http, time, out var filter, out var sort) is { } refusal) return refusal;
         var clock = new ShopClock(time, http.Store().TimeZone);
         string[] measures = ["gross-sales", "discounts", "returns", "shipping", "taxes", "duties", "fees", "total-sales"];
-        await Csv.StreamAsync(http, database, async db =>
-        {
-            await using var csv = await Csv.BeginAsync(http, time, "orders", $"Orders behind {Definitions.Of(filter.Metric).Name.ToLowerInvariant()}", filter.Range, Definitions.Of(["entry", filter.Metric, "shop-day"]),
-                ["Order", "Kind", "Counted on", "At", "Customer", "Units", .. Definitions.Of(measures).Select(d => d.Name), "Shopify id", "Customer id"], asked.Words());
-            await foreach (var row in orders.AllAsync(db, filter, sort, ct))
-            {
-                csv.Text(row.Name).Text(row.Placed ? "Order" : row.ReturnsCents > 0 ? "Refund" : "Change").Day(row.Day).Instant(clock.At(row.At)).Text(row.Customer).Count(row.Units)
-                    .Money(row.GrossSalesCents).Money(-row.DiscountsCents).Money(-row.ReturnsCents).Money(row.ShippingCents).Money(row.TaxesCents).Money(row.DutiesCents).Money(row.FeesCents).Money(row.TotalCents)
-                    .Count(row.OrderId).Count(row.CustomerId);
-                await csv.EndRowAsync(ct);
-            }
-        });
+        await exports.WriteAsync(orders.Export(filter, sort, ct), Begin, Write, ct);
         return TypedResults.Empty;
+
+        Task<Csv> Begin(string? order) => Csv.BeginAsync(
+            http, time, "orders", $"Orders behind {Definitions.Of(filter.Metric).Name.ToLowerInvariant()}", filter.Range, Definitions.Of(["entry", filter.Metric, "shop-day"]),
+            ["Order", "Kind", "Counted on", "At", "Customer", "Units", .. Definitions.Of(measures).Select(d => d.Name), "Shopify id", "Customer id"], asked.Words(), order);
+
+        void Write(Csv csv, OrderEntryRow row) =>
+            csv.Text(row.Name).Text(KindOf(row)).Day(row.Day).Instant(clock.At(row.At)).Text(row.Customer).Count(row.Units)
+                .Money(row.GrossSalesCents).Money(row.DiscountsCents).Money(row.ReturnsCents).Money(row.ShippingCents).Money(row.TaxesCents).Money(row.DutiesCents).Money(row.FeesCents)
+                .Money(row.TotalCents).Count(row.OrderId).Count(row.CustomerId);
+    }
+
+    private static string KindOf(OrderEntryRow row)
+    {
+        if (row.Placed) return "Order";
+        return row.ReturnsCents > 0 ? "Refund" : "Change";
     }
 
     private static async Task<IResult> Find(OrderQueries orders, long id, CancellationToken ct) =>

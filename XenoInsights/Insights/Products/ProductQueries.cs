@@ -1,6 +1,5 @@
 using System.Buffers.Text;
 using System.Globalization;
-using System.Runtime.CompilerServices;
 using System.Text;
 using Microsoft.EntityFrameworkCore;
 using Npgsql;
@@ -43,7 +42,7 @@ public sealed class ProductQueries(XenoDatabase database, TenantContext tenant, 
         return AskAsync(("products", filter, sort, ascending, after, size), async (db, ct) =>
         {
             var (rows, last, isMore) = (new List<ProductRow>(), (Place?)null, false);
-            await using var command = Rows(db, filter, sort, ascending, place, size + 1);
+            await using var command = Rows(db, filter, Sorted(sort), ascending, place, size + 1);
             await using var reader = await command.ExecuteReaderAsync(ct);
             while (await reader.ReadAsync(ct))
             {
@@ -58,12 +57,19 @@ public sealed class ProductQueries(XenoDatabase database, TenantContext tenant, 
     /// <summary>Whether a page may begin there.</summary>
     public static bool IsPlace(string? after, ProductSort sort) => Place.Find(after, sort) is not null;
 
-    /// <summary>Every row, as it is read: for exports, inside their transaction.</summary>
-    internal async IAsyncEnumerable<ProductRow> AllAsync(XenoDbContext db, ProductFilter filter, ProductSort sort, bool ascending, [EnumeratorCancellation] CancellationToken ct)
+    /// <summary>For exports: in the order asked for, and by the product's id.</summary>
+    internal ExportRows<ProductRow> Export(ProductFilter filter, ProductSort sort, bool ascending, CancellationToken ct) => new(
+        (db, size) => ReadAsync(Rows(db, filter, Sorted(sort), ascending, null, size), filter, ct),
+        (db, after, size) => ReadAsync(Rows(db, filter, "product_id", ascending: true, after is null ? null : new Place(after.ShopifyId, null, after.ShopifyId), size), filter, ct),
+        "by Shopify id");
+
+    private static async Task<List<ProductRow>> ReadAsync(NpgsqlCommand rows, ProductFilter filter, CancellationToken ct)
     {
-        await using var command = Rows(db, filter, sort, ascending, null, null);
+        await using var command = rows;
         await using var reader = await command.ExecuteReaderAsync(ct);
-        while (await reader.ReadAsync(ct)) yield return Read(reader, filter);
+        var list = new List<ProductRow>();
+        while (await reader.ReadAsync(ct)) list.Add(Read(reader, filter));
+        return list;
     }
 
     public Task<ProductKinds> KindsAsync(CancellationToken ct = default) => AskAsync("products/kinds", async (db, ct) => new ProductKinds(
@@ -121,7 +127,7 @@ public sealed class ProductQueries(XenoDatabase database, TenantContext tenant, 
         if (product is null && sold.First is null && id != CustomItems) return null;
         var (orders, customers, newCustomers) = id == CustomItems ? default : await BuyersAsync(db, id, range, ct);
         return new(
-            id, id == CustomItems ? "Custom items" : Known(product?.Title) ?? sold.Title ?? $"Product {id}", sold.Sku, Known(product?.Vendor), Known(product?.ProductType), product?.Status, product?.GiftCard ?? false,
+            id, id == CustomItems ? ProductTitles.CustomItems : Known(product?.Title) ?? sold.Title, sold.Sku, Known(product?.Vendor), Known(product?.ProductType), product?.Status, product?.GiftCard ?? false,
             id != CustomItems && product?.DeletedAt is not null, range.From, range.To, figures.UnitsOrdered, figures.UnitsReturned, figures.Units, figures.GrossSalesCents, figures.DiscountsCents, figures.ReturnsCents,
             figures.NetSalesCents, figures.ReturnRate, ShareOf(figures.NetSalesCents, net), orders, customers, newCustomers, sold.First, sold.Last);
     }
@@ -132,16 +138,16 @@ public sealed class ProductQueries(XenoDatabase database, TenantContext tenant, 
             $"""
             select figures.*, ({NetOfDays}),
                    (select s.day from order_sales s join orders o on o.tenant_id = $1 and o.shopify_id = s.order_id and o.counted where s.tenant_id = $1 and s.product_id = $6 and s.measure = 1 order by s.day limit 1),
-                   latest.day, latest.sku, latest.title
+                   latest.day, latest.sku, {ProductTitles.Of("$6", "null")}
             from (select {string.Join(", ", _measures.Select(m => $"coalesce(sum({m}), 0)::bigint"))} from {DaysOf("$6")}) figures
             left join lateral (
-                select s.day, l.sku, l.title from order_sales s join orders o on o.tenant_id = $1 and o.shopify_id = s.order_id and o.counted
+                select s.day, l.sku from order_sales s join orders o on o.tenant_id = $1 and o.shopify_id = s.order_id and o.counted
                 left join order_line_items l on l.tenant_id = $1 and l.order_id = s.order_id and l.shopify_id = s.line_item_id
                 where s.tenant_id = $1 and s.product_id = $6 and s.measure = 1 order by s.day desc limit 1) latest on true
             """, id, DaysIn(range));
         await using var reader = await command.ExecuteReaderAsync(ct);
         await reader.ReadAsync(ct);
-        return (new(Day(6), Day(7), Text(reader, 8), Text(reader, 9)), Figures(reader, 0), reader.GetInt64(5));
+        return (new(Day(6), Day(7), Text(reader, 8), reader.GetString(9)), Figures(reader, 0), reader.GetInt64(5));
 
         DateOnly? Day(int at) => reader.IsDBNull(at) ? null : reader.GetFieldValue<DateOnly>(at);
     }
@@ -179,7 +185,7 @@ public sealed class ProductQueries(XenoDatabase database, TenantContext tenant, 
 
     private static DateOnly[] DaysIn(DateRange range) => [.. Enumerable.Range(0, range.Days).Select(range.From.AddDays)];
 
-    private static string Title(string id) => $"coalesce(nullif(k.title, ''), case {id} when 0 then 'Custom items' else 'Product ' || {id} end)";
+    private static string Title(string id) => ProductTitles.Of(id, "k.title");
 
     private static string Listed(ProductFilter filter)
     {
@@ -196,7 +202,7 @@ public sealed class ProductQueries(XenoDatabase database, TenantContext tenant, 
                 """);
         }
         return $"""
-            select p.*, p.gross - p.discounts - p.returns net, {Title("p.product_id")} title, coalesce(k.title, '') = '' and p.product_id <> 0 is_nameless, k.vendor, k.product_type
+            select p.*, p.gross - p.discounts - p.returns net, {Title("p.product_id")} title, k.vendor, k.product_type
             from (
                 select product_id, {string.Join(", ", _measures.Select(m => $"sum({m})::bigint \"{m}\""))}, sum(net_before)::bigint net_before
                 from ({Sold(SoldRows.Of(filter.Range, "$2", "$3"), string.Join(", ", _measures.Select(m => $"sum({m}) \"{m}\"")), "0")}{(filter.Before is { } before ? " union all " + Sold(SoldRows.Of(before, "$4", "$5"), "0, 0, 0, 0, 0", "sum(gross - discounts - returns)") : "")}) both_ranges
@@ -209,20 +215,20 @@ public sealed class ProductQueries(XenoDatabase database, TenantContext tenant, 
     }
 
     // The page is found first and dressed with SKUs afterwards.
-    private NpgsqlCommand Rows(XenoDbContext db, ProductFilter filter, ProductSort sort, bool ascending, Place? after, int? limit)
+    private NpgsqlCommand Rows(XenoDbContext db, ProductFilter filter, string sortedBy, bool ascending, Place? after, int limit)
     {
         var (than, direction) = ascending ? (">", "") : ("<", " desc");
         return Command(db, filter,
             $"""
-            select page.product_id, case when page.is_nameless then coalesce(line.title, page.title) else page.title end, line.sku, page.vendor, page.product_type, {string.Join(", ", _measures.Select(m => $"page.{m}"))},
+            select page.product_id, page.title, line.sku, page.vendor, page.product_type, {string.Join(", ", _measures.Select(m => $"page.{m}"))},
                    page.net_before, page.sorted_by, ({NetOfDays})
             from (
-                select * from (select *, {Sorted(sort)} sorted_by from ({Listed(filter)}) listed) sorted
+                select * from (select *, {sortedBy} sorted_by from ({Listed(filter)}) listed) sorted
                 {(after is null ? "" : $"where (sorted_by, product_id) {than} ($11, $12)")}
-                order by sorted_by{direction}, product_id{direction} {(limit is { } size ? $"limit {size}" : "")}
+                order by sorted_by{direction}, product_id{direction} limit {limit}
             ) page
             left join lateral (
-                select l.sku, l.title from (select s.order_id, s.line_item_id from order_sales s where s.tenant_id = $1 and s.product_id = page.product_id and s.day <= $3 order by s.day desc limit 1) s
+                select l.sku from (select s.order_id, s.line_item_id from order_sales s where s.tenant_id = $1 and s.product_id = page.product_id and s.day <= $3 order by s.day desc limit 1) s
                 join order_line_items l on l.tenant_id = $1 and l.order_id = s.order_id and l.shopify_id = s.line_item_id) line on true
             order by page.sorted_by{direction}, page.product_id{direction}
             """, after: after);
@@ -291,7 +297,7 @@ public sealed class ProductQueries(XenoDatabase database, TenantContext tenant, 
 
     private sealed record Found(ProductAnswer? Product);
 
-    private readonly record struct Sold(DateOnly? First, DateOnly? Last, string? Sku, string? Title);
+    private readonly record struct Sold(DateOnly? First, DateOnly? Last, string? Sku, string Title);
 
     /// <summary>The last row of a page, by everything that rows are sorted by.</summary>
     private sealed record Place(long Number, string? Words, long Id)

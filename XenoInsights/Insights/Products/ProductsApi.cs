@@ -1,6 +1,5 @@
 using System.Globalization;
 using Microsoft.AspNetCore.Http.HttpResults;
-using XenoInsights.Data;
 using XenoInsights.Insights.Orders;
 using XenoInsights.Insights.Sales;
 using XenoInsights.Tenants;
@@ -26,14 +25,14 @@ public static class ProductsApi
                 compare: previous (as many days a whole number of weeks earlier, or the month or year before), year, the first day of as many days (yyyy-MM-dd), or none (default); with it, products sold only then are listed too.
                 sort: {string.Join(", ", Enum.GetValues<ProductSort>().Select(s => OrdersApi.Key(s)))}. order: asc or desc (default; of titles asc). A further page is linked by the Link header.
                 """);
-        metrics.MapGet("/products.csv", ListCsv).WithSummary("All products of the same question as CSV").Produces(StatusCodes.Status200OK, contentType: "text/csv");
+        metrics.MapGet("/products.csv", ListCsv).WithSummary("All products of the same question as CSV").ProducesCsv();
         metrics.MapGet("/products/sums", Sums).WithSummary("What the products of the same question come to").Produces<ProductSums>();
         metrics.MapGet("/products/{id:long}", Find).WithSummary("One product in a range").Produces<ProductAnswer>();
         metrics.MapGet("/products/{id:long}/by-date", ByDate).WithSummary("The same by day, week or month, empty buckets included").Produces<IReadOnlyList<ProductPoint>>();
-        metrics.MapGet("/products/{id:long}/by-date.csv", ByDateCsv).WithSummary("The series as CSV").Produces(StatusCodes.Status200OK, contentType: "text/csv");
+        metrics.MapGet("/products/{id:long}/by-date.csv", ByDateCsv).WithSummary("The series as CSV").ProducesCsv();
         metrics.MapGet("/products/{id:long}/also-bought", AlsoBought).WithSummary("What else its customers bought in the range").Produces<IReadOnlyList<AlsoBought>>()
             .WithDescription("Of the customers who bought the product on an order placed in the range: other products that they bought in the range, in whichever of their orders, by the number of customers who bought both. lift: their share ÷ the share of all customers of the range who bought the other. Guests are not customers.");
-        metrics.MapGet("/products/{id:long}/also-bought.csv", AlsoBoughtCsv).WithSummary("The list as CSV").Produces(StatusCodes.Status200OK, contentType: "text/csv");
+        metrics.MapGet("/products/{id:long}/also-bought.csv", AlsoBoughtCsv).WithSummary("The list as CSV").ProducesCsv();
     }
 
     public static ProductSort? SortOf(string? key) => key is null ? ProductSort.NetSales : Enum.GetValues<ProductSort>().Where(sort => OrdersApi.Key(sort) == key).Select(sort => (ProductSort?)sort).FirstOrDefault();
@@ -61,24 +60,29 @@ public static class ProductsApi
     private static async Task<ValidationProblem?> UnknownAsync(HttpContext http, SalesQueries sales, TimeProvider time, ProductFilter filter, CancellationToken ct) =>
         filter.Before is { } before ? MetricsApi.Unknown(await sales.HistoryAsync(new ShopClock(time, http.Store().TimeZone).Today, ct), before) : null;
 
-    private static async Task<IResult> ListCsv(HttpContext http, ProductQueries products, SalesQueries sales, XenoDatabase database, TimeProvider time, [AsParameters] Asked asked, CancellationToken ct)
+    private static async Task<IResult> ListCsv(HttpContext http, ProductQueries products, SalesQueries sales, ExportWriter exports, TimeProvider time, [AsParameters] Asked asked, CancellationToken ct)
     {
         if (asked.Read(http, time, out var filter, out var sort, out var ascending) is { } refusal) return refusal;
         if (await UnknownAsync(http, sales, time, filter, ct) is { } unknown) return unknown;
-        await Csv.StreamAsync(http, database, async db =>
+        await exports.WriteAsync(products.Export(filter, sort, ascending, ct), Begin, Write, ct);
+        return TypedResults.Empty;
+
+        Task<Csv> Begin(string? order)
         {
             string[] compared = filter.Before is null ? [] : ["Net sales before"];
-            await using var csv = await Csv.BeginAsync(http, time, "products", filter.Before is { } days ? $"Products, compared with {days.From:yyyy-MM-dd} to {days.To:yyyy-MM-dd}" : "Products", filter.Range,
-                Definitions.Of([.. _measures, "product-share", "shop-day"]), ["Product", "SKU", "Vendor", "Type", .. Definitions.Of(_measures).Select(d => d.Name), "Share of net sales", .. compared, "Shopify id"], asked.Words());
-            await foreach (var row in products.AllAsync(db, filter, sort, ascending, ct))
-            {
-                csv.Text(row.Title).Text(row.Sku).Text(row.Vendor).Text(row.ProductType).Count(row.UnitsOrdered).Count(row.UnitsReturned).Count(row.Units).Money(row.GrossSalesCents).Money(-row.DiscountsCents)
-                    .Money(-row.ReturnsCents).Money(row.NetSalesCents).Rate(row.ReturnRate).Rate(row.Share);
-                if (filter.Before is not null) csv.Money(row.NetSalesBeforeCents);
-                await csv.Count(row.ShopifyId).EndRowAsync(ct);
-            }
-        });
-        return TypedResults.Empty;
+            return Csv.BeginAsync(
+                http, time, "products", filter.Before is { } days ? $"Products, compared with {days.From:yyyy-MM-dd} to {days.To:yyyy-MM-dd}" : "Products", filter.Range,
+                Definitions.Of([.. _measures, "product-share", "shop-day"]),
+                ["Product", "SKU", "Vendor", "Type", .. Definitions.Of(_measures).Select(d => d.Name), "Share of net sales", .. compared, "Shopify id"], asked.Words(), order);
+        }
+
+        void Write(Csv csv, ProductRow row)
+        {
+            csv.Text(row.Title).Text(row.Sku).Text(row.Vendor).Text(row.ProductType).Count(row.UnitsOrdered).Count(row.UnitsReturned).Count(row.Units).Money(row.GrossSalesCents)
+                .Money(row.DiscountsCents).Money(row.ReturnsCents).Money(row.NetSalesCents).Rate(row.ReturnRate).Rate(row.Share);
+            if (filter.Before is not null) csv.Money(row.NetSalesBeforeCents);
+            csv.Count(row.ShopifyId);
+        }
     }
 
     private static async Task<IResult> Find(HttpContext http, ProductQueries products, TimeProvider time, long id, string? from, string? to, CancellationToken ct) =>
@@ -94,7 +98,7 @@ public static class ProductsApi
         if (await products.FindAsync(id, range, ct) is not { } product) return NotFound();
         await using var csv = await Csv.BeginAsync(http, time, $"product-{id}-by-{by.ToString().ToLowerInvariant()}", $"{product.Title} by {by.ToString().ToLowerInvariant()}", range, Definitions.Of([.. _measures, "shop-day"]), [by.ToString(), .. Definitions.Of(_measures).Select(d => d.Name)]);
         foreach (var point in await products.ByDateAsync(id, range, by, ct))
-            await csv.Day(point.Date).Count(point.UnitsOrdered).Count(point.UnitsReturned).Count(point.Units).Money(point.GrossSalesCents).Money(-point.DiscountsCents).Money(-point.ReturnsCents).Money(point.NetSalesCents)
+            await csv.Day(point.Date).Count(point.UnitsOrdered).Count(point.UnitsReturned).Count(point.Units).Money(point.GrossSalesCents).Money(point.DiscountsCents).Money(point.ReturnsCents).Money(point.NetSalesCents)
                 .Rate(point.ReturnRate).EndRowAsync(ct);
         return TypedResults.Empty;
     }

@@ -40,7 +40,8 @@ public sealed partial class ProductsPage : RangePage<ProductsPage.Question, Prod
     /// <summary>The same question to the API.</summary>
     private string ApiQuery => string.Join('&', new (string Name, string? Value)[]
     {
-        ("from", Iso(Range.From)), ("to", Iso(Range.To)), ("compare", Before is null ? null : Period.Key(Comparison)), ("q", SearchKey), ("vendor", VendorKey), ("type", TypeKey), ("sort", SortKey), ("order", OrderKey),
+        ("from", Iso(Range.From)), ("to", Iso(Range.To)), ("compare", Before is null ? null : Period.Key(Comparison)), ("q", _filter.Search), ("vendor", _filter.Vendor), ("type", _filter.Type),
+        ("sort", _sort == ProductSort.NetSales ? null : OrdersApi.Key(_sort)), ("order", _ascending == ProductsApi.IsAscending(null, _sort) ? null : _ascending ? "asc" : "desc"),
     }.Where(p => p.Value is not null).Select(p => $"{p.Name}={Uri.EscapeDataString(p.Value!)}"));
 
     protected override void ReadAddress()

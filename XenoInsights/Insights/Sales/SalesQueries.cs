@@ -113,7 +113,7 @@ public sealed class SalesQueries(XenoDatabase database, TenantContext tenant, An
             """
             select top.customer_id, coalesce(nullif(c.display_name, ''), nullif(concat_ws(' ', c.first_name, c.last_name), ''), c.email, 'Customer ' || top.customer_id), top.orders, top.total_sales
             from (select customer_id, sum(orders)::bigint orders, sum(total_sales)::bigint total_sales from customer_days
-                  where tenant_id = $1 and day between $2 and $3 group by customer_id order by 3 desc, 1 limit $4) top
+                  where tenant_id = $1 and day between $2 and $3 group by customer_id having (sum(orders), sum(total_sales)) <> (0, 0) order by 3 desc, 1 limit $4) top
             left join customers c on c.tenant_id = $1 and c.shopify_id = top.customer_id
             order by top.total_sales desc, top.customer_id
             """);
@@ -126,9 +126,9 @@ public sealed class SalesQueries(XenoDatabase database, TenantContext tenant, An
     {
         await using var batch = Batch(db, range,
             $"""
-            select top.product_id, coalesce(nullif(p.title, ''), case top.product_id when 0 then 'Custom items' else 'Product ' || top.product_id end), top.units, top.net, top.gross
+            select top.product_id, {ProductTitles.Of("top.product_id", "p.title")}, top.units, top.net, top.gross
             from (select product_id, sum(units_ordered - units_returned)::bigint units, sum(gross - discounts - returns)::bigint net, sum(gross)::bigint gross from {SoldRows.Of(range, "$2", "$3")} sold
-                  group by product_id order by 3 desc, 1 limit $4) top
+                  group by product_id having (sum(units_ordered), sum(units_returned), sum(gross), sum(discounts), sum("returns")) <> (0, 0, 0, 0, 0) order by 3 desc, 1 limit $4) top
             left join products p on p.tenant_id = $1 and p.shopify_id = top.product_id
             order by top.net desc, top.product_id
             """);
