@@ -57,6 +57,7 @@ builder.AddApp();
 await using var app = builder.Build();
 app.UseErrorPage();
 app.UseOperations();
+app.UseAppUrl();
 app.MapAccess();
 app.MapInstall();
 app.MapWebhooks();

@@ -148,6 +148,16 @@ public sealed class StandInShop
         lock (_lock) return _accessTokens.Contains(accessToken);
     }
 
+    /// <summary>The app was removed: nothing that was given out before lets anybody in.</summary>
+    public void Revoke()
+    {
+        lock (_lock)
+        {
+            _accessTokens.Clear();
+            (_refresh, _previousRefresh) = (null, null);
+        }
+    }
+
     // The previous refresh token may be used again until the replacement is.
     internal bool Accepts(string refreshToken)
     {

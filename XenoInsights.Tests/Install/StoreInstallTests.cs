@@ -226,12 +226,31 @@ public sealed class StoreInstallTests(StoreHost host) : IClassFixture<StoreHost>
 
     public static TheoryData<string> LookAlikes =>
     [
-        "", "x", "x.myshopify.com.evil.com", "x.myshopify.com\n", "x.myshopify.com\r\n", "\nx.myshopify.com", "evil.com/x.myshopify.com", "evil.com#.myshopify.com",
-        "evil.com?.myshopify.com", "user@x.myshopify.com", "x.myshopify.com@evil.com", "x.myshopify.com/", "x.myshopify.com:8080", "https://x.myshopify.com",
-        " x.myshopify.com", "x.myshopify.com ", "x y.myshopify.com", "x.myshopify.com\0", "x\0.myshopify.com", "-x.myshopify.com", "a.b.myshopify.com", ".myshopify.com",
-        "x_y.myshopify.com", "хshop.myshopify.com", "\u212Aiosk.myshopify.com", "x.myshopify.c\u043Em", "x.myshopify\u3002com", "x.myshopify.com.", "x.myshopify.com\u2028",
-        "x%00.myshopify.com", "..%2fx.myshopify.com", "xmyshopify.com", "x.myshopify.co",
+        "", "x.myshopify.com.evil.com", "evil.com/x.myshopify.com", "evil.com#.myshopify.com",
+        "evil.com?.myshopify.com", "user@x.myshopify.com", "x.myshopify.com@evil.com", "x.myshopify.com:8080",
+        "x y.myshopify.com", "x.myshopify.com\0", "x\0.myshopify.com", "-x.myshopify.com", "a.b.myshopify.com", ".myshopify.com",
+        "x_y.myshopify.com", "хshop.myshopify.com", "\u212Aiosk.myshopify.com", "x.myshopify.c\u043Em", "x.myshopify\u3002com", "x.myshopify.com.",
+        "x%00.myshopify.com", "..%2fx.myshopify.com", "xmyshopify.com", "x.myshopify.co", "https://evil.com/https://x.myshopify.com",
     ];
+
+    /// <summary>What people paste: read at the start as the form reads it, never in Shopify's answer.</summary>
+    public static TheoryData<string> Pasted =>
+    [
+        "x", "X", "x.myshopify.com\n", "x.myshopify.com\r\n", "\nx.myshopify.com", "x.myshopify.com/", "https://x.myshopify.com", " x.myshopify.com", "x.myshopify.com ",
+        "x.myshopify.com\u2028", "https://x.myshopify.com/admin?y=1", "https://admin.shopify.com/store/x/settings",
+    ];
+
+    [Theory]
+    [MemberData(nameof(Pasted))]
+    public async Task The_start_reads_a_shop_as_the_form_does(string shop)
+    {
+        using var browser = await host.SignInAsync();
+
+        using var response = await browser.GetAsync(new Uri($"/auth/start?shop={Uri.EscapeDataString(shop)}", UriKind.Relative), Ct);
+
+        Assert.Equal(new Uri(host.Shopify.ShopUrl.Replace("{shop}", "x.myshopify.com", StringComparison.Ordinal) + "/admin/oauth/authorize").ToString(), response.Headers.Location!.GetLeftPart(UriPartial.Path));
+        if (shop != "X") await StoreHost.RefusedAsync(browser, host.Callback(shop, "state"), "bad_shop");
+    }
 
     [Theory]
     [MemberData(nameof(LookAlikes))]
@@ -253,7 +272,7 @@ public sealed class StoreInstallTests(StoreHost host) : IClassFixture<StoreHost>
     }
 
     [Fact]
-    public async Task A_link_from_Shopifys_admin_must_be_signed_by_Shopify_however_old_it_is()
+    public async Task A_signature_that_is_not_Shopifys_is_refused_and_an_old_one_counts_as_none()
     {
         using var browser = await host.SignInAsync();
         var shop = host.Shopify.AddShop();
@@ -414,7 +433,7 @@ public sealed class StoreInstallTests(StoreHost host) : IClassFixture<StoreHost>
         request.Headers.Accept.ParseAdd("text/html");
 
         using var page = await browser.SendAsync(request, Ct);
-        using var problem = await browser.GetAsync(new Uri("/auth/start?shop=x", UriKind.Relative), Ct);
+        using var problem = await browser.GetAsync(new Uri("/auth/start?shop=x.y", UriKind.Relative), Ct);
 
         Assert.Equal((HttpStatusCode.BadRequest, "text/html"), (page.StatusCode, page.Content.Headers.ContentType!.MediaType));
         Assert.Equal((HttpStatusCode.BadRequest, "application/problem+json"), (problem.StatusCode, problem.Content.Headers.ContentType!.MediaType));

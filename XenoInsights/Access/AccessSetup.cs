@@ -29,7 +29,7 @@ public static class AccessSetup
         services.AddSingleton<IValidateOptions<OidcOptions>, OidcOptionsValidator>();
         services.AddSingleton<IValidateOptions<AccessOptions>, AccessOptionsValidator>();
         services.AddSingleton<Users>().AddSingleton<Operators>().AddSingleton<SessionStore>();
-        services.AddSingleton<Memberships>().AddScoped<StoreGate>();
+        services.AddSingleton<OwnOrigins>().AddSingleton<Memberships>().AddScoped<StoreGate>();
         services.TryAddSingleton(TimeProvider.System);
         services.AddAntiforgery();
         services.AddOptions<AntiforgeryOptions>().Configure<IOptions<AppOptions>>((options, app) => Harden(options.Cookie, "xeno-form", app.Value));

@@ -11,7 +11,7 @@ namespace XenoInsights.Access;
 /// browsers always send it with a WebSocket, and a program that sends none holds the session itself.
 /// </summary>
 internal sealed class OriginCheck(
-    RequestDelegate next, IOptions<AppOptions> app, IHostEnvironment environment, ILogger<OriginCheck> logger)
+    RequestDelegate next, OwnOrigins own, IOptions<AppOptions> app, ILogger<OriginCheck> logger)
 {
     public Task InvokeAsync(HttpContext http)
     {
@@ -27,14 +27,8 @@ internal sealed class OriginCheck(
         || http.Request.Headers[HeaderNames.Upgrade].ToString().Contains("websocket", StringComparison.OrdinalIgnoreCase)
         || http.Features.Get<IHttpExtendedConnectFeature>() is { IsExtendedConnect: true };
 
-    private bool IsOurs(HttpRequest request)
-    {
-        if (request.Headers.Origin.Count == 0) return true;
-        var origin = request.Headers.Origin.ToString();
-        if (origin == app.Value.Origin) return true;
-        // In Development the app may be opened by any of the addresses that it listens on.
-        return environment.IsDevelopment() && origin == WebOrigin.Of(request);
-    }
+    private bool IsOurs(HttpRequest request) =>
+        request.Headers.Origin.Count == 0 || own.Contains(request.Headers.Origin.ToString(), request);
 }
 
 internal static partial class OriginCheckLog

@@ -1,3 +1,4 @@
+using System.Text;
 using System.Text.RegularExpressions;
 
 namespace XenoInsights.App;
@@ -10,7 +11,10 @@ public static partial class ShopAddress
     /// <summary><c>x.myshopify.com</c> from a bare name, that domain, or an address copied from the browser (also of Shopify's admin); null where no store can be read.</summary>
     public static string? Parse(string? typed)
     {
-        var text = typed?.Trim().ToLowerInvariant() ?? "";
+        var text = typed?.Trim() ?? "";
+        // Before lower-casing: the Kelvin sign would become a k.
+        if (!Ascii.IsValid(text)) return null;
+        text = text.ToLowerInvariant();
         var name = AdminAddress().Match(text) is { Success: true } admin ? admin.Groups["name"].Value : NameIn(text);
         return Name().IsMatch(name) ? name + Domain : null;
     }

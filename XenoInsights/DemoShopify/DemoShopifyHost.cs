@@ -179,6 +179,7 @@ public sealed class DemoShopifyHost : IAsyncDisposable
     {
         app.MapGet("/", http => DemoPages.WriteAsync(http, DemoPages.Stores(this)));
         app.MapGet("/bulk-results/{name}", DownloadAsync);
+        app.MapGet("/{shop}/admin/apps/open", http => InStoreAsync(http, OAuth.OpenAppAsync));
         app.MapGet("/{shop}/admin/oauth/authorize", http => InStoreAsync(http, OAuth.AuthorizeAsync));
         app.MapPost("/{shop}/admin/oauth/approve", http => InStoreAsync(http, OAuth.ApproveAsync));
         app.MapPost("/{shop}/admin/oauth/access_token", http => InStoreAsync(http, OAuth.TokenAsync));

@@ -220,19 +220,45 @@ internal static class OAuth
             Encoding.UTF8.GetBytes(secret),
             Encoding.UTF8.GetBytes(string.Join('&', parameters.OrderBy(p => p.Key, StringComparer.Ordinal).Select(p => $"{p.Key}={p.Value}")))));
 
+    /// <summary>Opens the app as Shopify's admin does: at its App URL, signed.</summary>
+    public static Task OpenAppAsync(HttpContext http, DemoStore store, DemoShopifyHost host)
+    {
+        if (host.Options.AppUrl is not { } app)
+        {
+            http.Response.StatusCode = StatusCodes.Status404NotFound;
+            return Task.CompletedTask;
+        }
+        var parameters = new Dictionary<string, string>
+        {
+            ["embedded"] = "0",
+            ["host"] = HostParameter(store),
+            ["shop"] = store.Shop.Domain,
+            ["timestamp"] = host.Now.ToUnixTimeSeconds().ToString(CultureInfo.InvariantCulture),
+        };
+        parameters["hmac"] = Sign(parameters, host.Options.ClientSecret);
+        http.Response.Redirect(new Uri(app, "/?" + Query(parameters)).ToString());
+        return Task.CompletedTask;
+    }
+
+    private static string HostParameter(DemoStore store) =>
+        Convert.ToBase64String(Encoding.ASCII.GetBytes($"admin.shopify.com/store/{store.Shop.Handle}")).TrimEnd('=');
+
+    private static string Query(Dictionary<string, string> parameters) =>
+        string.Join('&', parameters.OrderBy(p => p.Key, StringComparer.Ordinal).Select(p => $"{p.Key}={Uri.EscapeDataString(p.Value)}"));
+
     private static void Approve(HttpContext http, DemoStore store, DemoShopifyHost host, Ask ask)
     {
         var answer = new Dictionary<string, string>
         {
             ["code"] = store.Grant.NewCode(Granted(ask.Scope, store), host.Now),
-            ["host"] = Convert.ToBase64String(Encoding.ASCII.GetBytes($"admin.shopify.com/store/{store.Shop.Handle}")).TrimEnd('='),
+            ["host"] = HostParameter(store),
             ["shop"] = store.Shop.Domain,
             ["state"] = ask.State,
             ["timestamp"] = host.Now.ToUnixTimeSeconds().ToString(CultureInfo.InvariantCulture),
         };
         answer["hmac"] = Sign(answer, host.Options.ClientSecret);
         var separator = ask.RedirectUri.Contains('?', StringComparison.Ordinal) ? '&' : '?';
-        http.Response.Redirect(ask.RedirectUri + separator + string.Join('&', answer.OrderBy(p => p.Key, StringComparer.Ordinal).Select(p => $"{p.Key}={Uri.EscapeDataString(p.Value)}")));
+        http.Response.Redirect(ask.RedirectUri + separator + Query(answer));
     }
 
     private static string? Problem(Ask ask, DemoShopifyOptions options)
@@ -304,8 +330,8 @@ internal static class DemoPages
         var installed = store.Grant.InstalledScopes is not null;
         var action = installed
             ? $"""<form method="post" action="/{store.Shop.Domain}/admin/uninstall"><button class="plain" type="submit">Uninstall the app</button></form>"""
-            : options.AppUrl is { } app
-                ? $"""<a class="button" href="{Text(new Uri(app, $"/auth/start?shop={store.Shop.Domain}").ToString())}">Connect</a>"""
+            : options.AppUrl is not null
+                ? $"""<a class="button" href="/{store.Shop.Domain}/admin/apps/open">Connect</a>"""
                 : "";
         return $"""
             <section><div><h2>{Text(store.Shop.Name)}</h2><p class="muted">{Text(store.Shop.Domain)} · {store.Shop.Currency.Code} · {Text(store.Shop.TimeZone)}{(installed ? " · installed" : "")}</p></div>{action}</section>

@@ -20,7 +20,7 @@ internal static class InstallErrors
         "Its signature is wrong, so we did not use it. Start again from your stores.");
 
     public static readonly InstallError Stale = new("stale", 400, "This link is too old",
-        "Shopify's answer has to arrive within a minute and a half, and the clocks have to agree. Start again from your stores.");
+        "Shopify's answer does not belong to this attempt, or the clocks do not agree. Start again from your stores.");
 
     public static readonly InstallError Cancelled = new("cancelled", 400, "The store was not connected",
         "The request was declined in Shopify. Nothing has changed; you can connect the store whenever you like.");
@@ -30,6 +30,9 @@ internal static class InstallErrors
 
     public static readonly InstallError OtherShop = new("other_shop", 400, "Shopify answered for another store",
         "The store that approved is not the one you asked to connect. Start again, signed in to the right store in Shopify.");
+
+    public static readonly InstallError BadForm = new("bad_form", 400, "This form has expired",
+        "It was not one of ours, or you have signed in anew since it was shown. Start again from your stores.");
 
     public static readonly InstallError CodeRefused = new("code_refused", 400, "Shopify did not accept the approval",
         "An approval can be used once and for a short time only. Start again from your stores.");

@@ -21,12 +21,13 @@ public sealed class ShopifyCredential : ITenantOwned
     public DateTimeOffset UpdatedAt { get; set; }
 }
 
-/// <summary>An install in flight: the single-use OAuth state, kept as a hash, bound to a browser cookie and to the person who began it.</summary>
+/// <summary>An install in flight: the single-use OAuth state, kept as a hash and bound to a browser cookie.</summary>
 public sealed class OAuthState
 {
     public required byte[] StateHash { get; init; }
     public required string ShopDomain { get; init; }
-    public Guid UserId { get; init; }
+    /// <summary>Who began it here and alone may finish it; null when it began in Shopify, before anybody was asked who they are.</summary>
+    public Guid? UserId { get; init; }
     public string? ReturnUrl { get; init; }
     public DateTimeOffset CreatedAt { get; init; }
     public DateTimeOffset ExpiresAt { get; init; }

@@ -23,7 +23,6 @@ public sealed class StoreInstall(
     public const string CallbackPath = "/auth/callback";
 
     internal static readonly TimeSpan StateLifetime = TimeSpan.FromMinutes(10);
-    private static readonly TimeSpan _clockTolerance = TimeSpan.FromSeconds(90);
     private static readonly TimeSpan _stateRetention = TimeSpan.FromDays(1);
     private static readonly TimeSpan _webhooksTimeout = TimeSpan.FromSeconds(20);
     private const int StateBytes = 32, WebhooksAtOnce = 4;
@@ -39,12 +38,10 @@ public sealed class StoreInstall(
     ];
 
     /// <summary>Where to send the person for Shopify's consent, and the state that their browser has to bring back.</summary>
-    /// <exception cref="InstallRefusedException"/>
-    public async Task<(Uri Consent, string State)> BeginAsync(Guid userId, string? shop, IQueryCollection query, CancellationToken ct)
+    /// <param name="userId">Who began it; null when Shopify did, by sending somebody here.</param>
+    /// <param name="domain"><c>x.myshopify.com</c>.</param>
+    public async Task<(Uri Consent, string State)> BeginAsync(Guid? userId, string domain, CancellationToken ct)
     {
-        // Links from Shopify's admin are signed. Their age does not matter here: a sign-in may have come between.
-        if (query.ContainsKey(QuerySignature.Parameter) && !QuerySignature.IsValid(query, shopify.Value)) throw new InstallRefusedException(InstallErrors.BadSignature);
-        if (!ShopDomainName.TryParse(shop, out var domain)) throw new InstallRefusedException(InstallErrors.BadShop);
         var state = WebEncoders.Base64UrlEncode(RandomNumberGenerator.GetBytes(StateBytes));
         await StoreStateAsync(userId, domain, state, ct);
         var consent = QueryHelpers.AddQueryString(new Uri(shopify.Value.AddressOf(domain), "admin/oauth/authorize").ToString(), new Dictionary<string, string?>
@@ -57,12 +54,31 @@ public sealed class StoreInstall(
         return (new(consent), state);
     }
 
-    /// <summary>Checks Shopify's answer, connects the store and starts its full import. Returns its domain.</summary>
+    /// <summary>Checks Shopify's answer without using it up: a sign-in may have to come first.</summary>
     /// <param name="browserState">The state that this browser was given.</param>
+    /// <returns>The shop that approved, and who began it; null when Shopify did.</returns>
     /// <exception cref="InstallRefusedException"/>
-    public async Task<string> CompleteAsync(Guid userId, IQueryCollection query, string? browserState, CancellationToken ct)
+    public async Task<(string Domain, Guid? BegunBy)> VerifyAsync(IQueryCollection query, string? browserState, CancellationToken ct)
     {
-        var domain = await VerifyAsync(userId, query, browserState, ct);
+        if (query.ContainsKey("error")) throw new InstallRefusedException(InstallErrors.Cancelled);
+        if (!QuerySignature.IsValid(query, shopify.Value)) throw new InstallRefusedException(InstallErrors.BadSignature);
+        if (!ShopDomainName.TryParse(query["shop"].ToString(), out var domain)) throw new InstallRefusedException(InstallErrors.BadShop);
+        var hash = Hash(query["state"].ToString());
+        if (browserState is null || !CryptographicOperations.FixedTimeEquals(hash, Hash(browserState))) throw new InstallRefusedException(InstallErrors.BadState);
+        var now = time.GetUtcNow();
+        var begun = await system.RunAsync(db => db.OAuthStates.AsNoTracking()
+            .SingleOrDefaultAsync(s => s.StateHash == hash && s.UsedAt == null && s.ExpiresAt > now, ct), ct) ?? throw new InstallRefusedException(InstallErrors.BadState);
+        if (begun.ShopDomain != domain) throw new InstallRefusedException(InstallErrors.OtherShop);
+        // The answer carries our state, so it is younger than that; a sign-in may have come since.
+        if (!InstallLink.IsWithin(query["timestamp"].ToString(), begun.CreatedAt, now)) throw new InstallRefusedException(InstallErrors.Stale);
+        return (domain, begun.UserId);
+    }
+
+    /// <summary>Uses up an answer that was verified, connects the store for this person and starts its full import. Returns its domain.</summary>
+    /// <exception cref="InstallRefusedException"/>
+    public async Task<string> CompleteAsync(Guid userId, IQueryCollection query, CancellationToken ct)
+    {
+        var domain = await UseStateAsync(userId, query, ct);
         var (grant, shop) = await ApprovedAsync(domain, query["code"].ToString(), ct);
         var tenantId = await system.RunAsync(db => FindOrAddTenantAsync(db, shop, ct), ct);
         await tenants.RunAsync(tenantId, db => ConnectAsync(db, tenantId, userId, shop, grant, ct), ct);
@@ -73,7 +89,7 @@ public sealed class StoreInstall(
         return shop.Domain;
     }
 
-    private async Task StoreStateAsync(Guid userId, string domain, string state, CancellationToken ct)
+    private async Task StoreStateAsync(Guid? userId, string domain, string state, CancellationToken ct)
     {
         var now = time.GetUtcNow();
         await system.RunAsync(async db =>
@@ -84,32 +100,25 @@ public sealed class StoreInstall(
         }, ct);
     }
 
-    private async Task<string> VerifyAsync(Guid userId, IQueryCollection query, string? browserState, CancellationToken ct)
+    /// <summary>Returns the shop that was asked for. One statement, so that of two callbacks with one state only one gets through.</summary>
+    /// <exception cref="InstallRefusedException"/>
+    public async Task<string> UseStateAsync(Guid userId, IQueryCollection query, CancellationToken ct)
     {
-        if (query.ContainsKey("error")) throw new InstallRefusedException(InstallErrors.Cancelled);
-        if (!QuerySignature.IsValid(query, shopify.Value)) throw new InstallRefusedException(InstallErrors.BadSignature);
-        if (!IsRecent(query["timestamp"].ToString())) throw new InstallRefusedException(InstallErrors.Stale);
-        if (!ShopDomainName.TryParse(query["shop"].ToString(), out var domain)) throw new InstallRefusedException(InstallErrors.BadShop);
-        var state = query["state"].ToString();
-        if (browserState is null || !CryptographicOperations.FixedTimeEquals(Hash(state), Hash(browserState))) throw new InstallRefusedException(InstallErrors.BadState);
-        var askedFor = await UseStateAsync(userId, state, ct) ?? throw new InstallRefusedException(InstallErrors.BadState);
-        return askedFor == domain ? domain : throw new InstallRefusedException(InstallErrors.OtherShop);
+        var domain = await system.RunAsync(async db =>
+        {
+            await using var command = db.Command(
+                """
+                update oauth_states set used_at = @now
+                where state_hash = @hash and (user_id = @user or user_id is null) and used_at is null and expires_at > @now
+                returning shop_domain
+                """);
+            command.Parameters.AddWithValue("now", time.GetUtcNow());
+            command.Parameters.AddWithValue("hash", Hash(query["state"].ToString()));
+            command.Parameters.AddWithValue("user", userId);
+            return (string?)await command.ExecuteScalarAsync(ct);
+        }, ct);
+        return domain ?? throw new InstallRefusedException(InstallErrors.BadState);
     }
-
-    private bool IsRecent(string timestamp) =>
-        long.TryParse(timestamp, NumberStyles.None, CultureInfo.InvariantCulture, out var seconds)
-        && Math.Abs(time.GetUtcNow().ToUnixTimeSeconds() - seconds) <= _clockTolerance.TotalSeconds;
-
-    // One statement, so that of two callbacks with one state only one gets through.
-    private Task<string?> UseStateAsync(Guid userId, string state, CancellationToken ct) => system.RunAsync(async db =>
-    {
-        await using var command = db.Command(
-            "update oauth_states set used_at = @now where state_hash = @hash and user_id = @user and used_at is null and expires_at > @now returning shop_domain");
-        command.Parameters.AddWithValue("now", time.GetUtcNow());
-        command.Parameters.AddWithValue("hash", Hash(state));
-        command.Parameters.AddWithValue("user", userId);
-        return (string?)await command.ExecuteScalarAsync(ct);
-    }, ct);
 
     private async Task<(TokenGrant Grant, ShopInfo Shop)> ApprovedAsync(string domain, string code, CancellationToken ct)
     {
