@@ -29,6 +29,11 @@ public sealed class DisconnectTests(PostgresServer postgres, BrowserFixture brow
         await Expect(page.GetByRole(AriaRole.Alert)).ToContainTextAsync("Nothing was changed");
         Assert.Equal((TenantStatus.Connected, true), (await StatusAsync(), store.Grant.InstalledScopes is not null));
 
+        store.Faults.ThrottleCalls = 1;
+        await button.ClickAsync();
+        await Expect(page.GetByRole(AriaRole.Alert)).ToContainTextAsync("Shopify did not remove the app");
+        await Expect(page.GetByRole(AriaRole.Alert)).Not.ToContainTextAsync(new Regex(@"[{\[]|THROTTLED", RegexOptions.IgnoreCase));
+
         await button.ClickAsync();
         await Expect(page.GetByText("This store is disconnected.")).ToBeVisibleAsync();
         Assert.Equal((TenantStatus.Disconnected, false), (await StatusAsync(), store.Grant.InstalledScopes is not null));

@@ -22,7 +22,11 @@ public sealed class StoreDisconnect(
         try
         {
             var token = await tokens.GetAccessTokenAsync(store.TenantId, ct);
-            if (await desk.UninstallAsync(store.ShopDomain, token, ct) is { } complaint) return $"Shopify refused: {complaint}";
+            if (await desk.UninstallAsync(store.ShopDomain, token, ct) is { } complaint)
+            {
+                logger.LogWarning("Shopify did not remove the app from {Shop}: {Complaint}", store.ShopDomain, complaint);
+                return "Shopify did not remove the app. Nothing was changed; try again in a minute, or remove it in Shopify under Settings, Apps.";
+            }
         }
         catch (Exception failure) when (failure is ReconnectRequiredException or HttpRequestException { StatusCode: HttpStatusCode.Unauthorized or HttpStatusCode.NotFound })
         {
