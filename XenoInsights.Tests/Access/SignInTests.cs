@@ -67,6 +67,24 @@ public sealed class SignInTests(StoreHost host, PostgresServer postgres) : IClas
     }
 
     [Fact]
+    public async Task The_built_in_provider_answers_its_own_machine_alone_unless_told_otherwise()
+    {
+        // A proxy on this machine says that the caller is another one.
+        using var remote = host.App.Visitor();
+        remote.DefaultRequestHeaders.Add("X-Forwarded-For", "203.0.113.7");
+
+        using var refused = await remote.GetAsync(AppHost.SignInPath("owner@demo.test", "/api/tenants"), Ct);
+
+        Assert.Equal((HttpStatusCode.Forbidden, "/dev-idp/authorize"), (refused.StatusCode, refused.RequestMessage!.RequestUri!.AbsolutePath));
+        Assert.Contains("Access:BuiltInSignInForAll", await refused.Content.ReadAsStringAsync(Ct), StringComparison.Ordinal);
+        var options = host.Services.GetRequiredService<IOptions<AccessOptions>>().Value;
+        options.BuiltInSignInForAll = true;
+        using var allowed = await remote.GetAsync(AppHost.SignInPath("owner@demo.test", "/api/tenants"), Ct);
+        options.BuiltInSignInForAll = false;
+        Assert.Equal(HttpStatusCode.OK, allowed.StatusCode);
+    }
+
+    [Fact]
     public async Task Without_a_hint_one_chooses_among_the_demo_users()
     {
         using var browser = host.App.Visitor();

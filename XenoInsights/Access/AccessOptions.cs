@@ -32,6 +32,12 @@ public sealed class AccessOptions
 
     /// <summary>How long a session lasts at most.</summary>
     public TimeSpan SessionLifetime { get; set; } = TimeSpan.FromDays(7);
+
+    /// <summary>
+    /// Lets other machines use Development's built-in sign-in, where whoever reaches it may be any demo user: for containers and
+    /// networks that nobody else is on.
+    /// </summary>
+    public bool BuiltInSignInForAll { get; set; }
 }
 
 internal sealed class AccessOptionsValidator : IValidateOptions<AccessOptions>

@@ -1,3 +1,4 @@
+using System.Net;
 using System.Security.Claims;
 using System.Security.Cryptography;
 using Microsoft.AspNetCore;
@@ -95,8 +96,17 @@ internal static class DevelopmentIdentityProvider
         return default;
     }
 
-    private static IResult Authorize(HttpContext http)
+    private static IResult Authorize(HttpContext http, IOptions<AccessOptions> access, ILoggerFactory loggers)
     {
+        if (!access.Value.BuiltInSignInForAll && http.Connection.RemoteIpAddress is { } caller && !IPAddress.IsLoopback(caller))
+        {
+            loggers.CreateLogger(typeof(DevelopmentIdentityProvider)).RefusedToOthers(caller);
+            return NoticePage.Result(
+                StatusCodes.Status403Forbidden, "Sign-in from this machine only",
+                "This development instance lets whoever signs in be any demo user, so it answers its own machine alone. "
+                + "Set Access:BuiltInSignInForAll to true if nobody else can reach it, as in a container.",
+                [new("Back", "/signed-out")]);
+        }
         var request = http.GetOpenIddictServerRequest() ?? throw new InvalidOperationException("Not an OpenID Connect request.");
         var email = request.GetParameter(ChoiceField)?.ToString() ?? request.LoginHint;
         return _users.FirstOrDefault(u => u.Email == email) is { } user ? SignIn(user) : Choice(request);
@@ -125,4 +135,10 @@ internal static class DevelopmentIdentityProvider
             return base.SendAsync(request, cancellationToken);
         }
     }
+}
+
+internal static partial class DevelopmentIdentityProviderLog
+{
+    [LoggerMessage(LogLevel.Warning, "{Caller} is another machine and may not use the built-in sign-in: Access:BuiltInSignInForAll is not set")]
+    public static partial void RefusedToOthers(this ILogger logger, IPAddress caller);
 }
