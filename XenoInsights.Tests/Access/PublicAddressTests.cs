@@ -41,6 +41,15 @@ public sealed class PublicAddressTests(PublicHost host) : IClassFixture<PublicHo
     }
 
     [Fact]
+    public async Task Answers_of_the_API_are_kept_by_nobody()
+    {
+        using var browser = await host.SignInAsync("dee@shop.test");
+        using var response = await browser.SendAsync(HttpMethod.Get, Relative("/api/tenants"));
+
+        Assert.Equal((HttpStatusCode.OK, true), (response.StatusCode, response.Headers.CacheControl!.NoStore));
+    }
+
+    [Fact]
     public async Task Signing_out_ends_the_providers_session_as_well_and_comes_back()
     {
         using var browser = await host.SignInAsync("ben@shop.test");

@@ -1,3 +1,5 @@
+using System.Collections.Concurrent;
+using System.Globalization;
 using System.Net;
 using System.Net.Http.Headers;
 using System.Net.Http.Json;
@@ -6,6 +8,8 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.DependencyInjection;
+using Serilog.Core;
+using Serilog.Events;
 using XenoInsights.Operations;
 using XenoInsights.Tests.Support;
 
@@ -96,6 +100,29 @@ public sealed class OperationsTests(PostgresServer postgres)
         Assert.Contains("ForwardedHeaders:KnownNetworks", refused.Message, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public async Task Requests_are_logged_by_their_path_and_never_by_their_query()
+    {
+        var log = new KeptLog();
+        var builder = WebApplication.CreateBuilder(["--Serilog:MinimumLevel:Default=Information", "--Serilog:MinimumLevel:Override:Microsoft=Warning"]);
+        builder.WebHost.UseUrls("http://127.0.0.1:0");
+        builder.Services.AddSingleton<ILogEventSink>(log);
+        builder.AddOperations();
+        await using var app = builder.Build();
+        app.UseOperations();
+        app.MapGet("/api/found", () => "here");
+        app.MapGet("/api/broken", string () => throw new InvalidOperationException("broken"));
+        await app.StartAsync(Ct);
+        using (var http = new HttpClient { BaseAddress = new Uri(app.Urls.First()) })
+        {
+            foreach (var path in (string[])["/api/found", "/api/broken", "/api/missing", "/found"]) await StatusAsync(http, path + "?q=ann%40shop.test&login_hint=ann");
+        }
+        await app.StopAsync(Ct);
+
+        Assert.All(["/api/found", "/api/broken", "/api/missing", "/found"], path => Assert.Contains(log.Lines, line => line.Contains(path, StringComparison.Ordinal)));
+        Assert.DoesNotContain(log.Lines, line => line.Contains("shop.test", StringComparison.Ordinal) || line.Contains("login_hint", StringComparison.Ordinal));
+    }
+
     [Theory]
     [InlineData("every night")]
     [InlineData("0 3 * * *")]
@@ -128,6 +155,17 @@ public sealed class OperationsTests(PostgresServer postgres)
     [InlineData("http://0.0.0.0", null, "http://localhost/")]
     public void The_health_check_asks_where_the_app_listens(string? urls, string? ports, string address) =>
         Assert.Equal(new Uri(address), HealthCheckCommand.OwnAddress(key => key == "ASPNETCORE_URLS" ? urls : ports));
+
+    /// <summary>Everything that was logged, with all properties.</summary>
+    private sealed class KeptLog : ILogEventSink
+    {
+        private readonly ConcurrentQueue<string> _lines = new();
+
+        public IReadOnlyCollection<string> Lines => _lines;
+
+        public void Emit(LogEvent logEvent) =>
+            _lines.Enqueue($"{logEvent.RenderMessage(CultureInfo.InvariantCulture)} {string.Join(' ', logEvent.Properties)} {logEvent.Exception}");
+    }
 
     private static async Task<HttpStatusCode> StatusAsync(HttpClient http, string path)
     {
