@@ -21,12 +21,15 @@ public static partial class ShopAddress
 
     private static string NameIn(string text)
     {
-        var host = text.Split("://")[^1].Split('/', '?', '#')[0];
+        var host = Scheme().Replace(text, "").Split('/', '?', '#')[0];
         return host.EndsWith(Domain, StringComparison.Ordinal) ? host[..^Domain.Length] : host;
     }
 
     [GeneratedRegex(@"^(https?://)?admin\.shopify\.com/store/(?<name>[^/?#]+)")]
     private static partial Regex AdminAddress();
+
+    [GeneratedRegex("^https?://")]
+    private static partial Regex Scheme();
 
     [GeneratedRegex(@"^[a-z0-9][a-z0-9-]{0,59}\z")]
     private static partial Regex Name();
