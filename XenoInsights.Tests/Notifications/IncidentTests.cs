@@ -136,6 +136,22 @@ public sealed class IncidentTests(PostgresServer server) : IAsyncLifetime
     }
 
     [Fact]
+    public async Task No_mail_goes_to_an_address_that_the_provider_has_not_verified()
+    {
+        using var viewer = await _app.SignInAsync("viewer@demo.test");
+        await SqlAsync("update users set email_verified = (email <> 'viewer@demo.test')");
+        await SqlAsync("insert into alert_choices (tenant_id, user_id, kind, wanted) select '{0}', user_id, 'GivenUp', true from users where email = 'viewer@demo.test'");
+
+        await SqlAsync(Event("dead", 4, "now()"));
+        await Watch.LookAsync(Ct);
+
+        Assert.Equal("owner@demo.test", (await MailAsync(1)).To.Mailboxes.Single().Address);
+        Assert.Equal(1, await _app.Services.GetRequiredService<TenantDatabase>().RunAsync(_store, db => db.Mails.CountAsync(Ct), Ct));
+        var page = new Uri("/stores/teapots/notifications", UriKind.Relative);
+        Assert.Contains("No mail reaches you", await viewer.GetStringAsync(page, Ct), StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task A_mail_server_that_refuses_for_a_while_gets_the_mail_again_and_once()
     {
         _mail.Refuse = 3;
@@ -174,7 +190,7 @@ public sealed class IncidentTests(PostgresServer server) : IAsyncLifetime
             // Here the watch is left to its schedule.
             ["Schedules:IncidentWatch"] = "* * * * * ?",
         }, "Production");
-        var owner = new User { UserId = Guid.CreateVersion7(), Issuer = "https://idp.test", Subject = "1", Email = "owner@insights.test" };
+        var owner = new User { UserId = Guid.CreateVersion7(), Issuer = "https://idp.test", Subject = "1", Email = "owner@insights.test", EmailVerified = true };
         await app.Services.GetRequiredService<SystemDatabase>().RunAsync(async db =>
         {
             db.Users.Add(owner);

@@ -134,7 +134,7 @@ internal sealed class IncidentWatch(
         var members = await system.RunAsync(db =>
             (from membership in db.Memberships.IgnoreQueryFilters([XenoDbContext.TenantFilter])
              join user in db.Users on membership.UserId equals user.UserId
-             where membership.TenantId == tenantId && user.Email != null
+             where membership.TenantId == tenantId && user.Email != null && user.EmailVerified
              select new { user.UserId, user.Email, membership.Role }).ToListAsync(ct), ct);
         // Roles are stored by name, which no database can compare by rank.
         var recipients = members.ConvertAll(m => new Recipient(m.UserId, m.Email!, m.Role >= MemberRole.Admin));

@@ -41,8 +41,12 @@ public static class NotificationsSetup
 }
 
 /// <summary>The entered store's incidents, and which mails a person wants.</summary>
-public sealed class Alerts(XenoDatabase database)
+public sealed class Alerts(XenoDatabase database, SystemDatabase system)
 {
+    /// <summary>Whether mails reach the person: their provider says that the address is theirs.</summary>
+    public Task<bool> IsReachableAsync(Guid userId, CancellationToken ct) =>
+        system.RunAsync(db => db.Users.AnyAsync(u => u.UserId == userId && u.Email != null && u.EmailVerified, ct), ct);
+
     /// <summary>Those that last first, then the newest.</summary>
     public Task<List<Incident>> IncidentsAsync(int limit, CancellationToken ct) => database.InTenantAsync(db =>
         db.Incidents.AsNoTracking().OrderBy(i => i.ResolvedAt != null).ThenByDescending(i => i.OpenedAt).Take(limit).ToListAsync(ct), ct);
