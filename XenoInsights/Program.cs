@@ -55,6 +55,7 @@ builder.AddApiDocs();
 builder.AddApp();
 
 await using var app = builder.Build();
+if (args is ["erasures", ..]) return await ErasuresCommand.RunAsync(app.Services, args);
 app.UseErrorPage();
 app.UseOperations();
 app.UseAppUrl();

@@ -26,6 +26,7 @@ public sealed class StoreHost(PostgresServer postgres) : IAsyncLifetime
     public StandInShopify Shopify { get; private set; } = null!;
     public MovableClock Clock { get; } = new();
     public IServiceProvider Services => App.Services;
+    public string ConnectionString => _database.ConnectionString;
 
     public async ValueTask InitializeAsync()
     {

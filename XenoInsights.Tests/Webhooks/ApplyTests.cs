@@ -361,7 +361,8 @@ public sealed class ApplyTests(StoreHost host) : IClassFixture<StoreHost>
         var file = JsonNode.Parse((await InAsync(shop, db => db.DataRequests.SingleAsync(Ct))).File)!;
         Assert.Equal("Ada", file["customer"]!["first_name"]!.GetValue<string>());
         // Shopify no longer tells them, and 0 would be untrue.
-        Assert.False(file["customer"]!.AsObject().ContainsKey("number_of_orders") || file["customer"]!.AsObject().ContainsKey("amount_spent"));
+        Assert.False(file["customer"]!.AsObject().ContainsKey("number_of_orders")
+            || file["customer"]!.AsObject().ContainsKey("amount_spent"));
         Assert.Single(file["orders"]!.AsArray());
 
         await DeliverAsync(shop, "customers/redact", $$$"""{"shop_id":{{{shop.ShopId}}},"shop_domain":"{{{shop.ShopDomain}}}","customer":{"id":{{{CustomerId}}},"email":"ada@example.test"},"orders_to_redact":[92]}""", webhookId: "erase Ada", triggeredAt: Version(5));
@@ -422,12 +423,17 @@ public sealed class ApplyTests(StoreHost host) : IClassFixture<StoreHost>
     {
         var shop = await ConnectAsync();
         var other = await ConnectAsync();
-        foreach (var topic in (string[])["customers/data_request", "customers/redact", "shop/redact", "shop/update", "app/uninstalled"])
-            foreach (var (id, domain) in ((string? Id, string? Domain)[])[("1", shop.ShopDomain), ($"{other.ShopId}", shop.ShopDomain), ($"{shop.ShopId}", other.ShopDomain), ($"{shop.ShopId}", null), (null, shop.ShopDomain), (null, null)])
+        foreach (var topic in (string[])["customers/data_request", "customers/redact", "shop/redact", "shop/update",
+            "app/uninstalled"])
+            foreach (var (id, domain) in ((string? Id, string? Domain)[])[("1", shop.ShopDomain),
+                ($"{other.ShopId}", shop.ShopDomain), ($"{shop.ShopId}", other.ShopDomain), ($"{shop.ShopId}", null),
+                (null, shop.ShopDomain), (null, null)])
             {
-                var (idName, domainName) = topic is "shop/update" or "app/uninstalled" ? ("id", "myshopify_domain") : ("shop_id", "shop_domain");
+                var (idName, domainName) = topic is "shop/update" or "app/uninstalled" ? ("id", "myshopify_domain")
+                    : ("shop_id", "shop_domain");
                 var body = $$$"""{"{{{idName}}}":{{{id ?? "null"}}},"{{{domainName}}}":{{{(domain is null ? "null" : $"\"{domain}\"")}}},"customer":{"id":{{{CustomerId}}}}}""";
-                Assert.Equal(HttpStatusCode.NotFound, await SendAsync(shop, topic, body, $"{topic} {id} {domain}", Version(1)));
+                Assert.Equal(HttpStatusCode.NotFound,
+                    await SendAsync(shop, topic, body, $"{topic} {id} {domain}", Version(1)));
             }
         Assert.Equal(HttpStatusCode.NotFound, await SendAsync(shop, "app/scopes_update", $$"""{"id":1,"shop_id":"gid://shopify/Shop/{{other.ShopId}}","current":[]}""", "scopes", Version(1)));
         Assert.Empty(await InAsync(other, db => db.Events.ToListAsync(Ct)));

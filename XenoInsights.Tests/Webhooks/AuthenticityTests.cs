@@ -14,7 +14,9 @@ using XenoInsights.Webhooks;
 
 namespace XenoInsights.Tests.Webhooks;
 
-/// <summary>A signature covers a body and nothing else: what the headers say is believed only as far as it can be checked.</summary>
+/// <summary>
+/// A signature covers a body and nothing else: what the headers say is believed only as far as it can be checked.
+/// </summary>
 public sealed class AuthenticityTests(StoreHost host, PostgresServer postgres) : IClassFixture<StoreHost>
 {
     private static CancellationToken Ct => TestContext.Current.CancellationToken;
@@ -71,8 +73,10 @@ public sealed class AuthenticityTests(StoreHost host, PostgresServer postgres) :
         var now = TimeProvider.System.GetUtcNow();
         var told = new Dictionary<string, string>
         {
-            ["yesterday"] = now.AddHours(-30).ToString("O", CultureInfo.InvariantCulture), ["last week"] = now.AddDays(-7).ToString("O", CultureInfo.InvariantCulture),
-            ["next year"] = now.AddYears(1).ToString("O", CultureInfo.InvariantCulture), ["no time"] = "soon", ["first day"] = "0001-01-01T00:00:00Z", ["last day"] = "9999-12-31T23:59:59Z",
+            ["yesterday"] = now.AddHours(-30).ToString("O", CultureInfo.InvariantCulture),
+                ["last week"] = now.AddDays(-7).ToString("O", CultureInfo.InvariantCulture),
+            ["next year"] = now.AddYears(1).ToString("O", CultureInfo.InvariantCulture), ["no time"] = "soon",
+                ["first day"] = "0001-01-01T00:00:00Z", ["last day"] = "9999-12-31T23:59:59Z",
         };
         foreach (var (id, triggeredAt) in told)
             Assert.Equal(HttpStatusCode.OK, await SendAsync(shop, "carts/update", """{"id":1}""", id, triggeredAt, ("X-Shopify-Invented", "x"), ("X-Shopify-Event-Id", new string('e', 5000)), ("Cookie", "c=1")));
@@ -80,7 +84,8 @@ public sealed class AuthenticityTests(StoreHost host, PostgresServer postgres) :
         var events = (await EventsAsync(shop)).ToDictionary(e => e.WebhookId);
         Assert.Equal(now.AddHours(-30).ToUnixTimeSeconds(), events["yesterday"].TriggeredAt!.Value.ToUnixTimeSeconds());
         Assert.Null(events["no time"].TriggeredAt);
-        foreach (var id in (string[])["last week", "next year", "first day", "last day"]) Assert.Equal(events[id].ReceivedAt, events[id].TriggeredAt);
+        foreach (var id in (string[])["last week", "next year", "first day", "last day"])
+            Assert.Equal(events[id].ReceivedAt, events[id].TriggeredAt);
         Assert.All(events.Values, e =>
         {
             Assert.DoesNotContain("Invented", e.Headers, StringComparison.OrdinalIgnoreCase);
@@ -94,14 +99,19 @@ public sealed class AuthenticityTests(StoreHost host, PostgresServer postgres) :
     [Fact]
     public async Task Compliance_deliveries_of_unknown_shops_are_acknowledged_and_nothing_else_is()
     {
-        var stranger = new Tenant { TenantId = Guid.NewGuid(), ShopId = 954889, ShopDomain = "not-here.myshopify.com", Name = "", Currency = "EUR", TimeZone = "UTC" };
+        var stranger = new Tenant { TenantId = Guid.NewGuid(), ShopId = 954889, ShopDomain = "not-here.myshopify.com",
+            Name = "", Currency = "EUR", TimeZone = "UTC" };
         foreach (var topic in (string[])["customers/data_request", "customers/redact", "shop/redact"])
         {
-            Assert.Equal(HttpStatusCode.OK, await SendAsync(stranger, topic, RedactBody(stranger), Guid.NewGuid().ToString()));
-            Assert.Equal(HttpStatusCode.Unauthorized, await SendAsync(stranger, topic, RedactBody(stranger), Guid.NewGuid().ToString(), secret: "another secret"));
+            Assert.Equal(HttpStatusCode.OK, await SendAsync(stranger, topic, RedactBody(stranger),
+                Guid.NewGuid().ToString()));
+            Assert.Equal(HttpStatusCode.Unauthorized,
+                await SendAsync(stranger, topic, RedactBody(stranger), Guid.NewGuid().ToString(),
+                secret: "another secret"));
         }
         foreach (var topic in (string[])["orders/create", "app/uninstalled", "shop/update"])
-            Assert.Equal(HttpStatusCode.NotFound, await SendAsync(stranger, topic, ShopBody(stranger), Guid.NewGuid().ToString()));
+            Assert.Equal(HttpStatusCode.NotFound, await SendAsync(stranger, topic, ShopBody(stranger),
+                Guid.NewGuid().ToString()));
     }
 
     /// <summary>The shop took another domain and no one has told: what names it by its id still reaches it.</summary>
@@ -109,7 +119,8 @@ public sealed class AuthenticityTests(StoreHost host, PostgresServer postgres) :
     public async Task A_shop_that_names_itself_is_found_by_its_id()
     {
         var shop = await AddAsync();
-        var renamed = new Tenant { TenantId = shop.TenantId, ShopId = shop.ShopId, ShopDomain = $"renamed-{shop.ShopId}.myshopify.com", Name = "", Currency = "EUR", TimeZone = "UTC" };
+        var renamed = new Tenant { TenantId = shop.TenantId, ShopId = shop.ShopId,
+            ShopDomain = $"renamed-{shop.ShopId}.myshopify.com", Name = "", Currency = "EUR", TimeZone = "UTC" };
         Assert.Equal(HttpStatusCode.OK, await SendAsync(renamed, "customers/redact", RedactBody(renamed), "by id"));
         Assert.Equal(HttpStatusCode.NotFound, await SendAsync(renamed, "orders/create", """{"id":1}""", "by domain"));
         Assert.Equal("by id", Assert.Single(await EventsAsync(shop)).WebhookId);
@@ -131,7 +142,9 @@ public sealed class AuthenticityTests(StoreHost host, PostgresServer postgres) :
     public async Task More_at_once_than_may_be_in_flight_are_told_to_come_again()
     {
         var database = await postgres.CreateDatabaseAsync();
-        await using var app = await AppHost.StartAsync(database, new Dictionary<string, string?> { ["DemoShopify:Enabled"] = "false", ["Shopify:ClientId"] = "x", ["Shopify:ClientSecret"] = StoreHost.ClientSecret, ["Webhooks:MaxInFlight"] = "1" });
+        await using var app = await AppHost.StartAsync(database, new Dictionary<string,
+            string?> { ["DemoShopify:Enabled"] = "false", ["Shopify:ClientId"] = "x",
+            ["Shopify:ClientSecret"] = StoreHost.ClientSecret, ["Webhooks:MaxInFlight"] = "1" });
         var signature = Convert.ToBase64String(new byte[32]);
         using (var slow = await OpenAsync(app.Address, signature, promised: 1000))
         {
@@ -170,7 +183,8 @@ public sealed class AuthenticityTests(StoreHost host, PostgresServer postgres) :
     public async Task A_limit_that_is_none_ends_the_start(string limit)
     {
         await using var database = await postgres.CreateDatabaseAsync();
-        var failure = await Assert.ThrowsAsync<OptionsValidationException>(() => AppHost.StartAsync(database, new Dictionary<string, string?> { ["Webhooks:MaxInFlight"] = limit }));
+        var failure = await Assert.ThrowsAsync<OptionsValidationException>(() =>
+            AppHost.StartAsync(database, new Dictionary<string, string?> { ["Webhooks:MaxInFlight"] = limit }));
         Assert.Contains("Webhooks:MaxInFlight", failure.Message, StringComparison.Ordinal);
     }
 
@@ -181,39 +195,48 @@ public sealed class AuthenticityTests(StoreHost host, PostgresServer postgres) :
     private async Task<Tenant> AddAsync()
     {
         var shopId = Random.Shared.NextInt64(1, long.MaxValue);
-        var tenant = new Tenant { TenantId = Guid.CreateVersion7(), ShopId = shopId, ShopDomain = $"auth-{shopId}.myshopify.com", Name = "Auth", Currency = "EUR", TimeZone = "Europe/Berlin", Status = TenantStatus.Connected };
+        var tenant = new Tenant { TenantId = Guid.CreateVersion7(), ShopId = shopId,
+            ShopDomain = $"auth-{shopId}.myshopify.com", Name = "Auth", Currency = "EUR", TimeZone = "Europe/Berlin",
+            Status = TenantStatus.Connected };
         await host.Services.GetRequiredService<SystemDatabase>().RunAsync(async db =>
         {
             db.Tenants.Add(tenant);
-            db.ShopDomains.Add(new ShopDomain { Domain = tenant.ShopDomain, TenantId = tenant.TenantId, ShopId = shopId });
+            db.ShopDomains.Add(new ShopDomain { Domain = tenant.ShopDomain, TenantId = tenant.TenantId,
+                ShopId = shopId });
             await db.SaveChangesAsync(Ct);
         }, Ct);
         return tenant;
     }
 
-    private Task<List<Event>> EventsAsync(Tenant shop) => host.InTenantAsync(shop, db => db.Events.AsNoTracking().ToListAsync(Ct));
+    private Task<List<Event>> EventsAsync(Tenant shop) =>
+        host.InTenantAsync(shop, db => db.Events.AsNoTracking().ToListAsync(Ct));
 
     private async Task EventuallyAsync(Tenant shop, Predicate<List<Event>> isSo)
     {
         for (var patience = 0; !isSo(await EventsAsync(shop)); patience++)
         {
-            Assert.True(patience < 600, string.Join('\n', (await EventsAsync(shop)).Select(e => $"{e.WebhookId} {e.Status} {e.Attempts} {e.LastError} {e.Outcome}")));
+            Assert.True(patience < 600, string.Join('\n', (await EventsAsync(shop))
+                .Select(e => $"{e.WebhookId} {e.Status} {e.Attempts} {e.LastError} {e.Outcome}")));
             await Task.Delay(50, Ct);
         }
     }
 
-    private async Task<HttpStatusCode> SendAsync(Tenant shop, string topic, string body, string webhookId, string? triggeredAt = null, params (string Name, string Value)[] more) =>
+    private async Task<HttpStatusCode> SendAsync(Tenant shop, string topic, string body, string webhookId,
+        string? triggeredAt = null, params (string Name, string Value)[] more) =>
         await SendAsync(shop, topic, body, webhookId, StoreHost.ClientSecret, triggeredAt, more);
 
-    private async Task<HttpStatusCode> SendAsync(Tenant shop, string topic, string body, string webhookId, string secret, string? triggeredAt = null, params (string Name, string Value)[] more)
+    private async Task<HttpStatusCode> SendAsync(Tenant shop, string topic, string body, string webhookId,
+        string secret, string? triggeredAt = null, params (string Name, string Value)[] more)
     {
         using var http = host.App.Visitor(followRedirects: false);
-        using var request = new HttpRequestMessage(HttpMethod.Post, WebhooksApi.Path) { Content = new StringContent(body, Encoding.UTF8, "application/json") };
+        using var request = new HttpRequestMessage(HttpMethod.Post,
+            WebhooksApi.Path) { Content = new StringContent(body, Encoding.UTF8, "application/json") };
         request.Headers.Add("X-Shopify-Topic", topic);
         request.Headers.Add("X-Shopify-Shop-Domain", shop.ShopDomain);
         request.Headers.Add("X-Shopify-Webhook-Id", webhookId);
         if (triggeredAt is not null) request.Headers.Add("X-Shopify-Triggered-At", triggeredAt);
-        request.Headers.Add("X-Shopify-Hmac-Sha256", Convert.ToBase64String(HMACSHA256.HashData(Encoding.UTF8.GetBytes(secret), Encoding.UTF8.GetBytes(body))));
+        request.Headers.Add("X-Shopify-Hmac-Sha256", Convert.ToBase64String(HMACSHA256
+            .HashData(Encoding.UTF8.GetBytes(secret), Encoding.UTF8.GetBytes(body))));
         foreach (var (name, value) in more) request.Headers.Add(name, value);
         using var response = await http.SendAsync(request, Ct);
         return response.StatusCode;
@@ -225,7 +248,8 @@ public sealed class AuthenticityTests(StoreHost host, PostgresServer postgres) :
         var client = new TcpClient();
         await client.ConnectAsync(app.Host, app.Port, Ct);
         var header = signature is null ? "" : $"X-Shopify-Hmac-Sha256: {signature}\r\n";
-        var text = $"POST {WebhooksApi.Path} HTTP/1.1\r\nHost: {app.Authority}\r\nContent-Type: application/json\r\nContent-Length: {promised}\r\nX-Shopify-Topic: orders/create\r\n{header}\r\n{body}";
+        var text =
+            $"POST {WebhooksApi.Path} HTTP/1.1\r\nHost: {app.Authority}\r\nContent-Type: application/json\r\nContent-Length: {promised}\r\nX-Shopify-Topic: orders/create\r\n{header}\r\n{body}";
         await client.GetStream().WriteAsync(Encoding.ASCII.GetBytes(text), Ct);
         return client;
     }

@@ -36,17 +36,22 @@ public sealed class EventsApiTests(PostgresServer postgres)
         Assert.Equal(["a"], await IdsAsync(host.Owner, next));
         Assert.Equal(HttpStatusCode.BadRequest, await StatusAsync(host.Owner, $"/api/events?tenant_id={tenant}&status=odd"));
         Assert.Equal(HttpStatusCode.NotFound, await StatusAsync(host.Owner, $"/api/events/nothing?tenant_id={tenant}"));
-        foreach (var question in (string[])["?topic=%00", "?topic=a%00b", "?status=%00", "?before=2026-11-01T00:00:00Z&before_id=%00", "?object_id=%00", "?from=%00", "?before=%00", "?limit=%00"])
-            Assert.Equal(HttpStatusCode.BadRequest, await StatusAsync(host.Owner, $"/api/events{question}&tenant_id={tenant}"));
+        foreach (var question in (string[])["?topic=%00", "?topic=a%00b", "?status=%00",
+            "?before=2026-11-01T00:00:00Z&before_id=%00", "?object_id=%00", "?from=%00", "?before=%00", "?limit=%00"])
+            Assert.Equal(HttpStatusCode.BadRequest, await StatusAsync(host.Owner,
+                $"/api/events{question}&tenant_id={tenant}"));
         Assert.Equal(HttpStatusCode.BadRequest, await StatusAsync(host.Owner, $"/api/events/a%00b?tenant_id={tenant}"));
         foreach (var id in (string[])["\\u0000", "\\ud83d", "\\udc00x"])
         {
             using var content = new StringContent($$"""{"tenant_id":"{{tenant}}","webhook_ids":["{{id}}"]}""", System.Text.Encoding.UTF8, "application/json");
-            using var unreadable = await host.Owner.PostAsync(new Uri("/api/events/replay", UriKind.Relative), content, Ct);
+            using var unreadable = await host.Owner.PostAsync(new Uri("/api/events/replay", UriKind.Relative), content,
+                Ct);
             Assert.Equal(HttpStatusCode.BadRequest, unreadable.StatusCode);
         }
         var page = $"/stores/{HardCases.Domain.Split('.')[0]}/events";
-        foreach (var question in (string[])["?topic=%00", "?before_id=%00&before=2026-11-01", "?status=%00", "?object=%00", "?from=%00&to=%00", "?from=0001-01-01T00:00&to=9999-12-31T23:59", "?before=0001-01-01&before_id=x"])
+        foreach (var question in (string[])["?topic=%00", "?before_id=%00&before=2026-11-01", "?status=%00",
+            "?object=%00", "?from=%00&to=%00", "?from=0001-01-01T00:00&to=9999-12-31T23:59",
+            "?before=0001-01-01&before_id=x"])
         {
             var text = await TextAsync(host.Owner, page + question);
             Assert.DoesNotContain("did not load", text, StringComparison.Ordinal);

@@ -64,6 +64,7 @@ public sealed class XenoDbContext : DbContext
     public DbSet<CustomerReturn> CustomerReturns => Set<CustomerReturn>();
     public DbSet<Event> Events => Set<Event>();
     public DbSet<Reread> Rereads => Set<Reread>();
+    public DbSet<ErasedPerson> ErasedPeople => Set<ErasedPerson>();
     public DbSet<Redaction> Redactions => Set<Redaction>();
     public DbSet<DataRequest> DataRequests => Set<DataRequest>();
     public DbSet<SyncJob> SyncJobs => Set<SyncJob>();

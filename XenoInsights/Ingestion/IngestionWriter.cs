@@ -14,7 +14,8 @@ public readonly record struct ApplyResult(long Stored, long Unchanged)
 /// <summary>
 /// The one door: the only code that writes Shopify's objects and their rollups. Applying is a join over versions
 /// (updated_at, then source, then content hash): in any order, any number of times, from any number of writers, the newest version
-/// ends up stored and counted exactly once.
+/// ends up stored and counted exactly once. People who were erased are kept out of it (<see cref="ErasedPeople"/>),
+/// whatever the versions.
 /// </summary>
 public static class IngestionWriter
 {
@@ -23,12 +24,13 @@ public static class IngestionWriter
     {
         if (batch.Count == 0) return default;
         await Rollups.LockSharedAsync(db, shop, ct);
+        var kept = await ErasedPeople.KeepOutAsync(db, shop.TenantId, batch, ct);
 
         var result = new ApplyResult();
-        result += await ObjectWriter.ApplyAsync(db, shop, Newest<ProductRecord>(batch), ct);
-        result += await ObjectWriter.ApplyAsync(db, shop, Newest<CustomerRecord>(batch), ct);
-        result += await ObjectWriter.ApplyAsync(db, shop, Newest<CheckoutRecord>(batch), ct);
-        result += await OrderWriter.ApplyAsync(db, shop, ProductLinks.Share(batch, Newest<OrderRecord>(batch)), ct);
+        result += await ObjectWriter.ApplyAsync(db, shop, Newest<ProductRecord>(kept), ct);
+        result += await ObjectWriter.ApplyAsync(db, shop, Newest<CustomerRecord>(kept), ct);
+        result += await ObjectWriter.ApplyAsync(db, shop, Newest<CheckoutRecord>(kept), ct);
+        result += await OrderWriter.ApplyAsync(db, shop, ProductLinks.Share(kept, Newest<OrderRecord>(kept)), ct);
 
         var repeated = batch.Sum(r => r.SourceObjects) - result.Stored - result.Unchanged;
         if (result.Stored > 0) await BumpDataVersionAsync(db, shop.TenantId, ct);
@@ -86,7 +88,8 @@ public static class IngestionWriter
     {
         await using var command = db.Command(
             """
-            insert into data_versions (tenant_id, version, changed_at) values ($1, 1, now())
+            insert into data_versions (tenant_id, version, changed_at) select tenant_id, 1, now() from tenants
+                where tenant_id = $1
             on conflict (tenant_id) do update set version = data_versions.version + 1, changed_at = now()
             """);
         command.Parameters.Add(new NpgsqlParameter { Value = tenantId });

@@ -10,9 +10,6 @@ public enum RecordSource
 
     /// <summary>The object by its id: everything.</summary>
     AdminApi = 3,
-
-    /// <summary>Read nowhere: a tombstone of a person who was erased because Shopify asked. Deliveries about them are not kept.</summary>
-    Erasure = 4,
 }
 
 /// <summary>
@@ -29,6 +26,12 @@ public abstract record IngestRecord
     public required DateTimeOffset UpdatedAt { get; init; }
 
     public RecordSource Source { get; init; } = RecordSource.AdminApi;
+
+    /// <summary>
+    /// Database clock, not later than when Shopify was asked for this state, or when the delivery that tells it was
+    /// received. Whoever was erased since is not brought back by it; null, nobody is who ever was erased.
+    /// </summary>
+    public DateTimeOffset? ReadAt { get; init; }
 
     /// <summary>How many objects of the source this record was assembled from (an order with its lines and sales counts each of them).</summary>
     public int SourceObjects { get; init; } = 1;

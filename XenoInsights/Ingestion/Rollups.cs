@@ -19,7 +19,7 @@ public static class Rollups
         ]);
         await using var reader = await batch.ExecuteReaderAsync(ct);
         await reader.NextResultAsync(ct);
-        if (!await reader.ReadAsync(ct)) return;
+        if (!await reader.ReadAsync(ct)) throw new StoreErasedException();
         if (!shop.Is(reader.GetString(0), reader.GetString(1))) throw new ShopChangedException();
         // A backfill may have begun that relies on what only newer versions keep.
         Schema.ThrowIfTooOld(await reader.IsDBNullAsync(2, ct) ? null : reader.GetString(2));

@@ -201,7 +201,7 @@ public sealed class Reconcile(BulkExports exports, BulkDownload download, AdminO
         if (differing.Count + now.Gone.Count > 0)
             foreach (var day in check.Differing.Keys)
                 await KeepAsync(db, check, day, DayState.Different, [0, 0, check.Before.GetValueOrDefault(day), 0, 0], ct);
-        var also = await ObjectRefresh.StoreAsync(db, check.Calendar, now, ct);
+        var also = await ObjectRefresh.StoreAsync(db, check.Calendar, now, check.Lease.StartedAt, ct);
         var rejected = also.Rejected + unstorable.Sum(u => (long)u.Item.Order.SourceObjects);
         var counts = new ImportCounts(
             read, replaced.Stored + also.Stored, read - replaced.Stored - also.Stored - also.Gone - rejected, also.Gone,

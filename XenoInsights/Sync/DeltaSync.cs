@@ -65,7 +65,7 @@ public sealed class DeltaSync(AdminObjects objects, ObjectRefresh refresh, Tenan
         if (listed.Count > 0 && listed.Max(v => v.UpdatedAt) is var newest && !(newest < part.UpdatedTo)) part.UpdatedTo = newest;
         await tenants.RunAsync(lease.TenantId, async db =>
         {
-            var counts = await ObjectRefresh.StoreAsync(db, calendar, refreshed, ct);
+            var counts = await ObjectRefresh.StoreAsync(db, calendar, refreshed, lease.StartedAt, ct);
             part.Announced += seen;
             part.Count(counts);
             part.Check();

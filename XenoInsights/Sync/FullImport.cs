@@ -48,7 +48,8 @@ public sealed class FullImport(BulkExports exports, BulkDownload download, Tenan
     {
         var counts = await tenants.RunAsync(lease.TenantId, async db =>
         {
-            var (applied, unstorable) = await IngestionWriter.ApplyEachAsync(db, shop, batch.Records, ct);
+            var records = batch.Records.ConvertAll(r => r with { ReadAt = lease.StartedAt });
+            var (applied, unstorable) = await IngestionWriter.ApplyEachAsync(db, shop, records, ct);
             var counts = batch.Counts(shop, applied, unstorable);
             await lease.CountAsync(
                 db, new($"Importing {part.Kind.Words()}", 0, counts.Read, counts.Stored, counts.Unchanged,

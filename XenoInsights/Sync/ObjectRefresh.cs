@@ -66,9 +66,12 @@ public sealed class ObjectRefresh(AdminObjects objects, TenantDatabase tenants, 
     }
 
     /// <summary>Stores what was read, in the caller's unit of work, and says what became of it.</summary>
-    internal static async Task<ImportCounts> StoreAsync(XenoDbContext db, ShopCalendar shop, Refreshed refreshed, CancellationToken ct)
+    /// <param name="readAt">Database clock, before anything of it was asked for.</param>
+    internal static async Task<ImportCounts> StoreAsync(XenoDbContext db, ShopCalendar shop, Refreshed refreshed,
+        DateTimeOffset readAt, CancellationToken ct)
     {
-        var (applied, unstorable) = await IngestionWriter.ApplyEachAsync(db, shop, refreshed.Records, ct);
+        List<IngestRecord> records = [.. refreshed.Records.Select(r => r with { ReadAt = readAt })];
+        var (applied, unstorable) = await IngestionWriter.ApplyEachAsync(db, shop, records, ct);
         var gone = await IngestionWriter.ApplyAsync(db, shop, refreshed.Gone, ct);
         var read = refreshed.Current + refreshed.Records.Count + refreshed.Gone.Count + refreshed.Rejections.Count;
         IReadOnlyList<string> rejections = [.. refreshed.Rejections,

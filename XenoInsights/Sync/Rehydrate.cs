@@ -94,7 +94,7 @@ public sealed class Rehydrate(BulkExports exports, BulkDownload download, Object
 
     private Task StoreAsync(Comparison comparison, Refreshed refreshed, CancellationToken ct) => tenants.RunAsync(comparison.Shop.TenantId, async db =>
     {
-        var counts = await ObjectRefresh.StoreAsync(db, comparison.Calendar, refreshed, ct);
+        var counts = await ObjectRefresh.StoreAsync(db, comparison.Calendar, refreshed, comparison.Lease.StartedAt, ct);
         await comparison.Lease.CountAsync(db, new($"Comparing {comparison.Part.Kind.Words()}", 0, counts.Read, counts.Stored, counts.Unchanged, counts.Rejected, counts.Gone), null, ct);
         comparison.Part.Count(counts);
     }, ct);

@@ -18,8 +18,8 @@ internal enum Access
 }
 
 /// <summary>
-/// Asks Shopify whether the app is still installed, before something is done that ends a store: what a delivery says about that
-/// is only as good as its headers.
+/// Asks Shopify whether the app is still installed, before something is done that ends a store: what a delivery says
+/// about that is only as good as its headers.
 /// </summary>
 internal sealed class AccessCheck(ShopifyTokens tokens, ShopDesk desk, TimeProvider time, ILogger<AccessCheck> logger)
 {
@@ -42,14 +42,18 @@ internal sealed class AccessCheck(ShopifyTokens tokens, ShopDesk desk, TimeProvi
         {
             return Access.Gone;
         }
-        catch (HttpRequestException refused) when (refused.StatusCode is HttpStatusCode.Unauthorized or HttpStatusCode.NotFound)
+        catch (HttpRequestException refused) when (
+            refused.StatusCode is HttpStatusCode.Unauthorized or HttpStatusCode.NotFound)
         {
             return Access.Gone;
         }
-        catch (Exception failure) when (failure is HttpRequestException or OAuthRefusedException || (failure is OperationCanceledException && !ct.IsCancellationRequested))
+        catch (Exception failure) when (failure is HttpRequestException or OAuthRefusedException
+            || (failure is OperationCanceledException && !ct.IsCancellationRequested))
         {
-            logger.LogWarning(failure, "Whether the app is installed in {Shop} cannot be asked for now", tenant.ShopDomain);
-            Interlocked.Exchange(ref _restsUntil, time.GetTimestamp() + (long)(_rest.TotalSeconds * time.TimestampFrequency));
+            logger.LogWarning(failure, "Whether the app is installed in {Shop} cannot be asked for now",
+                tenant.ShopDomain);
+            Interlocked.Exchange(ref _restsUntil, time.GetTimestamp()
+                + (long)(_rest.TotalSeconds * time.TimestampFrequency));
             return Access.Unknown;
         }
     }

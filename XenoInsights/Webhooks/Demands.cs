@@ -14,12 +14,13 @@ namespace XenoInsights.Webhooks;
 /// What Shopify asks for beyond new versions of objects. Each runs in the transaction that marks its delivery, may run again after a
 /// failure, and compares when it was triggered with what happened since: deliveries come late and out of order.
 /// </summary>
-internal sealed class Demands(SyncSignal signal, BulkFinished bulkFinished)
+internal sealed class Demands(SyncSignal signal, BulkFinished bulkFinished, Erasure erasure, ErasureList erasures)
 {
     private const string AllOrdersScope = "read_all_orders";
 
     /// <summary>Does it and says what was done, in words for people.</summary>
-    public static Task<string> CarryOutAsync(XenoDbContext db, Tenant tenant, Demand demand, EventProcessor.Waiting delivery, CancellationToken ct)
+    public Task<string> CarryOutAsync(XenoDbContext db, Tenant tenant, Demand demand, EventProcessor.Waiting delivery,
+        CancellationToken ct)
     {
         using var document = JsonDocument.Parse(StorableJson.Clean(delivery.Payload!));
         var body = document.RootElement.Clone();
@@ -37,10 +38,15 @@ internal sealed class Demands(SyncSignal signal, BulkFinished bulkFinished)
         };
     }
 
-    /// <summary>After the commit: wakes who waits for what the delivery announced. Lost with the process it costs a poll, no more.</summary>
-    public void Announce(Guid tenantId, string topic)
+    /// <summary>
+    /// After the commit: wakes who waits for what the delivery announced, which lost with the process costs a poll and
+    /// no more; and tells of erasures.
+    /// </summary>
+    public async Task AnnounceAsync(Guid tenantId, EventProcessor.Waiting delivery, CancellationToken ct)
     {
-        if (topic != "bulk_operations/finish") return;
+        if (Meaning.DemandOf(delivery.Topic) is Demand.RedactCustomer or Demand.RedactShop)
+            await erasures.LogAsync(tenantId, delivery.WebhookId, ct);
+        if (delivery.Topic != "bulk_operations/finish") return;
         bulkFinished.Announce(tenantId);
         signal.Wake();
     }
@@ -91,7 +97,8 @@ internal sealed class Demands(SyncSignal signal, BulkFinished bulkFinished)
     }
 
     /// <summary>One customer vanishes and Shopify moves their orders: those we have are read again, under the customer they belong to now.</summary>
-    private static async Task<string> MergeCustomersAsync(XenoDbContext db, Tenant tenant, JsonElement body, DateTimeOffset triggeredAt, CancellationToken ct)
+    internal static async Task<string> MergeCustomersAsync(XenoDbContext db, Tenant tenant, JsonElement body,
+        DateTimeOffset triggeredAt, CancellationToken ct)
     {
         var (kept, gone) = (IdOf(body, "admin_graphql_api_customer_kept_id"), IdOf(body, "admin_graphql_api_customer_deleted_id"));
         var orders = await db.Orders.Where(o => o.CustomerId == gone).Select(o => o.ShopifyId).ToListAsync(ct);
@@ -112,7 +119,8 @@ internal sealed class Demands(SyncSignal signal, BulkFinished bulkFinished)
             """
             insert into data_requests (tenant_id, id, customer_id, requested_at, file)
             select $1, $2, $3, $4, jsonb_build_object(
-                'customer', (select to_jsonb(c) - array['tenant_id', 'content_hash', 'source', 'number_of_orders', 'amount_spent'] from customers c where c.tenant_id = $1 and c.shopify_id = $3),
+                'customer', (select to_jsonb(c) - array['tenant_id', 'content_hash', 'source', 'number_of_orders',
+                    'amount_spent'] from customers c where c.tenant_id = $1 and c.shopify_id = $3),
                 'orders', (select coalesce(jsonb_agg((to_jsonb(o) - array['tenant_id', 'content_hash', 'source']) || jsonb_build_object('lines',
                     (select coalesce(jsonb_agg(to_jsonb(l) - array['tenant_id', 'order_id']), '[]') from order_line_items l where l.tenant_id = $1 and l.order_id = o.shopify_id)) order by o.created_at), '[]')
                     from orders o where o.tenant_id = $1 and o.customer_id = $3),
@@ -126,153 +134,33 @@ internal sealed class Demands(SyncSignal signal, BulkFinished bulkFinished)
         return "What is stored of the person is ready for the store's owner to download.";
     }
 
-    private static async Task<string> RedactCustomerAsync(XenoDbContext db, Tenant tenant, JsonElement body, EventProcessor.Waiting delivery, CancellationToken ct)
+    private async Task<string> RedactCustomerAsync(XenoDbContext db, Tenant tenant, JsonElement body,
+        EventProcessor.Waiting delivery, CancellationToken ct)
     {
         var customer = body.Object("customer");
-        var id = customer?.LongOrNull("id");
         var orders = body.TryGetProperty("orders_to_redact", out var list) && list.ValueKind == JsonValueKind.Array
             ? list.EnumerateArray().Where(o => o.ValueKind == JsonValueKind.Number).Select(o => o.GetInt64()).ToArray() : [];
-        var (before, after) = await Erasure.ErasePersonAsync(db, new ShopCalendar(tenant.TenantId, tenant.Currency, tenant.TimeZone), id, customer?.Text("email"), customer?.Text("phone"), orders,
-            WebhookPayload.VersionOfDeletion(delivery.TriggeredAt), ct);
-        await EvidenceAsync(db, tenant.TenantId, delivery, before, after, ct);
-        return $"{before - after} rows about the person were erased.";
+        var person = new Person(customer?.LongOrNull("id"), Given(customer?.Text("email")),
+            Given(customer?.Text("phone")), orders);
+        var erased = await erasure.ErasePersonAsync(db, tenant, person, Request.Of(delivery), ct);
+        return $"{erased.RowsBefore} rows about the person were erased.";
     }
+
+    private static string[] Given(string? text) => string.IsNullOrWhiteSpace(text) ? [] : [text];
 
     private static async Task<string> RedactShopAsync(XenoDbContext db, Tenant tenant, EventProcessor.Waiting delivery, CancellationToken ct)
     {
         // Shopify does not send it to who reinstalled; one that was under way then must not erase the new start.
-        if (tenant.Status != TenantStatus.Disconnected && Earlier(delivery) < tenant.ConnectedAt) return "The app was installed again since; nothing was erased.";
-        var (before, after) = await Erasure.EraseStoreAsync(db, tenant.TenantId, ct);
-        await EvidenceAsync(db, tenant.TenantId, delivery, before, after, ct);
+        if (tenant.Status != TenantStatus.Disconnected && Earlier(delivery) < tenant.ConnectedAt)
+            return "The app was installed again since; nothing was erased.";
+        await Erasure.EraseStoreAsync(db, tenant, Request.Of(delivery), ct);
         return "Everything about the store was erased.";
     }
 
-    /// <summary>When it was triggered, but never after it was received: a clock that is ahead must not outrun a connection made since.</summary>
-    internal static DateTimeOffset Earlier(EventProcessor.Waiting delivery) => delivery.TriggeredAt < delivery.ReceivedAt ? delivery.TriggeredAt : delivery.ReceivedAt;
-
-    private static async Task EvidenceAsync(XenoDbContext db, Guid store, EventProcessor.Waiting delivery, long before, long after, CancellationToken ct)
-    {
-        await using var command = db.Command("insert into redactions (id, store, topic, webhook_id, requested_at, done_at, rows_before, rows_after) values ($1, $2, $3, $4, $5, clock_timestamp(), $6, $7)");
-        command.Parameters.Add(Sql.Uuid(Guid.CreateVersion7()));
-        command.Parameters.Add(Sql.Uuid(store));
-        command.Parameters.Add(new NpgsqlParameter { Value = delivery.Topic });
-        command.Parameters.Add(new NpgsqlParameter { Value = delivery.WebhookId });
-        command.Parameters.Add(new NpgsqlParameter { Value = delivery.TriggeredAt.UtcDateTime });
-        command.Parameters.Add(new NpgsqlParameter { Value = before });
-        command.Parameters.Add(new NpgsqlParameter { Value = after });
-        await command.ExecuteNonQueryAsync(ct);
-    }
-}
-
-/// <summary>Erases what is stored, as the law and Shopify ask, inside the caller's unit of work. Counts rows before and after.</summary>
-internal static class Erasure
-{
     /// <summary>
-    /// The person's row becomes a tombstone, so that no older delivery brings it back; their checkouts lose the link back to the cart; and
-    /// every stored payload that speaks of them is emptied. Orders hold no personal data and stay: the shop's figures do not change.
-    /// A payload that still waits to be applied is emptied too, and its order is read again instead.
+    /// When it was triggered, but never after it was received: a clock that is ahead must not outrun a connection made
+    /// since.
     /// </summary>
-    public static async Task<(long Before, long After)> ErasePersonAsync(
-        XenoDbContext db, ShopCalendar shop, long? customerId, string? email, string? phone, long[] orders, DateTimeOffset version, CancellationToken ct)
-    {
-        var before = await CountAsync();
-        if (customerId is { } id) await IngestionWriter.ApplyAsync(db, shop, [WebhookPayload.DeletedCustomer(id, version) with { Source = RecordSource.Erasure }], ct);
-        await db.ExecuteAsync(
-        [
-            Command("update checkouts set recovery_url = null where tenant_id = $1 and customer_id = $2"),
-            Command("delete from data_requests where tenant_id = $1 and customer_id = $2"),
-            Command(
-                $"""
-                insert into rereads (tenant_id, kind, shopify_id, requested_at, due_at, attempts)
-                select distinct $1, 1, object_id, now(), now(), 0 from events where tenant_id = $1 and status = 1 and topic like 'orders/%' and object_id is not null and {About}
-                on conflict (tenant_id, kind, shopify_id) do update set requested_at = greatest(excluded.requested_at, rereads.requested_at + interval '1 microsecond')
-                """),
-            Command(
-                $"""
-                update events set payload = null, status = case when status = 1 and topic <> 'customers/redact' then 3 else status end,
-                    outcome = case when status = 1 and topic <> 'customers/redact' then 'The person it speaks of was erased before it was applied.' else outcome end
-                where tenant_id = $1 and payload is not null and {About}
-                """),
-        ], ct);
-        return (before, await CountAsync());
-
-        async Task<long> CountAsync()
-        {
-            await using var batch = db.Batch([Command(
-                $"""
-                select (select count(*) from customers where tenant_id = $1 and shopify_id = $2 and deleted_at is null)
-                     + (select count(*) from checkouts where tenant_id = $1 and customer_id = $2 and recovery_url is not null)
-                     + (select count(*) from data_requests where tenant_id = $1 and customer_id = $2)
-                     + (select count(*) from events where tenant_id = $1 and payload is not null and {About})
-                """)]);
-            return (long)(await batch.ExecuteScalarAsync(ct))!;
-        }
-
-        NpgsqlBatchCommand Command(string sql) => new(sql)
-        {
-            Parameters =
-            {
-                Sql.Uuid(shop.TenantId),
-                new() { Value = (object?)customerId ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.Bigint },
-                new() { Value = (object?)email ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.Text },
-                new() { Value = (object?)phone ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.Text },
-                Sql.Ids(orders),
-            },
-        };
-    }
-
-    /// <summary>Empties those of the deliveries that speak of somebody who was erased before they came: what they said is applied, or not to be applied.</summary>
-    public static async Task ForgetLateAsync(XenoDbContext db, Guid tenantId, IEnumerable<(string WebhookId, long CustomerId)> deliveries, CancellationToken ct)
-    {
-        var told = deliveries.ToList();
-        if (told.Count == 0) return;
-        await using var command = db.Command(
-            """
-            update events set payload = null from unnest($2, $3) as told(webhook_id, customer_id) join customers c on c.tenant_id = $1 and c.shopify_id = told.customer_id
-            where events.tenant_id = $1 and events.webhook_id = told.webhook_id and c.deleted_at is not null and c.source = $4
-            """);
-        command.Parameters.Add(Sql.Uuid(tenantId));
-        command.Parameters.Add(new NpgsqlParameter { Value = told.ConvertAll(t => t.WebhookId), NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Text });
-        command.Parameters.Add(Sql.Ids(told.ConvertAll(t => t.CustomerId)));
-        command.Parameters.Add(new NpgsqlParameter { Value = (short)RecordSource.Erasure });
-        await command.ExecuteNonQueryAsync(ct);
-    }
-
-    // Bodies are bytes: the id, the address or the number anywhere in them is enough.
-    private const string About =
-        """
-        (object_id = any($5) or (topic like 'customers/%' and object_id = $2)
-         or position(convert_to($2::text, 'UTF8') in payload) > 0 or position(convert_to(nullif($3, ''), 'UTF8') in payload) > 0 or position(convert_to(nullif($4, ''), 'UTF8') in payload) > 0)
-        """;
-
-    /// <summary>Every row of the store in every table there is, this delivery included; the catalogue says which tables those are.</summary>
-    public static async Task<(long Before, long After)> EraseStoreAsync(XenoDbContext db, Guid tenantId, CancellationToken ct)
-    {
-        await Rollups.LockExclusiveAsync(db, tenantId, ct);
-        // The domain first: whoever stores a delivery of this store now waits for us and then does not find it.
-        var tables = (await TablesAsync(db, ct)).OrderBy(t => t == "shop_domains" ? 0 : t == "tenants" ? 2 : 1).ThenBy(t => t, StringComparer.Ordinal).ToList();
-        var before = await CountAsync(db, tenantId, tables, ct);
-        await db.ExecuteAsync(tables.ConvertAll(table => new NpgsqlBatchCommand($"delete from {table} where tenant_id = $1") { Parameters = { Sql.Uuid(tenantId) } }), ct);
-        return (before, await CountAsync(db, tenantId, tables, ct));
-    }
-
-    private static async Task<List<string>> TablesAsync(XenoDbContext db, CancellationToken ct)
-    {
-        await using var command = db.Command(
-            """
-            select quote_ident(c.relname) from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attname = 'tenant_id' and not a.attisdropped
-            where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p') and not c.relispartition
-            """);
-        var tables = new List<string>();
-        await using var reader = await command.ExecuteReaderAsync(ct);
-        while (await reader.ReadAsync(ct)) tables.Add(reader.GetString(0));
-        return tables;
-    }
-
-    private static async Task<long> CountAsync(XenoDbContext db, Guid tenantId, List<string> tables, CancellationToken ct)
-    {
-        await using var command = db.Command($"select {string.Join(" + ", tables.ConvertAll(table => $"(select count(*) from {table} where tenant_id = $1)"))}");
-        command.Parameters.Add(Sql.Uuid(tenantId));
-        return (long)(await command.ExecuteScalarAsync(ct))!;
-    }
+    internal static DateTimeOffset Earlier(EventProcessor.Waiting delivery) =>
+        delivery.TriggeredAt < delivery.ReceivedAt ? delivery.TriggeredAt : delivery.ReceivedAt;
 }

@@ -2,23 +2,31 @@ using System.Text.Json;
 
 namespace XenoInsights.Webhooks;
 
-/// <summary>What topics say about their shop: a signature covers only the body, so what decides much must stand in it.</summary>
+/// <summary>
+/// What topics say about their shop: a signature covers only the body, so what decides much must stand in it.
+/// </summary>
 internal static class ShopTopics
 {
     /// <summary>Topics whose body always names its shop, by id and by domain.</summary>
     public static bool NameTheirShop(string topic) => IsCompliance(topic) || IsShop(topic);
 
     /// <summary>Shopify's compliance topics: answered with a 200 whether or not the shop is known.</summary>
-    public static bool IsCompliance(string topic) => topic is "customers/data_request" or "customers/redact" or "shop/redact";
+    public static bool IsCompliance(string topic) =>
+        topic is "customers/data_request" or "customers/redact" or "shop/redact";
 
     /// <summary>Topics whose body is the shop itself.</summary>
     public static bool IsShop(string topic) => topic is "shop/update" or "app/uninstalled";
 
-    /// <summary>Topics that end what the product knows of a store; Shopify is asked before they are carried out.</summary>
+    /// <summary>
+    /// Topics that end what the product knows of a store; Shopify is asked before they are carried out.
+    /// </summary>
     public static bool AreDestructive(string topic) => topic is "app/uninstalled" or "shop/redact";
 }
 
-/// <summary>What the inbox needs to know of a body: which object it speaks of, and which shop if it says so. Anything else is for whoever applies it.</summary>
+/// <summary>
+/// What the inbox needs to know of a body: which object it speaks of, and which shop if it says so. Anything else is
+/// for whoever applies it.
+/// </summary>
 /// <param name="ShopDomain">Lower case.</param>
 internal readonly record struct Envelope(long? ObjectId, long? ShopId, string? ShopDomain)
 {
@@ -60,7 +68,8 @@ internal readonly record struct Envelope(long? ObjectId, long? ShopId, string? S
         public readonly Envelope Of(string topic) => topic switch
         {
             _ when ShopTopics.IsShop(topic) => new(null, _gid ?? _id, _myshopifyDomain?.ToLowerInvariant()),
-            _ when topic.StartsWith("refunds/", StringComparison.Ordinal) || topic == "orders/edited" => new(_orderId, _shopId, null),
+            _ when topic.StartsWith("refunds/", StringComparison.Ordinal) || topic == "orders/edited" =>
+                new(_orderId, _shopId, null),
             _ => new(_gid ?? _id, _shopId, _shopDomain?.ToLowerInvariant()),
         };
     }
@@ -93,7 +102,8 @@ internal readonly record struct Envelope(long? ObjectId, long? ShopId, string? S
     {
         reader.Read();
         if (reader.TokenType == JsonTokenType.Number && reader.TryGetInt64(out var number)) return number;
-        if (reader.TokenType == JsonTokenType.String && long.TryParse(reader.ValueSpan[(reader.ValueSpan.LastIndexOf((byte)'/') + 1)..], out var id)) return id;
+        if (reader.TokenType == JsonTokenType.String && long.TryParse(
+            reader.ValueSpan[(reader.ValueSpan.LastIndexOf((byte)'/') + 1)..], out var id)) return id;
         reader.Skip();
         return null;
     }

@@ -83,7 +83,8 @@ public enum RereadKind
 
 /// <summary>
 /// Evidence that personal data were erased because Shopify asked: what, when, and how many rows there were before and after. Holds no
-/// personal data, and outlives the store: it is not a tenant's table.
+/// personal data, and outlives the store: it is not a tenant's table. The list of them is also what a restored backup
+/// is brought up to date with (<see cref="ErasuresCommand"/>).
 /// </summary>
 public sealed class Redaction
 {
@@ -99,6 +100,14 @@ public sealed class Redaction
     public DateTimeOffset DoneAt { get; init; }
     public long RowsBefore { get; init; }
     public long RowsAfter { get; init; }
+
+    /// <summary>Shopify's number of the shop; null for erasures of before it was kept.</summary>
+    public long? ShopId { get; init; }
+
+    /// <summary>
+    /// Whom: <see cref="IdentifierHashes"/> of what the person is recognised by; empty for a whole store.
+    /// </summary>
+    public IReadOnlyList<string>? Subject { get; init; }
 }
 
 /// <summary>What is stored of a person, gathered because they asked for it (<c>customers/data_request</c>); a file for the store's owner.</summary>
@@ -135,7 +144,11 @@ internal sealed class EventConfiguration :
         builder.HasIndex(r => new { r.TenantId, r.DueAt });
     }
 
-    public void Configure(EntityTypeBuilder<Redaction> builder) => builder.HasKey(r => r.Id);
+    public void Configure(EntityTypeBuilder<Redaction> builder)
+    {
+        builder.HasKey(r => r.Id);
+        builder.Property(r => r.Subject).HasColumnType("text[]");
+    }
 
     public void Configure(EntityTypeBuilder<DataRequest> builder)
     {

@@ -18,11 +18,13 @@ namespace XenoInsights.Webhooks;
 /// gives back with the connection, so nothing can be orphaned (docs/adr/0008).
 /// </summary>
 internal sealed class EventProcessor(
-    TenantDatabase tenants, Demands demands, AccessCheck access, ShopRename rename, WebhookMetrics metrics,
-    IOptions<WebhookOptions> options, TimeProvider time,
-    ILogger<EventProcessor> logger)
+    TenantDatabase tenants, Demands demands, Erasure erasure, AccessCheck access, ShopRename rename,
+    WebhookMetrics metrics, IOptions<WebhookOptions> options, TimeProvider time, ILogger<EventProcessor> logger)
 {
     public const int LargestBatch = 200;
+    private const string StillInstalled =
+        "Shopify still accepts the app's access to this store, so the app is installed: nothing was done.";
+
     private const int LargestBatchBytes = 8 * 1024 * 1024, LongestError = 2000;
     private static readonly TimeSpan _longestPause = TimeSpan.FromHours(1), _longestWait = TimeSpan.FromMinutes(15);
 
@@ -99,6 +101,7 @@ internal sealed class EventProcessor(
 
         var (done, demanding, records, rereads) = (new List<Result>(), new List<Waiting>(), new List<IngestRecord>(), new HashSet<(RereadKind, long)>());
         var edits = await OrderEdits.FindAsync(db, tenantId, waiting, ct);
+        var told = new List<(long CustomerId, DateTimeOffset TriggeredAt)>();
         foreach (var delivery in waiting)
         {
             var (meaning, unreadable) = Read(delivery, tenant, edits);
@@ -106,7 +109,9 @@ internal sealed class EventProcessor(
             else if (meaning!.Demand != Demand.None) demanding.Add(delivery);
             else
             {
-                records.AddRange(meaning.Records);
+                records.AddRange(meaning.Records.Select(r => r with { ReadAt = delivery.ReceivedAt }));
+                told.AddRange(meaning.Records.Where(r => r is CustomerRecord { Deleted: false })
+                    .Select(r => (r.ShopifyId, Demands.Earlier(delivery))));
                 rereads.UnionWith(meaning.Rereads);
                 done.Add(new(delivery, meaning.IsIgnored ? EventStatus.Ignored : EventStatus.Applied, meaning.Outcome, null));
             }
@@ -114,8 +119,11 @@ internal sealed class EventProcessor(
         foreach (var edited in await OrderEdits.EditedAsync(db, tenantId, waiting, ct))
             records.AddRange(Read(edited, tenant, edits).Meaning?.Records ?? []);
         var applied = await IngestionWriter.ApplyAsync(db, new ShopCalendar(tenantId, tenant.Currency, tenant.TimeZone), records, ct);
+        rereads.UnionWith((await ErasedPeople.ToReadAsync(db, tenantId, told, ct))
+            .Select(id => (RereadKind.Customer, id)));
         await Rereads.RequestAsync(db, tenantId, rereads, ct);
         await MarkAsync(db, tenantId, done, ct);
+        await erasure.ForgetLateAsync(db, tenantId, [.. done.Select(r => r.Delivery)], ct);
         return new Batch(waiting, demanding, done, records, rereads, applied);
     }
 
@@ -145,7 +153,7 @@ internal sealed class EventProcessor(
             if (delivery.Topic == "shop/update") await FollowDomainAsync(tenantId, delivery, ct);
             var done = await tenants.RunAsync(tenantId, db => CarryOutAsync(db, tenantId, delivery, ct), ct);
             Count(done is null ? [] : [done]);
-            demands.Announce(tenantId, delivery.Topic);
+            if (done is not null) await demands.AnnounceAsync(tenantId, delivery, ct);
         }
         catch (Exception failure) when (IsOfTheData(failure))
         {
@@ -154,29 +162,37 @@ internal sealed class EventProcessor(
     }
 
     /// <summary>
-    /// Whether the store's access is gone, as Shopify itself says. While it works, the delivery is not true and ignored; while Shopify
-    /// says nothing, the delivery waits for as long as that lasts.
+    /// Whether the store's access is gone, as Shopify itself says. While it works, the delivery is not true and
+    /// ignored; while Shopify says nothing, the delivery waits for as long as that lasts.
     /// </summary>
     private async Task<bool> IsTrueAsync(Guid tenantId, Waiting delivery, CancellationToken ct)
     {
-        if (await tenants.RunAsync(tenantId, db => db.Tenants.AsNoTracking().SingleOrDefaultAsync(ct), ct) is not { } tenant) return false;
+        var tenant = await tenants.RunAsync(tenantId, db => db.Tenants.AsNoTracking().SingleOrDefaultAsync(ct), ct);
+        if (tenant is null) return false;
         // Connected since: it does nothing, and says so itself.
         if (tenant.Status != TenantStatus.Disconnected && Demands.Earlier(delivery) < tenant.ConnectedAt) return true;
         var answer = await access.AskAsync(tenant, ct);
         if (answer == Access.Gone) return true;
         if (answer == Access.Unknown) await AskLaterAsync(tenantId, delivery, ct);
-        else await IgnoreAsync(tenantId, new(delivery, EventStatus.Ignored, "Shopify still accepts the app's access to this store, so the app is installed: nothing was done.", null), ct);
+        else await IgnoreAsync(tenantId, new(delivery, EventStatus.Ignored, StillInstalled, null), ct);
         return false;
     }
 
     private async Task IgnoreAsync(Guid tenantId, Result ignored, CancellationToken ct)
     {
-        logger.LogWarning("{Topic} {WebhookId} of {Tenant} is not true and was ignored", ignored.Delivery.Topic, ignored.Delivery.WebhookId, tenantId);
-        await tenants.RunAsync(tenantId, db => MarkAsync(db, tenantId, [ignored], ct), ct);
+        logger.LogWarning("{Topic} {WebhookId} of {Tenant} is not true and was ignored", ignored.Delivery.Topic,
+            ignored.Delivery.WebhookId, tenantId);
+        await tenants.RunAsync(tenantId, async db =>
+        {
+            await MarkAsync(db, tenantId, [ignored], ct);
+            await erasure.ForgetLateAsync(db, tenantId, [ignored.Delivery], ct);
+        }, ct);
         Count([ignored]);
     }
 
-    /// <summary>An outage of Shopify's is no failed attempt: it is asked again after a quarter of the time that it has lasted.</summary>
+    /// <summary>
+    /// An outage of Shopify's is no failed attempt: it is asked again after a quarter of the time that it has lasted.
+    /// </summary>
     private Task AskLaterAsync(Guid tenantId, Waiting delivery, CancellationToken ct)
     {
         metrics.Failed(delivery.Topic, dead: false);
@@ -185,7 +201,7 @@ internal sealed class EventProcessor(
             await using var command = db.Command(
                 """
                 update events set due_at = now() + greatest($3, least($4, (now() - received_at) / 4)),
-                    last_error = 'Shopify does not say whether the app is still installed; it is asked again before anything is done.'
+                    last_error = 'Shopify does not say whether the app is still installed; it is asked again.'
                 where tenant_id = $1 and webhook_id = $2 and status = 1
                 """);
             command.Parameters.Add(Sql.Uuid(tenantId));
@@ -202,13 +218,15 @@ internal sealed class EventProcessor(
         await rename.FollowAsync(tenantId, body.RootElement, ct);
     }
 
-    private static async Task<Result?> CarryOutAsync(XenoDbContext db, Guid tenantId, Waiting delivery, CancellationToken ct)
+    private async Task<Result?> CarryOutAsync(XenoDbContext db, Guid tenantId, Waiting delivery, CancellationToken ct)
     {
         if (!await TakeLaneAsync(db, tenantId, ct) || (await DueAsync(db, tenantId, delivery.WebhookId, ct)).Count == 0) return null;
         if (await db.Tenants.AsNoTracking().SingleOrDefaultAsync(ct) is not { } tenant) return null;
         var meaning = Meaning.Of(delivery.Topic, delivery.Payload!, delivery.TriggeredAt, tenant.Currency);
-        var done = new Result(delivery, EventStatus.Applied, await Demands.CarryOutAsync(db, tenant, meaning.Demand, delivery, ct), null);
+        var outcome = await demands.CarryOutAsync(db, tenant, meaning.Demand, delivery, ct);
+        var done = new Result(delivery, EventStatus.Applied, outcome, null);
         await MarkAsync(db, tenantId, [done], ct);
+        await erasure.ForgetLateAsync(db, tenantId, [delivery], ct);
         return done;
     }
 
@@ -224,7 +242,8 @@ internal sealed class EventProcessor(
         {
             var batch = await ApplyAsync(db, tenantId, webhookId, ct);
             if (batch.Demanding is [var demanding])
-                return await CarryOutAsync(db, tenantId, demanding, ct) is { } done ? new(webhookId, topic, ReplayEffect.CarriedOut, false, Promised(done)) : Gone();
+                return await CarryOutAsync(db, tenantId, demanding, ct) is { } done
+                    ? new(webhookId, topic, ReplayEffect.CarriedOut, false, Promised(done)) : Gone();
             if (batch.Done is not [var result]) return Gone();
             return new(webhookId, topic, EffectOf(batch, result), batch.Rereads.Count > 0, result.Error ?? result.Outcome);
         }
@@ -239,7 +258,8 @@ internal sealed class EventProcessor(
         }
 
         // Nobody is asked by a dry run.
-        string? Promised(Result done) => ShopTopics.AreDestructive(topic) ? $"If Shopify no longer accepts the app's access: {done.Outcome}" : done.Outcome;
+        string? Promised(Result done) => ShopTopics.AreDestructive(topic)
+            ? $"If Shopify no longer accepts the app's access: {done.Outcome}" : done.Outcome;
 
         TriedEvent Gone() => new(webhookId, topic, ReplayEffect.Ignored, false, "What it speaks of would be erased before its turn.");
     }
@@ -279,17 +299,20 @@ internal sealed class EventProcessor(
         command.Parameters.Add(new NpgsqlParameter { Value = (long)LargestBatchBytes });
         var waiting = new List<Waiting>();
         await using var reader = await command.ExecuteReaderAsync(ct);
-        while (await reader.ReadAsync(ct))
-            waiting.Add(new(reader.GetString(0), reader.GetString(1), reader.GetFieldValue<DateTimeOffset>(2), reader.GetFieldValue<DateTimeOffset>(3), reader.GetInt32(4),
-                reader.IsDBNull(5) ? null : reader.GetFieldValue<byte[]>(5), reader.IsDBNull(6) ? null
-                : reader.GetString(6))
-            {
-                ObjectId = reader.IsDBNull(7) ? null : reader.GetInt64(7),
-            });
+        while (await reader.ReadAsync(ct)) waiting.Add(Read(reader));
         return waiting;
     }
 
-    private static async Task MarkAsync(XenoDbContext db, Guid tenantId, List<Result> results, CancellationToken ct)
+    /// <summary>From a row that begins with its columns.</summary>
+    internal static Waiting Read(NpgsqlDataReader row) => new(
+        row.GetString(0), row.GetString(1), row.GetFieldValue<DateTimeOffset>(2), row.GetFieldValue<DateTimeOffset>(3),
+        row.GetInt32(4),
+        row.IsDBNull(5) ? null : row.GetFieldValue<byte[]>(5), row.IsDBNull(6) ? null : row.GetString(6))
+    {
+        ObjectId = row.IsDBNull(7) ? null : row.GetInt64(7),
+    };
+
+    internal static async Task MarkAsync(XenoDbContext db, Guid tenantId, List<Result> results, CancellationToken ct)
     {
         if (results.Count == 0) return;
         await db.ExecuteAsync(
@@ -301,11 +324,7 @@ internal sealed class EventProcessor(
                 .Text("last_error", r => r.Error)
                 .Update("webhook_id", "status = incoming.status, outcome = incoming.outcome, last_error = incoming.last_error, attempts = stored.attempts + 1, applied_at = clock_timestamp()"),
         ], ct);
-        await Erasure.ForgetLateAsync(db, tenantId, results.Select(r => r.Delivery).SelectMany(PersonIn), ct);
     }
-
-    private static IEnumerable<(string, long)> PersonIn(Waiting delivery) =>
-        delivery.Payload is { } payload && Meaning.PersonIn(delivery.Topic, payload) is { } person ? [(delivery.WebhookId, person)] : [];
 
     /// <summary>After the commit.</summary>
     private void Count(List<Result> results)
@@ -335,7 +354,9 @@ internal sealed class EventProcessor(
             command.Parameters.Add(new NpgsqlParameter { Value = TimeSpan.FromSeconds(pause) });
             command.Parameters.Add(new NpgsqlParameter { Value = MessageOf(failure) });
             await command.ExecuteNonQueryAsync(ct);
-            if (dead) await Erasure.ForgetLateAsync(db, tenantId, PersonIn(delivery), ct);
+            // An erasure that failed needs its body to be tried again.
+            if (dead && delivery.Topic != "customers/redact")
+                await erasure.ForgetLateAsync(db, tenantId, [delivery], ct);
         }, ct);
         metrics.Failed(delivery.Topic, dead);
     }

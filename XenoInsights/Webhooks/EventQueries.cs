@@ -18,7 +18,8 @@ public sealed record EventView(
 public sealed record EventDetail(EventView Event, JsonNode? Headers, JsonNode? Payload);
 
 /// <summary>Which deliveries; absent means all. <see cref="Before"/> is exclusive and pages on from the last row of a page.</summary>
-public sealed record EventFilter(string? Topic = null, EventStatus? Status = null, long? ObjectId = null, DateTimeOffset? From = null, DateTimeOffset? To = null, DateTimeOffset? Before = null, string? BeforeId = null)
+public sealed record EventFilter(string? Topic = null, EventStatus? Status = null, long? ObjectId = null,
+    DateTimeOffset? From = null, DateTimeOffset? To = null, DateTimeOffset? Before = null, string? BeforeId = null)
 {
     /// <summary>Whether the database can hold the text at all: it has no NUL and no half of a character.</summary>
     public static bool IsText(string text) => !text.Contains('\0', StringComparison.Ordinal) && !HasHalfCharacter(text);

@@ -69,18 +69,23 @@ public static class EventsApi
 
     private static ValidationProblem? Unreadable(params (string Name, string? Text)[] given)
     {
-        var wrong = given.Where(g => g.Text is not null && !EventFilter.IsText(g.Text)).Select(g => g.Name).Distinct().ToList();
-        return wrong.Count == 0 ? null : TypedResults.ValidationProblem(wrong.ToDictionary(name => name, _ => (string[])["Holds characters that no text has."]));
+        var wrong = given.Where(g => g.Text is not null && !EventFilter.IsText(g.Text)).Select(g => g.Name).Distinct()
+            .ToList();
+        return wrong.Count == 0 ? null : TypedResults.ValidationProblem(wrong
+            .ToDictionary(name => name, _ => (string[])["Holds characters that no text has."]));
     }
 
     private static async Task<IResult> FindAsync(HttpContext http, string webhookId, EventQueries events, CancellationToken ct) =>
-        Unreadable((nameof(webhookId), webhookId)) as IResult ?? (await events.FindAsync(webhookId, ct) is { } found ? TypedResults.Ok(found) : TypedResults.Problem("This store has no such delivery.", statusCode: StatusCodes.Status404NotFound));
+        Unreadable((nameof(webhookId), webhookId)) as IResult
+            ?? (await events.FindAsync(webhookId, ct) is { } found ? TypedResults.Ok(found)
+            : TypedResults.Problem("This store has no such delivery.", statusCode: StatusCodes.Status404NotFound));
 
     private static async Task<IResult> ReplayAsync(HttpContext http, ReplayRequest request, Replays replays, CancellationToken ct)
     {
         if (await http.EnterTenantAsync(request.TenantId) is { } refusal) return refusal;
         if (http.Store().Role == MemberRole.Viewer) return TypedResults.Problem("Viewers cannot replay deliveries. Ask an owner or admin of the store.", statusCode: StatusCodes.Status403Forbidden);
-        if (Unreadable([.. (request.WebhookIds ?? []).Select(id => ("webhook_ids", (string?)id))]) is { } unreadable) return unreadable;
+        if (Unreadable([.. (request.WebhookIds ?? []).Select(id => ("webhook_ids", (string?)id))]) is { } unreadable)
+            return unreadable;
         if (!request.DryRun) return TypedResults.Ok(new ReplayAnswer(await replays.ReplayAsync(request.WebhookIds, ct)));
         return await replays.TryAsync(request.WebhookIds, ct) is { } tried ? TypedResults.Ok(new ReplayAnswer(0, tried))
             : TypedResults.Problem("The trial did not get its turn beside the deliveries that are being applied, or took too long. Nothing was changed; try again in a moment.", statusCode: StatusCodes.Status409Conflict);

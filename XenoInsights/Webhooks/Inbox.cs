@@ -111,7 +111,8 @@ internal sealed class Inbox([FromKeyedServices(DataSetup.Ingest)] WalledTransact
     private Task<StoreResult[]> InsertAsync(List<Delivery> deliveries) => _system.RunAsync(async db =>
     {
         // Holding the domain's row keeps a store's erasure and its last deliveries apart: either comes whole before the other.
-        // A shop's id never changes and is signed where the body names it, so there it decides, also after the shop took another domain;
+        // A shop's id never changes and is signed where the body names it, so there it decides, also after the shop
+        // took another domain;
         // but a domain that is another shop's here is never taken for this one's.
         await using var command = db.Command(
             """
@@ -119,10 +120,13 @@ internal sealed class Inbox([FromKeyedServices(DataSetup.Ingest)] WalledTransact
                 select i.*, coalesce((
                     select d.domain from shop_domains d where i.names_shop and d.shop_id = i.shop_id order by d.domain = i.domain desc, d.domain limit 1), i.domain) as found_at
                 from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
-                    as i(ordinal, domain, shop_id, names_shop, webhook_id, topic, event_id, triggered_at, headers, payload, object_id, trace_id)
+                    as i(ordinal, domain, shop_id, names_shop, webhook_id, topic, event_id, triggered_at, headers,
+                        payload, object_id, trace_id)
             ), target as (
-                select i.*, d.tenant_id from incoming i join shop_domains d on d.domain = i.found_at and (i.shop_id is null or i.shop_id = d.shop_id)
-                where i.found_at = i.domain or not exists (select 1 from shop_domains other where other.domain = i.domain)
+                select i.*, d.tenant_id from incoming i join shop_domains d on d.domain = i.found_at
+                    and (i.shop_id is null or i.shop_id = d.shop_id)
+                where i.found_at = i.domain or not exists (select 1 from shop_domains other
+                    where other.domain = i.domain)
                 for key share of d
             ), stored as (
                 insert into events (tenant_id, webhook_id, topic, event_id, triggered_at, received_at, headers, payload, object_id, status, attempts, due_at, trace_id)
@@ -131,7 +135,8 @@ internal sealed class Inbox([FromKeyedServices(DataSetup.Ingest)] WalledTransact
                     now(), headers::jsonb, payload, object_id, 1, 0, now(), trace_id from target order by ordinal
                 on conflict (tenant_id, webhook_id) do nothing returning tenant_id, webhook_id
             )
-            select i.ordinal, t.tenant_id is not null, s.webhook_id is not null, exists (select 1 from shop_domains d where d.domain = i.domain)
+            select i.ordinal, t.tenant_id is not null, s.webhook_id is not null, exists (select 1 from shop_domains d
+                where d.domain = i.domain)
             from incoming i left join target t on t.ordinal = i.ordinal
             left join stored s on s.tenant_id = t.tenant_id and s.webhook_id = t.webhook_id order by i.ordinal
             """);
@@ -158,9 +163,11 @@ internal sealed class Inbox([FromKeyedServices(DataSetup.Ingest)] WalledTransact
         while (await reader.ReadAsync())
         {
             var at = reader.GetInt32(0);
-            var (isTarget, isStored, isKnownDomain) = (reader.GetBoolean(1), reader.GetBoolean(2), reader.GetBoolean(3));
+            var (isTarget, isStored, isKnownDomain) =
+                (reader.GetBoolean(1), reader.GetBoolean(2), reader.GetBoolean(3));
             if (!isTarget) results[at] = isKnownDomain ? StoreResult.OtherShop : StoreResult.UnknownShop;
-            else if (seen.Add((deliveries[at].Domain, deliveries[at].WebhookId)) && isStored) results[at] = StoreResult.Stored;
+            else if (seen.Add((deliveries[at].Domain, deliveries[at].WebhookId)) && isStored) results[at] =
+                StoreResult.Stored;
             else results[at] = StoreResult.Duplicate;
         }
         return results;

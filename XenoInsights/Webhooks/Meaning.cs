@@ -33,6 +33,20 @@ internal sealed record Meaning(string Outcome)
     public Demand Demand { get; init; }
     public bool IsIgnored { get; init; }
 
+    /// <summary>What a topic asks for beyond storing objects.</summary>
+    public static Demand DemandOf(string topic) => topic switch
+    {
+        "customers/merge" => Demand.MergeCustomers,
+        "shop/update" => Demand.UpdateShop,
+        "app/uninstalled" => Demand.Uninstall,
+        "app/scopes_update" => Demand.UpdateScopes,
+        "bulk_operations/finish" => Demand.WakeImport,
+        "customers/data_request" => Demand.AnswerDataRequest,
+        "customers/redact" => Demand.RedactCustomer,
+        "shop/redact" => Demand.RedactShop,
+        _ => Demand.None,
+    };
+
     /// <summary>The one place that knows what each topic means.</summary>
     /// <exception cref="FormatException">The payload is not what the topic promises.</exception>
     /// <exception cref="JsonException">The payload is no JSON.</exception>
@@ -55,38 +69,35 @@ internal sealed record Meaning(string Outcome)
             "refunds/create" => ReadAgain(RereadKind.Order, body.LongOrNull("order_id") ?? throw Wire.Missing("A refund", "order_id"), "The order has a refund"),
             "customers/create" or "customers/update" or "customers/enable" or "customers/disable" => Stores(WebhookPayload.ReadCustomer(body, currency)),
             "customers/delete" => Stores(WebhookPayload.DeletedCustomer(body.Id(), deletion)),
-            "customers/merge" => new("Customers are merged.") { Demand = Demand.MergeCustomers },
             "products/create" or "products/update" => OfProduct(WebhookPayload.ReadProduct(body)),
             "products/delete" => Stores(WebhookPayload.DeletedProduct(body.Id(), deletion)),
             "checkouts/create" or "checkouts/update" => OfCheckout(body, currency),
             "checkouts/delete" => Stores(WebhookPayload.DeletedCheckout(body.Id(), deletion)),
-            "shop/update" => new("The shop's settings.") { Demand = Demand.UpdateShop },
-            "app/uninstalled" => new("The app was removed in Shopify.") { Demand = Demand.Uninstall },
-            "app/scopes_update" => new("The app's rights changed.") { Demand = Demand.UpdateScopes },
-            "bulk_operations/finish" => new("An export is ready.") { Demand = Demand.WakeImport },
-            "customers/data_request" => new("A person asks for their data.") { Demand = Demand.AnswerDataRequest },
-            "customers/redact" => new("A person is to be erased.") { Demand = Demand.RedactCustomer },
-            "shop/redact" => new("The store is to be erased.") { Demand = Demand.RedactShop },
+            _ when DemandOf(topic) is not Demand.None and var demand =>
+                new("Carried out by itself.") { Demand = demand },
             _ => Ignored("No figure needs this topic."),
         };
     }
 
     /// <summary>
-    /// The topic is not signed and the body is: one that shows itself to be of another topic is not taken for what the topic says.
-    /// A deletion tells an id, and an object has been created.
+    /// The topic is not signed and the body is: one that shows itself to be of another topic is not taken for what the
+    /// topic says. A deletion tells an id, and an object has been created.
     /// </summary>
     private static void RefuseOtherTopics(string topic, JsonElement body)
     {
-        if (TypeOf(topic) is { } type && body.Text("admin_graphql_api_id") is { } gid && !gid.StartsWith($"gid://shopify/{type}/", StringComparison.Ordinal))
+        if (TypeOf(topic) is { } type && body.Text("admin_graphql_api_id") is { } gid
+            && !gid.StartsWith($"gid://shopify/{type}/", StringComparison.Ordinal))
             throw new FormatException($"The topic {topic} speaks of a {type}, and the body is {gid}.");
-        if (topic is "orders/delete" or "customers/delete" or "products/delete" or "checkouts/delete" && body.TryGetProperty("created_at", out _))
+        if (topic is "orders/delete" or "customers/delete" or "products/delete" or "checkouts/delete"
+            && body.TryGetProperty("created_at", out _))
             throw new FormatException($"The topic {topic} tells a deletion, and the body is an object.");
     }
 
     private static string? TypeOf(string topic) => topic switch
     {
         "orders/create" or "orders/updated" or "orders/cancelled" or "orders/paid" or "orders/fulfilled" or "orders/partially_fulfilled" => "Order",
-        "customers/create" or "customers/update" or "customers/enable" or "customers/disable" or "customers/delete" => "Customer",
+        "customers/create" or "customers/update" or "customers/enable" or "customers/disable" or "customers/delete" =>
+            "Customer",
         "products/create" or "products/update" => "Product",
         "refunds/create" => "Refund",
         _ => null,

@@ -21,7 +21,9 @@ internal sealed class Rereads(TenantDatabase tenants, AdminObjects objects, Stor
     /// </summary>
     private static readonly TimeSpan _longestPauseOfOne = TimeSpan.FromDays(1);
 
-    private sealed record Claim(RereadKind Kind, long ShopifyId, DateTime RequestedAt, int Attempts);
+    /// <param name="ClaimedAt">Database clock, before Shopify was asked.</param>
+    private sealed record Claim(RereadKind Kind, long ShopifyId, DateTime RequestedAt, int Attempts,
+        DateTimeOffset ClaimedAt);
 
     /// <summary>Asks for objects in the unit of work that saw the need. One that is being read meanwhile will be read once more.</summary>
     public static async Task RequestAsync(XenoDbContext db, Guid tenantId, IEnumerable<(RereadKind Kind, long ShopifyId)> wanted, CancellationToken ct)
@@ -63,6 +65,10 @@ internal sealed class Rereads(TenantDatabase tenants, AdminObjects objects, Stor
             await StoreAsync(tenant, claims, read, ct);
             await health.RecoveredAsync(tenant);
         }
+        catch (StoreErasedException)
+        {
+            // Its claims are gone with it.
+        }
         catch (Exception failure) when (!ct.IsCancellationRequested)
         {
             // Whatever it was, other kinds and other stores go on.
@@ -78,8 +84,9 @@ internal sealed class Rereads(TenantDatabase tenants, AdminObjects objects, Stor
     private Task StoreAsync(Tenant tenant, List<Claim> claims, ReadableObjects read, CancellationToken ct) =>
         tenants.RunAsync(tenant.TenantId, async db =>
     {
+        List<IngestRecord> records = [.. read.Records.Select(r => r with { ReadAt = claims[0].ClaimedAt })];
         var (_, unstorable) = await IngestionWriter.ApplyEachAsync(
-            db, new ShopCalendar(tenant.TenantId, tenant.Currency, tenant.TimeZone), read.Records, ct);
+            db, new ShopCalendar(tenant.TenantId, tenant.Currency, tenant.TimeZone), records, ct);
         var rejected = new Dictionary<long, string>(read.Rejections);
         foreach (var (record, reason) in unstorable)
             rejected[record.ShopifyId] = ObjectRefresh.Unstorable(record, reason);
@@ -113,14 +120,16 @@ internal sealed class Rereads(TenantDatabase tenants, AdminObjects objects, Stor
             update rereads set due_at = now() + $2, attempts = rereads.attempts + 1
             from (select kind, shopify_id from rereads where tenant_id = $1 and due_at <= now() order by due_at, kind, shopify_id limit $3 for update skip locked) due
             where rereads.tenant_id = $1 and rereads.kind = due.kind and rereads.shopify_id = due.shopify_id
-            returning rereads.kind, rereads.shopify_id, rereads.requested_at, rereads.attempts
+            returning rereads.kind, rereads.shopify_id, rereads.requested_at, rereads.attempts, now()
             """);
         command.Parameters.Add(Sql.Uuid(tenantId));
         command.Parameters.Add(new NpgsqlParameter { Value = _lease });
         command.Parameters.Add(new NpgsqlParameter { Value = AtOnce });
         var claims = new List<Claim>();
         await using var reader = await command.ExecuteReaderAsync(ct);
-        while (await reader.ReadAsync(ct)) claims.Add(new((RereadKind)reader.GetInt16(0), reader.GetInt64(1), reader.GetDateTime(2), reader.GetInt32(3)));
+        while (await reader.ReadAsync(ct))
+            claims.Add(new((RereadKind)reader.GetInt16(0), reader.GetInt64(1), reader.GetDateTime(2),
+                reader.GetInt32(3), reader.GetFieldValue<DateTimeOffset>(4)));
         return claims;
     }
 

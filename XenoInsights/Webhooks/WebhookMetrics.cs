@@ -20,7 +20,8 @@ internal sealed class WebhookMetrics
         "shop/update", "shop/redact", "app/uninstalled", "app/scopes_update", "bulk_operations/finish",
     ];
 
-    private readonly Counter<long> _received, _stored, _duplicates, _refused, _nothingStored, _applied, _ignored, _retried, _dead;
+    private readonly Counter<long> _received, _stored, _duplicates, _refused, _nothingStored, _applied, _ignored,
+        _retried, _dead;
     private readonly Histogram<double> _lag;
     private (long Waiting, double OldestSeconds) _queue;
     private Func<long> _inFlight = () => 0;

@@ -18,16 +18,20 @@ public static class WebhooksApi
 {
     public const string Path = "/webhooks/shopify";
 
-    private const int LargestBody = 4 * 1024 * 1024, FirstBuffer = 16 * 1024, LongestName = 200, SignatureLength = 44, RetryAfterSeconds = 2;
+    private const int LargestBody = 4 * 1024 * 1024, FirstBuffer = 16 * 1024, LongestName = 200, SignatureLength = 44,
+        RetryAfterSeconds = 2;
     private static readonly TimeSpan _patience = TimeSpan.FromMilliseconds(900);
 
     // Shopify waits five seconds for the whole answer.
     private static readonly TimeSpan _bodyWithin = TimeSpan.FromSeconds(5);
 
-    /// <summary>The headers that are kept with a delivery; whoever sends chooses all of them, for only the body is signed.</summary>
+    /// <summary>
+    /// The headers that are kept with a delivery; whoever sends chooses all of them, for only the body is signed.
+    /// </summary>
     private static readonly string[] _keptHeaders =
     [
-        "X-Shopify-Topic", "X-Shopify-Shop-Domain", "X-Shopify-API-Version", "X-Shopify-Webhook-Id", "X-Shopify-Event-Id", "X-Shopify-Triggered-At",
+        "X-Shopify-Topic", "X-Shopify-Shop-Domain", "X-Shopify-API-Version", "X-Shopify-Webhook-Id",
+            "X-Shopify-Event-Id", "X-Shopify-Triggered-At",
         "X-Shopify-Name", "X-Shopify-Sub-Topic", "X-Shopify-Test",
     ];
 
@@ -35,14 +39,18 @@ public static class WebhooksApi
     {
         builder.Services.AddOptions<WebhookOptions>().BindConfiguration(WebhookOptions.Section)
             .Validate(options => options.MaxAttempts is >= 1 and <= 50, $"{WebhookOptions.Section}:{nameof(WebhookOptions.MaxAttempts)} must be 1 to 50.")
-            .Validate(options => options.RetrySeconds is > 0 and <= 3600, $"{WebhookOptions.Section}:{nameof(WebhookOptions.RetrySeconds)} must be more than 0 and at most 3600.")
-            .Validate(options => options.MaxInFlight is >= 1 and <= 10_000, $"{WebhookOptions.Section}:{nameof(WebhookOptions.MaxInFlight)} must be 1 to 10000.")
+            .Validate(options => options.RetrySeconds is > 0 and <= 3600,
+                $"{WebhookOptions.Section}:{nameof(WebhookOptions.RetrySeconds)} must be more than 0 and at most 3600.")
+            .Validate(options => options.MaxInFlight is >= 1 and <= 10_000,
+                $"{WebhookOptions.Section}:{nameof(WebhookOptions.MaxInFlight)} must be 1 to 10000.")
             .ValidateOnStart();
         builder.Services.AddOptions<RetentionOptions>().BindConfiguration(RetentionOptions.Section)
             .Validate(options => options.PayloadDays >= 7, $"{RetentionOptions.Section}:{nameof(RetentionOptions.PayloadDays)} must be at least 7.")
             .Validate(options => options.EventDays >= options.PayloadDays, $"{RetentionOptions.Section}:{nameof(RetentionOptions.EventDays)} must be at least {nameof(RetentionOptions.PayloadDays)}.").ValidateOnStart();
         builder.Services.AddSingleton<WebhookSignal>().AddSingleton<WebhookMetrics>().AddSingleton<WebhookAdmission>();
-        builder.Services.AddSingleton<Demands>().AddSingleton<AccessCheck>().AddSingleton<EventProcessor>().AddSingleton<Rereads>();
+        builder.Services.AddSingleton<Demands>().AddSingleton<IdentifierHashes>().AddSingleton<Erasure>()
+            .AddSingleton<ErasureList>().AddSingleton<AccessCheck>().AddSingleton<EventProcessor>()
+            .AddSingleton<Rereads>();
         builder.Services.AddSingleton<Inbox>().AddHostedService(services => services.GetRequiredService<Inbox>());
         builder.Services.AddHostedService<WebhookWorker>().AddHostedService<RereadWorker>();
     }
@@ -51,18 +59,22 @@ public static class WebhooksApi
         app.MapPost(Path, ReceiveAsync).AllowAnonymous().DisableAntiforgery().ExcludeFromDescription();
 
     private static async Task<IResult> ReceiveAsync(
-        HttpContext http, Inbox inbox, WebhookAdmission admission, WebhookMetrics metrics, IOptions<ShopifyOptions> shopify, ILogger<Inbox> logger, CancellationToken ct)
+        HttpContext http, Inbox inbox, WebhookAdmission admission, WebhookMetrics metrics,
+            IOptions<ShopifyOptions> shopify, ILogger<Inbox> logger, CancellationToken ct)
     {
         var headers = http.Request.Headers;
         var topic = headers["X-Shopify-Topic"].ToString().ToLowerInvariant();
         metrics.Received(topic);
         // Nothing is read of what cannot be Shopify's.
-        if (SignatureIn(headers) is not { } signature) return Refused("signature", StatusCodes.Status401Unauthorized, "X-Shopify-Hmac-Sha256 is not the signature of a body.");
+        if (SignatureIn(headers) is not { } signature)
+            return Refused("signature", StatusCodes.Status401Unauthorized,
+                "X-Shopify-Hmac-Sha256 is not the signature of a body.");
         using var admitted = admission.Enter();
         if (!admitted.IsAcquired)
         {
             http.Response.Headers.RetryAfter = RetryAfterSeconds.ToString(CultureInfo.InvariantCulture);
-            return Refused("busy", StatusCodes.Status503ServiceUnavailable, "Too many deliveries arrive at once. Send it again.");
+            return Refused("busy", StatusCodes.Status503ServiceUnavailable,
+                "Too many deliveries arrive at once. Send it again.");
         }
         byte[]? body;
         try
@@ -78,12 +90,16 @@ public static class WebhooksApi
             return Refused("slow", StatusCodes.Status408RequestTimeout, "The body did not arrive in time.");
         }
         if (body is null) return Refused("too large", StatusCodes.Status413PayloadTooLarge, "The delivery is larger than any of Shopify's.");
-        if (!IsSigned(body, signature, shopify.Value)) return Refused("signature", StatusCodes.Status401Unauthorized, "The signature does not match the body.");
+        if (!IsSigned(body, signature, shopify.Value))
+            return Refused("signature", StatusCodes.Status401Unauthorized, "The signature does not match the body.");
         if (!IsGiven(headers, "X-Shopify-Topic") || !IsGiven(headers, "X-Shopify-Webhook-Id"))
-            return Refused("headers", StatusCodes.Status400BadRequest, "X-Shopify-Webhook-Id or X-Shopify-Topic is missing, repeated or too long.");
-        if (Envelope.Read(topic, body) is not { } envelope) return Refused("unreadable", StatusCodes.Status400BadRequest, "The body is not a JSON object.");
+            return Refused("headers", StatusCodes.Status400BadRequest,
+                "X-Shopify-Webhook-Id or X-Shopify-Topic is missing, repeated or too long.");
+        if (Envelope.Read(topic, body) is not { } envelope)
+            return Refused("unreadable", StatusCodes.Status400BadRequest, "The body is not a JSON object.");
         var delivery = DeliveryOf(headers, topic, body, envelope);
-        if (ShopTopics.NameTheirShop(topic) && (envelope.ShopId is null || envelope.ShopDomain != delivery.Domain)) return OtherShop();
+        if (ShopTopics.NameTheirShop(topic) && (envelope.ShopId is null || envelope.ShopDomain != delivery.Domain))
+            return OtherShop();
         return await StoreAsync(delivery) switch
         {
             StoreResult.Stored => Accepted(duplicate: false),
@@ -105,11 +121,13 @@ public static class WebhooksApi
         IResult NothingToDo()
         {
             metrics.NothingStored(topic);
-            logger.LogInformation("{Topic} for {Shop}, of which nothing is stored, was acknowledged", topic, delivery.Domain);
+            logger.LogInformation("{Topic} for {Shop}, of which nothing is stored, was acknowledged", topic,
+                delivery.Domain);
             return Results.Ok();
         }
 
-        IResult OtherShop() => Refused("other shop", StatusCodes.Status404NotFound, "The body does not name the shop of X-Shopify-Shop-Domain.");
+        IResult OtherShop() => Refused("other shop", StatusCodes.Status404NotFound,
+            "The body does not name the shop of X-Shopify-Shop-Domain.");
 
         IResult Refused(string reason, int status, string detail)
         {
@@ -133,15 +151,18 @@ public static class WebhooksApi
 
     private static Delivery DeliveryOf(IHeaderDictionary headers, string topic, byte[] body, Envelope envelope)
     {
-        var kept = _keptHeaders.Where(headers.ContainsKey).ToDictionary(name => name, name => Shortened(headers[name].ToString()));
+        var kept = _keptHeaders.Where(headers.ContainsKey)
+            .ToDictionary(name => name, name => Shortened(headers[name].ToString()));
         return new(
-            headers["X-Shopify-Shop-Domain"].ToString().ToLowerInvariant(), envelope.ShopId, headers["X-Shopify-Webhook-Id"].ToString(), topic,
+            headers["X-Shopify-Shop-Domain"].ToString().ToLowerInvariant(), envelope.ShopId,
+                headers["X-Shopify-Webhook-Id"].ToString(), topic,
             headers.TryGetValue("X-Shopify-Event-Id", out var eventId) ? Shortened(eventId.ToString()) : null,
             DateTimeOffset.TryParse(headers["X-Shopify-Triggered-At"], CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal, out var triggered) ? triggered : null,
             JsonSerializer.Serialize(kept), body, envelope.ObjectId, Activity.Current?.TraceId.ToString());
     }
 
-    private static bool IsGiven(IHeaderDictionary headers, string name) => headers[name] is { Count: 1 } values && values[0] is { Length: > 0 and <= LongestName };
+    private static bool IsGiven(IHeaderDictionary headers, string name) =>
+        headers[name] is { Count: 1 } values && values[0] is { Length: > 0 and <= LongestName };
 
     /// <summary>Never half of a character.</summary>
     private static string Shortened(string text)
@@ -150,7 +171,10 @@ public static class WebhooksApi
         return text[..(char.IsHighSurrogate(text[LongestName - 1]) ? LongestName - 1 : LongestName)];
     }
 
-    /// <summary>The raw bytes, which are what was signed; null when there are too many of them. Memory grows with what arrived, not with what was promised.</summary>
+    /// <summary>
+    /// The raw bytes, which are what was signed; null when there are too many of them. Memory grows with what arrived,
+    /// not with what was promised.
+    /// </summary>
     private static async Task<byte[]?> BodyAsync(HttpRequest request, CancellationToken ct)
     {
         if (request.ContentLength > LargestBody) return null;
@@ -169,9 +193,11 @@ public static class WebhooksApi
     /// <summary>The 32 bytes of a well-formed signature, or null.</summary>
     private static byte[]? SignatureIn(IHeaderDictionary headers)
     {
-        if (headers["X-Shopify-Hmac-Sha256"] is not { Count: 1 } values || values[0] is not { Length: SignatureLength } text) return null;
+        if (headers["X-Shopify-Hmac-Sha256"] is not { Count: 1 } values
+            || values[0] is not { Length: SignatureLength } text) return null;
         var signature = new byte[HMACSHA256.HashSizeInBytes];
-        return Convert.TryFromBase64String(text, signature, out var length) && length == signature.Length ? signature : null;
+        return Convert.TryFromBase64String(text, signature, out var length) && length == signature.Length ? signature
+            : null;
     }
 
     private static bool IsSigned(byte[] body, byte[] signature, ShopifyOptions options)
@@ -180,11 +206,14 @@ public static class WebhooksApi
         var isPrevious = options.PreviousClientSecret is { Length: > 0 } previous && IsSignedWith(previous);
         return isCurrent || isPrevious;
 
-        bool IsSignedWith(string secret) => CryptographicOperations.FixedTimeEquals(HMACSHA256.HashData(Encoding.UTF8.GetBytes(secret), body), signature);
+        bool IsSignedWith(string secret) => CryptographicOperations
+            .FixedTimeEquals(HMACSHA256.HashData(Encoding.UTF8.GetBytes(secret), body), signature);
     }
 }
 
-/// <summary>How many deliveries may be on their way in at once: each holds its body in memory until it is stored.</summary>
+/// <summary>
+/// How many deliveries may be on their way in at once: each holds its body in memory until it is stored.
+/// </summary>
 internal sealed class WebhookAdmission : IDisposable
 {
     private readonly ConcurrencyLimiter _limiter;
@@ -211,6 +240,8 @@ public sealed class WebhookOptions
     /// <summary>The pause after the first failed attempt; it doubles with each further one, up to an hour.</summary>
     public double RetrySeconds { get; set; } = 5;
 
-    /// <summary>How many deliveries one process takes in at once; what comes beyond them is told to come again.</summary>
+    /// <summary>
+    /// How many deliveries one process takes in at once; what comes beyond them is told to come again.
+    /// </summary>
     public int MaxInFlight { get; set; } = 256;
 }
