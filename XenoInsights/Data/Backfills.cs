@@ -49,7 +49,7 @@ internal sealed class BackfillProgressConfiguration : IEntityTypeConfiguration<B
 internal static class Backfills
 {
     /// <summary>In the order in which they run. How to add one: docs/architecture.md.</summary>
-    public static IReadOnlyList<Backfill> All { get; } = [];
+    public static IReadOnlyList<Backfill> All { get; } = [ErasedPeople.FromTombstones];
 
     /// <summary>Whether the store of this unit of work has what the backfill brings; until then questions are answered without it.</summary>
     public static async Task<bool> IsDoneAsync(XenoDbContext db, string name, CancellationToken ct)

@@ -41,7 +41,7 @@ internal sealed class ErasedPersonConfiguration : IEntityTypeConfiguration<Erase
 internal static class ErasedPeople
 {
     /// <summary>Versions before kept who was erased in the rows of customers, as tombstones of a source of their own.</summary>
-    public static readonly Backfill FromTombstones = new("erased people", "20261128095529_ErasedPeople", MoveTombstonesAsync);
+    public static readonly Backfill FromTombstones = new("erased people", "20261128101200_ErasedPeople", MoveTombstonesAsync);
 
     private static async Task<string?> MoveTombstonesAsync(XenoDbContext db, Guid tenantId, string? from, CancellationToken ct)
     {
