@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # usage: .ci/restore.sh
 # Backs a database up and restores it to another server as docs/operations.md says, then asks `verify` and compares every table.
-# With the system's PostgreSQL by pg_dump and pg_restore, and from a base backup with the archive of the log; without its client programs
-# by a base backup of the PostgreSQL that npm brings.
+# With the system's PostgreSQL by pg_dump and pg_restore, and by pg_basebackup and the archive of the log to a moment; without its client
+# programs by a base backup of the PostgreSQL that npm brings.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -37,6 +37,7 @@ start() {
     local folder=$1 options=(--Postgres:DataRoot "$1")
     if [[ -n $bin ]]; then options+=(--Postgres:Bin "$bin"); fi
     mkdir -p "$folder"
+    rm -f "$folder.connection"
     dotnet "$built/XenoInsights.dll" postgres "${options[@]}" > "$folder.connection" 2> "$folder.errors" &
     servers+=($!)
     for _ in $(seq 600); do
@@ -52,6 +53,8 @@ part() { tr ';' '\n' < "$1.connection" | sed -n "s/^$2=//p"; }
 # The connection string of the login "xeno" on a server.
 as_xeno() { echo "Host=127.0.0.1;Port=$(part "$1" Port);Database=xenoinsights;Username=xeno;Password=drill"; }
 superuser() { sed "s/Database=[^;]*/Database=${2:-xenoinsights}/" "$1.connection"; }
+# Makes the client programs talk to a server as its superuser.
+connect() { export PGHOST=127.0.0.1 PGPORT PGUSER PGPASSWORD; PGPORT=$(part "$1" Port) PGUSER=$(part "$1" Username) PGPASSWORD=$(part "$1" Password); }
 
 key="k1:$(head -c 32 /dev/urandom | base64)"
 verify() { ASPNETCORE_ENVIRONMENT=Production ConnectionStrings__XenoInsights=$(as_xeno "$1") Encryption__Keys__0=$key product verify; }
@@ -76,7 +79,6 @@ drill fill "$(as_xeno "$work/source")" "$key"
 verify "$work/source" > "$work/verify.log" || { cat "$work/verify.log"; exit 1; }
 
 if [[ -n $bin ]]; then
-    connect() { export PGHOST=127.0.0.1 PGPORT PGUSER PGPASSWORD; PGPORT=$(part "$1" Port) PGUSER=$(part "$1" Username) PGPASSWORD=$(part "$1" Password); }
     echo "restore: pg_dump and pg_restore"
     connect "$work/source"
     "$bin/pg_dump" --format=custom --file="$work/xenoinsights.dump" xenoinsights
@@ -97,12 +99,42 @@ SQL
     stop
 fi
 
-echo "restore: a base backup with the log that was written meanwhile"
-contents "$work/source" > "$work/source.contents"
-mkdir -p "$work/copy"
 data=$(echo "$work"/source/pg*[0-9])
-drill base-backup "$(superuser "$work/source")" "$data" "$work/copy/${data##*/}"
+copy=$work/copy/${data##*/}
+mkdir -p "$work/copy"
 cp "$work/source/pg.password" "$work/copy/"
+if [[ -n $bin ]]; then
+    echo "restore: pg_basebackup and the archive of the log, to the moment before a mistake"
+    archive=$work/archive
+    mkdir -m 777 "$archive"
+    drill sql "$(superuser "$work/source")" "alter system set archive_mode = on"
+    drill sql "$(superuser "$work/source")" "alter system set archive_command = 'test ! -f $archive/%f && cp %p $archive/%f.part && mv $archive/%f.part $archive/%f'"
+    stop
+    start "$work/source"
+    connect "$work/source"
+    "$bin/pg_basebackup" --pgdata="$copy" --checkpoint=fast --wal-method=stream
+    drill sql "$(superuser "$work/source")" "update orders set name = name || ', after the backup'"
+    contents "$work/source" > "$work/source.contents"
+    moment=$(drill sql "$(superuser "$work/source")" "select clock_timestamp()::text")
+    drill sql "$(superuser "$work/source")" "delete from order_sales"
+    last=$(drill sql "$(superuser "$work/source")" "select pg_walfile_name(pg_switch_wal())")
+    for _ in $(seq 300); do if [[ -f $archive/$last ]]; then break; fi; sleep 0.2; done
+    cat >> "$copy/postgresql.auto.conf" <<CONF
+archive_mode = off
+restore_command = 'cp $archive/%f %p'
+recovery_target_time = '$moment'
+recovery_target_action = 'promote'
+CONF
+    touch "$copy/recovery.signal"
+else
+    echo "restore: a base backup with the log that was written meanwhile"
+    contents "$work/source" > "$work/source.contents"
+    drill base-backup "$(superuser "$work/source")" "$data" "$copy"
+fi
 start "$work/copy"
+for _ in $(seq 300); do
+    if [[ $(drill sql "$(superuser "$work/copy")" "select pg_is_in_recovery()::text") == false ]]; then break; fi
+    sleep 0.5
+done
 compare "$work/copy"
 echo "restore: fine"
