@@ -55,7 +55,7 @@ public static class Migrator
         await locks.RunAsync(connection, "What the schema is", Record(isNew ? Backfills.All : []), ct);
         how.Say("The schema is that of this version");
         if (await WaitingAsync(connection, Backfills.All, ct) is { Count: > 0 } waiting)
-            how.Say($"{waiting.Count} backfills wait: run `XenoInsights finish-upgrade` once no older version runs");
+            how.Say($"Still to be filled: {string.Join(", ", waiting.Select(b => b.Name))}. Run `XenoInsights finish-upgrade` once no older version runs");
     }
 
     /// <summary>
