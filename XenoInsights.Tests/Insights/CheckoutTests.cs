@@ -1,8 +1,9 @@
 using System.Text.Json;
+using Microsoft.EntityFrameworkCore;
+using Microsoft.Extensions.DependencyInjection;
+using XenoInsights.Data;
 using XenoInsights.DemoShopify;
 using XenoInsights.DemoShopify.Stores;
-using XenoInsights.Insights.Checkouts;
-using XenoInsights.Tenants;
 using XenoInsights.Tests.Support;
 using XenoInsights.Tests.Sync;
 
@@ -114,8 +115,14 @@ public sealed class CheckoutTests(CheckoutStores stores) : IClassFixture<Checkou
             var lines = text.Split("\r\n", StringSplitOptions.RemoveEmptyEntries).Where(line => !line.TrimStart('\uFEFF').StartsWith('#')).ToArray();
             if (rows >= 0) Assert.Equal((name, rows + 1), (name, lines.Length));
         }
-        var open = new OpenCheckout(1, null, default, default, null, null, null, 0, 0, 0, [], "https://shop.example/recover");
-        Assert.Equal((null, "https://shop.example/recover"), (CheckoutsApi.SeenBy(MemberRole.Viewer, open).RecoveryUrl, CheckoutsApi.SeenBy(MemberRole.Admin, open).RecoveryUrl));
+        using var viewer = await stores.Import.App.SignInAsync("viewer@demo.test");
+        await stores.Import.App.Services.GetRequiredService<SystemDatabase>().RunAsync(db => db.Database.ExecuteSqlAsync(
+            $"insert into memberships (tenant_id, user_id, role, created_at) select {stores.Tenant}, user_id, 'Viewer', now() from users where email = 'viewer@demo.test'", Ct), Ct);
+        var seen = (await ImportHost.AskAsync(viewer, stores.Tenant, $"checkouts/open?limit=10&{Range(from, to)}")).EnumerateArray().ToArray();
+        Assert.Equal(10, seen.Length);
+        Assert.All(seen, row => Assert.Equal(JsonValueKind.Null, row.GetProperty("recoveryUrl").ValueKind));
+        var file = await viewer.GetStringAsync(new Uri($"/api/metrics/checkouts/open.csv?{Range(from, to)}&tenant_id={stores.Tenant}", UriKind.Relative), Ct);
+        Assert.DoesNotContain("https://", file, StringComparison.Ordinal);
     }
 
     private Task<JsonElement> AskAsync(string question) => stores.Import.AskAsync(stores.Tenant, question);

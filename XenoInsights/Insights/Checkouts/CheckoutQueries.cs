@@ -141,6 +141,8 @@ public sealed class CheckoutQueries(XenoDatabase database, TenantContext tenant,
             CheckoutSort.Largest => (["total", "created_at", "shopify_id"], "<", " desc"),
             _ => (["business_day", "created_at", "shopify_id"], "<", " desc"),
         };
+        // The link opens the customer's cart: what the person's role is now decides, not what a page took it for.
+        var mayRecover = db.Role >= MemberRole.Admin;
         string Order(string table) => string.Join(", ", keys.Select(key => $"{table}.{key}{direction}"));
         await using var command = Command(db, filter.Range,
             $"""
@@ -163,7 +165,7 @@ public sealed class CheckoutQueries(XenoDatabase database, TenantContext tenant,
         {
             yield return new(
                 reader.GetInt64(0), Text(1), reader.GetFieldValue<DateTimeOffset>(2), reader.GetFieldValue<DateOnly>(3), reader.IsDBNull(4) ? null : reader.GetInt64(4), Text(5), Text(6), reader.GetInt64(7),
-                reader.GetInt64(8), reader.GetInt64(9), reader.GetFieldValue<string[]>(10), Text(11));
+                reader.GetInt64(8), reader.GetInt64(9), reader.GetFieldValue<string[]>(10), mayRecover ? Text(11) : null);
         }
 
         string? Text(int at) => reader.IsDBNull(at) ? null : reader.GetString(at);

@@ -30,9 +30,6 @@ public static class CheckoutsApi
 
     public static CheckoutSort? SortOf(string? key) => key switch { null or "newest" => CheckoutSort.Newest, "oldest" => CheckoutSort.Oldest, "largest" => CheckoutSort.Largest, _ => null };
 
-    /// <summary>Whoever has the link has the customer's cart and address, so viewers are not given it.</summary>
-    public static OpenCheckout SeenBy(MemberRole role, OpenCheckout checkout) => role == MemberRole.Viewer ? checkout with { RecoveryUrl = null } : checkout;
-
     private static async Task<IResult> Overview(HttpContext http, CheckoutQueries checkouts, TimeProvider time, string? from, string? to, CancellationToken ct) =>
         MetricsApi.RangeOf(http, time, from, to, out var range) is { } refusal ? refusal : TypedResults.Ok(await checkouts.OverviewAsync(range, ct));
 
@@ -89,13 +86,13 @@ public static class CheckoutsApi
         if (after is not null && !CheckoutQueries.IsPlace(after)) return MetricsApi.Invalid("after", $"'{after}' is not where a page ended.");
         var page = await checkouts.OpenAsync(filter, sorted, after, size, ct);
         if (page.Next is not null) http.Response.Headers.Link = $"<{http.Request.Path}{http.Request.QueryString.With("after", page.Next)}>; rel=\"next\"";
-        return TypedResults.Ok(page.Rows.Select(row => SeenBy(http.Store().Role, row)));
+        return TypedResults.Ok(page.Rows);
     }
 
     private static async Task<IResult> OpenCsv(HttpContext http, CheckoutQueries checkouts, ExportWriter exports, TimeProvider time, string? product, string? sort, string? from, string? to, CancellationToken ct)
     {
         if (Read(http, time, product, sort, from, to, out var filter, out var sorted) is { } refusal) return refusal;
-        var (clock, role) = (new ShopClock(time, http.Store().TimeZone), http.Store().Role);
+        var clock = new ShopClock(time, http.Store().TimeZone);
         await exports.WriteAsync(checkouts.Export(filter, sorted, ct), Begin, Write, ct);
         return TypedResults.Empty;
 
@@ -106,7 +103,7 @@ public static class CheckoutsApi
 
         void Write(Csv csv, OpenCheckout row) =>
             csv.Text(row.Name).Day(row.Day).Instant(clock.At(row.CreatedAt)).Text(row.Customer).Text(row.Email).Count(row.Units).Text(string.Join(", ", row.Items))
-                .Money(row.TotalCents).Text(SeenBy(role, row).RecoveryUrl).Count(row.ShopifyId).Count(row.CustomerId);
+                .Money(row.TotalCents).Text(row.RecoveryUrl).Count(row.ShopifyId).Count(row.CustomerId);
     }
 
     private static ValidationProblem? Read(HttpContext http, TimeProvider time, string? granularity, string? from, string? to, out DateRange range, out Granularity by)

@@ -93,7 +93,7 @@ public sealed partial class CheckoutsPage : RangePage<CheckoutsPage.Question, Ch
 
     /// <summary>Only what leads to a web page, and only for those who may have it.</summary>
     private string? LinkOf(OpenCheckout checkout) =>
-        Uri.TryCreate(CheckoutsApi.SeenBy(Store.Role, checkout).RecoveryUrl, UriKind.Absolute, out var link) && link.Scheme is "https" or "http" ? link.AbsoluteUri : null;
+        Uri.TryCreate(checkout.RecoveryUrl, UriKind.Absolute, out var link) && link.Scheme is "https" or "http" ? link.AbsoluteUri : null;
 
     private static string Key(Granularity granularity) => granularity.ToString().ToLowerInvariant();
 
