@@ -57,6 +57,35 @@ public sealed class ShopifyTokensTests(StoreHost host) : IClassFixture<StoreHost
     }
 
     [Fact]
+    public async Task A_shop_that_answers_slowly_holds_no_transaction_and_no_lock()
+    {
+        var (shop, tenant) = await ConnectedAsync(expiresIn: 60);
+        (shop.TokenDelay, shop.ExpiresIn) = (TimeSpan.FromSeconds(2), 3600);
+        var calls = shop.Calls;
+
+        var refresh = Tokens.GetAccessTokenAsync(tenant.TenantId, Ct);
+        while (shop.Calls == calls) await Task.Delay(20, Ct);
+        var touched = await host.InTenantAsync(tenant, db => db.Database.ExecuteSqlAsync(
+            $"select 1 from shopify_credentials where tenant_id = {tenant.TenantId} for update nowait", Ct));
+
+        Assert.False(refresh.IsCompleted);
+        Assert.NotEqual(0, touched);
+        Assert.True(shop.Knows(await refresh));
+    }
+
+    [Fact]
+    public async Task A_refresh_whose_process_died_is_taken_over()
+    {
+        var (shop, tenant) = await ConnectedAsync(expiresIn: 60);
+        shop.ExpiresIn = 3600;
+        await host.InTenantAsync(tenant, db => db.Database.ExecuteSqlAsync(
+            $"update shopify_credentials set refresh_lease = gen_random_uuid(), refresh_lease_until = now() + interval '1 second'", Ct));
+
+        Assert.True(shop.Knows(await Tokens.GetAccessTokenAsync(tenant.TenantId, Ct)));
+        Assert.Equal(2, shop.Calls);
+    }
+
+    [Fact]
     public async Task A_rejected_token_is_refreshed_once_however_many_report_it()
     {
         var (shop, tenant) = await ConnectedAsync(expiresIn: 3600);

@@ -19,6 +19,10 @@ public sealed class ShopifyCredential : ITenantOwned
     /// <summary>What Shopify granted, comma separated.</summary>
     public required string Scopes { get; set; }
     public DateTimeOffset UpdatedAt { get; set; }
+
+    /// <summary>Who is asking Shopify for a new pair, and until when others wait for them; by the database's clock.</summary>
+    public Guid? RefreshLease { get; set; }
+    public DateTimeOffset? RefreshLeaseUntil { get; set; }
 }
 
 /// <summary>An install in flight: the single-use OAuth state, kept as a hash and bound to a browser cookie.</summary>

@@ -12,7 +12,7 @@ public sealed class ReconnectRequiredException(string shopDomain)
 
 /// <summary>
 /// Hands out access tokens that work. Shopify rotates the pair with every refresh, so a shop is refreshed by one caller at a time,
-/// under the lock of its credential row, and the new pair is stored before anyone uses it.
+/// who holds a lease on its credential meanwhile, and the new pair is stored before anyone uses it.
 /// </summary>
 public sealed class ShopifyTokens(TenantDatabase database, OAuthClient oauth, TokenVault vault, TimeProvider time, ILogger<ShopifyTokens> logger)
 {
@@ -21,6 +21,10 @@ public sealed class ShopifyTokens(TenantDatabase database, OAuthClient oauth, To
     private const int RefreshAttempts = 3;
     private static readonly TimeSpan _refreshAhead = TimeSpan.FromMinutes(5);
     private static readonly TimeSpan _retryPause = TimeSpan.FromMilliseconds(250);
+    private static readonly TimeSpan _leasePoll = TimeSpan.FromMilliseconds(100);
+
+    // Longer than all attempts together: whoever waits for it does not ask beside them.
+    private static readonly TimeSpan _lease = TimeSpan.FromSeconds(30);
 
     /// <summary>A token that is valid for some minutes yet.</summary>
     /// <exception cref="ReconnectRequiredException"/>
@@ -73,43 +77,99 @@ public sealed class ShopifyTokens(TenantDatabase database, OAuthClient oauth, To
         credential.RefreshTokenExpiresAt = grant.RefreshTokenExpiresIn is { } lifetime ? now.AddSeconds(lifetime) : null;
         credential.Scopes = grant.Scope;
         credential.UpdatedAt = now;
+        (credential.RefreshLease, credential.RefreshLeaseUntil) = (null, null);
     }
 
     private bool IsDue(ShopifyCredential credential) => credential.AccessTokenExpiresAt - time.GetUtcNow() <= _refreshAhead;
 
     private string AccessToken(ShopifyCredential credential) => vault.Open(credential.TenantId, AccessTokenColumn, credential.AccessToken);
 
-    // Returns the verdict instead of throwing it: the tenant's new status has to be committed.
+    /// <param name="Token">A token that needs no refresh.</param>
+    /// <param name="Lease">Ours to refresh with, if set.</param>
+    /// <param name="RefreshToken">Sealed.</param>
+    /// <param name="IsDead">Only connecting the store again helps.</param>
+    private sealed record Turn(string ShopDomain, string? Token = null, Guid? Lease = null, byte[]? RefreshToken = null, bool IsDead = false);
+
+    // Shopify is asked outside any transaction: a slow shop holds neither a connection nor a lock.
     private async Task<string> RefreshAsync(Guid tenantId, Func<ShopifyCredential, bool> isNeeded, CancellationToken ct)
     {
-        var (token, shopDomain) = await database.RunAsync(tenantId, async db =>
+        while (true)
         {
-            await db.Database.ExecuteSqlAsync($"select 1 from shopify_credentials where tenant_id = {tenantId} for update", ct);
-            var tenant = await db.Tenants.SingleAsync(ct);
-            var credential = await db.ShopifyCredentials.SingleOrDefaultAsync(ct);
-            if (credential is null || tenant.Status is TenantStatus.Disconnected or TenantStatus.ReconnectRequired) return (null, tenant.ShopDomain);
-            if (!isNeeded(credential)) return (AccessToken(credential), tenant.ShopDomain);
-            var refreshed = await TryRefreshAsync(tenant, credential, ct);
-            await db.SaveChangesAsync(ct);
-            return (refreshed, tenant.ShopDomain);
-        }, ct);
-        return token ?? throw new ReconnectRequiredException(shopDomain);
+            var turn = await TakeTurnAsync(tenantId, isNeeded, ct);
+            if (turn.IsDead) throw new ReconnectRequiredException(turn.ShopDomain);
+            if (turn.Token is { } token) return token;
+            if (turn.Lease is not { } lease) await Task.Delay(_leasePoll, time, ct);
+            else if (await RefreshAsync(tenantId, turn, lease, ct) is { } refreshed) return refreshed;
+        }
     }
 
-    private async Task<string?> TryRefreshAsync(Tenant tenant, ShopifyCredential credential, CancellationToken ct)
+    private Task<Turn> TakeTurnAsync(Guid tenantId, Func<ShopifyCredential, bool> isNeeded, CancellationToken ct) =>
+        database.RunAsync(tenantId, async db =>
+        {
+            await db.Database.ExecuteSqlAsync($"select 1 from shopify_credentials where tenant_id = {tenantId} for update", ct);
+            var tenant = await db.Tenants.AsNoTracking().SingleAsync(ct);
+            var credential = await db.ShopifyCredentials.SingleOrDefaultAsync(ct);
+            if (credential is null || tenant.Status is TenantStatus.Disconnected or TenantStatus.ReconnectRequired)
+                return new Turn(tenant.ShopDomain, IsDead: true);
+            if (!isNeeded(credential)) return new Turn(tenant.ShopDomain, AccessToken(credential));
+            var now = await db.Database.SqlQuery<DateTimeOffset>($"select now() as \"Value\"").SingleAsync(ct);
+            if (credential.RefreshLeaseUntil > now) return new Turn(tenant.ShopDomain);
+            (credential.RefreshLease, credential.RefreshLeaseUntil) = (Guid.NewGuid(), now + _lease);
+            await db.SaveChangesAsync(ct);
+            return new Turn(tenant.ShopDomain, Lease: credential.RefreshLease, RefreshToken: credential.RefreshToken);
+        }, ct);
+
+    /// <summary>Null when somebody else took over meanwhile: then their pair counts.</summary>
+    private async Task<string?> RefreshAsync(Guid tenantId, Turn turn, Guid lease, CancellationToken ct)
     {
         try
         {
-            if (credential.RefreshToken is not { } sealedToken) throw new OAuthRefusedException(HttpStatusCode.Unauthorized, "no refresh token");
-            var grant = await RefreshPatientlyAsync(tenant.ShopDomain, vault.Open(tenant.TenantId, RefreshTokenColumn, sealedToken), ct);
-            Store(credential, grant, vault, time.GetUtcNow());
-            return grant.AccessToken;
+            if (turn.RefreshToken is not { } sealedToken) throw new OAuthRefusedException(HttpStatusCode.Unauthorized, "no refresh token");
+            var refreshToken = vault.Open(tenantId, RefreshTokenColumn, sealedToken);
+            var grant = await RefreshPatientlyAsync(turn.ShopDomain, refreshToken, ct);
+            // Shopify has rotated the pair: it is kept, even if whoever asked for it has gone.
+            return await KeepAsync(tenantId, lease, grant, CancellationToken.None) ? grant.AccessToken : null;
         }
         catch (OAuthRefusedException refused) when (!refused.IsAboutOurCredentials)
         {
-            logger.RefreshTokenIsDead(tenant.ShopDomain, refused);
-            tenant.Status = TenantStatus.ReconnectRequired;
+            logger.RefreshTokenIsDead(turn.ShopDomain, refused);
+            if (await RequireReconnectAsync(tenantId, lease, ct)) throw new ReconnectRequiredException(turn.ShopDomain);
             return null;
+        }
+        catch (Exception)
+        {
+            await EndLeaseAsync(tenantId, lease);
+            throw;
+        }
+    }
+
+    private Task<bool> KeepAsync(Guid tenantId, Guid lease, TokenGrant grant, CancellationToken ct) => database.RunAsync(tenantId, async db =>
+    {
+        if (await db.ShopifyCredentials.SingleOrDefaultAsync(c => c.RefreshLease == lease, ct) is not { } credential) return false;
+        Store(credential, grant, vault, time.GetUtcNow());
+        await db.SaveChangesAsync(ct);
+        return true;
+    }, ct);
+
+    private Task<bool> RequireReconnectAsync(Guid tenantId, Guid lease, CancellationToken ct) => database.RunAsync(tenantId, async db =>
+    {
+        var ours = db.ShopifyCredentials.Where(c => c.RefreshLease == lease);
+        if (await ours.ExecuteUpdateAsync(set => set.SetProperty(c => c.RefreshLease, (Guid?)null).SetProperty(c => c.RefreshLeaseUntil, (DateTimeOffset?)null), ct) == 0) return false;
+        await db.Tenants.ExecuteUpdateAsync(set => set.SetProperty(t => t.Status, TenantStatus.ReconnectRequired), ct);
+        return true;
+    }, ct);
+
+    private async Task EndLeaseAsync(Guid tenantId, Guid lease)
+    {
+        try
+        {
+            await database.RunAsync(tenantId, db => db.ShopifyCredentials.Where(c => c.RefreshLease == lease)
+                .ExecuteUpdateAsync(set => set.SetProperty(c => c.RefreshLeaseUntil, (DateTimeOffset?)null)));
+        }
+        catch (Npgsql.NpgsqlException failure)
+        {
+            // The lease ends by itself; until then others wait.
+            logger.LeaseNotEnded(tenantId, failure);
         }
     }
 
@@ -138,6 +198,9 @@ internal static partial class ShopifyTokensLog
 {
     [LoggerMessage(LogLevel.Warning, "Shopify refuses the refresh token of {Shop}: the store has to be connected again")]
     public static partial void RefreshTokenIsDead(this ILogger logger, string shop, Exception refused);
+
+    [LoggerMessage(LogLevel.Warning, "The lease on the tokens of {TenantId} could not be ended; it runs out by itself")]
+    public static partial void LeaseNotEnded(this ILogger logger, Guid tenantId, Exception failure);
 
     [LoggerMessage(LogLevel.Information, "No answer to the token refresh of {Shop}; asking again with the same token")]
     public static partial void RefreshIsTriedAgain(this ILogger logger, string shop, Exception failure);
