@@ -37,6 +37,11 @@ public sealed class SyncJob : ITenantOwned
     public string? Cursor { get; set; }
     public int Attempts { get; set; }
 
+    /// <summary>Within a type the lower number begins first: a store's first import, then what a person asked for, then what was scheduled.</summary>
+    public short Priority { get; init; }
+
+    public const short FirstImportPriority = 0, AskedPriority = 1, ScheduledPriority = 2;
+
     /// <summary>By the database clock; a running job whose lease has passed belongs to whoever claims it.</summary>
     public DateTimeOffset? LeaseUntil { get; set; }
     public Guid? LeaseOwner { get; set; }
@@ -94,6 +99,9 @@ internal sealed class SyncJobConfiguration : IEntityTypeConfiguration<SyncJob>, 
         // One unfinished job a tenant and type, however many people and schedules ask for one.
         builder.HasIndex(j => new { j.TenantId, j.Type }).IsUnique().HasFilter("status in ('Queued', 'Running')").HasDatabaseName("ux_sync_jobs_unfinished");
         builder.HasIndex(j => new { j.TenantId, j.CreatedAt });
+        // The head of each type's queue, over all tenants.
+        builder.HasIndex(j => new { j.Type, j.Priority, j.CreatedAt }).HasFilter("status in ('Queued', 'Running')").HasDatabaseName("ix_sync_jobs_due");
+        builder.Property(j => j.Priority).HasDefaultValue(SyncJob.ScheduledPriority).HasSentinel(SyncJob.ScheduledPriority);
         builder.Property(j => j.Type).HasConversion<string>();
         builder.Property(j => j.Status).HasConversion<string>();
         builder.Property(j => j.Cursor).HasColumnType("jsonb");

@@ -51,14 +51,20 @@ public sealed class SyncJobs(TenantDatabase tenants, XenoDatabase database, Sync
         var id = Guid.CreateVersion7();
         await using var insert = db.Command(
             """
-            insert into sync_jobs (tenant_id, id, type, slot, status, objects_expected, objects_read, stored, unchanged, rejected, gone, attempts, created_at, cursor)
-            values ($1, $2, $3, $4, 'Queued', 0, 0, 0, 0, 0, 0, 0, now(), $5) on conflict do nothing
+            insert into sync_jobs
+                (tenant_id, id, type, slot, status, objects_expected, objects_read, stored, unchanged, rejected, gone, attempts, created_at, cursor, priority)
+            values ($1, $2, $3, $4, 'Queued', 0, 0, 0, 0, 0, 0, 0, now(), $5, case
+                when $3 = 'Full' and not exists (select from sync_jobs where tenant_id = $1 and type = 'Full' and status = 'Succeeded') then $6
+                else $7 end)
+            on conflict do nothing
             """);
         insert.Parameters.Add(new NpgsqlParameter { Value = tenantId });
         insert.Parameters.Add(new NpgsqlParameter { Value = id });
         insert.Parameters.Add(new NpgsqlParameter { Value = type.ToString() });
         insert.Parameters.Add(new NpgsqlParameter { Value = $"asked:{id}" });
         insert.Parameters.Add(new NpgsqlParameter { Value = days is null ? DBNull.Value : JsonSerializer.Serialize(days), NpgsqlDbType = NpgsqlDbType.Jsonb });
+        insert.Parameters.Add(new NpgsqlParameter { Value = SyncJob.FirstImportPriority });
+        insert.Parameters.Add(new NpgsqlParameter { Value = SyncJob.AskedPriority });
         return await insert.ExecuteNonQueryAsync(ct) == 1 ? id : null;
     }
 

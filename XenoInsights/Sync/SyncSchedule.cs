@@ -6,6 +6,7 @@ using Npgsql;
 using NpgsqlTypes;
 using Quartz;
 using XenoInsights.Data;
+using XenoInsights.Operations;
 using XenoInsights.Ingestion;
 using XenoInsights.Reconciliation;
 using XenoInsights.Tenants;
@@ -115,29 +116,21 @@ internal sealed class ForgetOldRuns(SystemDatabase system, TenantDatabase tenant
     public async ValueTask Execute(IJobExecutionContext context, CancellationToken cancellationToken = default)
     {
         var stores = await system.RunAsync(db => db.Tenants.IgnoreQueryFilters([XenoDbContext.TenantFilter]).Select(t => t.TenantId).ToListAsync(cancellationToken), cancellationToken);
-        foreach (var store in stores)
-        {
-            try
-            {
-                await tenants.RunAsync(store, db => ForgetAsync(db, store, cancellationToken), cancellationToken);
-            }
-            catch (Exception failure) when (!cancellationToken.IsCancellationRequested)
-            {
-                // One store's trouble is not the next one's; tomorrow is early enough.
-                logger.LogWarning(failure, "Old runs of {Tenant} could not be deleted", store);
-            }
-        }
+        await stores.ForEachTenantAsync(DeleteAsync, logger, "Deleting old sync jobs", cancellationToken);
     }
 
-    private static async Task ForgetAsync(XenoDbContext db, Guid store, CancellationToken ct)
+    private Task DeleteAsync(Guid tenantId, CancellationToken ct) => tenants.RunAsync(tenantId, async db =>
     {
         await using var command = db.Command(
             """
-            delete from sync_jobs old where tenant_id = $1 and finished_at < now() - $2
-                and (status <> 'Succeeded' or exists (select 1 from sync_jobs newer where newer.tenant_id = $1 and newer.type = old.type and newer.status = 'Succeeded' and newer.started_at > old.started_at))
+            delete from sync_jobs old
+            where tenant_id = $1 and finished_at < now() - $2
+                and (status <> 'Succeeded' or exists (
+                    select from sync_jobs newer
+                    where newer.tenant_id = $1 and newer.type = old.type and newer.status = 'Succeeded' and newer.started_at > old.started_at))
             """);
-        command.Parameters.Add(Sql.Uuid(store));
+        command.Parameters.Add(Sql.Uuid(tenantId));
         command.Parameters.Add(new NpgsqlParameter { Value = _kept });
         await command.ExecuteNonQueryAsync(ct);
-    }
+    }, ct);
 }

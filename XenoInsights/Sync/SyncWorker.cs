@@ -1,4 +1,3 @@
-using System.Collections.Concurrent;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Options;
 using XenoInsights.Data;
@@ -13,15 +12,11 @@ namespace XenoInsights.Sync;
 /// <summary>Works off the queue of runs. Any number of processes may: a run belongs to whoever holds its lease.</summary>
 internal sealed class SyncWorker(SystemDatabase system, TenantDatabase tenants, AdminObjects objects, FullImport fullImport, DeltaSync delta, Rehydrate rehydrate, Reconcile reconcile, StoreHealth health, SyncSignal signal, IOptions<SyncOptions> options, TimeProvider time, ILogger<SyncWorker> logger) : BackgroundService
 {
-    /// <summary>Full imports fill memory and processors; the others mostly wait for Shopify.</summary>
-    private const int ParallelFull = 2;
     private const int MaxAttempts = 12, MaxStarts = 100;
     private static readonly TimeSpan Poll = TimeSpan.FromSeconds(1);
 
     private readonly TimeSpan _lease = TimeSpan.FromSeconds(options.Value.LeaseSeconds);
-    private readonly ConcurrentDictionary<Guid, SyncJobType> _running = new();
-
-    private bool HasRoomFor(SyncJobType type) => _running.Count < options.Value.Parallel && (type != SyncJobType.Full || _running.Values.Count(t => t == SyncJobType.Full) < ParallelFull);
+    private readonly SyncSlots _slots = new(options.Value.Parallel);
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
@@ -33,11 +28,10 @@ internal sealed class SyncWorker(SystemDatabase system, TenantDatabase tenants, 
                 runs.RemoveAll(r => r.IsCompleted);
                 try
                 {
-                    foreach (var lease in await FindWorkAsync(stoppingToken))
+                    foreach (var (lease, isFirstImport) in await FindWorkAsync(stoppingToken))
                     {
-                        if (!HasRoomFor(lease.Type) || _running.ContainsKey(lease.JobId) || !await lease.TakeAsync(stoppingToken)) continue;
-                        _running[lease.JobId] = lease.Type;
-                        runs.Add(Task.Run(() => RunAsync(lease, stoppingToken), CancellationToken.None));
+                        if (await TryBeginAsync(lease, isFirstImport, stoppingToken))
+                            runs.Add(Task.Run(() => RunAsync(lease, stoppingToken), CancellationToken.None));
                     }
                 }
                 catch (Exception failure) when (failure is not OperationCanceledException)
@@ -55,21 +49,49 @@ internal sealed class SyncWorker(SystemDatabase system, TenantDatabase tenants, 
         await Task.WhenAll(runs);
     }
 
-    private Task<List<SyncLease>> FindWorkAsync(CancellationToken ct) => system.RunAsync(async db =>
+    private async Task<bool> TryBeginAsync(SyncLease lease, bool isFirstImport, CancellationToken ct)
     {
+        if (!_slots.TryTake(lease.JobId, lease.Type, isFirstImport)) return false;
+        var isTaken = false;
+        try
+        {
+            isTaken = await lease.TakeAsync(ct);
+            return isTaken;
+        }
+        finally
+        {
+            if (!isTaken) _slots.Release(lease.JobId);
+        }
+    }
+
+    // For each type the jobs at the head of its queue: a long queue of one type hides no other.
+    private Task<List<(SyncLease Lease, bool IsFirstImport)>> FindWorkAsync(CancellationToken ct) => system.RunAsync(async db =>
+    {
+        var free = _slots.Free().Where(slot => slot.Value > 0).ToList();
         await using var command = db.Command(
             """
-            select tenant_id, id, type, attempts from sync_jobs
-            where ((status = 'Queued' and coalesce(not_before, now()) <= now()) or (status = 'Running' and lease_until < now())) and (type <> 'Full' or $1)
-            order by created_at limit $2
+            select due.tenant_id, due.id, due.type, due.attempts, due.priority
+            from unnest($1::text[], $2::int[]) as slot (type, free)
+            cross join lateral (
+                select j.tenant_id, j.id, j.type, j.attempts, j.priority, j.created_at from sync_jobs j
+                where j.type = slot.type and j.status in ('Queued', 'Running')
+                    and ((j.status = 'Queued' and coalesce(j.not_before, now()) <= now()) or (j.status = 'Running' and j.lease_until < now()))
+                order by j.priority, j.created_at
+                limit slot.free) due
+            order by due.priority, due.created_at
             """);
-        command.Parameters.Add(new Npgsql.NpgsqlParameter { Value = HasRoomFor(SyncJobType.Full) });
-        command.Parameters.Add(new Npgsql.NpgsqlParameter { Value = 2 * options.Value.Parallel });
-        var leases = new List<SyncLease>();
+        command.Parameters.Add(new Npgsql.NpgsqlParameter { Value = free.Select(slot => slot.Key.ToString()).ToArray() });
+        // Twice as many as fit: other processes take some of them.
+        command.Parameters.Add(new Npgsql.NpgsqlParameter { Value = free.Select(slot => 2 * slot.Value).ToArray() });
+        var work = new List<(SyncLease, bool)>();
         await using var reader = await command.ExecuteReaderAsync(ct);
         while (await reader.ReadAsync(ct))
-            leases.Add(new SyncLease(tenants, reader.GetGuid(0), reader.GetGuid(1), Enum.Parse<SyncJobType>(reader.GetString(2)), reader.GetInt32(3), _lease));
-        return leases;
+        {
+            var type = Enum.Parse<SyncJobType>(reader.GetString(2));
+            var lease = new SyncLease(tenants, reader.GetGuid(0), reader.GetGuid(1), type, reader.GetInt32(3), _lease);
+            work.Add((lease, reader.GetInt16(4) == SyncJob.FirstImportPriority));
+        }
+        return work;
     }, ct);
 
     private async Task RunAsync(SyncLease lease, CancellationToken stopping)
@@ -101,7 +123,7 @@ internal sealed class SyncWorker(SystemDatabase system, TenantDatabase tenants, 
         {
             await run.CancelAsync();
             await heartbeat;
-            _running.TryRemove(lease.JobId, out _);
+            _slots.Release(lease.JobId);
             signal.Wake();
         }
     }
