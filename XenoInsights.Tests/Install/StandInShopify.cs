@@ -93,6 +93,12 @@ public sealed class StandInShopify : IAsyncDisposable
                 },
             });
         }
+        if (body.RootElement.GetProperty("query").GetString()!.StartsWith("query WebhookSubscriptions", StringComparison.Ordinal))
+        {
+            var nodes = shop.Subscriptions.Select(s => new { topic = s.Key, uri = s.Value }).ToArray();
+            return Results.Json(new { data = new { webhookSubscriptions = new { nodes } } });
+        }
+        Interlocked.Increment(ref shop.SubscribeCalls);
         var variables = body.RootElement.GetProperty("variables");
         var taken = !shop.Subscriptions.TryAdd(variables.GetProperty("topic").GetString()!, variables.GetProperty("uri").GetString()!);
         if (shop.RefusesWebhooks) return Results.Json(new { errors = new[] { new { message = "Internal error." } } }, statusCode: 500);
@@ -109,7 +115,7 @@ public sealed class StandInShop
     private (string Access, string Refresh) _pair;
     private int _pairs;
 
-    internal int TokenCalls, AnswersToLose;
+    internal int TokenCalls, AnswersToLose, SubscribeCalls;
 
     public required long ShopId { get; set; }
     public required string Domain { get; set; }

@@ -4,6 +4,7 @@ using Microsoft.EntityFrameworkCore.Design;
 using XenoInsights.Access;
 using XenoInsights.Ingestion;
 using XenoInsights.Notifications;
+using XenoInsights.Operations;
 using XenoInsights.Reconciliation;
 using XenoInsights.Install;
 using XenoInsights.Sync;
@@ -77,6 +78,7 @@ public sealed class XenoDbContext : DbContext
     public DbSet<SchemaInfo> SchemaInfo => Set<SchemaInfo>();
     public DbSet<BackfillProgress> Backfills => Set<BackfillProgress>();
     public DbSet<DataProtectionKey> DataProtectionKeys => Set<DataProtectionKey>();
+    public DbSet<ScheduledRun> ScheduledRuns => Set<ScheduledRun>();
 
     protected override void OnModelCreating(ModelBuilder modelBuilder)
     {

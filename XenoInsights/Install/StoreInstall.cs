@@ -200,15 +200,26 @@ public sealed class StoreInstall(
     }
 
     /// <summary>
-    /// Subscribes to every topic; one that is subscribed already stays. Shopify drops a subscription after repeated failures, so this is done
-    /// again now and then. A failure is logged and no more: an import still brings the changes, only later.
+    /// Subscribes to every topic; one that is subscribed already stays. A failure is logged and no more: an import still
+    /// brings the changes, only later.
     /// </summary>
-    public async Task SubscribeAsync(string domain, string accessToken, CancellationToken ct)
+    public Task SubscribeAsync(string domain, string accessToken, CancellationToken ct) => SubscribeAsync(domain, accessToken, _topics, ct);
+
+    /// <summary>Subscribes to the topics that are not subscribed to. Shopify drops a subscription after repeated failures, without a word.</summary>
+    public async Task SubscribeToMissingAsync(string domain, string accessToken, CancellationToken ct)
     {
-        var target = app.Value.At("/webhooks/shopify");
+        var subscribed = await desk.SubscribedTopicsAsync(domain, accessToken, WebhookAddress, ct);
+        await SubscribeAsync(domain, accessToken, [.. _topics.Where(topic => !subscribed.Contains(topic))], ct);
+    }
+
+    private Uri WebhookAddress => app.Value.At("/webhooks/shopify");
+
+    private async Task SubscribeAsync(string domain, string accessToken, string[] topics, CancellationToken ct)
+    {
+        var target = WebhookAddress;
         using var limit = CancellationTokenSource.CreateLinkedTokenSource(ct);
         limit.CancelAfter(_webhooksTimeout);
-        await Parallel.ForEachAsync(_topics, new ParallelOptions { MaxDegreeOfParallelism = WebhooksAtOnce, CancellationToken = CancellationToken.None }, async (topic, _) =>
+        await Parallel.ForEachAsync(topics, new ParallelOptions { MaxDegreeOfParallelism = WebhooksAtOnce, CancellationToken = CancellationToken.None }, async (topic, _) =>
         {
             try
             {

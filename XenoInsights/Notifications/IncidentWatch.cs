@@ -16,7 +16,6 @@ namespace XenoInsights.Notifications;
 /// Looks each minute what is wrong with which store, opens and closes incidents accordingly, and writes the mails about it in the same
 /// transaction. An incident is opened by whoever inserts it first, so any number of instances may look.
 /// </summary>
-[DisallowConcurrentExecution]
 internal sealed class IncidentWatch(
     SystemDatabase system, TenantDatabase tenants, IOptions<NotificationOptions> options, IOptions<SyncOptions> sync,
     IOptions<AppOptions> app, ILogger<IncidentWatch> logger) : IJob

@@ -7,6 +7,7 @@ using Microsoft.EntityFrameworkCore;
 using Npgsql;
 using XenoInsights.Ingestion;
 using XenoInsights.Data;
+using XenoInsights.Operations;
 
 namespace XenoInsights.Notifications;
 
@@ -161,16 +162,15 @@ internal sealed class MailSender(SystemDatabase system, IOptions<SmtpOptions> sm
 }
 
 /// <summary>Mails are of no use after a month, and incidents after a year.</summary>
-internal sealed class ForgetOldMails(SystemDatabase system, TenantDatabase tenants) : Quartz.IJob
+internal sealed class ForgetOldMails(SystemDatabase system, TenantDatabase tenants, ILogger<ForgetOldMails> logger) : Quartz.IJob
 {
     public async ValueTask Execute(Quartz.IJobExecutionContext context, CancellationToken cancellationToken = default)
     {
         var stores = await system.RunAsync(db => db.Tenants.IgnoreQueryFilters([XenoDbContext.TenantFilter]).Select(t => t.TenantId).ToListAsync(cancellationToken), cancellationToken);
-        foreach (var store in stores)
-            await tenants.RunAsync(store, db => db.ExecuteAsync(
+        await stores.ForEachTenantAsync((store, ct) => tenants.RunAsync(store, db => db.ExecuteAsync(
             [
                 new NpgsqlBatchCommand("delete from mails where tenant_id = $1 and created_at < now() - interval '30 days'") { Parameters = { Sql.Uuid(store) } },
                 new NpgsqlBatchCommand("delete from incidents where tenant_id = $1 and resolved_at < now() - interval '365 days'") { Parameters = { Sql.Uuid(store) } },
-            ], cancellationToken), cancellationToken);
+            ], ct), ct), logger, "Deleting old mails and incidents", cancellationToken);
     }
 }

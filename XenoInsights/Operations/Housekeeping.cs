@@ -11,7 +11,7 @@ namespace XenoInsights.Operations;
 
 /// <summary>
 /// What has to be done now and then whatever anyone does. All schedules stand here; <c>Schedules:&lt;name of the job&gt;</c> sets another one.
-/// Running a job twice, late or on several instances does no harm.
+/// Each runs on one instance of all (<see cref="ScheduledJob{T}"/>); running late or twice does no harm.
 /// </summary>
 public static class Housekeeping
 {
@@ -33,14 +33,15 @@ public static class Housekeeping
             Schedule<ForgetOldRuns>("0 47 5 * * ?");
             if (configured.Keys.FirstOrDefault() is { } unknown) throw new InvalidOperationException($"{Section}:{unknown} names no job.");
 
-            void Schedule<T>(string usual) where T : IJob
+            void Schedule<T>(string usual) where T : class, IJob
             {
                 var name = typeof(T).Name;
                 if (!configured.Remove(name, out var cron)) cron = usual;
                 if (cron == Never) return;
                 if (!CronExpression.TryParse(cron, out _))
                     throw new InvalidOperationException($"{Section}:{name} must be a cron expression that begins with seconds, such as {usual}, or {Never}.");
-                quartz.AddJob<T>(job => job.WithIdentity(name).StoreDurably());
+                builder.Services.AddTransient<T>();
+                quartz.AddJob<ScheduledJob<T>>(job => job.WithIdentity(name).StoreDurably());
                 quartz.AddTrigger(trigger => trigger.ForJob(name).WithIdentity(name).WithCronSchedule(cron, schedule => schedule.InTimeZone(TimeZoneInfo.Utc)));
             }
         });
@@ -68,6 +69,8 @@ internal sealed class DeleteExpiredSessions(SystemDatabase system) : IJob
 /// <summary>A refresh token dies after 90 days without use; a store that nothing was read from for a day is refreshed, so that it never comes near.</summary>
 internal sealed class KeepTokensAlive(SystemDatabase system, ShopifyTokens tokens, TimeProvider time, ILogger<KeepTokensAlive> logger) : IJob
 {
+    private const int AtOnce = 8;
+
     public async ValueTask Execute(IJobExecutionContext context, CancellationToken cancellationToken = default)
     {
         var idle = time.GetUtcNow().AddDays(-1);
@@ -76,38 +79,26 @@ internal sealed class KeepTokensAlive(SystemDatabase system, ShopifyTokens token
              join tenant in db.Tenants on credential.TenantId equals tenant.TenantId
              where credential.AccessTokenExpiresAt < idle && tenant.Status == TenantStatus.Connected
              select credential.TenantId).ToListAsync(cancellationToken), cancellationToken);
-        foreach (var tenant in tenants)
-        {
-            try
-            {
-                await tokens.GetAccessTokenAsync(tenant, cancellationToken);
-            }
-            catch (Exception failure) when (!cancellationToken.IsCancellationRequested)
-            {
-                // One store's trouble is not the next one's: a dead token is on record as ReconnectRequired, an outage is tried again tomorrow.
-                logger.LogWarning(failure, "The token of {Tenant} could not be refreshed", tenant);
-            }
-        }
+        // A dead token is on record as ReconnectRequired, an outage is tried again tomorrow.
+        await tenants.ForEachTenantAsync(tokens.GetAccessTokenAsync, logger, "Refreshing the access token", cancellationToken, AtOnce);
     }
 }
 
 /// <summary>Shopify deletes a subscription whose deliveries failed for four hours, without a word: each day every store is subscribed again to what is missing.</summary>
 internal sealed class KeepSubscriptions(SystemDatabase system, ShopifyTokens tokens, StoreInstall install, ILogger<KeepSubscriptions> logger) : IJob
 {
+    private const int AtOnce = 8;
+
     public async ValueTask Execute(IJobExecutionContext context, CancellationToken cancellationToken = default)
     {
         var stores = await system.RunAsync(db => db.Tenants.IgnoreQueryFilters([XenoDbContext.TenantFilter]).Where(t => t.Status == TenantStatus.Connected)
-            .Select(t => new { t.TenantId, t.ShopDomain }).ToListAsync(cancellationToken), cancellationToken);
-        foreach (var store in stores)
+            .ToDictionaryAsync(t => t.TenantId, t => t.ShopDomain, cancellationToken), cancellationToken);
+        await stores.Keys.ForEachTenantAsync(KeepAsync, logger, "Looking after webhook subscriptions", cancellationToken, AtOnce);
+
+        async Task KeepAsync(Guid tenantId, CancellationToken ct)
         {
-            try
-            {
-                await install.SubscribeAsync(store.ShopDomain, await tokens.GetAccessTokenAsync(store.TenantId, cancellationToken), cancellationToken);
-            }
-            catch (Exception failure) when (!cancellationToken.IsCancellationRequested)
-            {
-                logger.LogWarning(failure, "The subscriptions of {Shop} could not be looked after", store.ShopDomain);
-            }
+            var token = await tokens.GetAccessTokenAsync(tenantId, ct);
+            await install.SubscribeToMissingAsync(stores[tenantId], token, ct);
         }
     }
 }

@@ -31,6 +31,7 @@ public static class Documents
     internal static string CountOrders => "query CountOrders($search: String) { ordersCount(query: $search, limit: null) { count precision } }";
     internal static string AppUninstall { get; } = Read("AppUninstall");
     internal static string Shop { get; } = Read("Shop");
+    internal static string WebhookSubscriptions { get; } = Read("WebhookSubscriptions");
     internal static string WebhookSubscriptionCreate { get; } = Read("WebhookSubscriptionCreate");
 
     /// <summary>

@@ -36,6 +36,23 @@ public sealed class ShopDesk(IHttpClientFactory clients, IOptions<ShopifyOptions
         }
     }
 
+    /// <summary>The topics that the app is subscribed to at an address.</summary>
+    /// <exception cref="HttpRequestException">The shop does not answer as it should.</exception>
+    public async Task<HashSet<string>> SubscribedTopicsAsync(string shopDomain, string accessToken, Uri target, CancellationToken ct)
+    {
+        using var answer = await PostAsync(shopDomain, accessToken, new { query = Documents.WebhookSubscriptions }, ct);
+        try
+        {
+            var nodes = answer.RootElement.GetProperty("data").GetProperty("webhookSubscriptions").GetProperty("nodes");
+            var here = nodes.EnumerateArray().Where(node => node.Text("uri") == target.ToString());
+            return [.. here.Select(node => node.Text("topic") ?? "")];
+        }
+        catch (Exception e) when (e is KeyNotFoundException or InvalidOperationException)
+        {
+            throw new HttpRequestException($"{shopDomain} does not list its webhook subscriptions: {Errors(answer)}", e);
+        }
+    }
+
     /// <summary>Subscribes to a topic; one that is already subscribed counts as done. Null, or what is wrong.</summary>
     public async Task<string?> SubscribeAsync(string shopDomain, string accessToken, string topic, Uri target, CancellationToken ct)
     {

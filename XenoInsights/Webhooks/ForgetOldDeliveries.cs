@@ -4,6 +4,7 @@ using Npgsql;
 using Quartz;
 using XenoInsights.Data;
 using XenoInsights.Ingestion;
+using XenoInsights.Operations;
 
 namespace XenoInsights.Webhooks;
 
@@ -20,14 +21,15 @@ public sealed class RetentionOptions
 }
 
 /// <summary>Drops bodies and then deliveries whose time is over, store by store and in small batches, so that nothing waits for it.</summary>
-internal sealed class ForgetOldDeliveries(SystemDatabase system, TenantDatabase tenants, IOptions<RetentionOptions> options) : IJob
+internal sealed class ForgetOldDeliveries(
+    SystemDatabase system, TenantDatabase tenants, IOptions<RetentionOptions> options, ILogger<ForgetOldDeliveries> logger) : IJob
 {
     private const int Batch = 2000;
 
     public async ValueTask Execute(IJobExecutionContext context, CancellationToken cancellationToken = default)
     {
         var ids = await system.RunAsync(db => db.Tenants.IgnoreQueryFilters([XenoDbContext.TenantFilter]).Select(t => t.TenantId).ToListAsync(cancellationToken), cancellationToken);
-        foreach (var tenant in ids) await ForgetAsync(tenant, cancellationToken);
+        await ids.ForEachTenantAsync(ForgetAsync, logger, "Dropping old webhook bodies", cancellationToken);
     }
 
     public async Task ForgetAsync(Guid tenant, CancellationToken ct)
