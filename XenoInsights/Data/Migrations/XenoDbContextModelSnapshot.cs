@@ -1133,6 +1133,14 @@ namespace XenoInsights.Data.Migrations
                         .HasColumnType("timestamp with time zone")
                         .HasColumnName("access_token_expires_at");
 
+                    b.Property<Guid?>("RefreshLease")
+                        .HasColumnType("uuid")
+                        .HasColumnName("refresh_lease");
+
+                    b.Property<DateTimeOffset?>("RefreshLeaseUntil")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("refresh_lease_until");
+
                     b.Property<byte[]>("RefreshToken")
                         .HasColumnType("bytea")
                         .HasColumnName("refresh_token");
@@ -1299,6 +1307,35 @@ namespace XenoInsights.Data.Migrations
                     b.ToTable("mails", (string)null);
                 });
 
+            modelBuilder.Entity("XenoInsights.Operations.ScheduledRun", b =>
+                {
+                    b.Property<string>("Job")
+                        .HasColumnType("text")
+                        .HasColumnName("job");
+
+                    b.Property<DateTimeOffset?>("FinishedAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("finished_at");
+
+                    b.Property<string>("Instance")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("instance");
+
+                    b.Property<DateTimeOffset>("StartedAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("started_at");
+
+                    b.Property<DateTimeOffset?>("SucceededAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("succeeded_at");
+
+                    b.HasKey("Job")
+                        .HasName("pk_scheduled_runs");
+
+                    b.ToTable("scheduled_runs", (string)null);
+                });
+
             modelBuilder.Entity("XenoInsights.Reconciliation.CountCheck", b =>
                 {
                     b.Property<Guid>("TenantId")
@@ -1439,6 +1476,12 @@ namespace XenoInsights.Data.Migrations
                         .HasColumnType("text")
                         .HasColumnName("phase");
 
+                    b.Property<short>("Priority")
+                        .ValueGeneratedOnAdd()
+                        .HasColumnType("smallint")
+                        .HasDefaultValue((short)2)
+                        .HasColumnName("priority");
+
                     b.Property<long>("Rejected")
                         .HasColumnType("bigint")
                         .HasColumnName("rejected");
@@ -1484,6 +1527,10 @@ namespace XenoInsights.Data.Migrations
                     b.HasIndex("TenantId", "Type", "Slot")
                         .IsUnique()
                         .HasDatabaseName("ix_sync_jobs_tenant_id_type_slot");
+
+                    b.HasIndex("Type", "Priority", "CreatedAt")
+                        .HasDatabaseName("ix_sync_jobs_due")
+                        .HasFilter("status in ('Queued', 'Running')");
 
                     b.ToTable("sync_jobs", (string)null);
                 });
