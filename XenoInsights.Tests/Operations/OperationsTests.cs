@@ -22,7 +22,7 @@ public sealed class OperationsTests(PostgresServer postgres)
     private static CancellationToken Ct => TestContext.Current.CancellationToken;
 
     [Fact]
-    public async Task Ready_means_the_database_answers_and_live_does_not_ask_it()
+    public async Task A_database_that_goes_away_is_503_on_requests_and_leaves_the_instance_ready()
     {
         await using var database = await postgres.CreateDatabaseAsync();
         await using var host = await AppHost.StartAsync(database, _quiet.ToDictionary(key => key, string? (_) => "Fatal"));
@@ -30,9 +30,16 @@ public sealed class OperationsTests(PostgresServer postgres)
 
         Assert.Equal((HttpStatusCode.OK, HttpStatusCode.OK), (await StatusAsync(http, "/health/live"), await StatusAsync(http, "/health/ready")));
 
+        using var person = await host.SignInAsync();
         await database.DisposeAsync();
 
-        Assert.Equal((HttpStatusCode.OK, HttpStatusCode.ServiceUnavailable), (await StatusAsync(http, "/health/live"), await StatusAsync(http, "/health/ready")));
+        Assert.Equal((HttpStatusCode.OK, HttpStatusCode.OK), (await StatusAsync(http, "/health/live"), await StatusAsync(http, "/health/ready")));
+        using var api = await person.GetAsync(new Uri("/api/tenants", UriKind.Relative), Ct);
+        Assert.Equal((HttpStatusCode.ServiceUnavailable, "application/problem+json"), (api.StatusCode, api.Content.Headers.ContentType?.MediaType));
+        Assert.Equal(TimeSpan.FromSeconds(5), api.Headers.RetryAfter?.Delta);
+        using var page = await person.GetAsync(new Uri("/stores", UriKind.Relative), Ct);
+        Assert.Equal((HttpStatusCode.ServiceUnavailable, "text/html"), (page.StatusCode, page.Content.Headers.ContentType?.MediaType));
+        Assert.Contains("does not answer", await page.Content.ReadAsStringAsync(Ct), StringComparison.Ordinal);
     }
 
     [Fact]

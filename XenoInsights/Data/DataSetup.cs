@@ -18,11 +18,15 @@ public static class DataSetup
     private const string ExportConnections = "Exports:Connections";
     private const int UsualExportConnections = 4;
 
+    private const string MainConnections = "Postgres:Connections";
+    private const int UsualMainConnections = 30;
+
     public static void AddData(this WebApplicationBuilder builder, string connectionString)
     {
         builder.Services.TryAddSingleton(TimeProvider.System);
         builder.Services.AddSingleton<SchemaGate>();
-        builder.Services.AddSingleton(services => Transactions(services, connectionString, "xeno"));
+        var main = ForMain(connectionString, builder.Configuration);
+        builder.Services.AddSingleton(services => Transactions(services, main, "xeno"));
         builder.Services.AddKeyedSingleton(Ingest, (services, _) => Transactions(services, ForIngest(connectionString), "xeno-ingest"));
         var exports = ForExports(connectionString, builder.Configuration);
         builder.Services.AddKeyedSingleton(Exports, (services, _) => Transactions(services, exports, "xeno-exports"));
@@ -36,6 +40,16 @@ public static class DataSetup
 
     private static WalledTransactions Transactions(IServiceProvider services, string connectionString, string name) =>
         new(connectionString, services.GetRequiredService<ILoggerFactory>(), name, services.GetRequiredService<SchemaGate>());
+
+    // Jobs, workers and people together; what a connection string says itself stands.
+    private static string ForMain(string connectionString, IConfiguration configuration)
+    {
+        var connections = configuration.GetValue(MainConnections, UsualMainConnections);
+        if (connections is < 5 or > 500) throw new InvalidOperationException($"{MainConnections} must be 5 to 500.");
+        var builder = new NpgsqlConnectionStringBuilder(connectionString);
+        if (!builder.ContainsKey("Maximum Pool Size")) builder.MaxPoolSize = connections;
+        return builder.ConnectionString;
+    }
 
     // Short timeouts: an answer that comes after Shopify has hung up helps nobody, and a new connection may work.
     private static string ForIngest(string connectionString) =>

@@ -1,3 +1,4 @@
+using System.Diagnostics.Metrics;
 using System.Reflection;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.EntityFrameworkCore.Metadata.Builders;
@@ -64,16 +65,35 @@ internal static class Schema
 /// Asks the database every few seconds whether this version and the schema fit together, and lets no unit of work begin when they do not.
 /// Every unit of work passes here, so nothing that reads or writes has to think of it.
 /// </summary>
-public sealed class SchemaGate(TimeProvider time, ILogger<SchemaGate> logger) : IDisposable
+public sealed class SchemaGate : IDisposable
 {
     /// <summary>How long an answer holds.</summary>
     internal static readonly TimeSpan LookEvery = TimeSpan.FromSeconds(5);
 
     private readonly SemaphoreSlim _looking = new(1);
+    private readonly TimeProvider _time;
+    private readonly ILogger<SchemaGate> _logger;
     private long? _lookedAt;
     private string? _problem;
 
-    private bool IsDue => _lookedAt is not { } at || time.GetElapsedTime(at) >= LookEvery;
+    /// <param name="meters">For the gauge <c>xeno.database.up</c>; null where nobody measures.</param>
+    public SchemaGate(TimeProvider time, ILogger<SchemaGate> logger, IMeterFactory? meters = null)
+    {
+        _time = time;
+        _logger = logger;
+        meters?.Create("XenoInsights.Database").CreateObservableGauge("xeno.database.up", () => IsReachable ? 1 : 0);
+    }
+
+    /// <summary>The schema accepted this version when it was last looked at.</summary>
+    public bool IsAccepted => _lookedAt is not null && _problem is null;
+
+    /// <summary>Why it does not; null when it does, and before the first look.</summary>
+    public string? Problem => _problem;
+
+    /// <summary>Whether the database answered the last look.</summary>
+    public bool IsReachable { get; private set; }
+
+    private bool IsDue => _lookedAt is not { } at || _time.GetElapsedTime(at) >= LookEvery;
 
     /// <exception cref="SchemaMismatchException">They do not fit together.</exception>
     internal async Task PassAsync(NpgsqlDataSource source, CancellationToken ct)
@@ -97,11 +117,12 @@ public sealed class SchemaGate(TimeProvider time, ILogger<SchemaGate> logger) : 
 
     private async Task LookAsync(NpgsqlDataSource source, CancellationToken ct)
     {
+        IsReachable = false;
         var problem = await ProblemAsync(source, ct);
-        _lookedAt = time.GetTimestamp();
+        (IsReachable, _lookedAt) = (true, _time.GetTimestamp());
         if (problem == _problem) return;
-        if (problem is null) logger.LogInformation("The database has the schema that this version needs");
-        else logger.LogError("{Problem}", problem);
+        if (problem is null) _logger.LogInformation("The database has the schema that this version needs");
+        else _logger.LogError("{Problem}", problem);
         _problem = problem;
     }
 

@@ -3,6 +3,7 @@ using System.Globalization;
 using Microsoft.AspNetCore.Diagnostics.HealthChecks;
 using Microsoft.AspNetCore.HttpOverrides;
 using Microsoft.AspNetCore.StaticAssets;
+using Microsoft.Extensions.DependencyInjection.Extensions;
 using OpenTelemetry.Metrics;
 using OpenTelemetry.Trace;
 using Serilog;
@@ -28,11 +29,30 @@ public static class OperationsSetup
         AddMetrics(builder.Services);
         AddTraces(builder);
         AddForwardedHeaders(builder);
-        builder.Services.AddHealthChecks().AddCheck<DatabaseHealth>("database", tags: ["ready"], timeout: _readyTimeout);
+        builder.Services.AddHealthChecks()
+            .AddCheck<InstanceHealth>("instance", tags: ["ready"])
+            .AddCheck<SchemaHealth>("schema", tags: ["ready"], timeout: _readyTimeout);
+        AddInstance(builder);
         builder.Services.AddProblemDetails(options => options.CustomizeProblemDetails = context =>
             context.ProblemDetails.Extensions["traceId"] = Activity.Current?.TraceId.ToString() ?? context.HttpContext.TraceIdentifier);
         builder.Services.AddOptions<FormTargets>();
         builder.WebHost.ConfigureKestrel(kestrel => kestrel.AddServerHeader = false);
+    }
+
+    private static void AddInstance(WebApplicationBuilder builder)
+    {
+        var isDevelopment = builder.Environment.IsDevelopment();
+        var options = builder.Services.AddOptions<InstanceOptions>().BindConfiguration(InstanceOptions.Section);
+        options.PostConfigure(instance =>
+        {
+            instance.DrainSeconds ??= isDevelopment ? 0 : 5;
+            instance.WarmUp ??= !isDevelopment;
+        });
+        const string DrainKey = $"{InstanceOptions.Section}:{nameof(InstanceOptions.DrainSeconds)}";
+        options.Validate(instance => instance.DrainSeconds is >= 0 and <= 300, $"{DrainKey} must be 0 to 300 seconds.").ValidateOnStart();
+        builder.Services.TryAddSingleton(TimeProvider.System);
+        builder.Services.AddSingleton<InstanceState>().AddSingleton<IHostLifetime, GracefulLifetime>();
+        builder.Services.AddSingleton(WarmUpSteps.Database).AddSingleton(WarmUpSteps.Requests).AddHostedService<WarmUp>();
     }
 
     /// <summary>The middleware; first in the pipeline, before whatever may fail or answer.</summary>
@@ -55,6 +75,7 @@ public static class OperationsSetup
             });
             programs.UseStatusCodePages();
         });
+        app.UseMiddleware<DatabaseUnavailable>();
     }
 
     public static void MapOperations(this WebApplication app)

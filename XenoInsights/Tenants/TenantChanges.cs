@@ -68,7 +68,8 @@ public sealed class TenantChanges(SystemDatabase system, TimeProvider time, ILog
             """
             select watched.id, coalesce((select version from data_versions where tenant_id = watched.id), 0) || ' ' ||
                    coalesce((select string_agg(concat_ws(' ', id, status, phase, objects_expected, objects_read), ' ' order by id) from (
-                       select * from sync_jobs where tenant_id = watched.id order by created_at desc limit 3) runs), '') || ' ' ||
+                       select id, status, phase, objects_expected, objects_read from sync_jobs
+                       where tenant_id = watched.id order by created_at desc limit 3) runs), '') || ' ' ||
                    coalesce((select max(greatest(opened_at, resolved_at)) from incidents where tenant_id = watched.id)::text, '')
             from unnest($1) as watched(id)
             """);
