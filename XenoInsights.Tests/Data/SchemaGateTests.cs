@@ -64,7 +64,7 @@ public sealed class SchemaGateTests(PostgresServer server)
             new ProductRecord { ShopifyId = 1, UpdatedAt = DateTimeOffset.UnixEpoch, CreatedAt = DateTimeOffset.UnixEpoch, Title = "Late" }));
     }
 
-    private static Task AskAsync(SystemDatabase system) => system.RunAsync(db => db.Command("select 1 from tenants").ExecuteScalarAsync());
+    private static Task<object?> AskAsync(SystemDatabase system) => system.RunAsync(db => db.Command("select 1 from tenants").ExecuteScalarAsync());
 
     private static async Task<HttpStatusCode> StatusAsync(HttpClient http)
     {

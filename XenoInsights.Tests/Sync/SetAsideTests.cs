@@ -337,7 +337,7 @@ public sealed class SetAsideTests(FaultyStores stores) : IClassFixture<FaultySto
         return job;
     }
 
-    private Task RequestAsync(Guid tenant, IEnumerable<long> orders) => Host.InTenantAsync(tenant, async db =>
+    private Task<bool> RequestAsync(Guid tenant, IEnumerable<long> orders) => Host.InTenantAsync(tenant, async db =>
     {
         await Rereads.RequestAsync(db, tenant, orders.Select(id => (RereadKind.Order, id)), Ct);
         return true;

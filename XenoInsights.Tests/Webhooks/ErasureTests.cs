@@ -371,7 +371,7 @@ public sealed class ErasureTests(StoreHost host, PostgresServer postgres) : ICla
         return (erasure, new(stores.System, stores.Tenants, erasure, hashes, NullLogger<ErasureList>.Instance));
     }
 
-    private static Task EraseAsync(TestStores stores, ShopCalendar shop, Person? person, string topic,
+    private static Task<Redaction> EraseAsync(TestStores stores, ShopCalendar shop, Person? person, string topic,
         Erasure erasure) => stores.Tenants.RunAsync(shop.TenantId, async db =>
     {
         var (tenant, request) = (await db.Tenants.AsNoTracking().SingleAsync(Ct),

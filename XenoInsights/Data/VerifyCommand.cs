@@ -69,7 +69,7 @@ internal sealed class Verification(string connectionString, IServiceProvider ser
         await ReportAsync($"Rollups of {stores.Count} stores against their ledgers", await WrongRollupsAsync(stores, ct));
     }
 
-    private async Task<bool> ReportAsync(string what, IReadOnlyCollection<string> problems)
+    private async Task<bool> ReportAsync(string what, List<string> problems)
     {
         _wrong += problems.Count;
         await output.WriteLineAsync(problems.Count == 0 ? $"{what}: fine" : $"{what}: WRONG");

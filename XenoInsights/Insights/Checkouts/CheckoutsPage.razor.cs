@@ -91,8 +91,8 @@ public sealed partial class CheckoutsPage : RangePage<CheckoutsPage.Question, Ch
         var age => $"{(int)age.TotalDays} days",
     };
 
-    /// <summary>Only what leads to a web page, and only for those who may have it.</summary>
-    private string? LinkOf(OpenCheckout checkout) =>
+    /// <summary>Only what leads to a web page.</summary>
+    private static string? LinkOf(OpenCheckout checkout) =>
         Uri.TryCreate(checkout.RecoveryUrl, UriKind.Absolute, out var link) && link.Scheme is "https" or "http" ? link.AbsoluteUri : null;
 
     private static string Key(Granularity granularity) => granularity.ToString().ToLowerInvariant();
