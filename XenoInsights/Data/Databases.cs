@@ -17,6 +17,21 @@ public sealed class TenantDatabase(WalledTransactions transactions)
     public Task RunAsync(Guid tenantId, Func<XenoDbContext, Task> work, CancellationToken ct = default) =>
         RunAsync(tenantId, async db => { await work(db); return true; }, ct);
 
+    /// <summary>
+    /// Applying what came for the tenant, while others wait for their turn: under short limits, and a wait in vain for a
+    /// lock or an answer is not repeated in place.
+    /// </summary>
+    internal Task<T> RunForApplyingAsync<T>(Guid tenantId, Func<XenoDbContext, Task<T>> work, CancellationToken ct) =>
+        transactions.RunAsync(TransactionStart.ForApplying(tenantId), work, ct);
+
+    /// <inheritdoc cref="RunForApplyingAsync{T}(Guid, Func{XenoDbContext, Task{T}}, CancellationToken)"/>
+    internal Task RunForApplyingAsync(Guid tenantId, Func<XenoDbContext, Task> work, CancellationToken ct) =>
+        RunForApplyingAsync(tenantId, async db => { await work(db); return true; }, ct);
+
+    /// <summary>The same for what a delivery demands of the whole store, which takes longer.</summary>
+    internal Task<T> RunForDemandAsync<T>(Guid tenantId, Func<XenoDbContext, Task<T>> work, CancellationToken ct) =>
+        transactions.RunAsync(TransactionStart.ForDemand(tenantId), work, ct);
+
     /// <summary>What several people wait for at once, under the limits of people's work. Whoever asks has had their own access looked up.</summary>
     public Task<T> RunForPeopleAsync<T>(Guid tenantId, Func<XenoDbContext, Task<T>> work, CancellationToken ct) =>
         transactions.RunAsync(TransactionStart.ForPeople(tenantId), work, ct);
@@ -124,7 +139,7 @@ public sealed class WalledTransactions : IAsyncDisposable
                 await db.Database.BeginTransactionAsync(ct);
                 result = await work(db);
             }
-            catch (Exception failure) when (attempt < MaxAttempts && IsTransient(failure))
+            catch (Exception failure) when (attempt < MaxAttempts && IsTransient(failure) && (start.WaitsAgain || !IsWaitInVain(failure)))
             {
                 await Task.Delay(TimeSpan.FromMilliseconds(Random.Shared.Next(20, 80) * attempt), ct);
                 continue;
@@ -174,6 +189,14 @@ public sealed class WalledTransactions : IAsyncDisposable
     }
 
     public ValueTask DisposeAsync() => _source.DisposeAsync();
+
+    /// <summary>For a lock, or for the database's answer.</summary>
+    private static bool IsWaitInVain(Exception failure) =>
+        (failure as NpgsqlException ?? failure.InnerException) is PostgresException
+        {
+            SqlState: PostgresErrorCodes.LockNotAvailable or PostgresErrorCodes.QueryCanceled,
+        }
+        or NpgsqlException { InnerException: TimeoutException };
 
     private static bool IsTransient(Exception failure) =>
         failure is NpgsqlException { IsTransient: true } || failure.InnerException is NpgsqlException { IsTransient: true };

@@ -26,6 +26,14 @@ internal sealed class TransactionStart
     private const string JobLimits = "set local statement_timeout = '15min'; set local lock_timeout = '1min'; "
         + "set local idle_in_transaction_session_timeout = '1min'";
 
+    // A store that is locked gives its place in the queue to the next one soon, and comes again later.
+    private const string ApplyingLimits = "set local statement_timeout = '25s'; set local lock_timeout = '2s'; "
+        + "set local idle_in_transaction_session_timeout = '30s'";
+
+    // Waits for those who write the store's orders at the moment: a batch of an import takes some seconds.
+    private const string DemandLimits = "set local statement_timeout = '15min'; set local lock_timeout = '10s'; "
+        + "set local idle_in_transaction_session_timeout = '1min'";
+
     private const string SystemLimits = "set local statement_timeout = '1min'; set local lock_timeout = '10s'; "
         + "set local idle_in_transaction_session_timeout = '30s'";
 
@@ -43,6 +51,12 @@ internal sealed class TransactionStart
     /// <summary>The tenant whose rows the unit of work sees; null for none.</summary>
     public Guid? TenantId { get; }
 
+    /// <summary>
+    /// Whether a wait in vain, for a lock or for the database's answer, is repeated in place. Where not, it is the caller
+    /// who comes again later, and lets others go first.
+    /// </summary>
+    public bool WaitsAgain { get; private init; } = true;
+
     public bool Authorizes => _authorize is not null;
 
     /// <summary>Judges what the look-up found.</summary>
@@ -57,6 +71,14 @@ internal sealed class TransactionStart
 
     /// <summary>A job's work for one tenant.</summary>
     public static TransactionStart ForJob(Guid tenantId) => new($"{JobLimits}; {EnterTenant(tenantId)}", tenantId);
+
+    /// <summary>Applying one tenant's deliveries and what was refetched, while other tenants wait for their turn.</summary>
+    public static TransactionStart ForApplying(Guid tenantId) =>
+        new($"{ApplyingLimits}; {EnterTenant(tenantId)}", tenantId) { WaitsAgain = false };
+
+    /// <summary>What a delivery demands of the whole store, such as another time zone or its erasure.</summary>
+    public static TransactionStart ForDemand(Guid tenantId) =>
+        new($"{DemandLimits}; {EnterTenant(tenantId)}", tenantId) { WaitsAgain = false };
 
     /// <summary>Work for one tenant that people wait for, whose own access was looked up before.</summary>
     public static TransactionStart ForPeople(Guid tenantId) => new($"{PersonLimits}; {PlannerForPeople}; {EnterTenant(tenantId)}", tenantId);

@@ -19,13 +19,17 @@ public sealed class TenantChanges(SystemDatabase system, TimeProvider time, ILog
 
     /// <summary>
     /// Calls <paramref name="onChange"/> after each commit that changed the tenant's data, its runs or its incidents, until disposed. Several commits
-    /// within a second may come as one. The first call comes at once: what changed while the page was being made is not missed.
+    /// within a second may come as one; a change that comes during a call is one more call after it. The first call comes at once: what changed while the page was being made is not missed.
     /// </summary>
     public IDisposable Subscribe(Guid tenantId, Func<Task> onChange)
     {
-        var watcher = new Watcher(onChange);
+        var watcher = new Watcher(onChange, logger);
         _watchers.GetOrAdd(tenantId, _ => new())[watcher] = true;
-        return new Subscription(() => { if (_watchers.TryGetValue(tenantId, out var watchers)) watchers.TryRemove(watcher, out _); });
+        return new Subscription(() =>
+        {
+            watcher.End();
+            if (_watchers.TryGetValue(tenantId, out var watchers)) watchers.TryRemove(watcher, out _);
+        });
     }
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
@@ -54,7 +58,7 @@ public sealed class TenantChanges(SystemDatabase system, TimeProvider time, ILog
             var versions = await VersionsAsync(watched, ct);
             var told = versions.SelectMany(v => _watchers[v.Key].Keys.Where(w => w.IsNew || !_seen.TryGetValue(v.Key, out var before) || before != v.Value)).ToList();
             _seen = versions;
-            await Task.WhenAll(told.Select(TellAsync));
+            foreach (var watcher in told) watcher.Tell();
         }
         catch (Exception failure) when (!ct.IsCancellationRequested)
         {
@@ -80,32 +84,54 @@ public sealed class TenantChanges(SystemDatabase system, TimeProvider time, ILog
         return versions;
     }, ct);
 
-    private async Task TellAsync(Watcher watcher)
+    /// <summary>One open page or stream. However long its calls take, they come one at a time and delay nobody else's.</summary>
+    private sealed class Watcher(Func<Task> onChange, ILogger logger)
     {
-        watcher.IsNew = false;
-        // This runs for everybody: what a page writes in answer is to be written as its own person reads it.
-        CultureInfo.CurrentCulture = watcher.Culture;
-        try
-        {
-            await watcher.OnChange();
-        }
-        catch (Exception failure) when (failure is ObjectDisposedException or InvalidOperationException or AccessDeniedException)
-        {
-            // The page was closed between the look and the call, or its person may not see the store any more.
-            logger.LogDebug(failure, "A closed page could not be told");
-        }
-        catch (Exception failure)
-        {
-            // One page's fault is not the others'.
-            logger.LogError(failure, "A page failed while it was told of a change");
-        }
-    }
+        private readonly CultureInfo _culture = CultureInfo.CurrentCulture;
+        private int _changes;
+        private volatile bool _hasEnded;
 
-    private sealed class Watcher(Func<Task> onChange)
-    {
-        public Func<Task> OnChange => onChange;
-        public CultureInfo Culture { get; } = CultureInfo.CurrentCulture;
-        public bool IsNew { get; set; } = true;
+        public bool IsNew { get; private set; } = true;
+
+        /// <summary>The looks are one after the other, so this is too.</summary>
+        public void Tell()
+        {
+            IsNew = false;
+            if (Interlocked.Increment(ref _changes) == 1) _ = Task.Run(CallAsync);
+        }
+
+        public void End() => _hasEnded = true;
+
+        private async Task CallAsync()
+        {
+            // This runs for everybody: what a page writes in answer is to be written as its own person reads it.
+            CultureInfo.CurrentCulture = _culture;
+            int told;
+            do
+            {
+                told = Volatile.Read(ref _changes);
+                if (!_hasEnded) await TryCallAsync();
+            }
+            while (Interlocked.Add(ref _changes, -told) != 0);
+        }
+
+        private async Task TryCallAsync()
+        {
+            try
+            {
+                await onChange();
+            }
+            catch (Exception failure) when (failure is ObjectDisposedException or InvalidOperationException or AccessDeniedException)
+            {
+                // The page was closed between the look and the call, or its person may not see the store any more.
+                logger.LogDebug(failure, "A closed page could not be told");
+            }
+            catch (Exception failure)
+            {
+                // One page's fault is not the others'.
+                logger.LogError(failure, "A page failed while it was told of a change");
+            }
+        }
     }
 
     private sealed class Subscription(Action end) : IDisposable

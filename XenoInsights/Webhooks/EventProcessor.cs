@@ -26,6 +26,10 @@ internal sealed class EventProcessor(
         "Shopify still accepts the app's access to this store, so the app is installed: nothing was done.";
 
     private const int LargestBatchBytes = 8 * 1024 * 1024, LongestError = 2000;
+
+    /// <summary>SQLSTATE of a session that was ended because its transaction did nothing for too long.</summary>
+    private const string IdleInTransaction = "25P03";
+
     private static readonly TimeSpan _longestPause = TimeSpan.FromHours(1), _longestWait = TimeSpan.FromMinutes(15);
 
     internal sealed record Waiting(
@@ -45,8 +49,9 @@ internal sealed class EventProcessor(
     }
 
     /// <summary>Applies one batch of the store's due deliveries and says how many it took. Deliveries that fail by themselves do not keep the others back.</summary>
-    public async Task<int> ApplyBatchAsync(Guid tenantId, CancellationToken ct)
+    public async Task<int> ApplyBatchAsync(TenantTurn turn, CancellationToken ct)
     {
+        var tenantId = turn.TenantId;
         Batch batch;
         using var activity = WebhookMetrics.Activities.StartActivity("apply webhooks");
         try
@@ -56,26 +61,27 @@ internal sealed class EventProcessor(
         catch (Exception failure) when (IsOfTheData(failure))
         {
             logger.LogWarning(failure, "A batch of deliveries cannot be applied as one; trying them one by one");
-            return await ApplyOneByOneAsync(tenantId, ct);
+            return await ApplyOneByOneAsync(turn, ct);
         }
-        foreach (var delivery in batch.Demanding) await CarryOutAsync(tenantId, delivery, ct);
         if (batch.Events.Count > 0)
             logger.LogInformation("{Count} deliveries of {Tenant} applied, received as {Traces}", batch.Events.Count, tenantId, batch.Events.Select(delivery => delivery.TraceId).Distinct());
         foreach (var delivery in batch.Events)
             if (delivery.TraceId is { } trace && ActivityContext.TryParse($"00-{trace}-0000000000000001-01", null, out var receipt)) activity?.AddLink(new ActivityLink(receipt));
+        foreach (var delivery in batch.Demanding) await CarryOutAsync(turn, delivery, ct);
         return batch.Events.Count;
     }
 
     /// <summary>Deliveries of the batch, alone: the one that fails is put off, or given up after its last attempt.</summary>
-    private async Task<int> ApplyOneByOneAsync(Guid tenantId, CancellationToken ct)
+    private async Task<int> ApplyOneByOneAsync(TenantTurn turn, CancellationToken ct)
     {
-        var waiting = await tenants.RunAsync(tenantId, db => DueAsync(db, tenantId, null, ct), ct);
+        var tenantId = turn.TenantId;
+        var waiting = await tenants.RunForApplyingAsync(tenantId, db => DueAsync(db, tenantId, null, ct), ct);
         foreach (var delivery in waiting)
         {
             try
             {
                 var batch = await ApplyAsync(tenantId, delivery.WebhookId, ct);
-                foreach (var demanding in batch.Demanding) await CarryOutAsync(tenantId, demanding, ct);
+                foreach (var demanding in batch.Demanding) await CarryOutAsync(turn, demanding, ct);
             }
             catch (Exception failure) when (IsOfTheData(failure))
             {
@@ -87,7 +93,7 @@ internal sealed class EventProcessor(
 
     private async Task<Batch> ApplyAsync(Guid tenantId, string? only, CancellationToken ct)
     {
-        var batch = await tenants.RunAsync(tenantId, db => ApplyAsync(db, tenantId, only, ct), ct);
+        var batch = await tenants.RunForApplyingAsync(tenantId, db => ApplyAsync(db, tenantId, only, ct), ct);
         Count(batch.Done);
         return batch;
     }
@@ -145,13 +151,14 @@ internal sealed class EventProcessor(
         }
     }
 
-    private async Task CarryOutAsync(Guid tenantId, Waiting delivery, CancellationToken ct)
+    private async Task CarryOutAsync(TenantTurn turn, Waiting delivery, CancellationToken ct)
     {
+        var tenantId = turn.TenantId;
         try
         {
-            if (ShopTopics.AreDestructive(delivery.Topic) && !await IsTrueAsync(tenantId, delivery, ct)) return;
-            if (delivery.Topic == "shop/update") await FollowDomainAsync(tenantId, delivery, ct);
-            var done = await tenants.RunAsync(tenantId, db => CarryOutAsync(db, tenantId, delivery, ct), ct);
+            if (ShopTopics.AreDestructive(delivery.Topic) && !await IsTrueAsync(turn, delivery, ct)) return;
+            if (delivery.Topic == "shop/update") await FollowDomainAsync(turn, delivery, ct);
+            var done = await tenants.RunForDemandAsync(tenantId, db => CarryOutAsync(db, tenantId, delivery, ct), ct);
             Count(done is null ? [] : [done]);
             if (done is not null) await demands.AnnounceAsync(tenantId, delivery, ct);
         }
@@ -165,13 +172,14 @@ internal sealed class EventProcessor(
     /// Whether the store's access is gone, as Shopify itself says. While it works, the delivery is not true and
     /// ignored; while Shopify says nothing, the delivery waits for as long as that lasts.
     /// </summary>
-    private async Task<bool> IsTrueAsync(Guid tenantId, Waiting delivery, CancellationToken ct)
+    private async Task<bool> IsTrueAsync(TenantTurn turn, Waiting delivery, CancellationToken ct)
     {
+        var tenantId = turn.TenantId;
         var tenant = await tenants.RunAsync(tenantId, db => db.Tenants.AsNoTracking().SingleOrDefaultAsync(ct), ct);
         if (tenant is null) return false;
         // Connected since: it does nothing, and says so itself.
         if (tenant.Status != TenantStatus.Disconnected && Demands.Earlier(delivery) < tenant.ConnectedAt) return true;
-        var answer = await access.AskAsync(tenant, ct);
+        var answer = await turn.WithoutSlotAsync(() => access.AskAsync(tenant, ct));
         if (answer == Access.Gone) return true;
         if (answer == Access.Unknown) await AskLaterAsync(tenantId, delivery, ct);
         else await IgnoreAsync(tenantId, new(delivery, EventStatus.Ignored, StillInstalled, null), ct);
@@ -182,7 +190,7 @@ internal sealed class EventProcessor(
     {
         logger.LogWarning("{Topic} {WebhookId} of {Tenant} is not true and was ignored", ignored.Delivery.Topic,
             ignored.Delivery.WebhookId, tenantId);
-        await tenants.RunAsync(tenantId, async db =>
+        await tenants.RunForApplyingAsync(tenantId, async db =>
         {
             await MarkAsync(db, tenantId, [ignored], ct);
             await erasure.ForgetLateAsync(db, tenantId, [ignored.Delivery], ct);
@@ -196,7 +204,7 @@ internal sealed class EventProcessor(
     private Task AskLaterAsync(Guid tenantId, Waiting delivery, CancellationToken ct)
     {
         metrics.Failed(delivery.Topic, dead: false);
-        return tenants.RunAsync(tenantId, async db =>
+        return tenants.RunForApplyingAsync(tenantId, async db =>
         {
             await using var command = db.Command(
                 """
@@ -212,10 +220,15 @@ internal sealed class EventProcessor(
         }, ct);
     }
 
-    private async Task FollowDomainAsync(Guid tenantId, Waiting delivery, CancellationToken ct)
+    private async Task FollowDomainAsync(TenantTurn turn, Waiting delivery, CancellationToken ct)
     {
         using var body = JsonDocument.Parse(StorableJson.Clean(delivery.Payload!));
-        await rename.FollowAsync(tenantId, body.RootElement, ct);
+        var shop = body.RootElement;
+        await turn.WithoutSlotAsync(async () =>
+        {
+            await rename.FollowAsync(turn.TenantId, shop, ct);
+            return true;
+        });
     }
 
     private async Task<Result?> CarryOutAsync(XenoDbContext db, Guid tenantId, Waiting delivery, CancellationToken ct)
@@ -344,7 +357,7 @@ internal sealed class EventProcessor(
         var dead = attempts >= options.Value.MaxAttempts;
         var pause = Math.Min(_longestPause.TotalSeconds, options.Value.RetrySeconds * Math.Pow(2, attempts - 1)) * (0.75 + Random.Shared.NextDouble() / 2);
         logger.LogWarning(failure, "Delivery {WebhookId} of {Topic} failed for the {Attempt}. time (trace {Trace})", delivery.WebhookId, delivery.Topic, attempts, delivery.TraceId);
-        await tenants.RunAsync(tenantId, async db =>
+        await tenants.RunForApplyingAsync(tenantId, async db =>
         {
             await using var command = db.Command("update events set attempts = $3, status = $4, due_at = now() + $5, last_error = $6 where tenant_id = $1 and webhook_id = $2 and status = 1");
             command.Parameters.Add(Sql.Uuid(tenantId));
@@ -365,7 +378,8 @@ internal sealed class EventProcessor(
     private static bool IsOfTheData(Exception failure) => failure switch
     {
         OperationCanceledException => false,
-        NpgsqlException database => database is PostgresException { IsTransient: false } postgres && !postgres.SqlState.StartsWith("57", StringComparison.Ordinal) && !postgres.SqlState.StartsWith("08", StringComparison.Ordinal),
+        NpgsqlException database => database is PostgresException { IsTransient: false } postgres && !postgres.SqlState.StartsWith("57", StringComparison.Ordinal)
+            && postgres.SqlState != IdleInTransaction && !postgres.SqlState.StartsWith("08", StringComparison.Ordinal),
         _ when failure.InnerException is NpgsqlException inner => IsOfTheData(inner),
         _ => true,
     };

@@ -1,4 +1,5 @@
 using Microsoft.EntityFrameworkCore;
+using Microsoft.Extensions.Options;
 using Npgsql;
 using NpgsqlTypes;
 using XenoInsights.Data;
@@ -45,13 +46,14 @@ internal sealed class Rereads(TenantDatabase tenants, AdminObjects objects, Stor
         await command.ExecuteNonQueryAsync(ct);
     }
 
-    /// <summary>Reads some of the store's due objects and stores them through the door.</summary>
-    public async Task ReadAsync(Guid tenantId, CancellationToken ct)
+    /// <summary>Reads some of the store's due objects, stores them through the door and says how many it took.</summary>
+    public async Task<int> ReadAsync(Guid tenantId, CancellationToken ct)
     {
         var (tenant, claims) = await tenants.RunAsync(tenantId, async db => (await db.Tenants.AsNoTracking().SingleOrDefaultAsync(ct), await ClaimAsync(db, tenantId, ct)), ct);
-        if (tenant is null) return;
+        if (tenant is null) return 0;
         var shop = new ShopReference(tenantId, tenant.ShopDomain, tenant.Currency, tenant.TimeZone);
         foreach (var kind in claims.GroupBy(c => c.Kind)) await ReadAsync(tenant, shop, [.. kind], ct);
+        return claims.Count;
     }
 
     private async Task ReadAsync(Tenant tenant, ShopReference shop, List<Claim> claims, CancellationToken ct)
@@ -82,7 +84,7 @@ internal sealed class Rereads(TenantDatabase tenants, AdminObjects objects, Stor
 
     /// <summary>Stores what could be read. What cannot be read or stored is put off alone, with the reason.</summary>
     private Task StoreAsync(Tenant tenant, List<Claim> claims, ReadableObjects read, CancellationToken ct) =>
-        tenants.RunAsync(tenant.TenantId, async db =>
+        tenants.RunForApplyingAsync(tenant.TenantId, async db =>
     {
         List<IngestRecord> records = [.. read.Records.Select(r => r with { ReadAt = claims[0].ClaimedAt })];
         var (_, unstorable) = await IngestionWriter.ApplyEachAsync(
@@ -177,70 +179,25 @@ internal sealed class Rereads(TenantDatabase tenants, AdminObjects objects, Stor
     };
 }
 
-/// <summary>
-/// Reads for the connected stores with objects to read again, some at a time. Each store is read by a task of its own:
-/// one that is slow, or fails, holds up no other.
-/// </summary>
-internal sealed class RereadWorker(SystemDatabase system, Rereads rereads, TimeProvider time, ILogger<RereadWorker> logger) : BackgroundService
+/// <summary>Reads for the stores with objects to read again: one that is slow, or fails, holds up no other.</summary>
+internal sealed class RereadWorker(
+    SystemDatabase system, Rereads rereads, IOptions<WebhookOptions> options, TimeProvider time, ILogger<RereadWorker> logger)
+    : BackgroundService
 {
-    private const int Stores = 4;
-    private static readonly TimeSpan _poll = TimeSpan.FromMilliseconds(500), _pauseAfterFailure = TimeSpan.FromSeconds(2);
-
-    private readonly Dictionary<Guid, Task> _reading = [];
+    private static readonly TimeSpan _poll = TimeSpan.FromMilliseconds(500);
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
-        try
+        using var dispatcher = new TenantDispatcher(options.Value.Parallel, new WebhookSignal(), time, logger)
         {
-            while (true)
-            {
-                var pause = _poll;
-                try
-                {
-                    await BeginAsync(stoppingToken);
-                }
-                catch (Exception failure) when (!stoppingToken.IsCancellationRequested)
-                {
-                    logger.LogWarning(failure, "Objects to read again cannot be looked for");
-                    pause = _pauseAfterFailure;
-                }
-                var rest = Task.Delay(pause, time, stoppingToken);
-                // Where stores wait for a place, the first that is free is taken at once.
-                await (_reading.Count < Stores ? rest : Task.WhenAny([rest, .. _reading.Values]));
-                stoppingToken.ThrowIfCancellationRequested();
-            }
-        }
-        catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
-        {
-            await Task.WhenAll(_reading.Values);
-        }
+            Poll = _poll,
+            FindDueAsync = ct => system.TenantsWithDueAsync("rereads", "true", ct),
+            WorkAsync = ReadAsync,
+        };
+        await dispatcher.RunAsync(stoppingToken);
     }
 
-    private async Task BeginAsync(CancellationToken ct)
-    {
-        foreach (var ended in _reading.Where(r => r.Value.IsCompleted).Select(r => r.Key).ToList())
-            _reading.Remove(ended);
-        if (_reading.Count == Stores) return;
-        var due = await system.TenantsWithDueAsync("rereads", "true", ct);
-        foreach (var tenant in due.Where(t => !_reading.ContainsKey(t)).Take(Stores - _reading.Count))
-            _reading[tenant] = Task.Run(() => ReadAsync(tenant, ct), CancellationToken.None);
-    }
-
-    private async Task ReadAsync(Guid tenant, CancellationToken ct)
-    {
-        try
-        {
-            await rereads.ReadAsync(tenant, ct);
-        }
-        catch (OperationCanceledException) when (ct.IsCancellationRequested)
-        {
-            // Stopping: what was claimed is due again after its lease.
-        }
-        catch (Exception failure)
-        {
-            logger.LogWarning(failure, "Objects of {Tenant} cannot be read again for now", tenant);
-            // Its objects are due again after their lease; the store's place is not taken at once again.
-            await Task.Delay(_pauseAfterFailure, time, CancellationToken.None);
-        }
-    }
+    /// <summary>What was claimed by a turn that fails is due again after its lease.</summary>
+    private async Task<TimeSpan> ReadAsync(TenantTurn turn, CancellationToken ct) =>
+        await rereads.ReadAsync(turn.TenantId, ct) > 0 ? TimeSpan.Zero : _poll;
 }

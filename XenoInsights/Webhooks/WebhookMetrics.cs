@@ -23,11 +23,19 @@ internal sealed class WebhookMetrics
     private readonly Counter<long> _received, _stored, _duplicates, _refused, _nothingStored, _applied, _ignored,
         _retried, _dead;
     private readonly Histogram<double> _lag;
-    private (long Waiting, double OldestSeconds) _queue;
+    private readonly TimeProvider _time;
+    private Backlog _backlog;
     private Func<long> _inFlight = () => 0;
 
-    public WebhookMetrics(IMeterFactory meters)
+    /// <param name="Waiting">Deliveries.</param>
+    /// <param name="Oldest">The age of the oldest of them, when they were looked at.</param>
+    /// <param name="LookedAt">A timestamp of the clock.</param>
+    private sealed record Backlog(long Waiting, TimeSpan Oldest, long LookedAt);
+
+    public WebhookMetrics(IMeterFactory meters, TimeProvider time)
     {
+        _time = time;
+        _backlog = new(0, TimeSpan.Zero, time.GetTimestamp());
         var meter = meters.Create(MeterName);
         _received = meter.CreateCounter<long>("xeno.webhooks.received");
         _stored = meter.CreateCounter<long>("xeno.webhooks.stored");
@@ -39,8 +47,8 @@ internal sealed class WebhookMetrics
         _retried = meter.CreateCounter<long>("xeno.webhooks.retried");
         _dead = meter.CreateCounter<long>("xeno.webhooks.dead_lettered");
         _lag = meter.CreateHistogram("xeno.webhooks.receipt_to_applied", "s", advice: new InstrumentAdvice<double> { HistogramBucketBoundaries = [0.05, 0.1, 0.25, 0.5, 1, 2, 5, 15, 60, 300, 3600] });
-        meter.CreateObservableGauge("xeno.webhooks.waiting", () => _queue.Waiting);
-        meter.CreateObservableGauge("xeno.webhooks.oldest_waiting", () => _queue.OldestSeconds, "s");
+        meter.CreateObservableGauge("xeno.webhooks.waiting", () => _backlog.Waiting);
+        meter.CreateObservableGauge("xeno.webhooks.oldest_waiting", () => OldestWaiting().TotalSeconds, "s");
         meter.CreateObservableGauge("xeno.webhooks.in_flight", () => _inFlight());
     }
 
@@ -65,7 +73,18 @@ internal sealed class WebhookMetrics
 
     public void Failed(string topic, bool dead) => (dead ? _dead : _retried).Add(1, Label(topic));
 
-    public void Queue(long waiting, TimeSpan oldest) => _queue = (waiting, oldest.TotalSeconds);
+    public void Waiting(long waiting, TimeSpan oldest) => _backlog = new(waiting, oldest, _time.GetTimestamp());
+
+    /// <summary>
+    /// As of the last look, which is seconds ago. While nobody can look it grows: whatever waited then may wait still, and an
+    /// age that stands still would tell that all is well.
+    /// </summary>
+    private TimeSpan OldestWaiting()
+    {
+        var backlog = _backlog;
+        var since = _time.GetElapsedTime(backlog.LookedAt);
+        return since > 2 * BacklogWatch.Interval ? backlog.Oldest + since : backlog.Oldest;
+    }
 
     private static KeyValuePair<string, object?> Label(string topic) => new("topic", _known.Contains(topic) ? topic : "other");
 }
@@ -77,17 +96,18 @@ internal sealed class WebhookSignal
 
     public void Wake() => _wake.Writer.TryWrite(true);
 
-    public async Task WaitAsync(TimeSpan atMost, CancellationToken ct)
+    /// <summary>False when nobody woke it: time to look for what other processes stored.</summary>
+    public async Task<bool> WaitAsync(TimeSpan atMost, CancellationToken ct)
     {
         using var waited = CancellationTokenSource.CreateLinkedTokenSource(ct);
         waited.CancelAfter(atMost);
         try
         {
-            await _wake.Reader.ReadAsync(waited.Token);
+            return await _wake.Reader.ReadAsync(waited.Token);
         }
         catch (OperationCanceledException) when (!ct.IsCancellationRequested)
         {
-            // Nobody woke it: time to look for what other processes stored.
+            return false;
         }
     }
 }
