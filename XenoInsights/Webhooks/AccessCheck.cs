@@ -27,7 +27,7 @@ internal sealed class AccessCheck(ShopifyTokens tokens, ShopDesk desk, TimeProvi
 
     private long _restsUntil;
 
-    /// <summary>Takes seconds at most: other stores' deliveries wait for the answer.</summary>
+    /// <summary>Takes seconds at most: the store's other deliveries wait for the answer.</summary>
     public async Task<Access> AskAsync(Tenant tenant, CancellationToken ct)
     {
         // While Shopify is away, its silence is not waited for by one delivery after the other.
