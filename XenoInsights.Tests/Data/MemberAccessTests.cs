@@ -91,6 +91,25 @@ public sealed class MemberAccessTests(PostgresServer server)
     }
 
     [Fact]
+    public async Task The_client_waits_longer_for_a_jobs_command_than_the_server_lets_it_run()
+    {
+        await using var stores = await TestStores.CreateAsync(server);
+        var shop = await stores.AddAsync();
+        var person = await stores.InScopeOfAsync(shop.TenantId);
+
+        // Otherwise a statement over all orders of a large store ends after half a minute, and begins again for ever.
+        Assert.Equal((960, 960, 960), await stores.Tenants.RunAsync(shop.TenantId, ClientLimitsAsync));
+        Assert.Equal((30, 30, null), await person.InTenantAsync(ClientLimitsAsync));
+    }
+
+    private static Task<(int Command, int Batch, int? Linq)> ClientLimitsAsync(XenoDbContext db)
+    {
+        using var command = db.Command("select 1");
+        using var batch = db.NewBatch();
+        return Task.FromResult((command.CommandTimeout, batch.Timeout, db.Database.GetCommandTimeout()));
+    }
+
+    [Fact]
     public async Task A_question_that_fails_leaves_its_connection_usable()
     {
         await using var stores = await TestStores.CreateAsync(server);

@@ -208,7 +208,20 @@ public static class XenoDbContextExtensions
     public static NpgsqlConnection Connection(this XenoDbContext db) => (NpgsqlConnection)db.Database.GetDbConnection();
 
     /// <summary>A command on the walled transaction.</summary>
-    public static NpgsqlCommand Command(this XenoDbContext db, string sql) =>
-        new(sql, db.Connection(), (NpgsqlTransaction?)db.Database.CurrentTransaction?.GetDbTransaction()
-            ?? throw new InvalidOperationException("SQL runs inside a unit of work only."));
+    public static NpgsqlCommand Command(this XenoDbContext db, string sql)
+    {
+        var transaction = (NpgsqlTransaction?)db.Database.CurrentTransaction?.GetDbTransaction()
+            ?? throw new InvalidOperationException("SQL runs inside a unit of work only.");
+        var command = new NpgsqlCommand(sql, db.Connection(), transaction);
+        if (db.Start.CommandTimeout is { } seconds) command.CommandTimeout = seconds;
+        return command;
+    }
+
+    /// <summary>A batch on the walled transaction.</summary>
+    public static NpgsqlBatch NewBatch(this XenoDbContext db)
+    {
+        var batch = new NpgsqlBatch(db.Connection());
+        if (db.Start.CommandTimeout is { } seconds) batch.Timeout = seconds;
+        return batch;
+    }
 }

@@ -34,6 +34,8 @@ internal sealed class TransactionStart
     private const string DemandLimits = "set local statement_timeout = '15min'; set local lock_timeout = '10s'; "
         + "set local idle_in_transaction_session_timeout = '1min'";
 
+    private const int LongCommandSeconds = 16 * 60;
+
     private const string SystemLimits = "set local statement_timeout = '1min'; set local lock_timeout = '10s'; "
         + "set local idle_in_transaction_session_timeout = '30s'";
 
@@ -57,6 +59,12 @@ internal sealed class TransactionStart
     /// </summary>
     public bool WaitsAgain { get; private init; } = true;
 
+    /// <summary>
+    /// How long the client waits for a command, in seconds: longer than the server lets a statement run. Null: as the
+    /// connection says.
+    /// </summary>
+    public int? CommandTimeout { get; private init; }
+
     public bool Authorizes => _authorize is not null;
 
     /// <summary>Judges what the look-up found.</summary>
@@ -70,7 +78,8 @@ internal sealed class TransactionStart
     public static TransactionStart ForSystem { get; } = new($"{SystemLimits}; set local role {Walls.SystemRole}");
 
     /// <summary>A job's work for one tenant.</summary>
-    public static TransactionStart ForJob(Guid tenantId) => new($"{JobLimits}; {EnterTenant(tenantId)}", tenantId);
+    public static TransactionStart ForJob(Guid tenantId) =>
+        new($"{JobLimits}; {EnterTenant(tenantId)}", tenantId) { CommandTimeout = LongCommandSeconds };
 
     /// <summary>Applying one tenant's deliveries and what was refetched, while other tenants wait for their turn.</summary>
     public static TransactionStart ForApplying(Guid tenantId) =>
@@ -78,7 +87,7 @@ internal sealed class TransactionStart
 
     /// <summary>What a delivery demands of the whole store, such as another time zone or its erasure.</summary>
     public static TransactionStart ForDemand(Guid tenantId) =>
-        new($"{DemandLimits}; {EnterTenant(tenantId)}", tenantId) { WaitsAgain = false };
+        new($"{DemandLimits}; {EnterTenant(tenantId)}", tenantId) { WaitsAgain = false, CommandTimeout = LongCommandSeconds };
 
     /// <summary>Work for one tenant that people wait for, whose own access was looked up before.</summary>
     public static TransactionStart ForPeople(Guid tenantId) => new($"{PersonLimits}; {PlannerForPeople}; {EnterTenant(tenantId)}", tenantId);

@@ -28,7 +28,11 @@ public sealed class XenoDbContext : DbContext
     /// <summary>Names of the query filters; a filter is taken off by its name, never all at once.</summary>
     public const string TenantFilter = "Tenant", DeletedFilter = "Deleted";
 
-    internal XenoDbContext(DbContextOptions<XenoDbContext> options, TransactionStart start) : base(options) => Start = start;
+    internal XenoDbContext(DbContextOptions<XenoDbContext> options, TransactionStart start) : base(options)
+    {
+        Start = start;
+        if (start.CommandTimeout is { } seconds) Database.SetCommandTimeout(seconds);
+    }
 
     /// <summary>The tenant this context may see; null sees no tenant's rows.</summary>
     public Guid? TenantId => Start.TenantId;

@@ -118,7 +118,7 @@ internal static class Sql
 
     public static NpgsqlBatch Batch(this XenoDbContext db, IEnumerable<NpgsqlBatchCommand> commands)
     {
-        var batch = new NpgsqlBatch(db.Connection());
+        var batch = db.NewBatch();
         foreach (var command in commands) batch.BatchCommands.Add(command);
         return batch;
     }

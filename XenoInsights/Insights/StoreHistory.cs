@@ -35,7 +35,7 @@ public sealed record StoreHistory(DateOnly Begins, DateRange? Days, OutsideOrder
     internal static async Task<StoreHistory> ReadAsync(XenoDbContext db, DateOnly today, CancellationToken ct)
     {
         var begins = await BeginsAsync(db, ct);
-        await using var batch = new NpgsqlBatch(db.Connection());
+        await using var batch = db.NewBatch();
         batch.BatchCommands.Add(Command(db, "select day from sales_days where tenant_id = $1 and orders > 0 and day between $2 and $3 order by day limit 1", begins, today));
         batch.BatchCommands.Add(Command(db, "select day from sales_days where tenant_id = $1 and orders > 0 and day between $2 and $3 order by day desc limit 1", begins, today));
         batch.BatchCommands.Add(Command(db, Outside("day < $2"), begins));

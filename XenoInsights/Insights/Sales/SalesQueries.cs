@@ -196,7 +196,7 @@ public sealed class SalesQueries(XenoDatabase database, TenantContext tenant, An
 
     private NpgsqlBatch Batch(XenoDbContext db, DateRange range, params ReadOnlySpan<string> statements)
     {
-        var batch = new NpgsqlBatch(db.Connection());
+        var batch = db.NewBatch();
         foreach (var sql in statements) batch.BatchCommands.Add(Command(range, sql));
         return batch;
     }
