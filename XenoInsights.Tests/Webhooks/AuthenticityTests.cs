@@ -150,11 +150,18 @@ public sealed class AuthenticityTests(StoreHost host, PostgresServer postgres) :
         {
             string status;
             string head;
+            var others = new List<TcpClient>();
             for (var patience = 0; ; patience++)
             {
+                // On a busy machine the slow one may come late, or have been given up already: another takes its place.
+                if (patience % 20 == 19)
+                {
+                    others.Add(await OpenAsync(app.Address, signature, promised: 1000));
+                    await Task.Delay(200, Ct);
+                }
                 using var next = await OpenAsync(app.Address, signature, promised: 1, body: "x");
                 (status, head) = await AnswerAsync(next);
-                if (status == "503" || patience > 100) break;
+                if (status == "503" || patience > 400) break;
             }
             Assert.Equal("503", status);
             Assert.Contains("Retry-After:", head, StringComparison.OrdinalIgnoreCase);
@@ -165,6 +172,7 @@ public sealed class AuthenticityTests(StoreHost host, PostgresServer postgres) :
             var metrics = await http.GetStringAsync(new Uri("/metrics", UriKind.Relative), Ct);
             Assert.Contains("reason=\"busy\"", metrics, StringComparison.Ordinal);
             Assert.Matches("xeno_webhooks_in_flight[^\n]* 1", metrics);
+            others.ForEach(other => other.Dispose());
         }
         // Who was slow has gone, and its place is free.
         for (var patience = 0; ; patience++)
