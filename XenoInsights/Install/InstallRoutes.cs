@@ -9,7 +9,7 @@ namespace XenoInsights.Install;
 
 /// <summary>
 /// The ways in: the App URL that Shopify's admin opens, our own form, and Shopify's answer. A store is connected to a person only by an
-/// act of theirs: our form, our question after Shopify sent them, or a membership that they have already. Why: ADR 0013.
+/// act of theirs: our form, our question after Shopify sent them, or a membership that they have already. Why: ADR 0014.
 /// </summary>
 internal static class InstallRoutes
 {

@@ -15,7 +15,7 @@ namespace XenoInsights.Webhooks;
 /// <summary>
 /// Applies what waits in a store's inbox. Objects, rollups, what is to be read again and the deliveries' own state change in one
 /// transaction: a process that dies leaves its batch as it was. A store's lane is held by a transaction lock, which PostgreSQL
-/// gives back with the connection, so nothing can be orphaned (docs/adr/0008).
+/// gives back with the connection, so nothing can be orphaned (docs/adr/0010).
 /// </summary>
 internal sealed class EventProcessor(
     TenantDatabase tenants, Demands demands, Erasure erasure, AccessCheck access, ShopRename rename,
