@@ -4,6 +4,7 @@ using Microsoft.Extensions.Logging.Abstractions;
 using Quartz;
 using XenoInsights.Data;
 using XenoInsights.Operations;
+using XenoInsights.Tenants;
 using XenoInsights.Tests.Install;
 using XenoInsights.Tests.Support;
 

@@ -7,7 +7,7 @@ using Microsoft.EntityFrameworkCore;
 using Npgsql;
 using XenoInsights.Ingestion;
 using XenoInsights.Data;
-using XenoInsights.Operations;
+using XenoInsights.Tenants;
 
 namespace XenoInsights.Notifications;
 

@@ -6,7 +6,6 @@ using Npgsql;
 using NpgsqlTypes;
 using Quartz;
 using XenoInsights.Data;
-using XenoInsights.Operations;
 using XenoInsights.Ingestion;
 using XenoInsights.Reconciliation;
 using XenoInsights.Tenants;

@@ -4,7 +4,7 @@ using Npgsql;
 using Quartz;
 using XenoInsights.Data;
 using XenoInsights.Ingestion;
-using XenoInsights.Operations;
+using XenoInsights.Tenants;
 
 namespace XenoInsights.Webhooks;
 
