@@ -16,7 +16,7 @@ namespace XenoInsights.Access;
 /// <summary>Who is asking: OpenID Connect sign-in, a cookie session, and everything closed to visitors unless an endpoint says otherwise.</summary>
 public static class AccessSetup
 {
-    internal const string CallbackPath = "/signin-oidc";
+    internal const string CallbackPath = "/signin-oidc", SignOutPath = "/signout";
     private const string SignInPath = "/signin", SignedOutPath = "/signed-out";
     private const string Cookie = CookieAuthenticationDefaults.AuthenticationScheme, Oidc = OpenIdConnectDefaults.AuthenticationScheme;
     private const string LoginHint = "login_hint";
@@ -59,7 +59,7 @@ public static class AccessSetup
         app.UseAuthentication();
         app.UseAuthorization();
         app.MapGet(SignInPath, SignIn).AllowAnonymous().ExcludeFromDescription();
-        app.MapPost("/signout", SignOut).AllowAnonymous().ExcludeFromDescription();
+        app.MapPost(SignOutPath, SignOut).AllowAnonymous().ExcludeFromDescription();
         app.MapGet(SignedOutPath, SignedOut).AllowAnonymous().ExcludeFromDescription();
         // The browser calls it while somebody uses an open page: a request is an action of the person, live updates are none.
         app.MapPost("/session/activity", () => Results.NoContent()).ExcludeFromDescription();

@@ -1,4 +1,3 @@
-using System.Data;
 using System.Security.Claims;
 using System.Security.Cryptography;
 using System.Text;
@@ -75,7 +74,8 @@ internal sealed class SessionStore(
         }
         if (await FindAsync(Hash(key), cancellationToken) is not { } row) return null;
         if (row.IsTouchDue && IsAction(httpContext.Request)) await TouchAsync(row.SessionId, cancellationToken);
-        return Ticket(row);
+        // Only signing out at the provider wants the id token; no other request pays for opening it.
+        return Ticket(row, withIdToken: httpContext.Request.Path == AccessSetup.SignOutPath);
     }
 
     public Task RemoveAsync(string key) => database.RunAsync(async db =>
@@ -118,13 +118,13 @@ internal sealed class SessionStore(
 
     private static bool IsAction(HttpRequest request) => !Array.Exists(_notActions, path => request.Path.StartsWithSegments(path));
 
-    private AuthenticationTicket Ticket(Row row)
+    private AuthenticationTicket Ticket(Row row, bool withIdToken)
     {
         var isOperator = operators.Includes(row.Email, row.EmailVerified);
         var principal = Session.Of(
             row.UserId, row.SessionId, row.Name, row.Email, isOperator, row.Sid, CookieAuthenticationDefaults.AuthenticationScheme);
         var properties = new AuthenticationProperties();
-        if (Unprotected(row.IdToken) is { } idToken)
+        if (withIdToken && Unprotected(row.IdToken) is { } idToken)
             properties.StoreTokens([new() { Name = OpenIdConnectParameterNames.IdToken, Value = idToken }]);
         return new(principal, properties, CookieAuthenticationDefaults.AuthenticationScheme);
     }
