@@ -258,6 +258,7 @@ internal sealed class ProductProcess : IAsyncDisposable
     private readonly Process _process;
     private readonly Uri _address;
     private readonly ConcurrentQueue<string> _output = new();
+    private bool _disposed;
 
     private ProductProcess(Process process, Uri address)
     {
@@ -327,6 +328,8 @@ internal sealed class ProductProcess : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
+        if (_disposed) return;
+        _disposed = true;
         if (!_process.HasExited) _process.Kill();
         await _process.WaitForExitAsync(CancellationToken.None);
         _process.Dispose();
