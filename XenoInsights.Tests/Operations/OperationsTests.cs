@@ -61,6 +61,21 @@ public sealed class OperationsTests(PostgresServer postgres)
         Assert.InRange(metrics.Split('\n').Count(line => line.StartsWith("# TYPE", StringComparison.Ordinal)), 10, 80);
     }
 
+    [Fact]
+    public async Task Health_answers_the_version_that_the_changelog_describes()
+    {
+        await using var app = await StartAsync();
+        using var http = new HttpClient { BaseAddress = new Uri(app.Urls.First()) };
+
+        var health = await http.GetFromJsonAsync<JsonElement>(new Uri("/health", UriKind.Relative), Ct);
+
+        Assert.Equal("Healthy", health.GetProperty("status").GetString());
+        var version = health.GetProperty("version").GetString();
+        Assert.Equal(typeof(OperationsSetup).Assembly.GetName().Version!.ToString(3), version);
+        var changelog = await File.ReadAllTextAsync(Path.Combine(Repository.Root, "CHANGELOG.md"), Ct);
+        Assert.Contains($"## [{version}] - ", changelog, StringComparison.Ordinal);
+    }
+
     [Theory]
     [InlineData("/api/broken", 500)]
     [InlineData("/api/number", 400)]
@@ -189,6 +204,7 @@ public sealed class OperationsTests(PostgresServer postgres)
         app.UseOperations();
         app.MapGet("/api/broken", string () => throw new InvalidOperationException("the secret of the house"));
         app.MapGet("/api/number", (int n) => n);
+        app.MapOperations();
         app.MapGet("/api/seen", (HttpContext context) => $"{context.Request.Scheme} {context.Connection.RemoteIpAddress}");
         await app.StartAsync(Ct);
         return app;

@@ -1,9 +1,11 @@
 using System.Diagnostics;
 using System.Globalization;
+using System.Reflection;
 using Microsoft.AspNetCore.Diagnostics.HealthChecks;
 using Microsoft.AspNetCore.HttpOverrides;
 using Microsoft.AspNetCore.StaticAssets;
 using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Diagnostics.HealthChecks;
 using OpenTelemetry.Metrics;
 using OpenTelemetry.Trace;
 using Serilog;
@@ -22,6 +24,10 @@ public static class OperationsSetup
     private static readonly PathString[] _programPaths = ["/api", "/webhooks", "/health", "/metrics"];
 
     private static readonly PathString[] _quietPaths = ["/health", "/metrics", "/_blazor", "/_framework", "/webhooks"];
+
+    /// <summary>Of this build, such as 0.2.0. The SDK appends the commit to the attribute, which is nobody else's business.</summary>
+    private static string Version => typeof(OperationsSetup).Assembly
+        .GetCustomAttribute<AssemblyInformationalVersionAttribute>()!.InformationalVersion.Split('+')[0];
 
     public static void AddOperations(this WebApplicationBuilder builder)
     {
@@ -80,10 +86,15 @@ public static class OperationsSetup
 
     public static void MapOperations(this WebApplication app)
     {
+        app.MapHealthChecks("/health", new() { Predicate = _ => false, ResponseWriter = WriteVersionAsync })
+            .AllowAnonymous().DisableHttpMetrics();
         app.MapHealthChecks("/health/live", new() { Predicate = _ => false }).AllowAnonymous().DisableHttpMetrics();
         app.MapHealthChecks("/health/ready", new() { Predicate = check => check.Tags.Contains("ready") }).AllowAnonymous().DisableHttpMetrics();
         app.MapPrometheusScrapingEndpoint("/metrics").AllowAnonymous().DisableHttpMetrics();
     }
+
+    private static Task WriteVersionAsync(HttpContext context, HealthReport report) =>
+        context.Response.WriteAsJsonAsync(new { status = report.Status.ToString(), version = Version });
 
     /// <summary>Levels and further sinks come from the section <c>Serilog</c>. Production writes one JSON object a line.</summary>
     private static void AddLogging(WebApplicationBuilder builder) =>
