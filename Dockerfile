@@ -10,7 +10,7 @@ COPY package.json package-lock.json ./
 RUN npm ci --omit=optional --ignore-scripts --no-audit --no-fund && touch node_modules/.package-lock.json
 COPY global.json Directory.Build.props Directory.Packages.props .editorconfig ./
 COPY XenoInsights/XenoInsights.csproj XenoInsights/
-RUN dotnet restore XenoInsights
+RUN dotnet restore XenoInsights -p:DevelopmentParts=false
 COPY appsettings.json ./
 COPY XenoInsights/ XenoInsights/
 RUN dotnet publish XenoInsights --configuration Release --no-restore --output /app

@@ -1,7 +1,7 @@
+using XenoInsights;
 using XenoInsights.Access;
 using XenoInsights.App;
 using XenoInsights.Data;
-using XenoInsights.DemoShopify;
 using XenoInsights.Install;
 using XenoInsights.Insights;
 using XenoInsights.Insights.Changes;
@@ -17,11 +17,13 @@ using XenoInsights.Sync;
 using XenoInsights.Tenants;
 using XenoInsights.Webhooks;
 
-if (args is ["postgres", ..]) return await PrivatePostgresCommand.RunAsync(args);
+if (args is ["postgres", ..]) return await DevelopmentParts.RunPostgresAsync(args);
 if (args is ["healthcheck"]) return await HealthCheckCommand.RunAsync();
 
 var builder = WebApplication.CreateBuilder(new WebApplicationOptions { Args = args, ContentRootPath = AppContext.BaseDirectory });
-await using var database = await DatabaseConnection.ResolveAsync(builder.Configuration, builder.Environment, CancellationToken.None);
+builder.AddDevelopmentParts();
+await using var database = await DatabaseConnection.ResolveAsync(
+    builder.Configuration, builder.Environment, DevelopmentParts.StartPostgres, CancellationToken.None);
 if (args is [UpgradeCommands.Migrate or UpgradeCommands.Finish, ..]) return await UpgradeCommands.RunAsync(args[0], database);
 if (args is [VerifyCommand.Name, ..]) return await VerifyCommand.RunAsync(builder, database);
 if (builder.Environment.IsDevelopment())
@@ -30,7 +32,6 @@ if (builder.Environment.IsDevelopment())
     await Migrator.FinishAsync(database.Direct);
 }
 
-builder.AddDemoShopify();
 builder.AddAppOptions();
 builder.AddOperations();
 builder.AddData(database.Main);
@@ -75,6 +76,7 @@ app.MapProducts();
 app.MapCheckouts();
 app.MapApp();
 app.MapOperations();
+app.MapDevelopmentParts();
 app.MapApiDocs();
 app.MapStaticAssets().AllowAnonymous().DisableHttpMetrics();
 await app.RunAsync();

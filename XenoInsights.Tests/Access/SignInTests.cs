@@ -10,6 +10,7 @@ using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Options;
 using XenoInsights.Access;
 using XenoInsights.Data;
+using XenoInsights.Development;
 using XenoInsights.Tests.Install;
 using XenoInsights.Tests.Support;
 

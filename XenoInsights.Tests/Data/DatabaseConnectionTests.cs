@@ -58,7 +58,7 @@ public sealed class DatabaseConnectionTests
         await using var database = await ResolveAsync("Production", ("ConnectionStrings:XenoInsights", Configured), ("DATABASE_URL", "postgres://other.test/x"));
 
         Assert.Equal((Configured, Configured), (database.Main, database.Direct));
-        Assert.Null(database.Private);
+        Assert.False(database.IsEmbedded);
     }
 
     [Fact]
@@ -93,8 +93,7 @@ public sealed class DatabaseConnectionTests
         var root = Directory.CreateTempSubdirectory("xenoinsights-");
         await using (var database = await ResolveAsync("Development", ("Postgres:DataRoot", root.FullName)))
         {
-            Assert.NotNull(database.Private);
-            Assert.Equal(database.Private.ConnectionString, database.Main);
+            Assert.True(database.IsEmbedded);
             Assert.Equal(database.Main, database.Direct);
         }
         root.Delete(recursive: true);
@@ -110,5 +109,6 @@ public sealed class DatabaseConnectionTests
         DatabaseConnection.ResolveAsync(
             new ConfigurationBuilder().AddInMemoryCollection(settings.Select(s => KeyValuePair.Create(s.Key, (string?)s.Value))).Build(),
             new HostingEnvironment { EnvironmentName = environment },
+            DevelopmentParts.StartPostgres,
             Ct);
 }

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using Npgsql;
 using XenoInsights.Data;
+using XenoInsights.Development;
 
 namespace XenoInsights.Tests.Data;
 

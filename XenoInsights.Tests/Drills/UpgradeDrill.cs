@@ -4,6 +4,7 @@ using System.Net;
 using System.Text;
 using Npgsql;
 using XenoInsights.Data;
+using XenoInsights.Development;
 using XenoInsights.Tests.Benchmarks;
 
 namespace XenoInsights.Tests.Drills;

@@ -1,5 +1,6 @@
 using System.Security.Cryptography;
 using Microsoft.Extensions.Options;
+using XenoInsights.Development;
 using XenoInsights.Install;
 
 namespace XenoInsights.Tests.Install;

@@ -1,5 +1,6 @@
 using Npgsql;
 using XenoInsights.Data;
+using XenoInsights.Development;
 using XenoInsights.Tests.Support;
 
 [assembly: AssemblyFixture(typeof(PostgresServer))]

@@ -7,6 +7,7 @@ using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Logging.Abstractions;
 using Npgsql;
 using XenoInsights.Data;
+using XenoInsights.Development;
 using XenoInsights.Ingestion;
 using XenoInsights.Tenants;
 using XenoInsights.Tests.Sync;

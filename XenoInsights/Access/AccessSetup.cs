@@ -48,7 +48,6 @@ public static class AccessSetup
         services.AddAuthorizationBuilder()
             .SetFallbackPolicy(new AuthorizationPolicyBuilder().RequireAuthenticatedUser().RequireClaim(Session.UserIdClaim).Build())
             .AddPolicy(Session.OperatorPolicy, policy => policy.RequireClaim(Session.OperatorClaim, "true"));
-        if (HasBuiltInProvider(builder.Configuration, builder.Environment)) services.AddDevelopmentIdentityProvider();
     }
 
     /// <summary>Comes before every other Use and Map that needs to know who is asking.</summary>
@@ -64,11 +63,7 @@ public static class AccessSetup
         // The browser calls it while somebody uses an open page: a request is an action of the person, live updates are none.
         app.MapPost("/session/activity", () => Results.NoContent()).ExcludeFromDescription();
         app.MapTenantsApi();
-        if (HasBuiltInProvider(app.Configuration, app.Environment)) app.MapDevelopmentIdentityProvider();
     }
-
-    private static bool HasBuiltInProvider(IConfiguration configuration, IHostEnvironment environment) =>
-        environment.IsDevelopment() && (configuration.GetSection(OidcOptions.Section).Get<OidcOptions>() ?? new()).IsAbsent;
 
     // Where TLS ends before the app, requests look like http to an inner host; redirects and cookies must speak of the outer one.
     private static void UsePublicAddress(WebApplication app)
@@ -144,7 +139,6 @@ public static class AccessSetup
         Harden(options.NonceCookie, "xeno-nonce.", app.Value);
         options.Events.OnRedirectToIdentityProvider = context =>
         {
-            if (oidc.Value.IsAbsent) context.ProtocolMessage.IssuerAddress = DevelopmentIdentityProvider.AuthorizeAddress(context.Request);
             context.ProtocolMessage.LoginHint = context.Properties.GetParameter<string>(LoginHint);
             return Task.CompletedTask;
         };

@@ -7,16 +7,10 @@ namespace XenoInsights.Access;
 /// Those who look after the installation: named by <c>Access:Operators</c>, and only with an address that the identity
 /// provider has verified. Looked up at each request and in each unit of work; it opens no merchant's data.
 /// </summary>
-public sealed class Operators(
-    WalledTransactions transactions, IOptionsMonitor<AccessOptions> access, IOptions<OidcOptions> oidc, IHostEnvironment environment)
+public sealed class Operators(WalledTransactions transactions, IOptionsMonitor<AccessOptions> access)
 {
-    public bool Includes(string? email, bool isVerified)
-    {
-        if (email is null || !isVerified) return false;
-        var isBuiltIn = environment.IsDevelopment() && oidc.Value.IsAbsent;
-        if (isBuiltIn && email == DevelopmentIdentityProvider.Operator) return true;
-        return access.CurrentValue.Operators.Contains(email, StringComparer.OrdinalIgnoreCase);
-    }
+    public bool Includes(string? email, bool isVerified) =>
+        email is not null && isVerified && access.CurrentValue.Operators.Contains(email, StringComparer.OrdinalIgnoreCase);
 
     /// <summary>Runs <paramref name="work"/> across tenants, as the system role.</summary>
     /// <exception cref="AccessDeniedException">The caller is no operator, or the session has ended.</exception>

@@ -4,28 +4,29 @@ namespace XenoInsights.Data;
 
 /// <summary>
 /// Which database to use: <c>ConnectionStrings:XenoInsights</c>, else <c>DATABASE_URL</c>, else, in Development only,
-/// a <see cref="PrivatePostgres"/>. Dispose it after the host: that stops the private server.
+/// the embedded PostgreSQL. Dispose it after the host: that stops the embedded server.
 /// </summary>
-public sealed class DatabaseConnection : IAsyncDisposable
+/// <param name="main">For all ordinary work; may lead through a pooler in transaction mode.</param>
+/// <param name="direct">Never through a pooler: for migrations. The same as <paramref name="main"/> unless configured.</param>
+/// <param name="server">The server started for this process, if nothing was configured.</param>
+public sealed class DatabaseConnection(string main, string direct, IAsyncDisposable? server = null) : IAsyncDisposable
 {
     private const string MainKey = "ConnectionStrings:XenoInsights";
     private const string DirectKey = "ConnectionStrings:XenoInsightsDirect";
     private const string UrlKey = "DATABASE_URL";
 
-    private DatabaseConnection(string main, string direct, PrivatePostgres? privatePostgres = null) =>
-        (Main, Direct, Private) = (main, direct, privatePostgres);
+    public string Main => main;
 
-    /// <summary>For all ordinary work; may lead through a pooler in transaction mode.</summary>
-    public string Main { get; }
+    public string Direct => direct;
 
-    /// <summary>Never through a pooler: for migrations. The same as <see cref="Main"/> unless configured.</summary>
-    public string Direct { get; }
-
-    /// <summary>The server started for this process, if nothing was configured.</summary>
-    public PrivatePostgres? Private { get; }
+    /// <summary>Whether the server was started for this process.</summary>
+    public bool IsEmbedded => server is not null;
 
     /// <exception cref="InvalidOperationException">A value cannot be used, or none is set outside Development; the message names its key.</exception>
-    public static async Task<DatabaseConnection> ResolveAsync(IConfiguration configuration, IHostEnvironment environment, CancellationToken ct)
+    /// <param name="startEmbedded">Starts the embedded PostgreSQL; null where the build does not contain it.</param>
+    public static async Task<DatabaseConnection> ResolveAsync(
+        IConfiguration configuration, IHostEnvironment environment,
+        Func<IConfiguration, CancellationToken, Task<DatabaseConnection>>? startEmbedded, CancellationToken ct)
     {
         var main = Read(configuration, MainKey) ?? Read(configuration, UrlKey);
         var direct = Read(configuration, DirectKey);
@@ -33,31 +34,12 @@ public sealed class DatabaseConnection : IAsyncDisposable
             return new(main, direct ?? main);
         if (direct is not null)
             throw new InvalidOperationException($"{DirectKey} is set, but {MainKey} is not.");
-        if (!environment.IsDevelopment())
+        if (!environment.IsDevelopment() || startEmbedded is null)
             throw new InvalidOperationException($"{MainKey} (or {UrlKey}) must be set: only Development brings its own PostgreSQL.");
-        var postgres = await PrivatePostgres.StartAsync(PrivateOptions(configuration), ct);
-        return new(postgres.ConnectionString, postgres.ConnectionString, postgres);
+        return await startEmbedded(configuration, ct);
     }
 
-    public ValueTask DisposeAsync() => Private?.DisposeAsync() ?? ValueTask.CompletedTask;
-
-    /// <summary><c>Postgres:DataRoot</c> (default: <c>.data</c> at the top of the checkout) and <c>Postgres:Bin</c>.</summary>
-    public static PrivatePostgresOptions PrivateOptions(IConfiguration configuration) => new()
-    {
-        DataRoot = configuration["Postgres:DataRoot"] ?? Path.Combine(Checkout(), ".data"),
-        StartFolder = AppContext.BaseDirectory,
-        Bin = configuration["Postgres:Bin"],
-    };
-
-    private static string Checkout()
-    {
-        for (var folder = new DirectoryInfo(AppContext.BaseDirectory); folder is not null; folder = folder.Parent)
-        {
-            if (File.Exists(Path.Combine(folder.FullName, "XenoInsights.sln")))
-                return folder.FullName;
-        }
-        return AppContext.BaseDirectory;
-    }
+    public ValueTask DisposeAsync() => server?.DisposeAsync() ?? ValueTask.CompletedTask;
 
     private static string? Read(IConfiguration configuration, string key)
     {

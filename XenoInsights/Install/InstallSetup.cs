@@ -1,19 +1,16 @@
 using Microsoft.Extensions.Options;
-using XenoInsights.Data;
 using XenoInsights.Operations;
 using XenoInsights.Shopify;
 
 namespace XenoInsights.Install;
 
-/// <summary>Connecting stores: OAuth with Shopify, the tokens that come of it, and in Development the demo store.</summary>
+/// <summary>Connecting stores: OAuth with Shopify, the tokens that come of it and their encryption.</summary>
 public static class InstallSetup
 {
     private const string StartPath = "/auth/start";
 
     // Within a refresh a few attempts run under a row lock; together they must end before those who wait for it give up.
     private static readonly TimeSpan _tokenTimeout = TimeSpan.FromSeconds(8), _connectTimeout = TimeSpan.FromSeconds(5);
-    // Our own callback asks for a token, for the shop and for its webhooks, one after the other.
-    private static readonly TimeSpan _callbackTimeout = TimeSpan.FromMinutes(1);
     private const long MaxAnswerBytes = 1 << 20;
 
     /// <summary>The configured keys, and what opens and seals tokens with them.</summary>
@@ -22,14 +19,6 @@ public static class InstallSetup
         var services = builder.Services;
         services.AddOptions<EncryptionOptions>().BindConfiguration(EncryptionOptions.Section).ValidateOnStart();
         services.AddSingleton<IValidateOptions<EncryptionOptions>, EncryptionOptionsValidator>();
-        if (builder.Environment.IsDevelopment())
-        {
-            var dataRoot = DatabaseConnection.PrivateOptions(builder.Configuration).DataRoot;
-            services.PostConfigure<EncryptionOptions>(options =>
-            {
-                if (options.Keys.Count == 0) options.Keys.Add(DevelopmentEncryptionKey.ReadOrCreate(dataRoot));
-            });
-        }
         services.AddSingleton<TokenVault>();
     }
 
@@ -43,11 +32,6 @@ public static class InstallSetup
         services.AddSingleton<OAuthClient>().AddSingleton<ShopDesk>().AddSingleton<ShopRename>()
             .AddSingleton<ShopifyTokens>().AddScoped<StoreInstall>().AddScoped<StoreDisconnect>().AddSingleton<OpenStore>();
         services.AddSingleton<AccessTokenSource>(provider => provider.GetRequiredService<ShopifyTokens>().ForAdminClientAsync);
-        if (builder.Environment.IsDevelopment())
-        {
-            AddShopClient(services, DemoConnection.HttpClientName, _callbackTimeout);
-            services.AddHostedService<DemoConnection>();
-        }
     }
 
     public static void MapInstall(this WebApplication app)
@@ -71,7 +55,7 @@ public static class InstallSetup
     }
 
     // A shop that redirects elsewhere does not get to see our secret or a token.
-    private static void AddShopClient(IServiceCollection services, string name, TimeSpan timeout) => services
+    internal static void AddShopClient(IServiceCollection services, string name, TimeSpan timeout) => services
         .AddHttpClient(name, client => (client.Timeout, client.MaxResponseContentBufferSize) = (timeout, MaxAnswerBytes))
         .ConfigurePrimaryHttpMessageHandler(() => new SocketsHttpHandler
         {

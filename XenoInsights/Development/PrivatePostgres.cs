@@ -5,7 +5,7 @@ using System.Net.Sockets;
 using System.Security.Cryptography;
 using Npgsql;
 
-namespace XenoInsights.Data;
+namespace XenoInsights.Development;
 
 /// <summary>Where a private server finds its programs and keeps its data.</summary>
 public sealed record PrivatePostgresOptions
@@ -21,6 +21,23 @@ public sealed record PrivatePostgresOptions
 
     /// <summary>Server settings besides the usual ones, such as <c>fsync</c> = <c>off</c>. The instance that starts the server decides.</summary>
     public IReadOnlyDictionary<string, string> Settings { get; init; } = new Dictionary<string, string>();
+
+    /// <summary><c>Postgres:DataRoot</c> (default: <c>.data</c> at the top of the checkout) and <c>Postgres:Bin</c>.</summary>
+    public static PrivatePostgresOptions From(IConfiguration configuration) => new()
+    {
+        DataRoot = configuration["Postgres:DataRoot"] ?? Path.Combine(Checkout(), ".data"),
+        StartFolder = AppContext.BaseDirectory,
+        Bin = configuration["Postgres:Bin"],
+    };
+
+    private static string Checkout()
+    {
+        for (var folder = new DirectoryInfo(AppContext.BaseDirectory); folder is not null; folder = folder.Parent)
+        {
+            if (File.Exists(Path.Combine(folder.FullName, "XenoInsights.sln"))) return folder.FullName;
+        }
+        return AppContext.BaseDirectory;
+    }
 }
 
 /// <summary>

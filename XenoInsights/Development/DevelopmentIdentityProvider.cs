@@ -8,11 +8,12 @@ using Microsoft.Extensions.Options;
 using Microsoft.IdentityModel.Tokens;
 using OpenIddict.Abstractions;
 using OpenIddict.Server.AspNetCore;
+using XenoInsights.Access;
 using XenoInsights.App;
 using static OpenIddict.Abstractions.OpenIddictConstants;
 using static OpenIddict.Server.OpenIddictServerEvents;
 
-namespace XenoInsights.Access;
+namespace XenoInsights.Development;
 
 /// <summary>
 /// An OpenID Connect provider inside the app for Development without <c>Oidc:*</c>, so that signing in is the same code as in
@@ -42,6 +43,7 @@ internal static class DevelopmentIdentityProvider
 
     private sealed record DemoUser(string Email, string Name, string About);
 
+    /// <summary>Comes before the framework's own post-configuration, which makes the client for the provider's metadata.</summary>
     public static void AddDevelopmentIdentityProvider(this IServiceCollection services)
     {
         services.AddOpenIddict().AddServer(server =>
@@ -59,14 +61,15 @@ internal static class DevelopmentIdentityProvider
             server.AddEventHandler<ValidateAuthorizationRequestContext>(handler => handler.UseInlineHandler(ValidateClient));
             server.AddEventHandler<ValidateTokenRequestContext>(handler => handler.UseInlineHandler(ValidateClient));
         });
-        services.AddOptions<OpenIdConnectOptions>(OpenIdConnectDefaults.AuthenticationScheme).Configure<IServer>(UseProvider);
+        services.AddOptions<OpenIdConnectOptions>(OpenIdConnectDefaults.AuthenticationScheme).PostConfigure<IServer>(UseProvider);
+        services.PostConfigure<AccessOptions>(access => access.Operators.Add(Operator));
     }
 
     public static void MapDevelopmentIdentityProvider(this WebApplication app) =>
         app.MapMethods(Path + "/authorize", [HttpMethods.Get, HttpMethods.Post], Authorize).AllowAnonymous().ExcludeFromDescription();
 
     /// <summary>The browser stays on the host it came by; only the address for the browser depends on it.</summary>
-    public static string AuthorizeAddress(HttpRequest request) => $"{request.Scheme}://{request.Host}{request.PathBase}{Path}/authorize";
+    private static string AuthorizeAddress(HttpRequest request) => $"{request.Scheme}://{request.Host}{request.PathBase}{Path}/authorize";
 
     private static string Relative(string endpoint) => (Path + endpoint).TrimStart('/');
 
@@ -79,6 +82,12 @@ internal static class DevelopmentIdentityProvider
 #pragma warning disable CA2000 // Lives as long as the options: for good.
         options.Backchannel = new HttpClient(new OwnAddressHandler(server) { InnerHandler = new SocketsHttpHandler() });
 #pragma warning restore CA2000
+        var next = options.Events.OnRedirectToIdentityProvider;
+        options.Events.OnRedirectToIdentityProvider = context =>
+        {
+            context.ProtocolMessage.IssuerAddress = AuthorizeAddress(context.Request);
+            return next(context);
+        };
     }
 
     private static ValueTask ValidateClient(ValidateAuthorizationRequestContext context)

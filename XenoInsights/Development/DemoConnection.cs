@@ -5,9 +5,10 @@ using Microsoft.Extensions.Options;
 using XenoInsights.Access;
 using XenoInsights.App;
 using XenoInsights.Data;
+using XenoInsights.Install;
 using XenoInsights.Tenants;
 
-namespace XenoInsights.Install;
+namespace XenoInsights.Development;
 
 /// <summary>
 /// With the demo Shopify: connects its first store as the demo owner would in a browser, through sign-in, consent and callback,

@@ -5,7 +5,7 @@ using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
 
-namespace XenoInsights.Data;
+namespace XenoInsights.Development;
 
 /// <summary>
 /// The server programs <see cref="PrivatePostgres"/> runs: <c>Postgres:Bin</c>, else the npm package

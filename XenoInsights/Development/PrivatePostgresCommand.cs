@@ -1,6 +1,6 @@
 using System.Runtime.InteropServices;
 
-namespace XenoInsights.Data;
+namespace XenoInsights.Development;
 
 /// <summary><c>XenoInsights postgres</c>: the private server alone, until Ctrl+C, for psql and other tools. Prints its connection string.</summary>
 public static class PrivatePostgresCommand
@@ -10,7 +10,7 @@ public static class PrivatePostgresCommand
         var configuration = new ConfigurationBuilder()
             .AddJsonFile(Path.Combine(AppContext.BaseDirectory, "appsettings.json"), optional: true)
             .AddEnvironmentVariables().AddCommandLine(args[1..]).Build();
-        await using var postgres = await PrivatePostgres.StartAsync(DatabaseConnection.PrivateOptions(configuration), CancellationToken.None);
+        await using var postgres = await PrivatePostgres.StartAsync(PrivatePostgresOptions.From(configuration), CancellationToken.None);
         Console.WriteLine(postgres.ConnectionString);
         var end = new TaskCompletionSource();
         using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, End);
