@@ -41,7 +41,7 @@ public sealed class SharedConnectionsTests(PostgresServer server)
         })));
 
         Assert.Equal(0, wrong);
-        Assert.All(shops, shop => Assert.Empty(database.RunAsync(shop.TenantId, db => Rollups.DifferencesAsync(db, shop.TenantId)).GetAwaiter().GetResult()));
+        Assert.All(shops, shop => Assert.Empty(database.RunAsync(shop.TenantId, db => LedgerRollups.DifferencesAsync(db, shop.TenantId)).GetAwaiter().GetResult()));
     }
 
     private static OrderRecord[] Records(ShopCalendar shop)

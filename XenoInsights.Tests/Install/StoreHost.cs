@@ -124,6 +124,27 @@ public sealed class StoreHost(PostgresServer postgres) : IAsyncLifetime
     public Task<Tenant?> FindTenantAsync(long shopId) => Services.GetRequiredService<SystemDatabase>().RunAsync(db =>
         db.Tenants.IgnoreQueryFilters([XenoDbContext.TenantFilter]).AsNoTracking().SingleOrDefaultAsync(t => t.ShopId == shopId));
 
+    /// <summary>Makes a person who has signed in an owner of the store.</summary>
+    public Task AddOwnerAsync(Tenant tenant, string email = "owner@demo.test") => Services.GetRequiredService<SystemDatabase>().RunAsync(async db =>
+    {
+        var user = await db.Users.Where(u => u.Email == email).Select(u => u.UserId).SingleAsync();
+        db.Memberships.Add(new() { TenantId = tenant.TenantId, UserId = user, Role = MemberRole.Owner, CreatedAt = DateTimeOffset.UnixEpoch });
+        await db.SaveChangesAsync();
+    });
+
+    /// <summary>Does the store's queued recalculation, as the sync worker would.</summary>
+    public async Task RecalculateAsync(Tenant shop)
+    {
+        var tenants = Services.GetRequiredService<TenantDatabase>();
+        var (tenant, job) = await InTenantAsync(shop, async db => (
+            await db.Tenants.AsNoTracking().SingleAsync(),
+            await db.SyncJobs.AsNoTracking().SingleAsync(j => j.Type == SyncJobType.Recalculate && j.Status == SyncJobStatus.Queued)));
+        var lease = new SyncLease(tenants, shop.TenantId, job.Id, job.Type, job.Attempts, TimeSpan.FromMinutes(1));
+        Assert.True(await lease.TakeAsync(CancellationToken.None));
+        await Services.GetRequiredService<Recalculate>().RunAsync(lease, tenant, CancellationToken.None);
+        await lease.SucceedAsync(db => Recalculate.ConcludeAsync(db, tenant, CancellationToken.None), CancellationToken.None);
+    }
+
     public Task<T> InTenantAsync<T>(Tenant tenant, Func<XenoDbContext, Task<T>> work) => Services.GetRequiredService<TenantDatabase>().RunAsync(tenant.TenantId, work);
 
     /// <summary>Asserts that the app refused, and by which code.</summary>

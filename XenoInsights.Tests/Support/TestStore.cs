@@ -89,7 +89,7 @@ public sealed class TestStores : IAsyncDisposable
         Tenants.RunAsync(shop.TenantId, db => IngestionWriter.ApplyAsync(db, shop, batch));
 
     public Task<IReadOnlyList<string>> RollupDifferencesAsync(ShopCalendar shop) =>
-        Tenants.RunAsync(shop.TenantId, db => Rollups.DifferencesAsync(db, shop.TenantId));
+        Tenants.RunAsync(shop.TenantId, db => LedgerRollups.DifferencesAsync(db, shop.TenantId));
 
     public async ValueTask DisposeAsync()
     {

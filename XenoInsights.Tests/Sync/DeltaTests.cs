@@ -210,10 +210,32 @@ public sealed class DeltaTests(FaultyStores stores) : IClassFixture<FaultyStores
         var (store, data, tenant) = await ImportedAsync();
         store.TimeZone = "Pacific/Auckland";
 
-        await RunAsync(tenant, "delta");
+        await FollowShopAsync(tenant);
 
         await AssertDaysAsync(data, tenant, "Pacific/Auckland");
         await AssertSameAsync(store, tenant);
+    }
+
+    [Fact]
+    public async Task A_recalculation_that_failed_is_named_on_every_page_and_tried_again_at_night()
+    {
+        var tenant = await ImportedDaysAgoAtNoonAsync();
+        var domain = await Host.InTenantAsync(tenant, db => db.Tenants.Select(t => t.ShopDomain).SingleAsync(Ct));
+        await Host.InTenantAsync(tenant, db => SyncJobs.EnqueueAsync(db, tenant, SyncJobType.Recalculate, null, Ct));
+        await Host.IdleAsync(tenant);
+        await Host.InTenantAsync(tenant, db => db.SyncJobs.Where(j => j.Type == SyncJobType.Recalculate)
+            .ExecuteUpdateAsync(set => set.SetProperty(j => j.Status, SyncJobStatus.Failed), Ct));
+        var page = await Host.Owner.GetStringAsync(new Uri($"/stores/{domain.Split('.')[0]}/overview", UriKind.Relative), Ct);
+        Assert.Contains("Figures could not be recalculated", page, StringComparison.Ordinal);
+
+        var night = Microsoft.Extensions.Options.Options.Create(new SyncOptions { NightFromHour = 0, NightHours = 1 });
+        await ActivatorUtilities.CreateInstance<SyncSchedule>(Host.App.Services, night).EnqueueAsync(Ct);
+        await Host.IdleAsync(tenant);
+
+        var newest = (await Host.JobsAsync(tenant)).First(j => j.Type == SyncJobType.Recalculate);
+        Assert.Equal(SyncJobStatus.Succeeded, newest.Status);
+        page = await Host.Owner.GetStringAsync(new Uri($"/stores/{domain.Split('.')[0]}/overview", UriKind.Relative), Ct);
+        Assert.DoesNotContain("recalculated", page, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -225,8 +247,9 @@ public sealed class DeltaTests(FaultyStores stores) : IClassFixture<FaultyStores
         // The merchant has agreed before and is not asked again.
         using (var connected = await Host.Owner.GetAsync(new Uri($"/auth/start?shop={store.Shop.Domain}", UriKind.Relative), Ct)) Assert.Equal(HttpStatusCode.OK, connected.StatusCode);
 
+        await Host.IdleAsync(tenant);
         await AssertDaysAsync(data, tenant, "Pacific/Auckland");
-        Assert.Equal(SyncJobStatus.Succeeded, (await Host.EndOfNewestAsync(tenant)).Status);
+        Assert.All(await Host.JobsAsync(tenant), job => Assert.Equal(SyncJobStatus.Succeeded, job.Status));
         await AssertSameAsync(store, tenant);
     }
 
@@ -241,9 +264,19 @@ public sealed class DeltaTests(FaultyStores stores) : IClassFixture<FaultyStores
         await Host.InTenantAsync(tenant, db => ShopSettings.KeepAsync(db, tenant, store.Shop.Name, store.TimeZone, store.Shop.Currency.Code, Ct));
         store.Faults.HoldBulk = false;
 
-        Assert.Equal(SyncJobStatus.Succeeded, (await Host.EndOfNewestAsync(tenant)).Status);
+        await Host.IdleAsync(tenant);
+        Assert.All(await Host.JobsAsync(tenant), job => Assert.Equal(SyncJobStatus.Succeeded, job.Status));
         await AssertDaysAsync(await store.DataAsync(), tenant, "Pacific/Auckland");
         await AssertSameAsync(store, tenant);
+    }
+
+    /// <summary>A run of changes, and the recalculation that it finds necessary.</summary>
+    private async Task FollowShopAsync(Guid tenant)
+    {
+        await StartAsync(tenant, "delta");
+        await Host.IdleAsync(tenant);
+        Assert.All(await Host.JobsAsync(tenant), job => Assert.Equal(SyncJobStatus.Succeeded, job.Status));
+        Assert.Single(await Host.JobsAsync(tenant), job => job.Type == SyncJobType.Recalculate);
     }
 
     private async Task AssertDaysAsync(DemoData data, Guid tenant, string timeZone)

@@ -112,6 +112,16 @@ public sealed partial class ImportHost : IAsyncDisposable
         return ended;
     }
 
+    /// <summary>Waits until the store has no unfinished run.</summary>
+    public async Task IdleAsync(Guid tenant)
+    {
+        for (var patience = 0; (await JobsAsync(tenant)).Any(j => j.FinishedAt is null); patience++)
+        {
+            Assert.True(patience < 1200, "The runs do not end.");
+            await Task.Delay(100, Ct);
+        }
+    }
+
     public Task<SyncJobView> EndOfNewestAsync(Guid tenant) => NewestAsync(tenant, job => job.Status is not (SyncJobStatus.Queued or SyncJobStatus.Running));
 
     /// <summary>The store's newest import, once it is as asked.</summary>
@@ -142,7 +152,7 @@ public sealed partial class ImportHost : IAsyncDisposable
 
     public Task<T> InTenantAsync<T>(Guid tenant, Func<XenoDbContext, Task<T>> work) => App.Services.GetRequiredService<TenantDatabase>().RunAsync(tenant, work);
 
-    public Task<IReadOnlyList<string>> RollupDifferencesAsync(Guid tenant) => InTenantAsync(tenant, db => Rollups.DifferencesAsync(db, tenant, Ct));
+    public Task<IReadOnlyList<string>> RollupDifferencesAsync(Guid tenant) => InTenantAsync(tenant, db => LedgerRollups.DifferencesAsync(db, tenant, Ct));
 
     public static string Day(DateOnly day) => day.ToString("yyyy-MM-dd", CultureInfo.InvariantCulture);
 

@@ -338,7 +338,8 @@ internal sealed class ProductProcess : IAsyncDisposable
     private async Task ListeningAsync()
     {
         using var client = new HttpClient { BaseAddress = _address };
-        for (var patience = 0; patience < 600 && !_process.HasExited; patience++)
+        // Among storms on few processors starting takes its time.
+        for (var patience = 0; patience < 1800 && !_process.HasExited; patience++)
         {
             try
             {
@@ -351,7 +352,8 @@ internal sealed class ProductProcess : IAsyncDisposable
             }
             await Task.Delay(100, Ct);
         }
-        throw new InvalidOperationException($"The product does not start.\n{Output}");
+        var end = _process.HasExited ? $"ended with {_process.ExitCode}" : "does not answer";
+        throw new InvalidOperationException($"The product does not start: it {end}.\n{Output}");
     }
 
     private void Keep(string? line)

@@ -2,9 +2,11 @@ using System.Net;
 using System.Net.Http.Json;
 using System.Text.Json;
 using Microsoft.EntityFrameworkCore;
+using Microsoft.Extensions.DependencyInjection;
 using XenoInsights.Data;
 using XenoInsights.DemoShopify;
 using XenoInsights.DemoShopify.Stores;
+using XenoInsights.Ingestion;
 using XenoInsights.Reconciliation;
 using XenoInsights.Sync;
 
@@ -52,9 +54,9 @@ public sealed class ReconcileTests(FaultyStores stores) : IClassFixture<FaultySt
             await ExecuteAsync(db, $"delete from orders where shopify_id = {lost.Id}");
             await ExecuteAsync(db, $"update orders set deleted_at = now(), updated_at = now(), counted = false where shopify_id = {entombed.Id}");
             await ExecuteAsync(db, $"update orders set business_day = business_day - 1 where shopify_id = {misfiled.Id}");
-            await XenoInsights.Ingestion.Rollups.RebuildAsync(db, tenant, Ct);
             return true;
         });
+        await RollupRepair.RunAsync(Host.App.Services.GetRequiredService<TenantDatabase>(), tenant, Ct);
         Assert.True(data.Orders.Remove(deletedThere.Id));
 
         var job = await CheckAsync(tenant, days: 60);

@@ -223,6 +223,7 @@ public sealed class SetAsideTests(FaultyStores stores) : IClassFixture<FaultySto
         store.TimeZone = "India Standard Time";
 
         await RunAsync(tenant, "delta");
+        await Host.IdleAsync(tenant);
 
         var zone = store.Zone;
         Assert.Equal(

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Net;
+using System.Net.Http.Json;
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
@@ -44,7 +45,7 @@ public sealed class ApplyTests(StoreHost host) : IClassFixture<StoreHost>
         Assert.All(orders, order => Assert.Equal(5 * 1000 + 500, order.CurrentTotal));
         var day = Assert.Single(await InAsync(shop, db => db.SalesDays.AsNoTracking().Where(d => d.Orders != 0).ToListAsync(Ct)));
         Assert.Equal((120, 120 * 5 * 1000, 120 * 500), ((int)day.Orders, (int)day.Gross, (int)day.Shipping));
-        Assert.Empty(await InAsync(shop, db => Rollups.DifferencesAsync(db, shop.TenantId, Ct)));
+        Assert.Empty(await InAsync(shop, db => LedgerRollups.DifferencesAsync(db, shop.TenantId, Ct)));
     }
 
     [Fact]
@@ -76,7 +77,7 @@ public sealed class ApplyTests(StoreHost host) : IClassFixture<StoreHost>
 
         Assert.Empty(await InAsync(shop, db => db.Orders.ToListAsync(Ct)));
         Assert.Empty(await InAsync(shop, db => db.SalesDays.Where(d => d.Orders != 0 || d.Gross != 0).ToListAsync(Ct)));
-        Assert.Empty(await InAsync(shop, db => Rollups.DifferencesAsync(db, shop.TenantId, Ct)));
+        Assert.Empty(await InAsync(shop, db => LedgerRollups.DifferencesAsync(db, shop.TenantId, Ct)));
     }
 
     [Fact]
@@ -176,7 +177,7 @@ public sealed class ApplyTests(StoreHost host) : IClassFixture<StoreHost>
             shop, db => db.Events.Where(e => e.WebhookId == "former").Select(e => e.Outcome).SingleAsync(Ct)),
             StringComparison.Ordinal);
         Assert.DoesNotContain(76, await InAsync(shop, db => db.Rereads.Select(r => r.ShopifyId).ToListAsync(Ct)));
-        Assert.Empty(await InAsync(shop, db => Rollups.DifferencesAsync(db, shop.TenantId, Ct)));
+        Assert.Empty(await InAsync(shop, db => LedgerRollups.DifferencesAsync(db, shop.TenantId, Ct)));
     }
 
     [Fact]
@@ -202,7 +203,7 @@ public sealed class ApplyTests(StoreHost host) : IClassFixture<StoreHost>
         Assert.All(
             await InAsync(shop, db => db.OrderLineItems.AsNoTracking().ToListAsync(Ct)), line =>
             Assert.Equal(81, line.ProductId));
-        Assert.Empty(await InAsync(shop, db => Rollups.DifferencesAsync(db, shop.TenantId, Ct)));
+        Assert.Empty(await InAsync(shop, db => LedgerRollups.DifferencesAsync(db, shop.TenantId, Ct)));
     }
 
     [Theory]
@@ -240,7 +241,7 @@ public sealed class ApplyTests(StoreHost host) : IClassFixture<StoreHost>
         Assert.Equal(
             [(new DateOnly(2026, 5, 1), 1000L, 1000L), (new DateOnly(2026, 7, 10), 1400L, 0L)],
             days.Select(d => (d.Day, d.Gross, d.OrderValue)));
-        Assert.Empty(await InAsync(shop, db => Rollups.DifferencesAsync(db, shop.TenantId, Ct)));
+        Assert.Empty(await InAsync(shop, db => LedgerRollups.DifferencesAsync(db, shop.TenantId, Ct)));
     }
 
     [Fact]
@@ -342,10 +343,28 @@ public sealed class ApplyTests(StoreHost host) : IClassFixture<StoreHost>
         await DeliverAsync(shop, "shop/update", Shop(shop, "Moved", "Pacific/Auckland"), triggeredAt: Triggered(3));
         await DeliverAsync(shop, "shop/update", Shop(shop, "Old news", "Europe/Berlin"), triggeredAt: Triggered(2));
         await AppliedAsync(shop);
+        await AssertUnfinishedAsync(shop);
+        await host.RecalculateAsync(shop);
 
         Assert.Equal(("Moved", "Pacific/Auckland"), ((await host.FindTenantAsync(shop.ShopId))!.Name, (await host.FindTenantAsync(shop.ShopId))!.TimeZone));
         Assert.Equal(new DateOnly(2026, 5, 2), (await InAsync(shop, db => db.SalesDays.SingleAsync(d => d.Orders != 0, Ct))).Day);
-        Assert.Empty(await InAsync(shop, db => Rollups.DifferencesAsync(db, shop.TenantId, Ct)));
+        Assert.Empty(await InAsync(shop, db => LedgerRollups.DifferencesAsync(db, shop.TenantId, Ct)));
+    }
+
+    /// <summary>Every page says it, nobody can cancel it, and it stays although the app is removed.</summary>
+    private async Task AssertUnfinishedAsync(Tenant shop)
+    {
+        using var owner = await host.SignInAsync();
+        await host.AddOwnerAsync(shop);
+        var page = await owner.GetStringAsync(new Uri($"/stores/{shop.ShopDomain.Split('.')[0]}/overview", UriKind.Relative), Ct);
+        Assert.Contains("Figures are being recalculated", page, StringComparison.Ordinal);
+        var job = await InAsync(shop, db => db.SyncJobs.AsNoTracking().SingleAsync(j => j.Type == SyncJobType.Recalculate, Ct));
+        using var cancelled = await owner.PostAsJsonAsync($"/api/ingestion/jobs/{job.Id}/cancel", new { tenant_id = shop.TenantId }, Ct);
+        Assert.Equal(HttpStatusCode.Conflict, cancelled.StatusCode);
+        await DeliverAsync(shop, "app/uninstalled", Shop(shop), triggeredAt: Triggered(8));
+        await AppliedAsync(shop);
+        Assert.Equal(
+            SyncJobStatus.Queued, await InAsync(shop, db => db.SyncJobs.Where(j => j.Id == job.Id).Select(j => j.Status).SingleAsync(Ct)));
     }
 
     [Fact]

@@ -221,7 +221,7 @@ public sealed class ErasureTests(StoreHost host, PostgresServer postgres) : ICla
             db.Customers.IgnoreQueryFilters([XenoDbContext.DeletedFilter]).ToListAsync(Ct))).ShopifyId);
         Assert.NotEmpty(await InAsync(shop, db => db.Orders.ToListAsync(Ct)));
         Assert.All(await InAsync(shop, db => db.Checkouts.ToListAsync(Ct)), c => Assert.Null(c.RecoveryUrl));
-        Assert.Empty(await InAsync(shop, db => Rollups.DifferencesAsync(db, shop.TenantId, Ct)));
+        Assert.Empty(await InAsync(shop, db => LedgerRollups.DifferencesAsync(db, shop.TenantId, Ct)));
         Assert.True(Assert.Single(await EvidenceAsync(shop)) is { RowsAfter: 0 });
     }
 

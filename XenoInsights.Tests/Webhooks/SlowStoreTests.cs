@@ -55,7 +55,7 @@ public sealed class SlowStoreTests(SlowStoreHost host, PostgresServer postgres) 
         await transaction.RollbackAsync(Ct);
         foreach (var store in locked) await AppliedAsync(store, 3);
         foreach (var store in stores)
-            Assert.Empty(await InTenantAsync(store, db => Rollups.DifferencesAsync(db, store.TenantId, Ct)));
+            Assert.Empty(await InTenantAsync(store, db => LedgerRollups.DifferencesAsync(db, store.TenantId, Ct)));
     }
 
     [Fact]

@@ -208,7 +208,7 @@ public sealed class StormTests
             var orders = await tenants.RunAsync(store.TenantId, db => db.Orders.ToDictionaryAsync(o => o.ShopifyId, o => o.CurrentTotal, Ct), Ct);
             Assert.Equal(newest.ToDictionary(n => n.Key, n => n.Value * 1000L).OrderBy(o => o.Key), orders.OrderBy(o => o.Key));
             Assert.Equal(newest.Values.Sum() * 1000L, await tenants.RunAsync(store.TenantId, db => db.SalesDays.SumAsync(d => d.Gross, Ct), Ct));
-            Assert.Empty(await tenants.RunAsync(store.TenantId, db => Rollups.DifferencesAsync(db, store.TenantId, Ct), Ct));
+            Assert.Empty(await tenants.RunAsync(store.TenantId, db => LedgerRollups.DifferencesAsync(db, store.TenantId, Ct), Ct));
         }
     }
 

@@ -183,7 +183,7 @@ internal sealed class Verification(string connectionString, IServiceProvider ser
         var problems = new List<string>();
         foreach (var store in stores)
         {
-            var differences = await _tenants.RunAsync(store.TenantId, db => Rollups.DifferencesAsync(db, store.TenantId, ct), ct);
+            var differences = await _tenants.RunAsync(store.TenantId, db => LedgerRollups.DifferencesAsync(db, store.TenantId, ct), ct);
             if (differences.Count > 0) problems.Add($"{store.ShopDomain}: {string.Join("; ", differences.Take(3))}");
         }
         return problems;

@@ -44,7 +44,7 @@ internal static class CustomerHistories
     }
 
     /// <summary>Creates the rows that are missing, then locks all in key order: in this order nobody can wait for each other crosswise.</summary>
-    private static async Task LockAsync(XenoDbContext db, Guid tenantId, long[] customers, CancellationToken ct)
+    internal static async Task LockAsync(XenoDbContext db, Guid tenantId, long[] customers, CancellationToken ct)
     {
         var existing = await db.QueryIdsAsync(
             new("select customer_id from customer_totals where tenant_id = $1 and customer_id = any($2)") { Parameters = { Sql.Uuid(tenantId), Sql.Ids(customers) } }, ct);

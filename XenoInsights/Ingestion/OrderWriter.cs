@@ -31,7 +31,7 @@ internal static class OrderWriter
 
         var deltas = new RollupDeltas();
         var hasLearnt = await ProductLinks.LearnAsync(db, shop.TenantId, late.ConvertAll(o => o.Record), deltas, ct);
-        await SubtractStoredAsync(db, shop, older, deltas, ct);
+        await AddStoredAsync(db, shop.TenantId, older, deltas, sign: -1, ct);
         foreach (var order in stored) AddIncoming(deltas, shop, order.Record);
 
         var children = stored.ConvertAll(o => o.Record);
@@ -130,25 +130,59 @@ internal static class OrderWriter
             var order = incoming[id].CompareTo(version);
             if (order < 0) newer.Add(id);
             if (order > 0)
-                older.Add(id, new StoredOrder(reader.GetFieldValue<DateOnly>(4), reader.IsDBNull(5) ? null : reader.GetInt64(5), reader.GetBoolean(6), reader.IsDBNull(7) ? null : reader.GetString(7)));
+                older.Add(id, ReadStored(reader, 4));
         }
         return (older, newer);
     }
 
-    private static async Task SubtractStoredAsync(XenoDbContext db, ShopCalendar shop, Dictionary<long, StoredOrder> orders, RollupDeltas deltas, CancellationToken ct)
+    /// <summary>Locks orders in key order, as every writer does, and says where each counts.</summary>
+    internal static async Task<Dictionary<long, StoredOrder>> LockAsync(
+        XenoDbContext db, Guid tenantId, IReadOnlyCollection<long> orders, CancellationToken ct)
+    {
+        await using var command = db.Command(
+            """
+            select shopify_id, business_day, customer_id, counted, source_name
+            from orders where tenant_id = $1 and shopify_id = any($2) order by shopify_id for update
+            """);
+        command.Parameters.Add(Sql.Uuid(tenantId));
+        command.Parameters.Add(Sql.Ids(orders));
+        var stored = new Dictionary<long, StoredOrder>();
+        await using var reader = await command.ExecuteReaderAsync(ct);
+        while (await reader.ReadAsync(ct))
+            stored.Add(reader.GetInt64(0), ReadStored(reader, 1));
+        return stored;
+    }
+
+    private static StoredOrder ReadStored(NpgsqlDataReader reader, int first) => new(
+        reader.GetFieldValue<DateOnly>(first),
+        reader.IsDBNull(first + 1) ? null : reader.GetInt64(first + 1),
+        reader.GetBoolean(first + 2),
+        reader.IsDBNull(first + 3) ? null : reader.GetString(first + 3));
+
+    /// <summary>Adds what stored orders contribute to the rollups, or takes it away.</summary>
+    /// <param name="orders">As they are stored; the caller holds their locks.</param>
+    /// <param name="sign">1 or -1.</param>
+    internal static async Task AddStoredAsync(
+        XenoDbContext db, Guid tenantId, Dictionary<long, StoredOrder> orders, RollupDeltas deltas, int sign, CancellationToken ct)
     {
         var counted = orders.Where(o => o.Value.Counted).ToDictionary();
         if (counted.Count == 0) return;
-        foreach (var order in counted.Values) deltas.AddOrder(order.BusinessDay, order.CustomerId, order.SourceName == Online, -1);
+        foreach (var order in counted.Values)
+            deltas.AddOrder(order.BusinessDay, order.CustomerId, order.SourceName == Online, sign);
 
         await using var command = db.Command(
-            "select order_id, day, original, measure, product_id, quantity, amount, discount, tax from order_sales where tenant_id = $1 and order_id = any($2)");
-        command.Parameters.Add(Sql.Uuid(shop.TenantId));
+            """
+            select order_id, day, original, measure, product_id, quantity, amount, discount, tax
+            from order_sales where tenant_id = $1 and order_id = any($2)
+            """);
+        command.Parameters.Add(Sql.Uuid(tenantId));
         command.Parameters.Add(Sql.Ids(counted.Keys));
         await using var reader = await command.ExecuteReaderAsync(ct);
         while (await reader.ReadAsync(ct))
-            deltas.AddSale(reader.GetFieldValue<DateOnly>(1), counted[reader.GetInt64(0)].CustomerId, reader.GetBoolean(2), (SaleMeasure)reader.GetInt16(3),
-                reader.IsDBNull(4) ? null : reader.GetInt64(4), reader.GetInt32(5), reader.GetInt64(6), reader.GetInt64(7), reader.GetInt64(8), sign: -1);
+            deltas.AddSale(
+                reader.GetFieldValue<DateOnly>(1), counted[reader.GetInt64(0)].CustomerId, reader.GetBoolean(2),
+                (SaleMeasure)reader.GetInt16(3), reader.IsDBNull(4) ? null : reader.GetInt64(4), reader.GetInt32(5),
+                reader.GetInt64(6), reader.GetInt64(7), reader.GetInt64(8), sign);
     }
 
     private static void AddIncoming(RollupDeltas deltas, ShopCalendar shop, OrderRecord order)

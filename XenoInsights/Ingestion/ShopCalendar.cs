@@ -16,6 +16,9 @@ public sealed class ShopCalendar(Guid tenantId, string currency, string timeZone
     /// <summary>ISO 4217.</summary>
     public string Currency { get; } = currency;
 
+    /// <summary>IANA.</summary>
+    public string TimeZone { get; } = timeZone;
+
     /// <summary>
     /// Test orders, deleted ones and those in a former currency of the shop are stored and count nowhere.
     /// </summary>
@@ -23,7 +26,7 @@ public sealed class ShopCalendar(Guid tenantId, string currency, string timeZone
         !order.Test && !order.Deleted && (order.Currency ?? Currency) == Currency;
 
     /// <summary>Whether days and amounts are still read as the shop has them.</summary>
-    internal bool Is(string currencyNow, string timeZoneNow) => (currencyNow, timeZoneNow) == (Currency, timeZone);
+    internal bool Is(string currencyNow, string timeZoneNow) => (currencyNow, timeZoneNow) == (Currency, TimeZone);
 
     /// <summary>The shop-local date of an instant.</summary>
     public DateOnly DayOf(DateTimeOffset instant) => DateOnly.FromDateTime(TimeZoneInfo.ConvertTimeFromUtc(instant.UtcDateTime, _zone));

@@ -3,6 +3,7 @@ using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Options;
 using XenoInsights.App;
 using XenoInsights.Data;
+using XenoInsights.Hosting;
 
 namespace XenoInsights.Operations;
 
@@ -34,16 +35,9 @@ internal sealed class WarmUp(
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
-        await StartedAsync(stoppingToken);
+        await lifetime.WaitForStartAsync(stoppingToken);
         if (options.Value.WarmUp == true) await RunAsync(stoppingToken);
         state.SetWarm();
-    }
-
-    private async Task StartedAsync(CancellationToken ct)
-    {
-        var started = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-        await using var registration = lifetime.ApplicationStarted.Register(started.SetResult);
-        await started.Task.WaitAsync(ct);
     }
 
     private async Task RunAsync(CancellationToken stoppingToken)

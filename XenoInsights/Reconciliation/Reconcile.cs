@@ -213,17 +213,15 @@ public sealed class Reconcile(BulkExports exports, BulkDownload download, AdminO
     private async Task ConcludeAsync(Check check, CancellationToken ct)
     {
         var counted = await ShopifysCountsAsync(check, ct);
-        await tenants.RunAsync(check.Shop.TenantId, async db =>
+        var differences = await tenants.RunAsync(check.Shop.TenantId, db => LedgerRollups.DifferencesAsync(db, check.Shop.TenantId, ct), ct);
+        if (differences.Count > 0)
         {
-            var differences = await Rollups.DifferencesAsync(db, check.Shop.TenantId, ct);
-            if (differences.Count > 0)
-            {
-                logger.LogError("Reported figures of {Shop} were not those of its ledger and were made again: {Differences}", check.Shop.ShopDomain, differences);
-                await Rollups.RebuildAsync(db, check.Shop.TenantId, ct);
-                await IngestionWriter.BumpDataVersionAsync(db, check.Shop.TenantId, ct);
-            }
-            await KeepAsync(db, check, counted, ct);
-        }, ct);
+            var repaired = await RollupRepair.RunAsync(tenants, check.Shop.TenantId, ct);
+            logger.LogError(
+                "{Repaired} rows of the rollups of {Shop} differed from its ledger and were repaired, among them {Differences}",
+                repaired, check.Shop.ShopDomain, differences);
+        }
+        await tenants.RunAsync(check.Shop.TenantId, db => KeepAsync(db, check, counted, ct), ct);
     }
 
     private static async Task KeepAsync(XenoDbContext db, Check check, Dictionary<DateOnly, long> counted, CancellationToken ct)

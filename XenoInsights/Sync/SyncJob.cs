@@ -6,7 +6,7 @@ using XenoInsights.Tenants;
 
 namespace XenoInsights.Sync;
 
-/// <summary>One run: of everything, of what changed, or of a comparison. Its counters are the proof of the run: read = stored + unchanged + rejected + gone, or it failed.</summary>
+/// <summary>One run: of everything, of what changed, of a comparison or of a recalculation. Its counters are the proof of the run: read = stored + unchanged + rejected + gone, or it failed.</summary>
 public sealed class SyncJob : ITenantOwned
 {
     public Guid TenantId { get; init; }
@@ -64,6 +64,9 @@ public enum SyncJobType
 
     /// <summary>Closed days are proven against Shopify, order by order.</summary>
     Reconcile = 4,
+
+    /// <summary>Stored orders are brought to the shop's present time zone and currency.</summary>
+    Recalculate = 5,
 }
 
 public enum SyncJobStatus

@@ -68,13 +68,16 @@ public sealed class SyncJobs(TenantDatabase tenants, XenoDatabase database, Sync
         return await insert.ExecuteNonQueryAsync(ct) == 1 ? id : null;
     }
 
-    /// <summary>Ends a run of the entered tenant that waits or runs; false when it has ended. Whoever works on it finds its lease gone; what it stored stays, and is correct.</summary>
+    /// <summary>
+    /// Ends a run of the entered tenant that waits or runs; false when it has ended, or is a recalculation, without which
+    /// days of two time zones would stay. Whoever works on it finds its lease gone; what it stored stays, and is correct.
+    /// </summary>
     public Task<bool> CancelAsync(Guid id, CancellationToken ct = default) => database.InTenantAsync(MemberRole.Admin, async db =>
     {
         await using var command = db.Command(
             """
             update sync_jobs set status = 'Cancelled', phase = null, error = null, finished_at = now(), lease_owner = null, lease_until = null
-            where tenant_id = $1 and id = $2 and status in ('Queued', 'Running')
+            where tenant_id = $1 and id = $2 and status in ('Queued', 'Running') and type <> 'Recalculate'
             """);
         command.Parameters.Add(Sql.Uuid(db.TenantId!.Value));
         command.Parameters.Add(Sql.Uuid(id));

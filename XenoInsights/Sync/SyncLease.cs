@@ -85,22 +85,24 @@ public sealed class SyncLease(TenantDatabase tenants, Guid tenantId, Guid jobId,
     /// <summary>Prolongs the lease; false when it is lost.</summary>
     public Task<bool> HeartbeatAsync(CancellationToken ct) => EndAsync("lease_until = greatest(lease_until, now() + $4)", duration, null, ct);
 
-    /// <param name="then">What its success brings about, in the same unit of work.</param>
-    public Task<bool> SucceedAsync(Func<XenoDbContext, Task> then, CancellationToken ct) =>
-        EndAsync("status = 'Succeeded', phase = null, lease_owner = null, lease_until = null, finished_at = now() + 0 * $4", TimeSpan.Zero, null, ct, then);
+    /// <param name="first">What its success brings about, in the same unit of work.</param>
+    public Task<bool> SucceedAsync(Func<XenoDbContext, Task> first, CancellationToken ct) =>
+        EndAsync("status = 'Succeeded', phase = null, lease_owner = null, lease_until = null, finished_at = now() + 0 * $4", TimeSpan.Zero, null, ct, first);
 
     public Task<bool> FailAsync(string error, CancellationToken ct) => EndAsync("status = 'Failed', phase = null, error = $5, lease_owner = null, lease_until = null, finished_at = now() + 0 * $4", TimeSpan.Zero, error, ct);
 
     /// <summary>Puts the run back into the queue, to go on from its cursor after <paramref name="wait"/>.</summary>
     public Task<bool> ReturnAsync(TimeSpan wait, string? error, CancellationToken ct) => EndAsync("status = 'Queued', error = $5, lease_owner = null, lease_until = null, not_before = now() + $4", wait, error, ct);
 
-    private Task<bool> EndAsync(string changes, TimeSpan time, string? error, CancellationToken ct, Func<XenoDbContext, Task>? then = null) => tenants.RunAsync(TenantId, async db =>
+    private Task<bool> EndAsync(string changes, TimeSpan time, string? error, CancellationToken ct, Func<XenoDbContext, Task>? first = null) => tenants.RunAsync(TenantId, async db =>
     {
+        if (first is not null) await first(db);
         await using var command = db.Command($"update sync_jobs set {changes} where tenant_id = $1 and id = $2 and lease_owner = $3 and status = 'Running'");
         Bind(command, time);
         if (changes.Contains("$5", StringComparison.Ordinal)) command.Parameters.Add(new NpgsqlParameter { Value = (object?)error ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.Text });
         var isOurs = await command.ExecuteNonQueryAsync(ct) == 1;
-        if (isOurs && then is not null) await then(db);
+        // What came first is undone with it.
+        if (!isOurs && first is not null) throw new LeaseLostException();
         return isOurs;
     }, ct);
 

@@ -22,7 +22,7 @@ internal sealed class SyncSchedule(SystemDatabase system, SyncSignal signal, IOp
     /// <summary>A store that was imported or compared this lately has nothing to gain.</summary>
     private static readonly TimeSpan _freshImport = TimeSpan.FromHours(12), _freshComparison = TimeSpan.FromDays(3);
 
-    private sealed record Store(Guid TenantId, string TimeZone, DateTimeOffset? Imported, DateTimeOffset? Compared, DateTimeOffset? Followed);
+    private sealed record Store(Guid TenantId, string TimeZone, DateTimeOffset? Imported, DateTimeOffset? Compared, DateTimeOffset? Followed, SyncJobStatus? Recalculated);
 
     private readonly record struct Slot(Guid TenantId, SyncJobType Type, string Name, string? Cursor = null);
 
@@ -36,7 +36,8 @@ internal sealed class SyncSchedule(SystemDatabase system, SyncSignal signal, IOp
             .Select(t => new Store(t.TenantId, t.TimeZone,
                 db.SyncJobs.Where(j => j.TenantId == t.TenantId && j.Type == SyncJobType.Full && j.Status == SyncJobStatus.Succeeded).Max(j => j.StartedAt),
                 db.SyncJobs.Where(j => j.TenantId == t.TenantId && j.Type == SyncJobType.Rehydrate && j.Status == SyncJobStatus.Succeeded).Max(j => j.StartedAt),
-                db.SyncJobs.Where(j => j.TenantId == t.TenantId && j.Type == SyncJobType.Delta && j.Status == SyncJobStatus.Succeeded).Max(j => j.FinishedAt)))
+                db.SyncJobs.Where(j => j.TenantId == t.TenantId && j.Type == SyncJobType.Delta && j.Status == SyncJobStatus.Succeeded).Max(j => j.FinishedAt),
+                db.SyncJobs.Where(j => j.TenantId == t.TenantId && j.Type == SyncJobType.Recalculate).OrderByDescending(j => j.CreatedAt).Select(j => (SyncJobStatus?)j.Status).FirstOrDefault()))
             .ToListAsync(ct);
         var enqueued = await InsertAsync(db, [.. stores.Where(HasKnownZone).SelectMany(store => Due(store, now))], ct);
         if (enqueued == 0) return 0;
@@ -59,6 +60,8 @@ internal sealed class SyncSchedule(SystemDatabase system, SyncSignal signal, IOp
         var local = TimeZoneInfo.ConvertTime(now, TimeZoneInfo.FindSystemTimeZoneById(store.TimeZone)).DateTime;
         if (local.TimeOfDay < TimeSpan.FromMinutes(MinuteOf(store.TenantId, options.Value))) yield break;
 
+        if (store.Recalculated == SyncJobStatus.Failed)
+            yield return new(store.TenantId, SyncJobType.Recalculate, local.ToString("'nightly' yyyy-MM-dd", CultureInfo.InvariantCulture));
         if (now - imported > _freshImport) yield return new(store.TenantId, SyncJobType.Delta, local.ToString("'nightly' yyyy-MM-dd", CultureInfo.InvariantCulture));
         // After the night's changes are in: what they bring is no difference.
         if (now - imported > _freshImport && TimeZoneInfo.ConvertTime(store.Followed ?? default, TimeZoneInfo.FindSystemTimeZoneById(store.TimeZone)).Date == local.Date)

@@ -20,7 +20,7 @@ public static class SyncSetup
                 $"{SyncOptions.Section}:{nameof(SyncOptions.RejectedIncidentPercent)} must be 0 to 100.")
             .Validate(options => options is { NightFromHour: >= 0, NightHours: >= 1 } && options.NightFromHour + options.NightHours <= 24, $"{SyncOptions.Section}:{nameof(SyncOptions.NightFromHour)} and {nameof(SyncOptions.NightHours)} must lie within one day.").ValidateOnStart();
         builder.Services.AddSingleton<SyncSignal>().AddSingleton<BulkFinished>().AddSingleton<BulkExports>().AddSingleton<ObjectRefresh>().AddSingleton<StoreHealth>();
-        builder.Services.AddSingleton<FullImport>().AddSingleton<DeltaSync>().AddSingleton<Rehydrate>()
+        builder.Services.AddSingleton<FullImport>().AddSingleton<DeltaSync>().AddSingleton<Rehydrate>().AddSingleton<Recalculate>()
             .AddSingleton<Reconcile>().AddScoped<Checks>().AddScoped<SyncJobs>().AddScoped<StoreNotices>();
         builder.Services.AddHostedService<SyncWorker>();
         builder.Services.ConfigureHttpJsonOptions(json => json.SerializerOptions.Converters.Add(new JsonStringEnumConverter(JsonNamingPolicy.CamelCase)));
@@ -29,7 +29,7 @@ public static class SyncSetup
     public static void MapSync(this WebApplication app)
     {
         var ingestion = app.MapGroup("/api/ingestion").WithTags("Ingestion");
-        ingestion.MapPost("/start", StartAsync).WithSummary("Start a run: full (everything), delta (what changed) rehydrate (compare all, repair, mark what is gone) or reconcile (prove closed days against Shopify)").Accepts<StartRequest>("application/json")
+        ingestion.MapPost("/start", StartAsync).WithSummary("Start a run: full (everything), delta (what changed) rehydrate (compare all, repair, mark what is gone), reconcile (prove closed days against Shopify) or recalculate (sort stored orders into the days of the store's time zone)").Accepts<StartRequest>("application/json")
             .Produces<SyncJobView>(StatusCodes.Status202Accepted).Produces<SyncJobView>(StatusCodes.Status409Conflict)
             .ProducesValidationProblem().ProducesProblem(StatusCodes.Status403Forbidden).ProducesProblem(StatusCodes.Status404NotFound);
         ingestion.MapGet("/jobs", (SyncJobs jobs, CancellationToken ct) => jobs.ListAsync(ListedJobs, ct)).RequireTenantId().WithSummary("Runs, newest first");
@@ -41,7 +41,7 @@ public static class SyncSetup
     }
 
     /// <param name="TenantId">One of the caller's stores.</param>
-    /// <param name="Type">full, delta, rehydrate or reconcile; full when absent.</param>
+    /// <param name="Type">full, delta, rehydrate, reconcile or recalculate; full when absent.</param>
     /// <param name="From">The first shop day that a reconcile run checks; the last seven closed days when absent.</param>
     /// <param name="To">The last one.</param>
     public sealed record StartRequest([property: JsonPropertyName("tenant_id")] string? TenantId, string? Type, DateOnly? From = null, DateOnly? To = null);
@@ -51,7 +51,7 @@ public static class SyncSetup
         if (await http.EnterTenantAsync(request.TenantId) is { } refusal) return refusal;
         if (http.Store().Role == MemberRole.Viewer) return TypedResults.Problem("Viewers cannot start a run. Ask an owner or admin of the store.", statusCode: StatusCodes.Status403Forbidden);
         if (TypeOf(request.Type) is not { } type)
-            return TypedResults.ValidationProblem(new Dictionary<string, string[]> { ["type"] = [$"'{request.Type}' is not full, delta, rehydrate or reconcile."] });
+            return TypedResults.ValidationProblem(new Dictionary<string, string[]> { ["type"] = [$"'{request.Type}' is not full, delta, rehydrate, reconcile or recalculate."] });
 
         if (http.Store().Status == TenantStatus.Disconnected)
             return TypedResults.Problem("The app was removed from this store in Shopify. Connect the store again first.", statusCode: StatusCodes.Status409Conflict);
@@ -79,7 +79,9 @@ public static class SyncSetup
     {
         if (await http.EnterTenantAsync(request.TenantId) is { } refusal) return refusal;
         if (http.Store().Role == MemberRole.Viewer) return TypedResults.Problem("Viewers cannot cancel a run. Ask an owner or admin of the store.", statusCode: StatusCodes.Status403Forbidden);
-        if (await jobs.FindAsync(id, ct) is null) return TypedResults.Problem("This store has no such run.", statusCode: StatusCodes.Status404NotFound);
+        if (await jobs.FindAsync(id, ct) is not { } job) return TypedResults.Problem("This store has no such run.", statusCode: StatusCodes.Status404NotFound);
+        if (job is { Type: SyncJobType.Recalculate, FinishedAt: null })
+            return TypedResults.Problem("A recalculation cannot be cancelled: days of two time zones would stay.", statusCode: StatusCodes.Status409Conflict);
         return await jobs.CancelAsync(id, ct) ? TypedResults.NoContent() : TypedResults.Problem("The run has ended already.", statusCode: StatusCodes.Status409Conflict);
     }
 
@@ -88,6 +90,7 @@ public static class SyncSetup
         null or "full" => SyncJobType.Full,
         "delta" => SyncJobType.Delta,
         "rehydrate" => SyncJobType.Rehydrate,
+        "recalculate" => SyncJobType.Recalculate,
         "reconcile" => SyncJobType.Reconcile,
         _ => null,
     };

@@ -1,6 +1,7 @@
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Options;
 using XenoInsights.Data;
+using XenoInsights.Hosting;
 using XenoInsights.Ingestion;
 using XenoInsights.Install;
 using XenoInsights.Reconciliation;
@@ -10,7 +11,7 @@ using XenoInsights.Tenants;
 namespace XenoInsights.Sync;
 
 /// <summary>Works off the queue of runs. Any number of processes may: a run belongs to whoever holds its lease.</summary>
-internal sealed class SyncWorker(SystemDatabase system, TenantDatabase tenants, AdminObjects objects, FullImport fullImport, DeltaSync delta, Rehydrate rehydrate, Reconcile reconcile, StoreHealth health, SyncSignal signal, IOptions<SyncOptions> options, TimeProvider time, ILogger<SyncWorker> logger) : BackgroundService
+internal sealed class SyncWorker(SystemDatabase system, TenantDatabase tenants, AdminObjects objects, FullImport fullImport, DeltaSync delta, Rehydrate rehydrate, Reconcile reconcile, Recalculate recalculate, StoreHealth health, SyncSignal signal, IOptions<SyncOptions> options, IHostApplicationLifetime lifetime, TimeProvider time, ILogger<SyncWorker> logger) : BackgroundService
 {
     private const int MaxAttempts = 12, MaxStarts = 100;
     private static readonly TimeSpan Poll = TimeSpan.FromSeconds(1);
@@ -23,6 +24,7 @@ internal sealed class SyncWorker(SystemDatabase system, TenantDatabase tenants, 
         var runs = new List<Task>();
         try
         {
+            await lifetime.WaitForStartAsync(stoppingToken);
             while (!stoppingToken.IsCancellationRequested)
             {
                 runs.RemoveAll(r => r.IsCompleted);
@@ -76,6 +78,10 @@ internal sealed class SyncWorker(SystemDatabase system, TenantDatabase tenants, 
                 select j.tenant_id, j.id, j.type, j.attempts, j.priority, j.created_at from sync_jobs j
                 where j.type = slot.type and j.status in ('Queued', 'Running')
                     and ((j.status = 'Queued' and coalesce(j.not_before, now()) <= now()) or (j.status = 'Running' and j.lease_until < now()))
+                    -- Days are proven when they are those of the store's time zone.
+                    and (j.type <> 'Reconcile' or not exists (
+                        select from sync_jobs r
+                        where r.tenant_id = j.tenant_id and r.type = 'Recalculate' and r.status in ('Queued', 'Running')))
                 order by j.priority, j.created_at
                 limit slot.free) due
             order by due.priority, due.created_at
@@ -104,15 +110,12 @@ internal sealed class SyncWorker(SystemDatabase system, TenantDatabase tenants, 
             var tenant = await tenants.RunAsync(lease.TenantId, db => db.Tenants.AsNoTracking().SingleAsync(run.Token), run.Token);
             logger.LogInformation("{Type} run of {Shop} begins, attempt {Attempt}", lease.Type, tenant.ShopDomain, lease.Attempts);
             if (lease.Attempts > MaxStarts) throw new ImportFailedException($"The run was interrupted {MaxStarts} times. Start it again; if it stops again, tell whoever runs this installation.");
-            tenant = await FollowShopAsync(tenant, run.Token);
+            var asksShopify = lease.Type != SyncJobType.Recalculate;
+            if (asksShopify) tenant = await FollowShopAsync(tenant, run.Token);
             await WorkAsync(lease, tenant, run.Token);
             // Shopify has answered: before the run is over for whoever watches it.
-            await health.RecoveredAsync(tenant);
-            await lease.SucceedAsync(async db =>
-            {
-                await OrderHistory.KeepAsync(db, lease, tenant, time.GetUtcNow(), CancellationToken.None);
-                await EnqueueFirstCheckAsync(db, lease);
-            }, CancellationToken.None);
+            if (asksShopify) await health.RecoveredAsync(tenant);
+            await lease.SucceedAsync(db => ConcludeAsync(db, lease, tenant), CancellationToken.None);
             logger.LogInformation("{Type} run of {Shop} succeeded", lease.Type, tenant.ShopDomain);
         }
         catch (Exception failure)
@@ -148,6 +151,14 @@ internal sealed class SyncWorker(SystemDatabase system, TenantDatabase tenants, 
         }, ct);
     }
 
+    /// <summary>What the success of a run brings about, in the unit of work that ends it.</summary>
+    private async Task ConcludeAsync(XenoDbContext db, SyncLease lease, Tenant tenant)
+    {
+        if (lease.Type == SyncJobType.Recalculate) await Recalculate.ConcludeAsync(db, tenant, CancellationToken.None);
+        await OrderHistory.KeepAsync(db, lease, tenant, time.GetUtcNow(), CancellationToken.None);
+        await EnqueueFirstCheckAsync(db, lease);
+    }
+
     /// <summary>A store's first import is proven as a whole as soon as it has ended.</summary>
     private async Task EnqueueFirstCheckAsync(XenoDbContext db, SyncLease lease)
     {
@@ -160,6 +171,7 @@ internal sealed class SyncWorker(SystemDatabase system, TenantDatabase tenants, 
         SyncJobType.Full => fullImport.RunAsync(lease, tenant, ct),
         SyncJobType.Delta => delta.RunAsync(lease, tenant, ct),
         SyncJobType.Rehydrate => rehydrate.RunAsync(lease, tenant, ct),
+        SyncJobType.Recalculate => recalculate.RunAsync(lease, tenant, ct),
         _ => reconcile.RunAsync(lease, tenant, ct),
     };
 

@@ -77,7 +77,7 @@ internal sealed class Demands(SyncSignal signal, BulkFinished bulkFinished, Eras
         await using var cancel = db.Command(
             """
             update sync_jobs set status = 'Cancelled', phase = null, error = 'The app was removed in Shopify.', finished_at = now(), lease_owner = null, lease_until = null
-            where tenant_id = $1 and status in ('Queued', 'Running')
+            where tenant_id = $1 and status in ('Queued', 'Running') and type <> 'Recalculate'
             """);
         cancel.Parameters.Add(Sql.Uuid(tenantId));
         await cancel.ExecuteNonQueryAsync(ct);

@@ -3,6 +3,7 @@ using Microsoft.Extensions.Options;
 using Npgsql;
 using NpgsqlTypes;
 using XenoInsights.Data;
+using XenoInsights.Hosting;
 using XenoInsights.Ingestion;
 using XenoInsights.Install;
 using XenoInsights.Shopify;
@@ -181,13 +182,14 @@ internal sealed class Rereads(TenantDatabase tenants, AdminObjects objects, Stor
 
 /// <summary>Reads for the stores with objects to read again: one that is slow, or fails, holds up no other.</summary>
 internal sealed class RereadWorker(
-    SystemDatabase system, Rereads rereads, IOptions<WebhookOptions> options, TimeProvider time, ILogger<RereadWorker> logger)
-    : BackgroundService
+    SystemDatabase system, Rereads rereads, IOptions<WebhookOptions> options, IHostApplicationLifetime lifetime,
+    TimeProvider time, ILogger<RereadWorker> logger) : BackgroundService
 {
     private static readonly TimeSpan _poll = TimeSpan.FromMilliseconds(500);
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
+        await lifetime.WaitForStartAsync(stoppingToken);
         using var dispatcher = new TenantDispatcher(options.Value.Parallel, new WebhookSignal(), time, logger)
         {
             Poll = _poll,

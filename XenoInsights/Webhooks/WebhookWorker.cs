@@ -1,5 +1,6 @@
 using Microsoft.Extensions.Options;
 using XenoInsights.Data;
+using XenoInsights.Hosting;
 
 namespace XenoInsights.Webhooks;
 
@@ -8,13 +9,14 @@ namespace XenoInsights.Webhooks;
 /// number of processes may; a store's lane belongs to one at a time.
 /// </summary>
 internal sealed class WebhookWorker(
-    SystemDatabase system, EventProcessor processor, WebhookSignal signal, IOptions<WebhookOptions> options, TimeProvider time,
-    ILogger<WebhookWorker> logger) : BackgroundService
+    SystemDatabase system, EventProcessor processor, WebhookSignal signal, IOptions<WebhookOptions> options,
+    IHostApplicationLifetime lifetime, TimeProvider time, ILogger<WebhookWorker> logger) : BackgroundService
 {
     private static readonly TimeSpan _poll = TimeSpan.FromMilliseconds(250);
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
+        await lifetime.WaitForStartAsync(stoppingToken);
         using var dispatcher = new TenantDispatcher(options.Value.Parallel, signal, time, logger)
         {
             Poll = _poll,
