@@ -58,8 +58,8 @@ public sealed partial class OnlineRetailTests(OnlineRetailYear year) : IClassFix
         var before = new List<string>();
         foreach (var question in questions) before.Add((await year.AskAsync(question)).GetRawText());
 
-        foreach (var rollup in LedgerRollups.Tables)
-            await year.InTenantAsync(db => db.Database.ExecuteSqlRawAsync($"delete from {rollup.Name}", Ct));
+        foreach (var delete in LedgerRollups.Tables.Select(rollup => $"delete from {rollup.Name}"))
+            await year.InTenantAsync(db => db.Database.ExecuteSqlRawAsync(delete, Ct));
         await year.RepairAsync();
 
         Assert.Empty(await year.InTenantAsync(db => LedgerRollups.DifferencesAsync(db, year.Tenant, Ct)));
