@@ -30,7 +30,7 @@ internal static class RowLevelSecurity
         new(System, "shopify_credentials", "select", "tenant_id, access_token_expires_at"),
         // Stores deliveries and finds work; what they say it may not read.
         new(System, "events", "insert"),
-        new(System, "events", "select", "tenant_id, webhook_id, topic, status, due_at, received_at, applied_at, attempts"),
+        new(System, "events", "select", "tenant_id, webhook_id, topic, status, due_at, received_at, applied_at, attempts, payload_dropped_at"),
         new(System, "rereads", "select"),
         // Of no tenant.
         new(System, "users", "select, insert, update"),

@@ -166,11 +166,18 @@ internal sealed class ForgetOldMails(SystemDatabase system, TenantDatabase tenan
 {
     public async ValueTask Execute(Quartz.IJobExecutionContext context, CancellationToken cancellationToken = default)
     {
-        var stores = await system.RunAsync(db => db.Tenants.IgnoreQueryFilters([XenoDbContext.TenantFilter]).Select(t => t.TenantId).ToListAsync(cancellationToken), cancellationToken);
+        var stores = await StoresAsync(cancellationToken);
         await stores.ForEachTenantAsync((store, ct) => tenants.RunAsync(store, db => db.ExecuteAsync(
             [
                 new NpgsqlBatchCommand("delete from mails where tenant_id = $1 and created_at < now() - interval '30 days'") { Parameters = { Sql.Uuid(store) } },
                 new NpgsqlBatchCommand("delete from incidents where tenant_id = $1 and resolved_at < now() - interval '365 days'") { Parameters = { Sql.Uuid(store) } },
             ], ct), ct), logger, "Deleting old mails and incidents", cancellationToken);
     }
+
+    private Task<List<Guid>> StoresAsync(CancellationToken ct) => system.RunAsync(db => db.Database.SqlQuery<Guid>(
+        $"""
+        select tenant_id from mails where created_at < now() - interval '30 days'
+        union
+        select tenant_id from incidents where resolved_at < now() - interval '365 days'
+        """).ToListAsync(ct), ct);
 }

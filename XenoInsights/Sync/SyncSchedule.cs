@@ -117,7 +117,7 @@ internal sealed class ForgetOldRuns(SystemDatabase system, TenantDatabase tenant
 
     public async ValueTask Execute(IJobExecutionContext context, CancellationToken cancellationToken = default)
     {
-        var stores = await system.RunAsync(db => db.Tenants.IgnoreQueryFilters([XenoDbContext.TenantFilter]).Select(t => t.TenantId).ToListAsync(cancellationToken), cancellationToken);
+        var stores = await system.TenantsWithRowsBeforeAsync("sync_jobs", "created_at", _kept, "true", cancellationToken);
         await stores.ForEachTenantAsync(DeleteAsync, logger, "Deleting old sync jobs", cancellationToken);
     }
 
@@ -126,7 +126,7 @@ internal sealed class ForgetOldRuns(SystemDatabase system, TenantDatabase tenant
         await using var command = db.Command(
             """
             delete from sync_jobs old
-            where tenant_id = $1 and finished_at < now() - $2
+            where tenant_id = $1 and created_at < now() - $2 and finished_at < now() - $2
                 and (status <> 'Succeeded' or exists (
                     select from sync_jobs newer
                     where newer.tenant_id = $1 and newer.type = old.type and newer.status = 'Succeeded' and newer.started_at > old.started_at))

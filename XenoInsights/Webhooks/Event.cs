@@ -28,6 +28,12 @@ public sealed class Event : ITenantOwned
     /// <summary>The raw body; null once its retention is over or a person in it was erased.</summary>
     public byte[]? Payload { get; init; }
 
+    /// <summary>
+    /// Database clock: when the body was dropped because its retention was over. Null before, and for rows whose body was
+    /// dropped before this was kept.
+    /// </summary>
+    public DateTimeOffset? PayloadDroppedAt { get; init; }
+
     /// <summary>The Shopify id of the order, customer, product or checkout that it speaks of.</summary>
     public long? ObjectId { get; init; }
     public EventStatus Status { get; set; }
@@ -134,6 +140,9 @@ internal sealed class EventConfiguration :
         builder.HasIndex(e => new { e.TenantId, e.DueAt }).HasFilter("status = 1").HasDatabaseName("ix_events_waiting");
         builder.HasIndex(e => e.TenantId).HasFilter("status = 4").HasDatabaseName("ix_events_given_up");
         builder.HasIndex(e => new { e.TenantId, e.ReceivedAt });
+        // Only rows whose body is still to be dropped: housekeeping finds them without reading what it did before.
+        builder.HasIndex(e => new { e.TenantId, e.ReceivedAt }, "ix_events_payload_kept")
+            .HasFilter("status in (2, 3) and payload_dropped_at is null").HasDatabaseName("ix_events_payload_kept");
         builder.HasIndex(e => new { e.TenantId, e.ObjectId });
     }
 

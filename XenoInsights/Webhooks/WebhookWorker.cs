@@ -1,6 +1,7 @@
 using Microsoft.Extensions.Options;
 using XenoInsights.Data;
 using XenoInsights.Hosting;
+using XenoInsights.Tenants;
 
 namespace XenoInsights.Webhooks;
 
@@ -34,28 +35,4 @@ internal sealed class WebhookWorker(
         // What comes in quick succession shares a store's transaction, instead of paying for one each.
         _ => TenantDispatcher.Gap,
     };
-}
-
-internal static class DueWork
-{
-    /// <summary>
-    /// The stores with rows that are due, by hopping from store to store through the index (tenant_id, due_at): the same cost whether a
-    /// store has one row or a million.
-    /// </summary>
-    public static Task<List<Guid>> TenantsWithDueAsync(this SystemDatabase system, string table, string condition, CancellationToken ct) => system.RunAsync(async db =>
-    {
-        await using var command = db.Command(
-            $"""
-            with recursive hop as (
-                (select tenant_id, due_at from {table} where {condition} order by tenant_id, due_at limit 1)
-                union all
-                select next.* from hop, lateral (select tenant_id, due_at from {table} where {condition} and tenant_id > hop.tenant_id order by tenant_id, due_at limit 1) next
-            )
-            select tenant_id from hop where due_at <= now() order by due_at
-            """);
-        var due = new List<Guid>();
-        await using var reader = await command.ExecuteReaderAsync(ct);
-        while (await reader.ReadAsync(ct)) due.Add(reader.GetGuid(0));
-        return due;
-    }, ct);
 }
