@@ -12,6 +12,7 @@ using XenoInsights.Insights.Orders;
 using XenoInsights.Insights.Products;
 using XenoInsights.Notifications;
 using XenoInsights.Operations;
+using XenoInsights.Operations.Fleet;
 using XenoInsights.Shopify;
 using XenoInsights.Sync;
 using XenoInsights.Tenants;

@@ -17,6 +17,19 @@ public sealed class Operators(WalledTransactions transactions, IOptionsMonitor<A
     public Task<T> RunAsync<T>(Caller? caller, Func<XenoDbContext, Task<T>> work, CancellationToken ct)
     {
         if (caller is not { } person) throw new AccessDeniedException(AccessDenial.NotOperator);
-        return transactions.RunAsync(TransactionStart.ForOperator(person, email => Includes(email, isVerified: true)), work, ct);
+        return transactions.RunAsync(TransactionStart.ForOperator(person, IsOperator), work, ct);
     }
+
+    /// <summary>
+    /// Runs <paramref name="work"/> in one store: for actions on its queues. What it returns must hold nothing of what the
+    /// store's data say.
+    /// </summary>
+    /// <inheritdoc cref="RunAsync"/>
+    public Task<T> InTenantAsync<T>(Caller? caller, Guid tenantId, Func<XenoDbContext, Task<T>> work, CancellationToken ct)
+    {
+        if (caller is not { } person) throw new AccessDeniedException(AccessDenial.NotOperator);
+        return transactions.RunAsync(TransactionStart.ForOperatorInTenant(tenantId, person, IsOperator), work, ct);
+    }
+
+    private bool IsOperator(string verifiedEmail) => Includes(verifiedEmail, isVerified: true);
 }

@@ -104,14 +104,15 @@ internal sealed class TransactionStart
 
     /// <summary>An operator's question across tenants, as the system role.</summary>
     /// <param name="isOperator">Judges a verified address.</param>
-    public static TransactionStart ForOperator(Caller caller, Func<string, bool> isOperator) => new(
-        $"""
-        {PersonLimits}; set local role {Walls.SystemRole};
-        select u.email from sessions s join users u using (user_id)
-        where s.session_id = '{caller.SessionId:D}' and s.user_id = '{caller.UserId:D}' and s.expires_at > now() and u.email_verified
-        """,
-        tenantId: null,
-        found => found is string email && isOperator(email) ? null : throw new AccessDeniedException(AccessDenial.NotOperator));
+    public static TransactionStart ForOperator(Caller caller, Func<string, bool> isOperator) =>
+        new($"{PersonLimits}; {FindOperator(caller)}", tenantId: null, found => JudgeOperator(found, isOperator));
+
+    /// <summary>An operator's action in one store.</summary>
+    /// <inheritdoc cref="ForOperator"/>
+    public static TransactionStart ForOperatorInTenant(Guid tenantId, Caller caller, Func<string, bool> isOperator) => new(
+        $"{PersonLimits}; {FindOperator(caller)}; {EnterTenant(tenantId)}",
+        tenantId,
+        found => JudgeOperator(found, isOperator));
 
     // As the system role: the role of a tenant is not known yet. Both look-ups are by primary key.
     private static string FindRole(Guid tenantId, Caller caller) =>
@@ -121,7 +122,17 @@ internal sealed class TransactionStart
         where m.tenant_id = '{tenantId:D}' and m.user_id = '{caller.UserId:D}' and s.session_id = '{caller.SessionId:D}' and s.expires_at > now()
         """;
 
+    private static string FindOperator(Caller caller) =>
+        $"""
+        set local role {Walls.SystemRole};
+        select u.email from sessions s join users u using (user_id)
+        where s.session_id = '{caller.SessionId:D}' and s.user_id = '{caller.UserId:D}' and s.expires_at > now() and u.email_verified
+        """;
+
     private static string EnterTenant(Guid tenantId) => $"set local role {Walls.AppRole}; set local app.tenant_id = '{tenantId:D}'";
+
+    private static MemberRole? JudgeOperator(object? found, Func<string, bool> isOperator) =>
+        found is string email && isOperator(email) ? null : throw new AccessDeniedException(AccessDenial.NotOperator);
 
     private static MemberRole? Judge(object? found, MemberRole atLeast)
     {

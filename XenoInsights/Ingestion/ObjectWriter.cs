@@ -88,6 +88,12 @@ internal static class Sql
 
     public static NpgsqlParameter Uuid(Guid id) => new() { Value = id, NpgsqlDbType = NpgsqlDbType.Uuid };
 
+    public static NpgsqlParameter Text(string? text) =>
+        new() { Value = (object?)text ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.Text };
+
+    public static NpgsqlParameter Instant(DateTimeOffset? instant) =>
+        new() { Value = (object?)instant?.UtcDateTime ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.TimestampTz };
+
     public static NpgsqlParameter Ids(IReadOnlyCollection<long> ids) => new() { Value = ids as long[] ?? [.. ids], NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Bigint };
 
     /// <summary>A pattern for ILIKE that finds the text anywhere, with nothing of it read as a wildcard; null finds nothing to look for.</summary>

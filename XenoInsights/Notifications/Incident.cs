@@ -83,6 +83,8 @@ internal sealed class IncidentConfiguration : IEntityTypeConfiguration<Incident>
         builder.HasKey(i => new { i.TenantId, i.Id });
         builder.Property(i => i.Kind).HasConversion<string>();
         builder.HasIndex(i => new { i.TenantId, i.Kind }).IsUnique().HasFilter("resolved_at is null").HasDatabaseName("ux_incidents_open");
+        // Across all stores: what operators page through, the newest first, and what began lately.
+        builder.HasIndex(i => new { i.OpenedAt, i.Id });
         builder.HasOne<Tenant>().WithMany().HasForeignKey(i => i.TenantId).OnDelete(DeleteBehavior.Cascade);
     }
 

@@ -102,6 +102,8 @@ internal sealed class SyncJobConfiguration : IEntityTypeConfiguration<SyncJob>, 
         // One unfinished job a tenant and type, however many people and schedules ask for one.
         builder.HasIndex(j => new { j.TenantId, j.Type }).IsUnique().HasFilter("status in ('Queued', 'Running')").HasDatabaseName("ux_sync_jobs_unfinished");
         builder.HasIndex(j => new { j.TenantId, j.CreatedAt });
+        // Operators page through the jobs of all stores, the newest first.
+        builder.HasIndex(j => new { j.CreatedAt, j.Id });
         // The head of each type's queue, over all tenants.
         builder.HasIndex(j => new { j.Type, j.Priority, j.CreatedAt }).HasFilter("status in ('Queued', 'Running')").HasDatabaseName("ix_sync_jobs_due");
         builder.Property(j => j.Priority).HasDefaultValue(SyncJob.ScheduledPriority).HasSentinel(SyncJob.ScheduledPriority);

@@ -46,7 +46,10 @@ public sealed class SyncJobs(TenantDatabase tenants, XenoDatabase database, Sync
 
     /// <summary>Enqueues within the caller's unit of work; null when an unfinished run of that type is there.</summary>
     /// <param name="days">What a check begins with; null for other runs.</param>
-    internal static async Task<Guid?> EnqueueAsync(XenoDbContext db, Guid tenantId, SyncJobType type, ImportCursor? days, CancellationToken ct)
+    /// <param name="priority">See <see cref="SyncJob.Priority"/>; a first import has its own.</param>
+    internal static async Task<Guid?> EnqueueAsync(
+        XenoDbContext db, Guid tenantId, SyncJobType type, ImportCursor? days, CancellationToken ct,
+        short priority = SyncJob.AskedPriority)
     {
         var id = Guid.CreateVersion7();
         await using var insert = db.Command(
@@ -64,7 +67,7 @@ public sealed class SyncJobs(TenantDatabase tenants, XenoDatabase database, Sync
         insert.Parameters.Add(new NpgsqlParameter { Value = $"asked:{id}" });
         insert.Parameters.Add(new NpgsqlParameter { Value = days is null ? DBNull.Value : JsonSerializer.Serialize(days), NpgsqlDbType = NpgsqlDbType.Jsonb });
         insert.Parameters.Add(new NpgsqlParameter { Value = SyncJob.FirstImportPriority });
-        insert.Parameters.Add(new NpgsqlParameter { Value = SyncJob.AskedPriority });
+        insert.Parameters.Add(new NpgsqlParameter { Value = priority });
         return await insert.ExecuteNonQueryAsync(ct) == 1 ? id : null;
     }
 

@@ -85,7 +85,7 @@ public static class SyncSetup
         return await jobs.CancelAsync(id, ct) ? TypedResults.NoContent() : TypedResults.Problem("The run has ended already.", statusCode: StatusCodes.Status409Conflict);
     }
 
-    private static SyncJobType? TypeOf(string? type) => type switch
+    internal static SyncJobType? TypeOf(string? type) => type switch
     {
         null or "full" => SyncJobType.Full,
         "delta" => SyncJobType.Delta,

@@ -1,4 +1,3 @@
-using Microsoft.AspNetCore.Http.HttpResults;
 using Npgsql;
 using NpgsqlTypes;
 using XenoInsights.Access;
@@ -64,17 +63,4 @@ public sealed class FleetBacklogs(Operators operators)
     }
 
     private static double? Seconds(NpgsqlDataReader reader, int at) => reader.IsDBNull(at) ? null : reader.GetDouble(at);
-}
-
-/// <summary>What operators may ask; their pages ask the same.</summary>
-public static class OperationsApi
-{
-    public static void AddOperationsApi(this WebApplicationBuilder builder) => builder.Services.AddSingleton<FleetBacklogs>();
-
-    public static void MapOperationsApi(this WebApplication app) =>
-        app.MapGet("/api/operations/queue", AskAsync).RequireAuthorization(Session.OperatorPolicy)
-            .WithTags("Operations").WithSummary("For operators: what waits over all stores and how long today's deliveries took").ProducesProblem(StatusCodes.Status403Forbidden);
-
-    private static async Task<Ok<FleetBacklog>> AskAsync(HttpContext http, FleetBacklogs queues, CancellationToken ct) =>
-        TypedResults.Ok(await queues.AskAsync(http.User.Caller(), ct));
 }

@@ -37,6 +37,24 @@ public sealed record ChangedDay(DateOnly Day, long OrdersBefore, long OrdersAfte
 /// <param name="Limit">How many of them one trial looks at, the oldest first.</param>
 public sealed record DryRun(int Matching, int Limit, IReadOnlyList<TriedEvent> Deliveries, IReadOnlyList<ChangedDay> Days);
 
+/// <summary>Which events that could not be applied; what is null means any.</summary>
+/// <param name="Topic">As <see cref="Event.Topic"/>.</param>
+/// <param name="From">Received at or after.</param>
+/// <param name="To">Received before.</param>
+/// <param name="Error">A part of the last error, in any letter case.</param>
+internal sealed record FailedEvents(string? Topic, DateTimeOffset? From, DateTimeOffset? To, string? Error)
+{
+    /// <summary>As $1 to $5: the store, then the parts in order.</summary>
+    public void AddTo(NpgsqlCommand command, Guid tenantId)
+    {
+        command.Parameters.Add(Sql.Uuid(tenantId));
+        command.Parameters.Add(Sql.Text(Topic));
+        command.Parameters.Add(Sql.Instant(From));
+        command.Parameters.Add(Sql.Instant(To));
+        command.Parameters.Add(Sql.Text(Error));
+    }
+}
+
 /// <summary>The entered store's deliveries, applied again: for real, or to see what that would change.</summary>
 internal sealed class Replays(XenoDatabase database, EventProcessor processor)
 {
@@ -78,6 +96,16 @@ internal sealed class Replays(XenoDatabase database, EventProcessor processor)
         return new DryRun(matching, MostTried, tried, Changes(before, await DaysAsync(db, ct)));
     }
 
+    private const string Waiting =
+        "status = 1, attempts = 0, due_at = now(), last_error = null, outcome = null, applied_at = null";
+
+    private const string Failed =
+        """
+        tenant_id = $1 and status = 4 and payload is not null and ($2::text is null or topic = $2)
+        and ($3::timestamptz is null or received_at >= $3) and ($4::timestamptz is null or received_at < $4)
+        and ($5::text is null or strpos(lower(last_error), lower($5)) > 0)
+        """;
+
     private const string Chosen = "tenant_id = $1 and payload is not null and ((status = 4 and $2::text[] is null) or (webhook_id = any($2) and status <> 1))";
 
     private static async Task<List<(string WebhookId, string Topic)>> QueueAsync(XenoDbContext db, IReadOnlyCollection<string>? webhookIds, int? limit, CancellationToken ct)
@@ -85,7 +113,7 @@ internal sealed class Replays(XenoDatabase database, EventProcessor processor)
         await using var command = db.Command(
             $"""
             with chosen as (
-                update events set status = 1, attempts = 0, due_at = now(), last_error = null, outcome = null, applied_at = null
+                update events set {Waiting}
                 where tenant_id = $1 and webhook_id in (select webhook_id from events where {Chosen} order by received_at, webhook_id limit $3)
                 returning webhook_id, topic)
             select webhook_id, topic from chosen order by webhook_id
@@ -96,6 +124,27 @@ internal sealed class Replays(XenoDatabase database, EventProcessor processor)
         await using var reader = await command.ExecuteReaderAsync(ct);
         while (await reader.ReadAsync(ct)) queued.Add((reader.GetString(0), reader.GetString(1)));
         return queued;
+    }
+
+    /// <summary>How many failed events of the unit of work's store a replay would take.</summary>
+    internal static async Task<int> CountFailedAsync(XenoDbContext db, FailedEvents which, CancellationToken ct)
+    {
+        await using var command = db.Command($"select count(*)::int from events where {Failed}");
+        which.AddTo(command, db.TenantId!.Value);
+        return (int)(await command.ExecuteScalarAsync(ct))!;
+    }
+
+    /// <summary>Puts failed events of the unit of work's store back into the queue, the oldest first; returns how many.</summary>
+    internal static async Task<int> QueueFailedAsync(XenoDbContext db, FailedEvents which, int limit, CancellationToken ct)
+    {
+        await using var command = db.Command(
+            $"""
+            update events set {Waiting} where tenant_id = $1 and webhook_id in (
+                select webhook_id from events where {Failed} order by received_at, webhook_id limit $6 for update)
+            """);
+        which.AddTo(command, db.TenantId!.Value);
+        command.Parameters.Add(new NpgsqlParameter { Value = limit });
+        return await command.ExecuteNonQueryAsync(ct);
     }
 
     private static async Task<int> MatchingAsync(XenoDbContext db, IReadOnlyCollection<string>? webhookIds, CancellationToken ct)
