@@ -10,7 +10,7 @@ namespace XenoInsights.Tests.Data;
 public sealed class WallTests(PostgresServer server)
 {
     /// <summary>Tables of no tenant; anything else without a <c>tenant_id</c> is a mistake.</summary>
-    private static readonly string[] Global = ["__EFMigrationsHistory", "data_protection_keys", "oauth_states", "redactions", "scheduled_runs", "schema_info", "sessions", "users"];
+    private static readonly string[] Global = ["__EFMigrationsHistory", "data_protection_keys", "fleet_incidents", "oauth_states", "operator_mails", "redactions", "scheduled_runs", "schema_info", "sessions", "users"];
 
     /// <summary>Keys that must be unique across tenants: the look-up that finds the tenant in the first place.</summary>
     private static readonly string[] GlobalKeys = ["pk_shop_domains"];
@@ -114,8 +114,9 @@ public sealed class WallTests(PostgresServer server)
         var granted = await ListAsync(stores, "select table_name || ' ' || lower(string_agg(privilege_type, ',' order by privilege_type)) from information_schema.role_table_grants where grantee = 'xeno_system' group by table_name order by 1");
         Assert.Equal(
         [
-            "data_protection_keys insert,select,update", "data_versions select", "events insert", "incidents select", "mails select,update", "memberships insert,select", "oauth_states delete,insert,select,update",
-            "redactions select", "rereads select", "scheduled_runs insert,select,update", "schema_info select",
+            "data_protection_keys insert,select,update", "data_versions select", "events insert",
+            "fleet_incidents delete,insert,select,update", "incidents select", "mails select,update", "memberships insert,select",
+            "oauth_states delete,insert,select,update", "operator_mails delete,insert,select,update", "redactions select", "rereads select", "scheduled_runs insert,select,update", "schema_info select",
             "sessions delete,insert,select,update", "shop_domains insert,select,update", "sync_jobs insert,select", "tenants insert,select,update", "users insert,select,update",
         ], granted);
         var refused = await Assert.ThrowsAsync<PostgresException>(() => stores.System.RunAsync(db => db.Orders.IgnoreQueryFilters([XenoDbContext.TenantFilter]).CountAsync()));

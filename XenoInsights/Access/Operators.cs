@@ -12,6 +12,9 @@ public sealed class Operators(WalledTransactions transactions, IOptionsMonitor<A
     public bool Includes(string? email, bool isVerified) =>
         email is not null && isVerified && access.CurrentValue.Operators.Contains(email, StringComparer.OrdinalIgnoreCase);
 
+    /// <summary>Where operators are told by mail what concerns many stores.</summary>
+    public IReadOnlyList<string> Addresses => [.. access.CurrentValue.Operators.Distinct(StringComparer.OrdinalIgnoreCase)];
+
     /// <summary>Runs <paramref name="work"/> across tenants, as the system role.</summary>
     /// <exception cref="AccessDeniedException">The caller is no operator, or the session has ended.</exception>
     public Task<T> RunAsync<T>(Caller? caller, Func<XenoDbContext, Task<T>> work, CancellationToken ct)

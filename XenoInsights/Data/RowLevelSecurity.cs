@@ -37,6 +37,8 @@ internal static class RowLevelSecurity
         new(System, "data_protection_keys", "select, insert, update"),
         new(System, "oauth_states", "select, insert, update, delete"),
         new(System, "sessions", "select, insert, update, delete"),
+        new(System, "fleet_incidents", "select, insert, update, delete"),
+        new(System, "operator_mails", "select, insert, update, delete"),
         new(System, "scheduled_runs", "select, insert, update"),
         new(System, "redactions", "select"),
         new(App, "redactions", "insert"),

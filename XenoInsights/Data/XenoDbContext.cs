@@ -76,6 +76,8 @@ public sealed class XenoDbContext : DbContext
     public DbSet<SyncWatermark> SyncWatermarks => Set<SyncWatermark>();
     public DbSet<Incident> Incidents => Set<Incident>();
     public DbSet<Mail> Mails => Set<Mail>();
+    public DbSet<FleetIncident> FleetIncidents => Set<FleetIncident>();
+    public DbSet<OperatorMail> OperatorMails => Set<OperatorMail>();
     public DbSet<AlertChoice> AlertChoices => Set<AlertChoice>();
     public DbSet<DayCheck> DayChecks => Set<DayCheck>();
     public DbSet<CountCheck> CountChecks => Set<CountCheck>();

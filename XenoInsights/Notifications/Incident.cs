@@ -18,6 +18,12 @@ public sealed class Incident : ITenantOwned
 
     /// <summary>What is wrong, in words for the merchant. No personal data.</summary>
     public required string Detail { get; init; }
+
+    /// <summary>
+    /// The mails about its beginning are not written yet, because it began in many stores at once
+    /// (<see cref="FleetIncident"/>). Stays true where it ended before that.
+    /// </summary>
+    public bool MailsHeld { get; init; }
 }
 
 public enum IncidentKind
@@ -82,6 +88,7 @@ internal sealed class IncidentConfiguration : IEntityTypeConfiguration<Incident>
     {
         builder.HasKey(i => new { i.TenantId, i.Id });
         builder.Property(i => i.Kind).HasConversion<string>();
+        builder.Property(i => i.MailsHeld).HasDefaultValue(false);
         builder.HasIndex(i => new { i.TenantId, i.Kind }).IsUnique().HasFilter("resolved_at is null").HasDatabaseName("ux_incidents_open");
         // Across all stores: what operators page through, the newest first, and what began lately.
         builder.HasIndex(i => new { i.OpenedAt, i.Id });

@@ -17,7 +17,7 @@ namespace XenoInsights.Notifications;
 /// transaction. An incident is opened by whoever inserts it first, so any number of instances may look.
 /// </summary>
 internal sealed class IncidentWatch(
-    SystemDatabase system, TenantDatabase tenants, IOptions<NotificationOptions> options, IOptions<SyncOptions> sync,
+    SystemDatabase system, TenantDatabase tenants, FleetIncidents fleet, IOptions<NotificationOptions> options, IOptions<SyncOptions> sync,
     IOptions<AppOptions> app, ILogger<IncidentWatch> logger) : IJob
 {
     /// <summary>With twenty expected, hearing nothing by chance happens twice in a thousand million looks.</summary>
@@ -38,19 +38,35 @@ internal sealed class IncidentWatch(
         var lasting = troubles.Select(t => (t.TenantId, t.Kind)).ToHashSet();
         var begun = troubles.Where(t => !open.Exists(o => (o.TenantId, o.Kind) == (t.TenantId, t.Kind))).ToList();
         var over = open.Where(o => o.IsGone || (o.HasRecovered && !lasting.Contains((o.TenantId, o.Kind)))).ToList();
-        foreach (var store in begun.Select(t => t.TenantId).Concat(over.Select(o => o.TenantId)).Distinct())
-        {
-            try
-            {
-                await RecordAsync(store, [.. begun.Where(t => t.TenantId == store)], [.. over.Where(o => o.TenantId == store)], ct);
-            }
-            catch (Exception failure) when (!ct.IsCancellationRequested)
-            {
-                // One store's trouble is not the next one's; the next look comes in a minute.
-                logger.LogError(failure, "Incidents of {Tenant} could not be recorded", store);
-            }
-        }
+        var held = await fleet.FollowAsync(begun.ConvertAll(t => (t.TenantId, t.Kind)), ct);
+        var released = await ReleasedAsync(held, ct);
+        var (begunOf, overOf, releasedOf) = (
+            begun.ToLookup(t => t.TenantId), over.ToLookup(o => o.TenantId), released.ToLookup(r => r.TenantId, r => r.Id));
+        var stores = begunOf.Select(s => s.Key).Concat(overOf.Select(s => s.Key)).Concat(releasedOf.Select(s => s.Key));
+        // One store's failure is not the next one's; the next look comes in a minute.
+        await stores.Distinct().ForEachTenantAsync(
+            (store, inner) => RecordAsync(
+                store, [.. begunOf[store]], [.. overOf[store]], [.. releasedOf[store]], held, inner),
+            logger, "Recording incidents", ct);
     }
+
+    /// <summary>Incidents whose people have to be told now, although the mails were held before.</summary>
+    private Task<List<(Guid TenantId, Guid Id)>> ReleasedAsync(HashSet<IncidentKind> held, CancellationToken ct) =>
+        system.RunAsync(async db =>
+    {
+        await using var command = db.Command(
+            """
+            select i.tenant_id, i.id from incidents i
+            where i.mails_held and i.resolved_at is null and (i.opened_at <= now() - $1 or i.kind <> all($2)
+                and not exists (select from fleet_incidents f where f.kind = i.kind and f.resolved_at is null))
+            """);
+        command.Parameters.Add(new NpgsqlParameter { Value = TimeSpan.FromMinutes(options.Value.FleetIncidentHoldMinutes) });
+        command.Parameters.Add(new NpgsqlParameter { Value = held.Select(kind => kind.ToString()).ToArray() });
+        var released = new List<(Guid, Guid)>();
+        await using var reader = await command.ExecuteReaderAsync(ct);
+        while (await reader.ReadAsync(ct)) released.Add((reader.GetGuid(0), reader.GetGuid(1)));
+        return released;
+    }, ct);
 
     private async Task<List<Trouble>> TroublesAsync(XenoDbContext db, CancellationToken ct)
     {
@@ -128,7 +144,36 @@ internal sealed class IncidentWatch(
         return open;
     }
 
-    private async Task RecordAsync(Guid tenantId, List<Trouble> begun, List<Open> over, CancellationToken ct)
+    private async Task RecordAsync(
+        Guid tenantId, List<Trouble> begun, List<Open> over, List<Guid> released, HashSet<IncidentKind> held, CancellationToken ct)
+    {
+        var recipients = await RecipientsAsync(tenantId, ct);
+        await tenants.RunAsync(tenantId, async db =>
+        {
+            var store = await db.Tenants.Select(t => new Store(t.Name, t.ShopDomain, t.TimeZone)).SingleOrDefaultAsync(ct);
+            if (store is null) return;
+            store = store with { Handle = store.Handle.Split('.')[0] };
+            foreach (var trouble in begun)
+            {
+                var isHeld = held.Contains(trouble.Kind);
+                if (await OpenAsync(db, trouble, isHeld, ct) is { } incident && !isHeld)
+                    await WriteAsync(db, store, incident, isRecovery: false, recipients, ct);
+            }
+            foreach (var open in over)
+            {
+                // Who was not told of the beginning is not told of the end.
+                if (await ResolveAsync(db, open, ct) is { MailsHeld: false } incident && !open.IsGone)
+                    await WriteAsync(db, store, incident, isRecovery: true, recipients, ct);
+            }
+            foreach (var id in released)
+            {
+                if (await ReleaseAsync(db, tenantId, id, ct) is { } incident)
+                    await WriteAsync(db, store, incident, isRecovery: false, recipients, ct);
+            }
+        }, ct);
+    }
+
+    private async Task<List<Recipient>> RecipientsAsync(Guid tenantId, CancellationToken ct)
     {
         var members = await system.RunAsync(db =>
             (from membership in db.Memberships.IgnoreQueryFilters([XenoDbContext.TenantFilter])
@@ -136,40 +181,59 @@ internal sealed class IncidentWatch(
              where membership.TenantId == tenantId && user.Email != null && user.EmailVerified
              select new { user.UserId, user.Email, membership.Role }).ToListAsync(ct), ct);
         // Roles are stored by name, which no database can compare by rank.
-        var recipients = members.ConvertAll(m => new Recipient(m.UserId, m.Email!, m.Role >= MemberRole.Admin));
-        await tenants.RunAsync(tenantId, async db =>
-        {
-            var store = await db.Tenants.Select(t => new Store(t.Name, t.ShopDomain, t.TimeZone)).SingleOrDefaultAsync(ct);
-            if (store is null) return;
-            store = store with { Handle = store.Handle.Split('.')[0] };
-            foreach (var trouble in begun)
-                if (await OpenAsync(db, trouble, ct) is { } incident) await WriteAsync(db, store, incident, isRecovery: false, recipients, ct);
-            foreach (var open in over)
-                if (await ResolveAsync(db, open, ct) is { } incident && !open.IsGone) await WriteAsync(db, store, incident, isRecovery: true, recipients, ct);
-        }, ct);
+        return members.ConvertAll(m => new Recipient(m.UserId, m.Email!, m.Role >= MemberRole.Admin));
     }
 
     /// <summary>Null when another instance was faster.</summary>
-    private static async Task<Incident?> OpenAsync(XenoDbContext db, Trouble trouble, CancellationToken ct)
+    private static async Task<Incident?> OpenAsync(XenoDbContext db, Trouble trouble, bool isHeld, CancellationToken ct)
     {
-        await using var command = db.Command("insert into incidents (tenant_id, id, kind, opened_at, detail) values ($1, $2, $3, now(), $4) on conflict do nothing returning id, opened_at");
+        await using var command = db.Command(
+            $"""
+            insert into incidents (tenant_id, id, kind, opened_at, detail, mails_held) values ($1, $2, $3, now(), $4, $5)
+            on conflict do nothing returning {Columns}
+            """);
         command.Parameters.Add(Sql.Uuid(trouble.TenantId));
         command.Parameters.Add(Sql.Uuid(Guid.CreateVersion7()));
-        command.Parameters.Add(new NpgsqlParameter { Value = trouble.Kind.ToString() });
-        command.Parameters.Add(new NpgsqlParameter { Value = trouble.Detail });
-        await using var reader = await command.ExecuteReaderAsync(ct);
-        return await reader.ReadAsync(ct) ? new Incident { TenantId = trouble.TenantId, Id = reader.GetGuid(0), Kind = trouble.Kind, OpenedAt = reader.GetFieldValue<DateTimeOffset>(1), Detail = trouble.Detail } : null;
+        command.Parameters.Add(Sql.Text(trouble.Kind.ToString()));
+        command.Parameters.Add(Sql.Text(trouble.Detail));
+        command.Parameters.Add(new NpgsqlParameter { Value = isHeld });
+        return await ReadAsync(command, ct);
     }
 
-    private static async Task<Incident?> ResolveAsync(XenoDbContext db, Open open, CancellationToken ct)
+    /// <summary>Null when another instance was faster.</summary>
+    private static Task<Incident?> ResolveAsync(XenoDbContext db, Open open, CancellationToken ct) =>
+        ChangeAsync(db, open.TenantId, open.Id, "resolved_at = now()", "true", ct);
+
+    /// <summary>Null when another instance was faster, or it is over.</summary>
+    private static Task<Incident?> ReleaseAsync(XenoDbContext db, Guid tenantId, Guid id, CancellationToken ct) =>
+        ChangeAsync(db, tenantId, id, "mails_held = false", "mails_held", ct);
+
+    private static async Task<Incident?> ChangeAsync(
+        XenoDbContext db, Guid tenantId, Guid id, string change, string condition, CancellationToken ct)
     {
-        await using var command = db.Command("update incidents set resolved_at = now() where tenant_id = $1 and id = $2 and resolved_at is null returning opened_at, resolved_at, detail");
-        command.Parameters.Add(Sql.Uuid(open.TenantId));
-        command.Parameters.Add(Sql.Uuid(open.Id));
+        await using var command = db.Command(
+            $"""
+            update incidents set {change} where tenant_id = $1 and id = $2 and resolved_at is null and {condition}
+            returning {Columns}
+            """);
+        command.Parameters.Add(Sql.Uuid(tenantId));
+        command.Parameters.Add(Sql.Uuid(id));
+        return await ReadAsync(command, ct);
+    }
+
+    private const string Columns = "tenant_id, id, kind, opened_at, resolved_at, detail, mails_held";
+
+    private static async Task<Incident?> ReadAsync(NpgsqlCommand command, CancellationToken ct)
+    {
         await using var reader = await command.ExecuteReaderAsync(ct);
-        return await reader.ReadAsync(ct)
-            ? new Incident { TenantId = open.TenantId, Id = open.Id, Kind = open.Kind, OpenedAt = reader.GetFieldValue<DateTimeOffset>(0), ResolvedAt = reader.GetFieldValue<DateTimeOffset>(1), Detail = reader.GetString(2) }
-            : null;
+        if (!await reader.ReadAsync(ct)) return null;
+        return new Incident
+        {
+            TenantId = reader.GetGuid(0), Id = reader.GetGuid(1), Kind = Enum.Parse<IncidentKind>(reader.GetString(2)),
+            OpenedAt = reader.GetFieldValue<DateTimeOffset>(3),
+            ResolvedAt = reader.IsDBNull(4) ? null : reader.GetFieldValue<DateTimeOffset>(4),
+            Detail = reader.GetString(5), MailsHeld = reader.GetBoolean(6),
+        };
     }
 
     private async Task WriteAsync(XenoDbContext db, Store store, Incident incident, bool isRecovery, List<Recipient> recipients, CancellationToken ct)
@@ -242,4 +306,19 @@ internal sealed record Letter(string Subject, string Text, string Html)
     };
 
     private static string Encoded(string text) => WebUtility.HtmlEncode(text);
+}
+
+/// <summary>The words of a mail to an operator, as text and as HTML.</summary>
+internal sealed record OperatorLetter(string Subject, string Text, string Html)
+{
+    public static OperatorLetter About(string title, string body, Uri page) => new(
+        $"XenoInsights: {title}",
+        $"{title}\n\n{body}\n\nLook at it: {page}\n",
+        $"""
+        <!doctype html><html lang="en"><body style="font:15px/22px sans-serif">
+        <h1 style="font-size:20px">{WebUtility.HtmlEncode(title)}</h1>
+        <p>{WebUtility.HtmlEncode(body)}</p>
+        <p><a href="{WebUtility.HtmlEncode(page.ToString())}">Look at it</a></p>
+        </body></html>
+        """);
 }

@@ -41,6 +41,22 @@ public sealed class NotificationOptions
     /// <summary>The pause after the first failed attempt to send; it doubles with each further one, up to an hour.</summary>
     [Range(0.1, 3600)]
     public double RetrySeconds { get; set; } = 15;
+
+    /// <summary>In so many stores at least the same kind of incident is one for operators.</summary>
+    [Range(2, 1_000_000)]
+    public int FleetIncidentStores { get; set; } = 10;
+
+    /// <summary>And in this share of the connected stores at least, in per cent.</summary>
+    [Range(0, 100)]
+    public int FleetIncidentPercent { get; set; } = 5;
+
+    /// <summary>Within how many minutes it has to begin in them.</summary>
+    [Range(1, 1440)]
+    public int FleetIncidentWindowMinutes { get; set; } = 15;
+
+    /// <summary>How long the mails to the people of these stores are held at most, each store's from its beginning.</summary>
+    [Range(0, 10_080)]
+    public int FleetIncidentHoldMinutes { get; set; } = 60;
 }
 
 /// <summary>
@@ -52,7 +68,8 @@ internal sealed class MailSender(SystemDatabase system, IOptions<SmtpOptions> sm
     private const int MaxAttempts = 10;
     private static readonly TimeSpan _poll = TimeSpan.FromSeconds(2), _lease = TimeSpan.FromMinutes(2), _longestPause = TimeSpan.FromHours(1);
 
-    private sealed record Due(Guid TenantId, Guid Id, string To, string Subject, string Text, string Html, int Attempts);
+    /// <param name="TenantId">Null: a mail to an operator, which belongs to no store.</param>
+    private sealed record Due(Guid? TenantId, Guid Id, string To, string Subject, string Text, string Html, int Attempts);
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
@@ -114,17 +131,38 @@ internal sealed class MailSender(SystemDatabase system, IOptions<SmtpOptions> sm
                 and not exists (select 1 from memberships m where m.tenant_id = mails.tenant_id and m.user_id = mails.user_id)
             """);
         await leave.ExecuteNonQueryAsync(ct);
-        await using var command = db.Command(
+        // Operators first: theirs is one mail where the stores' people may get thousands.
+        return await ClaimAsync(
+            db,
             """
-            update mails set due_at = now() + $1, attempts = mails.attempts + 1
-            from (select tenant_id, id from mails where sent_at is null and given_up_at is null and due_at <= now() order by due_at limit 1 for update skip locked) due
-            where mails.tenant_id = due.tenant_id and mails.id = due.id
-            returning mails.tenant_id, mails.id, mails.recipient, mails.subject, mails.text, mails.html, mails.attempts
-            """);
+            update operator_mails m set due_at = now() + $1, attempts = m.attempts + 1
+            from (select id from operator_mails where sent_at is null and given_up_at is null and due_at <= now()
+                order by due_at limit 1 for update skip locked) due
+            where m.id = due.id
+            returning null::uuid, m.id, m.recipient, m.subject, m.text, m.html, m.attempts
+            """,
+            ct) ?? await ClaimAsync(
+            db,
+            """
+            update mails m set due_at = now() + $1, attempts = m.attempts + 1
+            from (select tenant_id, id from mails where sent_at is null and given_up_at is null and due_at <= now()
+                order by due_at limit 1 for update skip locked) due
+            where m.tenant_id = due.tenant_id and m.id = due.id
+            returning m.tenant_id, m.id, m.recipient, m.subject, m.text, m.html, m.attempts
+            """,
+            ct);
+    }, ct);
+
+    private static async Task<Due?> ClaimAsync(XenoDbContext db, string sql, CancellationToken ct)
+    {
+        await using var command = db.Command(sql);
         command.Parameters.Add(new NpgsqlParameter { Value = _lease });
         await using var reader = await command.ExecuteReaderAsync(ct);
-        return await reader.ReadAsync(ct) ? new Due(reader.GetGuid(0), reader.GetGuid(1), reader.GetString(2), reader.GetString(3), reader.GetString(4), reader.GetString(5), reader.GetInt32(6)) : null;
-    }, ct);
+        if (!await reader.ReadAsync(ct)) return null;
+        return new Due(
+            reader.IsDBNull(0) ? null : reader.GetGuid(0), reader.GetGuid(1), reader.GetString(2), reader.GetString(3),
+            reader.GetString(4), reader.GetString(5), reader.GetInt32(6));
+    }
 
     private async Task SendAsync(SmtpClient client, Due mail, CancellationToken ct)
     {
@@ -153,10 +191,12 @@ internal sealed class MailSender(SystemDatabase system, IOptions<SmtpOptions> sm
     /// <summary>Also while stopping: what was sent must not be sent again.</summary>
     private Task NoteAsync(Due mail, string change, string? error) => system.RunAsync(async db =>
     {
-        await using var command = db.Command($"update mails set {change}, last_error = $3 where tenant_id = $1 and id = $2");
-        command.Parameters.Add(new NpgsqlParameter { Value = mail.TenantId });
-        command.Parameters.Add(new NpgsqlParameter { Value = mail.Id });
-        command.Parameters.Add(new NpgsqlParameter { Value = (object?)error ?? DBNull.Value, NpgsqlDbType = NpgsqlTypes.NpgsqlDbType.Text });
+        var table = mail.TenantId is null ? "operator_mails" : "mails";
+        var ofStore = mail.TenantId is null ? "" : " and tenant_id = $3";
+        await using var command = db.Command($"update {table} set {change}, last_error = $2 where id = $1{ofStore}");
+        command.Parameters.Add(Sql.Uuid(mail.Id));
+        command.Parameters.Add(Sql.Text(error));
+        if (mail.TenantId is { } tenantId) command.Parameters.Add(Sql.Uuid(tenantId));
         await command.ExecuteNonQueryAsync();
     });
 }
@@ -166,6 +206,11 @@ internal sealed class ForgetOldMails(SystemDatabase system, TenantDatabase tenan
 {
     public async ValueTask Execute(Quartz.IJobExecutionContext context, CancellationToken cancellationToken = default)
     {
+        await system.RunAsync(db => db.Database.ExecuteSqlAsync(
+            $"""
+            delete from operator_mails where created_at < now() - interval '30 days';
+            delete from fleet_incidents where resolved_at < now() - interval '365 days'
+            """, cancellationToken), cancellationToken);
         var stores = await StoresAsync(cancellationToken);
         await stores.ForEachTenantAsync((store, ct) => tenants.RunAsync(store, db => db.ExecuteAsync(
             [

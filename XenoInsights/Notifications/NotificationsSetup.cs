@@ -16,7 +16,7 @@ public static class NotificationsSetup
         builder.Services.AddOptions<SmtpOptions>().BindConfiguration(SmtpOptions.Section).ValidateDataAnnotations()
             .Validate(options => MailboxAddress.TryParse(options.From, out _), $"{SmtpOptions.Section}:{nameof(SmtpOptions.From)} is not a mail address.").ValidateOnStart();
         builder.Services.AddOptions<NotificationOptions>().BindConfiguration(NotificationOptions.Section).ValidateDataAnnotations().ValidateOnStart();
-        builder.Services.AddSingleton<MailSender>().AddHostedService(services => services.GetRequiredService<MailSender>()).AddSingleton<IncidentWatch>().AddScoped<Alerts>();
+        builder.Services.AddSingleton<MailSender>().AddHostedService(services => services.GetRequiredService<MailSender>()).AddSingleton<FleetIncidents>().AddSingleton<IncidentWatch>().AddScoped<Alerts>();
     }
 
     /// <summary>In Development, where no mail leaves the machine, the outbox shows what would have been sent.</summary>

@@ -1,7 +1,9 @@
+using Microsoft.EntityFrameworkCore;
 using Npgsql;
 using NpgsqlTypes;
 using XenoInsights.Access;
 using XenoInsights.Data;
+using XenoInsights.Notifications;
 using XenoInsights.Tenants;
 
 namespace XenoInsights.Webhooks;
@@ -11,8 +13,10 @@ namespace XenoInsights.Webhooks;
 /// <param name="P50Seconds">From receipt to applied, deliveries received today: half took no longer.</param>
 /// <param name="MostWaiting">At most <see cref="FleetBacklogs.Shown"/> stores, the longest queue first.</param>
 /// <param name="MostGivenUp">At most <see cref="FleetBacklogs.Shown"/> stores.</param>
+/// <param name="FleetIncidents">What many stores have at once and lasts.</param>
 public sealed record FleetBacklog(
-    long Waiting, double? OldestSeconds, long GivenUp, long ToReadAgain, double? P50Seconds, double? P99Seconds, IReadOnlyList<StoreBacklog> MostWaiting, IReadOnlyList<StoreBacklog> MostGivenUp);
+    long Waiting, double? OldestSeconds, long GivenUp, long ToReadAgain, double? P50Seconds, double? P99Seconds,
+    IReadOnlyList<StoreBacklog> MostWaiting, IReadOnlyList<StoreBacklog> MostGivenUp, IReadOnlyList<FleetIncident> FleetIncidents);
 
 /// <summary>One store's inbox: numbers, and the domain it is known by.</summary>
 public sealed record StoreBacklog(Guid TenantId, string StoreDomain, TenantStatus Status, long Waiting, double? OldestSeconds, long GivenUp, double? P50Seconds, double? P99Seconds);
@@ -25,6 +29,7 @@ public sealed class FleetBacklogs(Operators operators)
     /// <exception cref="AccessDeniedException">The caller is no operator.</exception>
     public Task<FleetBacklog> AskAsync(Caller? caller, CancellationToken ct) => operators.RunAsync(caller, async db =>
     {
+        var incidents = await db.FleetIncidents.AsNoTracking().Where(f => f.ResolvedAt == null).OrderBy(f => f.OpenedAt).ToListAsync(ct);
         var (waiting, givenUp) = (await StoresAsync(db, "waiting", ct), await StoresAsync(db, "given_up", ct));
         await using var command = db.Command(
             $"""
@@ -34,7 +39,7 @@ public sealed class FleetBacklogs(Operators operators)
             """);
         await using var reader = await command.ExecuteReaderAsync(ct);
         await reader.ReadAsync(ct);
-        return new FleetBacklog(reader.GetInt64(0), Seconds(reader, 1), reader.GetInt64(2), reader.GetInt64(3), Seconds(reader, 4), Seconds(reader, 5), waiting, givenUp);
+        return new FleetBacklog(reader.GetInt64(0), Seconds(reader, 1), reader.GetInt64(2), reader.GetInt64(3), Seconds(reader, 4), Seconds(reader, 5), waiting, givenUp, incidents);
     }, ct);
 
     private const string Today = "date_trunc('day', now() at time zone interval '0') at time zone interval '0'";

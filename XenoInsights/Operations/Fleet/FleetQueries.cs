@@ -65,6 +65,12 @@ public sealed class FleetQueries(Operators operators)
                     incident.ResolvedAt, incident.Detail)).ToListAsync(ct);
     }, ct);
 
+    /// <summary>What many stores had at once, the newest first.</summary>
+    /// <inheritdoc cref="StoresAsync(Caller?, TenantStatus?, Guid?, int, CancellationToken)"/>
+    public Task<List<FleetIncidentState>> FleetIncidentsAsync(Caller? caller, int limit, CancellationToken ct) =>
+        operators.RunAsync(caller, db => db.FleetIncidents.OrderByDescending(f => f.OpenedAt).Take(limit)
+            .Select(f => new FleetIncidentState(f.Id, f.Kind, f.OpenedAt, f.ResolvedAt, f.Stores)).ToListAsync(ct), ct);
+
     private static async Task<List<StoreState>> StoresAsync(
         XenoDbContext db, TenantStatus? status, Guid? after, int limit, CancellationToken ct)
     {

@@ -46,7 +46,7 @@ internal sealed class FleetReplays(ChosenStores stores, Operators operators, Tim
         {
             if (left == 0 || time.GetElapsedTime(began) > _longest) return Answer(isComplete: false);
             var (result, isDone) = await TryReplayAsync(caller, store, replay, left, ct);
-            done.Add(result);
+            if (result is not { Events: 0, Problem: null }) done.Add(result);
             if (!replay.IsDryRun) left -= result.Events;
             if (!isDone) return Answer(isComplete: false);
             after = store.TenantId;

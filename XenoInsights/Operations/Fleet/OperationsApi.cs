@@ -36,6 +36,9 @@ public static class OperationsApi
             .ProducesValidationProblem().ProducesProblem(StatusCodes.Status403Forbidden);
         operations.MapGet("/incidents", IncidentsAsync).WithSummary("For operators: incidents of all stores, newest first")
             .Produces<IncidentState[]>().ProducesValidationProblem().ProducesProblem(StatusCodes.Status403Forbidden);
+        operations.MapGet("/fleet-incidents", FleetIncidentsAsync)
+            .WithSummary("For operators: incidents that began in many stores at once, newest first")
+            .Produces<FleetIncidentState[]>().ProducesValidationProblem().ProducesProblem(StatusCodes.Status403Forbidden);
         operations.MapPost("/replay", ReplayAsync)
             .WithSummary("For operators: replay failed webhook events of one, some or all stores, or count them (dry_run)")
             .Accepts<ReplayRequest>("application/json").Produces<FleetReplayAnswer>()
@@ -98,6 +101,15 @@ public static class OperationsApi
         var incidents = await fleet.IncidentsAsync(http.User.Caller(), ofKind, isOpen, place, size, ct);
         if (incidents.Count == size) LinkBefore(http, new(incidents[^1].OpenedAt, incidents[^1].Id));
         return TypedResults.Ok(incidents);
+    }
+
+    private static async Task<IResult> FleetIncidentsAsync(
+        HttpContext http, FleetQueries fleet, string? limit, CancellationToken ct)
+    {
+        var read = new Parameters();
+        var size = read.Number("limit", limit, UsualPage, LargestPage);
+        if (read.Problem is { } problem) return problem;
+        return TypedResults.Ok(await fleet.FleetIncidentsAsync(http.User.Caller(), size, ct));
     }
 
     private static async Task<IResult> ReplayAsync(

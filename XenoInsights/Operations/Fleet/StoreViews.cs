@@ -24,5 +24,9 @@ public sealed record IncidentState(
     Guid Id, Guid TenantId, string StoreDomain, IncidentKind Kind, DateTimeOffset OpenedAt, DateTimeOffset? ResolvedAt,
     string Detail);
 
+/// <summary>An incident of many stores at once. UTC.</summary>
+/// <param name="Stores">In how many stores it was at most.</param>
+public sealed record FleetIncidentState(Guid Id, IncidentKind Kind, DateTimeOffset OpenedAt, DateTimeOffset? ResolvedAt, int Stores);
+
 /// <summary>The last row of a page, from which the next one goes on.</summary>
 public readonly record struct Place(DateTimeOffset At, Guid Id);
