@@ -18,43 +18,50 @@ using XenoInsights.Sync;
 using XenoInsights.Tenants;
 using XenoInsights.Webhooks;
 
+ConfigurationProblems.ExitPlainly();
 if (args is ["postgres", ..]) return await DevelopmentParts.RunPostgresAsync(args);
 if (args is ["healthcheck"]) return await HealthCheckCommand.RunAsync();
 
 var builder = WebApplication.CreateBuilder(new WebApplicationOptions { Args = args, ContentRootPath = AppContext.BaseDirectory });
-builder.AddDevelopmentParts();
-await using var database = await DatabaseConnection.ResolveAsync(
-    builder.Configuration, builder.Environment, DevelopmentParts.StartPostgres, CancellationToken.None);
-if (args is [UpgradeCommands.Migrate or UpgradeCommands.Finish, ..]) return await UpgradeCommands.RunAsync(args[0], database);
-if (args is [VerifyCommand.Name, ..]) return await VerifyCommand.RunAsync(builder, database);
+var problems = new ConfigurationProblems();
+problems.Collect(() => builder.AddDevelopmentParts());
+await using var database = await problems.CollectAsync(
+    () => DatabaseConnection.ResolveAsync(
+        builder.Configuration, builder.Environment, DevelopmentParts.StartPostgres, CancellationToken.None));
+if (args is [UpgradeCommands.Migrate or UpgradeCommands.Finish or VerifyCommand.Name, ..]) problems.ThrowIfAny();
+if (args is [UpgradeCommands.Migrate or UpgradeCommands.Finish, ..]) return await UpgradeCommands.RunAsync(args[0], database!);
+if (args is [VerifyCommand.Name, ..]) return await VerifyCommand.RunAsync(builder, database!);
+
+problems.Collect(
+    builder.AddAppOptions,
+    builder.AddOperations,
+    () => builder.AddData(database?.Main ?? ""),
+    builder.AddTenants,
+    builder.AddAccess,
+    () => builder.AddShopify(),
+    builder.AddInstall,
+    builder.AddSync,
+    builder.AddWebhooks,
+    builder.AddEvents,
+    builder.AddOperationsApi,
+    builder.AddNotifications,
+    builder.AddInsights,
+    builder.AddOrders,
+    builder.AddChanges,
+    builder.AddCustomers,
+    builder.AddCohorts,
+    builder.AddProducts,
+    builder.AddCheckouts,
+    builder.AddHousekeeping,
+    builder.AddApiDocs,
+    builder.AddApp);
+problems.CollectOptions(builder.Services);
+problems.ThrowIfAny();
 if (builder.Environment.IsDevelopment())
 {
-    await Migrator.MigrateAsync(database.Direct);
+    await Migrator.MigrateAsync(database!.Direct);
     await Migrator.FinishAsync(database.Direct);
 }
-
-builder.AddAppOptions();
-builder.AddOperations();
-builder.AddData(database.Main);
-builder.AddTenants();
-builder.AddAccess();
-builder.AddShopify();
-builder.AddInstall();
-builder.AddSync();
-builder.AddWebhooks();
-builder.AddEvents();
-builder.AddOperationsApi();
-builder.AddNotifications();
-builder.AddInsights();
-builder.AddOrders();
-builder.AddChanges();
-builder.AddCustomers();
-builder.AddCohorts();
-builder.AddProducts();
-builder.AddCheckouts();
-builder.AddHousekeeping();
-builder.AddApiDocs();
-builder.AddApp();
 
 await using var app = builder.Build();
 if (args is ["erasures", ..]) return await ErasuresCommand.RunAsync(app.Services, args);

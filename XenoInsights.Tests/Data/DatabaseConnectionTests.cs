@@ -2,6 +2,7 @@ using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Hosting.Internal;
 using Npgsql;
+using XenoInsights.App;
 using XenoInsights.Data;
 
 namespace XenoInsights.Tests.Data;
@@ -46,7 +47,7 @@ public sealed class DatabaseConnectionTests
     [InlineData("ConnectionStrings:XenoInsights", "Database=xeno", "no host")]
     public async Task A_value_that_cannot_be_used_names_its_key(string key, string value, string reason)
     {
-        var refused = await Assert.ThrowsAsync<InvalidOperationException>(() => ResolveAsync("Production", (key, value)));
+        var refused = await Assert.ThrowsAsync<ConfigurationException>(() => ResolveAsync("Production", (key, value)));
 
         Assert.StartsWith($"{key} is not a PostgreSQL connection string", refused.Message, StringComparison.Ordinal);
         Assert.Contains(reason, refused.Message, StringComparison.Ordinal);
@@ -72,7 +73,7 @@ public sealed class DatabaseConnectionTests
     [Fact]
     public async Task A_direct_connection_alone_is_refused()
     {
-        var refused = await Assert.ThrowsAsync<InvalidOperationException>(() => ResolveAsync("Development", ("ConnectionStrings:XenoInsightsDirect", Configured)));
+        var refused = await Assert.ThrowsAsync<ConfigurationException>(() => ResolveAsync("Development", ("ConnectionStrings:XenoInsightsDirect", Configured)));
 
         Assert.Contains("ConnectionStrings:XenoInsights is not", refused.Message, StringComparison.Ordinal);
     }
@@ -82,7 +83,7 @@ public sealed class DatabaseConnectionTests
     [InlineData("Staging")]
     public async Task Outside_Development_the_missing_key_is_named(string environment)
     {
-        var refused = await Assert.ThrowsAsync<InvalidOperationException>(() => ResolveAsync(environment));
+        var refused = await Assert.ThrowsAsync<ConfigurationException>(() => ResolveAsync(environment));
 
         Assert.Contains("ConnectionStrings:XenoInsights", refused.Message, StringComparison.Ordinal);
     }

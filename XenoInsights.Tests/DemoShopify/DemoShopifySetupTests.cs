@@ -2,6 +2,7 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
+using XenoInsights.App;
 using XenoInsights.DemoShopify;
 
 namespace XenoInsights.Tests.DemoShopify;
@@ -11,7 +12,7 @@ public sealed class DemoShopifySetupTests
     [Fact]
     public void Outside_Development_it_refuses_by_name()
     {
-        var refused = Assert.Throws<InvalidOperationException>(() => Builder("Production", ("DemoShopify:Enabled", "true")).AddDemoShopify());
+        var refused = Assert.Throws<ConfigurationException>(() => Builder("Production", ("DemoShopify:Enabled", "true")).AddDemoShopify());
         Assert.Contains("DemoShopify:Enabled", refused.Message, StringComparison.Ordinal);
     }
 

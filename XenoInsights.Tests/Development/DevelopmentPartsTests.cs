@@ -14,7 +14,7 @@ public sealed class DevelopmentPartsTests
     [InlineData("DemoShopify:Enabled", "True", "fake Shopify")]
     public void A_setting_that_asks_for_a_missing_part_is_refused_by_its_key(string key, string value, string part)
     {
-        var refused = Assert.Throws<InvalidOperationException>(() => Refuse("Production", (key, value)));
+        var refused = Assert.Throws<XenoInsights.App.ConfigurationException>(() => Refuse("Production", (key, value)));
 
         Assert.Contains("does not contain", refused.Message, StringComparison.Ordinal);
         Assert.Contains($"{key} asks for the {part}", refused.Message, StringComparison.Ordinal);
@@ -23,7 +23,7 @@ public sealed class DevelopmentPartsTests
     [Fact]
     public void All_that_is_asked_for_is_said_at_once()
     {
-        var refused = Assert.Throws<InvalidOperationException>(
+        var refused = Assert.Throws<XenoInsights.App.ConfigurationException>(
             () => Refuse("Development", ("Postgres:Bin", "/usr/bin"), ("DemoShopify:Enabled", "true")));
 
         Assert.All(["Postgres:Bin", "DemoShopify:Enabled", "ASPNETCORE_ENVIRONMENT is Development"], name =>

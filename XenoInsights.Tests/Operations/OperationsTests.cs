@@ -10,6 +10,7 @@ using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.DependencyInjection;
 using Serilog.Core;
 using Serilog.Events;
+using XenoInsights.App;
 using XenoInsights.Operations;
 using XenoInsights.Tests.Support;
 
@@ -117,7 +118,7 @@ public sealed class OperationsTests(PostgresServer postgres)
         var builder = WebApplication.CreateBuilder();
         builder.Configuration["ForwardedHeaders:KnownNetworks:0"] = "office";
 
-        var refused = Assert.Throws<InvalidOperationException>(builder.AddOperations);
+        var refused = Assert.Throws<ConfigurationException>(builder.AddOperations);
 
         Assert.Contains("ForwardedHeaders:KnownNetworks", refused.Message, StringComparison.Ordinal);
     }
@@ -153,7 +154,7 @@ public sealed class OperationsTests(PostgresServer postgres)
     {
         await using var database = await postgres.CreateDatabaseAsync();
 
-        var refused = await Assert.ThrowsAnyAsync<InvalidOperationException>(
+        var refused = await Assert.ThrowsAnyAsync<ConfigurationException>(
             () => AppHost.StartAsync(database, new Dictionary<string, string?> { ["Schedules:KeepTokensAlive"] = cron }));
 
         Assert.Contains("Schedules:KeepTokensAlive must be a cron expression", refused.Message, StringComparison.Ordinal);
@@ -164,7 +165,7 @@ public sealed class OperationsTests(PostgresServer postgres)
     {
         await using var database = await postgres.CreateDatabaseAsync();
 
-        var refused = await Assert.ThrowsAnyAsync<InvalidOperationException>(
+        var refused = await Assert.ThrowsAnyAsync<ConfigurationException>(
             () => AppHost.StartAsync(database, new Dictionary<string, string?> { ["Schedules:NightlySync"] = "0 3 * * * ?" }));
 
         Assert.Contains("Schedules:NightlySync", refused.Message, StringComparison.Ordinal);

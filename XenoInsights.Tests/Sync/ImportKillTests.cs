@@ -185,7 +185,7 @@ public sealed class ImportKillTests(PostgresServer postgres)
     {
         await using var database = await postgres.CreateDatabaseAsync();
 
-        var refused = await Assert.ThrowsAsync<Microsoft.Extensions.Options.OptionsValidationException>(
+        var refused = await Assert.ThrowsAsync<XenoInsights.App.ConfigurationException>(
             () => AppHost.StartAsync(database, new Dictionary<string, string?> { ["Sync:LeaseSeconds"] = seconds }));
 
         Assert.Contains("Sync:LeaseSeconds must be 1 to 600 seconds.", refused.Message, StringComparison.Ordinal);

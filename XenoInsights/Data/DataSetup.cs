@@ -3,6 +3,7 @@ using Microsoft.AspNetCore.DataProtection.KeyManagement;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Options;
 using Npgsql;
+using XenoInsights.App;
 using XenoInsights.Tenants;
 
 namespace XenoInsights.Data;
@@ -45,7 +46,7 @@ public static class DataSetup
     private static string ForMain(string connectionString, IConfiguration configuration)
     {
         var connections = configuration.GetValue(MainConnections, UsualMainConnections);
-        if (connections is < 5 or > 500) throw new InvalidOperationException($"{MainConnections} must be 5 to 500.");
+        if (connections is < 5 or > 500) throw new ConfigurationException($"{MainConnections} must be 5 to 500.");
         var builder = new NpgsqlConnectionStringBuilder(connectionString);
         if (!builder.ContainsKey("Maximum Pool Size")) builder.MaxPoolSize = connections;
         return builder.ConnectionString;
@@ -59,7 +60,7 @@ public static class DataSetup
     private static string ForExports(string connectionString, IConfiguration configuration)
     {
         var connections = configuration.GetValue(ExportConnections, UsualExportConnections);
-        if (connections is < 1 or > 100) throw new InvalidOperationException($"{ExportConnections} must be 1 to 100.");
+        if (connections is < 1 or > 100) throw new ConfigurationException($"{ExportConnections} must be 1 to 100.");
         return new NpgsqlConnectionStringBuilder(connectionString) { MaxPoolSize = connections, MinPoolSize = 0 }.ConnectionString;
     }
 }

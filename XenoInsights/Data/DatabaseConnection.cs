@@ -1,4 +1,5 @@
 using Npgsql;
+using XenoInsights.App;
 
 namespace XenoInsights.Data;
 
@@ -22,7 +23,7 @@ public sealed class DatabaseConnection(string main, string direct, IAsyncDisposa
     /// <summary>Whether the server was started for this process.</summary>
     public bool IsEmbedded => server is not null;
 
-    /// <exception cref="InvalidOperationException">A value cannot be used, or none is set outside Development; the message names its key.</exception>
+    /// <exception cref="ConfigurationException">A value cannot be used, or none is set outside Development; the message names its key.</exception>
     /// <param name="startEmbedded">Starts the embedded PostgreSQL; null where the build does not contain it.</param>
     public static async Task<DatabaseConnection> ResolveAsync(
         IConfiguration configuration, IHostEnvironment environment,
@@ -33,9 +34,9 @@ public sealed class DatabaseConnection(string main, string direct, IAsyncDisposa
         if (main is not null)
             return new(main, direct ?? main);
         if (direct is not null)
-            throw new InvalidOperationException($"{DirectKey} is set, but {MainKey} is not.");
+            throw new ConfigurationException($"{DirectKey} is set, but {MainKey} is not.");
         if (!environment.IsDevelopment() || startEmbedded is null)
-            throw new InvalidOperationException($"{MainKey} (or {UrlKey}) must be set: only Development brings its own PostgreSQL.");
+            throw new ConfigurationException($"{MainKey} (or {UrlKey}) must be set: only Development brings its own PostgreSQL.");
         return await startEmbedded(configuration, ct);
     }
 
@@ -53,7 +54,7 @@ public sealed class DatabaseConnection(string main, string direct, IAsyncDisposa
         }
         catch (Exception e) when (e is ArgumentException or FormatException)
         {
-            throw new InvalidOperationException($"{key} is not a PostgreSQL connection string: {e.Message}", e);
+            throw new ConfigurationException($"{key} is not a PostgreSQL connection string: {e.Message}", e);
         }
     }
 }

@@ -1,3 +1,5 @@
+using XenoInsights.App;
+
 namespace XenoInsights.DemoShopify;
 
 public static class DemoShopifySetup
@@ -5,7 +7,7 @@ public static class DemoShopifySetup
     private const string EnabledKey = "DemoShopify:Enabled";
 
     /// <summary>In Development without credentials of a real app, points the product at the pretend Shopify and runs it beside the product.</summary>
-    /// <exception cref="InvalidOperationException">It was switched on outside Development.</exception>
+    /// <exception cref="ConfigurationException">It was switched on outside Development.</exception>
     public static WebApplicationBuilder AddDemoShopify(this WebApplicationBuilder builder)
     {
         var configuration = builder.Configuration;
@@ -17,7 +19,7 @@ public static class DemoShopifySetup
         }
         if (!development)
         {
-            throw new InvalidOperationException($"{EnabledKey} is for Development only: remove it and set Shopify:ClientId and Shopify:ClientSecret to the app's credentials.");
+            throw new ConfigurationException($"{EnabledKey} is for Development only: remove it and set Shopify:ClientId and Shopify:ClientSecret to the app's credentials.");
         }
         var options = new DemoShopifyOptions
         {
@@ -45,7 +47,7 @@ public static class DemoShopifySetup
 
     private static double Number(ConfigurationManager configuration, string key, double otherwise) => configuration[key] is not { Length: > 0 } text ? otherwise
         : double.TryParse(text, System.Globalization.CultureInfo.InvariantCulture, out var value) && value is >= 0 and <= 10_000 ? value
-        : throw new InvalidOperationException($"{key} must be a number from 0 to 10000.");
+        : throw new ConfigurationException($"{key} must be a number from 0 to 10000.");
 }
 
 /// <summary>Starts with the product, before it serves its first page, and stops after it.</summary>

@@ -1,5 +1,6 @@
 using Microsoft.EntityFrameworkCore;
 using Quartz;
+using XenoInsights.App;
 using XenoInsights.Data;
 using XenoInsights.Install;
 using XenoInsights.Notifications;
@@ -31,7 +32,7 @@ public static class Housekeeping
             Schedule<ForgetOldMails>("0 17 5 * * ?");
             Schedule<SyncSchedule>("0 0/10 * * * ?");
             Schedule<ForgetOldRuns>("0 47 5 * * ?");
-            if (configured.Keys.FirstOrDefault() is { } unknown) throw new InvalidOperationException($"{Section}:{unknown} names no job.");
+            if (configured.Keys.FirstOrDefault() is { } unknown) throw new ConfigurationException($"{Section}:{unknown} names no job.");
 
             void Schedule<T>(string usual) where T : class, IJob
             {
@@ -39,7 +40,7 @@ public static class Housekeeping
                 if (!configured.Remove(name, out var cron)) cron = usual;
                 if (cron == Never) return;
                 if (!CronExpression.TryParse(cron, out _))
-                    throw new InvalidOperationException($"{Section}:{name} must be a cron expression that begins with seconds, such as {usual}, or {Never}.");
+                    throw new ConfigurationException($"{Section}:{name} must be a cron expression that begins with seconds, such as {usual}, or {Never}.");
                 builder.Services.AddTransient<T>();
                 quartz.AddJob<ScheduledJob<T>>(job => job.WithIdentity(name).StoreDurably());
                 quartz.AddTrigger(trigger => trigger.ForJob(name).WithIdentity(name).WithCronSchedule(cron, schedule => schedule.InTimeZone(TimeZoneInfo.Utc)));

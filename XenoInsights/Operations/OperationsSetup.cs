@@ -11,6 +11,7 @@ using OpenTelemetry.Trace;
 using Serilog;
 using Serilog.Events;
 using Serilog.Formatting.Compact;
+using XenoInsights.App;
 
 namespace XenoInsights.Operations;
 
@@ -131,7 +132,7 @@ public static class OperationsSetup
     {
         const string Key = "ForwardedHeaders:KnownNetworks";
         var networks = (builder.Configuration.GetSection(Key).Get<string[]>() ?? []).Select(value => System.Net.IPNetwork.TryParse(value, out var network)
-            ? network : throw new InvalidOperationException($"{Key}: '{value}' is not a network such as 10.0.0.0/8.")).ToList();
+            ? network : throw new ConfigurationException($"{Key}: '{value}' is not a network such as 10.0.0.0/8.")).ToList();
         builder.Services.Configure<ForwardedHeadersOptions>(options =>
         {
             options.ForwardedHeaders = ForwardedHeaders.XForwardedFor | ForwardedHeaders.XForwardedProto;
