@@ -196,11 +196,12 @@ internal sealed class SyncWorker(SystemDatabase system, TenantDatabase tenants, 
                     break;
                 case ShopifyException { IsTransient: true } or Npgsql.NpgsqlException { IsTransient: true } or HttpRequestException or TimeoutException when lease.Attempts < MaxAttempts:
                     var wait = TimeSpan.FromSeconds(Math.Min(600, 5 * Math.Pow(2, lease.Attempts - 1)) * (0.75 + Random.Shared.NextDouble() / 2));
-                    logger.LogWarning(failure, "The run is put off by {Wait}", wait);
+                    logger.LogWarning("The run is put off by {Wait}: {Reason}", wait, failure.Message);
                     await lease.ReturnAsync(wait, $"{MerchantMessage(failure)} Trying again by itself.", CancellationToken.None);
                     break;
                 default:
-                    logger.LogError(failure, "The run failed");
+                    if (failure.IsExpected()) logger.LogWarning("The run failed: {Reason}", failure.Message);
+                    else logger.LogError(failure, "The run failed");
                     await health.NoteAsync(lease.TenantId, failure);
                     await lease.FailAsync(MerchantMessage(failure), CancellationToken.None);
                     break;

@@ -1,3 +1,5 @@
+using XenoInsights.Sync;
+
 namespace XenoInsights.Tenants;
 
 internal static class EachTenant
@@ -12,6 +14,10 @@ internal static class EachTenant
             try
             {
                 await work(tenant, inner);
+            }
+            catch (Exception expected) when (expected.IsExpected())
+            {
+                logger.LogWarning("{What} failed for tenant {TenantId}: {Reason}", what, tenant, expected.Message);
             }
             catch (Exception failure) when (!inner.IsCancellationRequested)
             {

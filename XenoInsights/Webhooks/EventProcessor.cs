@@ -25,6 +25,9 @@ internal sealed class EventProcessor(
     private const string StillInstalled =
         "Shopify still accepts the app's access to this store, so the app is installed: nothing was done.";
 
+    /// <summary>A busy store's batch has hundreds; its span and its rows tell all of them.</summary>
+    private const int MostLoggedTraces = 10;
+
     private const int LargestBatchBytes = 8 * 1024 * 1024, LongestError = 2000;
 
     /// <summary>SQLSTATE of a session that was ended because its transaction did nothing for too long.</summary>
@@ -64,7 +67,11 @@ internal sealed class EventProcessor(
             return await ApplyOneByOneAsync(turn, ct);
         }
         if (batch.Events.Count > 0)
-            logger.LogInformation("{Count} deliveries of {Tenant} applied, received as {Traces}", batch.Events.Count, tenantId, batch.Events.Select(delivery => delivery.TraceId).Distinct());
+        {
+            var traces = batch.Events.Select(delivery => delivery.TraceId).Distinct().Take(MostLoggedTraces);
+            logger.LogInformation(
+                "{Count} deliveries of {Tenant} applied, received as {Traces}", batch.Events.Count, tenantId, traces);
+        }
         foreach (var delivery in batch.Events)
             if (delivery.TraceId is { } trace && ActivityContext.TryParse($"00-{trace}-0000000000000001-01", null, out var receipt)) activity?.AddLink(new ActivityLink(receipt));
         foreach (var delivery in batch.Demanding) await CarryOutAsync(turn, delivery, ct);

@@ -75,8 +75,9 @@ internal sealed class Rereads(TenantDatabase tenants, AdminObjects objects, Stor
         catch (Exception failure) when (!ct.IsCancellationRequested)
         {
             // Whatever it was, other kinds and other stores go on.
-            logger.LogWarning(failure, "{Count} objects could not be read again", claims.Count);
             var reason = MessageOf(failure);
+            if (failure.IsExpected()) logger.LogWarning("{Count} objects could not be read again: {Reason}", claims.Count, reason);
+            else logger.LogWarning(failure, "{Count} objects could not be read again", claims.Count);
             await tenants.RunAsync(
                 tenant.TenantId, db => PutOffAsync(db, tenant.TenantId, claims, reason, _longestPause, ct), ct);
             await health.NoteAsync(tenant.TenantId, failure);
