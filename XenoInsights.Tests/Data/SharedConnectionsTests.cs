@@ -44,6 +44,33 @@ public sealed class SharedConnectionsTests(PostgresServer server)
         Assert.All(shops, shop => Assert.Empty(database.RunAsync(shop.TenantId, db => LedgerRollups.DifferencesAsync(db, shop.TenantId)).GetAwaiter().GetResult()));
     }
 
+    [Fact]
+    public async Task Nothing_of_a_unit_of_work_is_left_on_its_connection_however_it_ended()
+    {
+        await using var stores = await TestStores.CreateAsync(server);
+        var shop = await stores.AddAsync();
+        await using var transactions = new WalledTransactions(
+            stores.ConnectionString + ";Maximum Pool Size=1;Application Name=left", NullLoggerFactory.Instance);
+        var (database, system) = (new TenantDatabase(transactions), new SystemDatabase(transactions));
+        var first = await LeftAsync(system);
+
+        await database.RunForPeopleAsync(shop.TenantId, db => db.SalesDays.CountAsync(), CancellationToken.None);
+        await database.RunAsync(shop.TenantId, db => Rollups.LockSharedAsync(db, shop, CancellationToken.None));
+        await Assert.ThrowsAnyAsync<Exception>(() => database.RunAsync(shop.TenantId, db => db.Database.ExecuteSqlRawAsync("select 1 / 0")));
+        await Assert.ThrowsAnyAsync<Exception>(() => system.QueryAsync("select 1 / 0", [], reader => reader.GetInt32(0), CancellationToken.None));
+        await transactions.RunAsync(TransactionStart.ForJob(shop.TenantId), db => db.SalesDays.CountAsync(), CancellationToken.None, keep: false);
+
+        Assert.Equal(first, await LeftAsync(system));
+    }
+
+    /// <summary>What a unit of work that sets neither tenant nor memory finds, and the backend that answers.</summary>
+    private static Task<string> LeftAsync(SystemDatabase system) => system.RunAsync(db => db.Database.SqlQueryRaw<string>(
+        """
+        select concat_ws(' ', pg_backend_pid(), nullif(current_setting('app.tenant_id', true), ''), current_setting('work_mem'),
+            current_setting('transaction_read_only'), current_setting('max_parallel_workers_per_gather'), session_user,
+            (select count(*) from pg_locks where pid = pg_backend_pid() and locktype = 'advisory')) as "Value"
+        """).SingleAsync());
+
     private static OrderRecord[] Records(ShopCalendar shop)
     {
         var versions = new OrderVersions(shop.TenantId.GetHashCode());

@@ -118,7 +118,11 @@ public sealed class WalledTransactions : IAsyncDisposable
     public WalledTransactions(string connectionString, ILoggerFactory loggerFactory, string name = "xeno", SchemaGate? gate = null)
     {
         _gate = gate;
-        _source = new NpgsqlDataSourceBuilder(connectionString) { Name = name }.UseLoggerFactory(loggerFactory).Build();
+        var builder = new NpgsqlDataSourceBuilder(connectionString) { Name = name }.UseLoggerFactory(loggerFactory);
+        // Role, tenant and limits are set with SET LOCAL and end with their transaction, as poolers need it too: a connection
+        // has nothing that DISCARD ALL would reset. Npgsql still rolls back what was left open.
+        builder.ConnectionStringBuilder.NoResetOnClose = true;
+        _source = builder.Build();
         _options = new DbContextOptionsBuilder<XenoDbContext>()
             .UseNpgsql(_source).UseSnakeCaseNamingConvention().UseLoggerFactory(loggerFactory)
             // Whoever asked gets the exception and says what it means; mostly it is a person who left a page before its figures were found.
