@@ -1188,6 +1188,41 @@ namespace XenoInsights.Data.Migrations
                     b.ToTable("alert_choices", (string)null);
                 });
 
+            modelBuilder.Entity("XenoInsights.Notifications.FleetIncident", b =>
+                {
+                    b.Property<Guid>("Id")
+                        .ValueGeneratedOnAdd()
+                        .HasColumnType("uuid")
+                        .HasColumnName("id");
+
+                    b.Property<string>("Kind")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("kind");
+
+                    b.Property<DateTimeOffset>("OpenedAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("opened_at");
+
+                    b.Property<DateTimeOffset?>("ResolvedAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("resolved_at");
+
+                    b.Property<int>("Stores")
+                        .HasColumnType("integer")
+                        .HasColumnName("stores");
+
+                    b.HasKey("Id")
+                        .HasName("pk_fleet_incidents");
+
+                    b.HasIndex("Kind")
+                        .IsUnique()
+                        .HasDatabaseName("ux_fleet_incidents_open")
+                        .HasFilter("resolved_at is null");
+
+                    b.ToTable("fleet_incidents", (string)null);
+                });
+
             modelBuilder.Entity("XenoInsights.Notifications.Incident", b =>
                 {
                     b.Property<Guid>("TenantId")
@@ -1208,6 +1243,12 @@ namespace XenoInsights.Data.Migrations
                         .HasColumnType("text")
                         .HasColumnName("kind");
 
+                    b.Property<bool>("MailsHeld")
+                        .ValueGeneratedOnAdd()
+                        .HasColumnType("boolean")
+                        .HasDefaultValue(false)
+                        .HasColumnName("mails_held");
+
                     b.Property<DateTimeOffset>("OpenedAt")
                         .HasColumnType("timestamp with time zone")
                         .HasColumnName("opened_at");
@@ -1218,6 +1259,9 @@ namespace XenoInsights.Data.Migrations
 
                     b.HasKey("TenantId", "Id")
                         .HasName("pk_incidents");
+
+                    b.HasIndex("OpenedAt", "Id")
+                        .HasDatabaseName("ix_incidents_opened_at_id");
 
                     b.HasIndex("TenantId", "Kind")
                         .IsUnique()
@@ -1305,6 +1349,79 @@ namespace XenoInsights.Data.Migrations
                         .HasDatabaseName("ix_mails_tenant_id_incident_id_user_id_is_recovery");
 
                     b.ToTable("mails", (string)null);
+                });
+
+            modelBuilder.Entity("XenoInsights.Notifications.OperatorMail", b =>
+                {
+                    b.Property<Guid>("Id")
+                        .ValueGeneratedOnAdd()
+                        .HasColumnType("uuid")
+                        .HasColumnName("id");
+
+                    b.Property<int>("Attempts")
+                        .HasColumnType("integer")
+                        .HasColumnName("attempts");
+
+                    b.Property<DateTimeOffset>("CreatedAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("created_at");
+
+                    b.Property<DateTimeOffset>("DueAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("due_at");
+
+                    b.Property<Guid>("FleetIncidentId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("fleet_incident_id");
+
+                    b.Property<DateTimeOffset?>("GivenUpAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("given_up_at");
+
+                    b.Property<string>("Html")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("html");
+
+                    b.Property<bool>("IsRecovery")
+                        .HasColumnType("boolean")
+                        .HasColumnName("is_recovery");
+
+                    b.Property<string>("LastError")
+                        .HasColumnType("text")
+                        .HasColumnName("last_error");
+
+                    b.Property<string>("Recipient")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("recipient");
+
+                    b.Property<DateTimeOffset?>("SentAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("sent_at");
+
+                    b.Property<string>("Subject")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("subject");
+
+                    b.Property<string>("Text")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("text");
+
+                    b.HasKey("Id")
+                        .HasName("pk_operator_mails");
+
+                    b.HasIndex("DueAt")
+                        .HasDatabaseName("ix_operator_mails_due")
+                        .HasFilter("sent_at is null and given_up_at is null");
+
+                    b.HasIndex("FleetIncidentId", "Recipient", "IsRecovery")
+                        .IsUnique()
+                        .HasDatabaseName("ix_operator_mails_fleet_incident_id_recipient_is_recovery");
+
+                    b.ToTable("operator_mails", (string)null);
                 });
 
             modelBuilder.Entity("XenoInsights.Operations.ScheduledRun", b =>
@@ -1515,6 +1632,9 @@ namespace XenoInsights.Data.Migrations
 
                     b.HasKey("TenantId", "Id")
                         .HasName("pk_sync_jobs");
+
+                    b.HasIndex("CreatedAt", "Id")
+                        .HasDatabaseName("ix_sync_jobs_created_at_id");
 
                     b.HasIndex("TenantId", "CreatedAt")
                         .HasDatabaseName("ix_sync_jobs_tenant_id_created_at");
@@ -1761,6 +1881,10 @@ namespace XenoInsights.Data.Migrations
                         .HasColumnType("bytea")
                         .HasColumnName("payload");
 
+                    b.Property<DateTimeOffset?>("PayloadDroppedAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("payload_dropped_at");
+
                     b.Property<DateTimeOffset>("ReceivedAt")
                         .HasColumnType("timestamp with time zone")
                         .HasColumnName("received_at");
@@ -1798,6 +1922,10 @@ namespace XenoInsights.Data.Migrations
 
                     b.HasIndex("TenantId", "ReceivedAt")
                         .HasDatabaseName("ix_events_tenant_id_received_at");
+
+                    b.HasIndex(new[] { "TenantId", "ReceivedAt" }, "ix_events_payload_kept")
+                        .HasDatabaseName("ix_events_payload_kept")
+                        .HasFilter("status in (2, 3) and payload_dropped_at is null");
 
                     b.ToTable("events", (string)null);
                 });
@@ -1950,6 +2078,16 @@ namespace XenoInsights.Data.Migrations
                         .OnDelete(DeleteBehavior.Cascade)
                         .IsRequired()
                         .HasConstraintName("fk_mails_tenants_tenant_id");
+                });
+
+            modelBuilder.Entity("XenoInsights.Notifications.OperatorMail", b =>
+                {
+                    b.HasOne("XenoInsights.Notifications.FleetIncident", null)
+                        .WithMany()
+                        .HasForeignKey("FleetIncidentId")
+                        .OnDelete(DeleteBehavior.Cascade)
+                        .IsRequired()
+                        .HasConstraintName("fk_operator_mails_fleet_incidents_fleet_incident_id");
                 });
 
             modelBuilder.Entity("XenoInsights.Reconciliation.CountCheck", b =>
