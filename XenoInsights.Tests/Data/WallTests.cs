@@ -155,7 +155,9 @@ public sealed class WallTests(PostgresServer server)
     [Fact]
     public void Only_the_data_slice_opens_connections_and_nobody_takes_all_filters_off()
     {
-        var sources = Repository.Sources("XenoInsights").Where(f => !f.Path.Contains("/Data/", StringComparison.Ordinal)).ToList();
+        // The embedded PostgreSQL of development is asked whether it answers.
+        string[] others = ["/Data/", "/Development/PrivatePostgres.cs"];
+        var sources = Repository.Sources("XenoInsights").Where(f => !others.Any(other => f.Path.Contains(other, StringComparison.Ordinal))).ToList();
         Assert.True(sources.Count > 20);
         Assert.DoesNotContain(sources, f => f.Text.Contains("NpgsqlDataSource", StringComparison.Ordinal) || f.Text.Contains("new NpgsqlConnection(", StringComparison.Ordinal));
         Assert.DoesNotContain(Repository.Sources("XenoInsights"), f => f.Text.Contains("IgnoreQueryFilters()", StringComparison.Ordinal));
