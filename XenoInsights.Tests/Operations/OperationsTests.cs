@@ -8,6 +8,7 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.DependencyInjection;
+using Npgsql;
 using Serilog.Core;
 using Serilog.Events;
 using XenoInsights.App;
@@ -144,6 +145,35 @@ public sealed class OperationsTests(PostgresServer postgres)
 
         Assert.All(["/api/found", "/api/broken", "/api/missing", "/found"], path => Assert.Contains(log.Lines, line => line.Contains(path, StringComparison.Ordinal)));
         Assert.DoesNotContain(log.Lines, line => line.Contains("shop.test", StringComparison.Ordinal) || line.Contains("login_hint", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task An_instance_has_tried_the_statement_that_stores_deliveries_before_it_is_ready_and_has_stored_nothing()
+    {
+        await using var database = await postgres.CreateDatabaseAsync();
+        await using var source = NpgsqlDataSource.Create(database.ConnectionString + ";Pooling=false");
+        await using var holder = await source.OpenConnectionAsync(Ct);
+        await using var transaction = await holder.BeginTransactionAsync(Ct);
+        await using (var hold = new NpgsqlCommand("lock table events in share mode", holder)) await hold.ExecuteNonQueryAsync(Ct);
+        await using var host = await AppHost.StartAsync(database, new Dictionary<string, string?> { ["Instance:WarmUp"] = "true" });
+        using var http = host.Visitor();
+
+        await using var waits = source.CreateCommand(
+            "select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock' and query like '%insert into events%')");
+        for (var patience = 0; await waits.ExecuteScalarAsync(Ct) is false; patience++)
+        {
+            Assert.True(patience < 600, "It does not try to store a delivery.");
+            await Task.Delay(50, Ct);
+        }
+        await transaction.RollbackAsync(Ct);
+        for (var patience = 0; await StatusAsync(http, "/health/ready") != HttpStatusCode.OK; patience++)
+        {
+            Assert.True(patience < 600, "It does not become ready.");
+            await Task.Delay(50, Ct);
+        }
+
+        await using var stored = source.CreateCommand("select count(*) from events");
+        Assert.Equal(0L, await stored.ExecuteScalarAsync(Ct));
     }
 
     [Theory]

@@ -2,6 +2,7 @@ using System.Threading.Channels;
 using Npgsql;
 using NpgsqlTypes;
 using XenoInsights.Data;
+using XenoInsights.Operations;
 
 namespace XenoInsights.Webhooks;
 
@@ -39,10 +40,22 @@ internal enum StoreResult
 /// </summary>
 internal sealed class Inbox([FromKeyedServices(DataSetup.Ingest)] WalledTransactions transactions, WebhookSignal signal, ILogger<Inbox> logger) : BackgroundService
 {
-    private const int Writers = 2, LargestBatch = 256, LongestQueue = 4096;
+    private const int Writers = 2, LargestBatch = 256, LongestQueue = 4096, WarmUpRounds = 10;
 
     // Shopify repeats a delivery for four hours and may be a day late; clocks differ by seconds.
     private static readonly TimeSpan _oldest = TimeSpan.FromHours(48), _ahead = TimeSpan.FromMinutes(5);
+
+    /// <summary>
+    /// The connections and the statement that store deliveries: the first ones would otherwise wait for them longer than
+    /// <see cref="WebhooksApi"/> waits for an answer. Nobody's domain, so nothing is stored.
+    /// </summary>
+    public static WarmUpStep WarmUp { get; } = new("storing deliveries", async (services, ct) =>
+    {
+        var inbox = services.GetRequiredService<Inbox>();
+        var nobodys = new Delivery("", null, "warm-up", "", null, null, "{}", "{}"u8.ToArray(), null, null);
+        for (var i = 0; i < WarmUpRounds; i++)
+            await Task.WhenAll(Enumerable.Range(0, Writers).Select(_ => inbox.StoreAsync(nobodys))).WaitAsync(ct);
+    });
 
     private readonly SystemDatabase _system = new(transactions);
     private readonly Channel<Waiting> _queue = Channel.CreateBounded<Waiting>(new BoundedChannelOptions(LongestQueue) { FullMode = BoundedChannelFullMode.Wait });

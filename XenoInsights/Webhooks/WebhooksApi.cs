@@ -54,6 +54,7 @@ public static class WebhooksApi
             .AddSingleton<ErasureList>().AddSingleton<AccessCheck>().AddSingleton<EventProcessor>()
             .AddSingleton<Rereads>();
         builder.Services.AddSingleton<Inbox>().AddHostedService(services => services.GetRequiredService<Inbox>());
+        builder.Services.AddSingleton(Inbox.WarmUp);
         builder.Services.AddHostedService<WebhookWorker>().AddHostedService<RereadWorker>().AddHostedService<BacklogWatch>();
     }
 
