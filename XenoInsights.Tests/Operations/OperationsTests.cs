@@ -148,6 +148,22 @@ public sealed class OperationsTests(PostgresServer postgres)
     }
 
     [Fact]
+    public async Task An_instance_that_stops_is_not_ready_and_logs_no_error_about_it()
+    {
+        var log = new KeptLog();
+        await using var database = await postgres.CreateDatabaseAsync();
+        await using var host = await AppHost.StartAsync(database, services: services => services.AddSingleton<ILogEventSink>(log));
+        using var http = host.Visitor();
+        Assert.Equal(HttpStatusCode.OK, await StatusAsync(http, "/health/ready"));
+
+        host.Services.GetRequiredService<InstanceState>().SetDraining();
+
+        Assert.Equal(HttpStatusCode.ServiceUnavailable, await StatusAsync(http, "/health/ready"));
+        Assert.Equal(HttpStatusCode.OK, await StatusAsync(http, "/health/live"));
+        Assert.DoesNotContain(log.Lines, line => line.Contains("/health", StringComparison.Ordinal) || line.Contains("HealthCheck", StringComparison.Ordinal));
+    }
+
+    [Fact]
     public async Task An_instance_has_tried_the_statement_that_stores_deliveries_before_it_is_ready_and_has_stored_nothing()
     {
         await using var database = await postgres.CreateDatabaseAsync();

@@ -10,6 +10,7 @@ using OpenTelemetry.Metrics;
 using OpenTelemetry.Trace;
 using Serilog;
 using Serilog.Events;
+using Serilog.Filters;
 using Serilog.Formatting.Compact;
 using XenoInsights.App;
 
@@ -19,6 +20,8 @@ namespace XenoInsights.Operations;
 public static class OperationsSetup
 {
     private const string DevelopmentLine = "{Timestamp:HH:mm:ss} {Level:u3} {Message:lj} {SourceContext} {TraceId}{NewLine}{Exception}";
+    private const string InstanceCheck = "instance";
+    private static readonly PathString _probes = "/health";
     private static readonly TimeSpan _readyTimeout = TimeSpan.FromSeconds(3);
 
     /// <summary>Answered by programs, not by people: no error page there.</summary>
@@ -37,7 +40,7 @@ public static class OperationsSetup
         AddTraces(builder);
         AddForwardedHeaders(builder);
         builder.Services.AddHealthChecks()
-            .AddCheck<InstanceHealth>("instance", tags: ["ready"])
+            .AddCheck<InstanceHealth>(InstanceCheck, tags: ["ready"])
             .AddCheck<SchemaHealth>("schema", tags: ["ready"], timeout: _readyTimeout);
         AddInstance(builder);
         builder.Services.AddProblemDetails(options => options.CustomizeProblemDetails = context =>
@@ -102,6 +105,8 @@ public static class OperationsSetup
         builder.Services.AddSerilog((services, logger) =>
         {
             logger.ReadFrom.Configuration(builder.Configuration).ReadFrom.Services(services).Enrich.FromLogContext();
+            // The framework's error at every probe: an instance that starts or stops is not ready, and nothing is wrong.
+            logger.Filter.ByExcluding(Matching.WithProperty<string>("HealthCheckName", name => name == InstanceCheck));
             if (builder.Environment.IsDevelopment())
                 logger.WriteTo.Console(outputTemplate: DevelopmentLine, formatProvider: CultureInfo.InvariantCulture);
             else
@@ -140,9 +145,13 @@ public static class OperationsSetup
         });
     }
 
-    /// <summary>Assets, probes, circuits and stored webhooks would drown the rest; their failures are logged all the same.</summary>
+    /// <summary>
+    /// Assets, probes, circuits and stored webhooks would drown the rest; their failures are logged all the same. A probe
+    /// that is told "not ready" is answered, and what is wrong then is logged by whoever found it.
+    /// </summary>
     private static LogEventLevel Level(HttpContext context, Exception? failure)
     {
+        if (failure is null && context.Request.Path.StartsWithSegments(_probes)) return LogEventLevel.Debug;
         if (failure is not null || context.Response.StatusCode >= StatusCodes.Status500InternalServerError)
             return LogEventLevel.Error;
         var quiet = context.Response.StatusCode < StatusCodes.Status400BadRequest
