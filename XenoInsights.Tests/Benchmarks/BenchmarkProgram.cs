@@ -25,6 +25,9 @@ internal static class BenchmarkProgram
             case "webhooks":
                 await WebhooksBenchmark.RunAsync();
                 return 0;
+            case "stores":
+                await StoresBenchmark.RunAsync(sizes is [var large, ..] ? large : 100_000);
+                return 0;
             case "dashboards":
                 await DashboardsBenchmark.RunAsync(sizes is [var open, ..] ? open : 500);
                 return 0;
@@ -32,7 +35,9 @@ internal static class BenchmarkProgram
                 await NightlyBenchmark.RunAsync(sizes is [] ? [1000] : sizes);
                 return 0;
             default:
-                await Console.Error.WriteLineAsync("benchmark door [orders] | import [orders …] | endpoints [orders …] | pages [orders …] | webhooks | dashboards [open] | nightly [stores …]");
+                await Console.Error.WriteLineAsync(
+                    "benchmark door [orders] | import [orders …] | endpoints [orders …] | pages [orders …] | webhooks | stores [orders] | dashboards [open] "
+                    + "| nightly [stores …]");
                 return 2;
         }
     }

@@ -221,9 +221,9 @@ internal static class WebhooksBenchmark
         public ProductProcess Product { get; }
         public List<Tenant> Stores { get; }
 
-        public static async Task<Run> StartAsync(BenchmarkServer server)
+        public static async Task<Run> StartAsync(BenchmarkServer server, string name = "webhooks")
         {
-            var database = await server.CreateDatabaseAsync("webhooks");
+            var database = await server.CreateDatabaseAsync(name);
             var transactions = new WalledTransactions(database, NullLoggerFactory.Instance);
             var product = await ProductProcess.StartAsync(database, new Dictionary<string, string?>
             {
@@ -249,11 +249,15 @@ internal static class WebhooksBenchmark
             return new(database, product, stores, transactions);
         }
 
-        public byte[] Request(string topic, int number, string webhookId, int version, bool today = false)
+        public byte[] Request(string topic, int number, string webhookId, int version, bool today = false) =>
+            Request(topic, Stores[number % Stores.Count], webhookId, Body(number + 1, version, today), $"2026-05-09T10:00:0{version}Z");
+
+        /// <summary>A signed delivery with any body.</summary>
+        public byte[] Request(string topic, Tenant store, string webhookId, byte[] body, string triggeredAt)
         {
-            var body = Body(number + 1, version, today);
+            var signature = Convert.ToBase64String(HMACSHA256.HashData(Encoding.UTF8.GetBytes(Secret), body));
             var head = string.Create(CultureInfo.InvariantCulture,
-                $"POST /webhooks/shopify HTTP/1.1\r\nHost: {Product.Address.Authority}\r\nContent-Type: application/json\r\nContent-Length: {body.Length}\r\nX-Shopify-Topic: {topic}\r\nX-Shopify-Shop-Domain: {Stores[number % Stores.Count].ShopDomain}\r\nX-Shopify-Webhook-Id: {webhookId}\r\nX-Shopify-Triggered-At: 2026-05-09T10:00:0{version}Z\r\nX-Shopify-Hmac-Sha256: {Convert.ToBase64String(HMACSHA256.HashData(Encoding.UTF8.GetBytes(Secret), body))}\r\n\r\n");
+                $"POST /webhooks/shopify HTTP/1.1\r\nHost: {Product.Address.Authority}\r\nContent-Type: application/json\r\nContent-Length: {body.Length}\r\nX-Shopify-Topic: {topic}\r\nX-Shopify-Shop-Domain: {store.ShopDomain}\r\nX-Shopify-Webhook-Id: {webhookId}\r\nX-Shopify-Triggered-At: {triggeredAt}\r\nX-Shopify-Hmac-Sha256: {signature}\r\n\r\n");
             return [.. Encoding.ASCII.GetBytes(head), .. body];
         }
 
