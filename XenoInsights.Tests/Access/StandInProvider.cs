@@ -22,10 +22,15 @@ public sealed class StandInProvider : IAsyncDisposable
     private readonly ECDsaSecurityKey _key = new(ECDsa.Create(ECCurve.NamedCurves.nistP256)) { KeyId = "1" };
     private readonly ConcurrentDictionary<string, (string Email, string Nonce)> _codes = new();
 
-    private StandInProvider(WebApplication app) => _app = app;
+    private readonly string? _issuer;
+
+    private StandInProvider(WebApplication app, string? issuer) => (_app, _issuer) = (app, issuer);
 
     /// <summary>For <c>Oidc:Authority</c>.</summary>
-    public string Issuer => _app.Urls.First();
+    public string Issuer => _issuer ?? Address;
+
+    /// <summary>Where it listens.</summary>
+    public string Address => _app.Urls.First();
 
     /// <summary>Addresses that the provider has not verified.</summary>
     public HashSet<string> Unverified { get; } = [];
@@ -33,13 +38,14 @@ public sealed class StandInProvider : IAsyncDisposable
     /// <summary>The parameters of each request to end a session.</summary>
     public ConcurrentQueue<IQueryCollection> SignOuts { get; } = new();
 
-    public static async Task<StandInProvider> StartAsync()
+    /// <param name="issuer">Its address outside, if a proxy stands before it.</param>
+    public static async Task<StandInProvider> StartAsync(string? issuer = null)
     {
         var builder = WebApplication.CreateSlimBuilder();
         builder.Logging.ClearProviders();
         builder.WebHost.UseUrls("http://127.0.0.1:0");
         var app = builder.Build();
-        var provider = new StandInProvider(app);
+        var provider = new StandInProvider(app, issuer);
         app.MapGet("/.well-known/openid-configuration", provider.Metadata);
         app.MapGet("/jwks", () => new { keys = new[] { provider.PublicKey() } });
         app.MapGet("/authorize", provider.Authorize);

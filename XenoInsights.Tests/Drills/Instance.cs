@@ -8,7 +8,9 @@ using System.Text;
 
 namespace XenoInsights.Tests.Drills;
 
-/// <summary>A built version of the product as a process in Production, which only receives webhooks: nobody signs in and no store has a token.</summary>
+/// <summary>
+/// A built version of the product as a process in Production. No store has a token, and unless settings name a provider nobody can sign in.
+/// </summary>
 internal sealed class Instance : IAsyncDisposable
 {
     private const string Secret = "drill-secret";
@@ -17,17 +19,28 @@ internal sealed class Instance : IAsyncDisposable
 
     private readonly Process _process;
     private readonly ConcurrentQueue<string> _output = new();
+    private static readonly Dictionary<string, string> _noSettings = [];
 
     private Instance(Process process, Uri address) => (_process, Address) = (process, address);
 
     public Uri Address { get; }
 
+    /// <summary>The end of what it wrote.</summary>
+    public string Output => string.Join('\n', _output);
+
     /// <summary>Starts it; returns when it is ready.</summary>
     /// <param name="dll">The product's <c>XenoInsights.dll</c>.</param>
-    public static async Task<Instance> StartAsync(string dll, string connectionString, string key)
+    /// <param name="settings">Keys as in appsettings.json; they win over those of every instance.</param>
+    /// <param name="port">Where it listens; null: at a free port.</param>
+    public static async Task<Instance> StartAsync(
+        string dll, string connectionString, string key, IReadOnlyDictionary<string, string>? settings = null,
+        int? port = null)
     {
-        var address = new Uri($"http://127.0.0.1:{FreePort()}/");
-        var process = Process.Start(Command(dll, connectionString, key, "", address))!;
+        var address = new Uri($"http://127.0.0.1:{port ?? FreePort()}/");
+        var command = Command(dll, connectionString, key, "", address);
+        foreach (var (name, value) in settings ?? _noSettings)
+            command.Environment[name.Replace(":", "__", StringComparison.Ordinal)] = value;
+        var process = Process.Start(command)!;
         var instance = new Instance(process, address);
         process.OutputDataReceived += (_, line) => instance.Keep(line.Data);
         process.ErrorDataReceived += (_, line) => instance.Keep(line.Data);
@@ -55,16 +68,24 @@ internal sealed class Instance : IAsyncDisposable
         return process.ExitCode == 0 ? output : throw new InvalidOperationException($"{command} ended with {process.ExitCode}:\n{output}{await errors}");
     }
 
-    /// <summary>Sends a signed delivery; null when no answer came.</summary>
-    public async Task<HttpStatusCode?> SendAsync(string topic, string domain, string webhookId, byte[] body)
+    /// <summary>A signed delivery.</summary>
+    /// <param name="to">The app's address.</param>
+    public static HttpRequestMessage Delivery(Uri to, string topic, string domain, string webhookId, byte[] body)
     {
-        using var request = new HttpRequestMessage(HttpMethod.Post, new Uri(Address, "webhooks/shopify")) { Content = new ByteArrayContent(body) };
+        var request = new HttpRequestMessage(HttpMethod.Post, new Uri(to, "webhooks/shopify")) { Content = new ByteArrayContent(body) };
         request.Headers.Add("X-Shopify-Topic", topic);
         request.Headers.Add("X-Shopify-Shop-Domain", domain);
         request.Headers.Add("X-Shopify-Webhook-Id", webhookId);
         request.Headers.Add("X-Shopify-Triggered-At", TimeProvider.System.GetUtcNow().ToString("O", CultureInfo.InvariantCulture));
         request.Headers.Add("X-Shopify-Hmac-Sha256", Convert.ToBase64String(HMACSHA256.HashData(Encoding.UTF8.GetBytes(Secret), body)));
         request.Content.Headers.ContentType = new("application/json");
+        return request;
+    }
+
+    /// <summary>Sends a signed delivery; null when no answer came.</summary>
+    public async Task<HttpStatusCode?> SendAsync(string topic, string domain, string webhookId, byte[] body)
+    {
+        using var request = Delivery(Address, topic, domain, webhookId, body);
         try
         {
             using var response = await _http.SendAsync(request);
@@ -125,7 +146,7 @@ internal sealed class Instance : IAsyncDisposable
             {
             }
         }
-        throw new InvalidOperationException($"An instance does not become ready. It wrote:\n{string.Join('\n', _output)}");
+        throw new InvalidOperationException($"An instance does not become ready. It wrote:\n{Output}");
     }
 
     private void Keep(string? line)
@@ -135,7 +156,7 @@ internal sealed class Instance : IAsyncDisposable
         if (_output.Count > 50) _output.TryDequeue(out _);
     }
 
-    private static int FreePort()
+    internal static int FreePort()
     {
         using var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
         socket.Bind(new IPEndPoint(IPAddress.Loopback, 0));

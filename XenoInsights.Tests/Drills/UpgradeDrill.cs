@@ -61,7 +61,7 @@ internal sealed class UpgradeDrill(string earlier, string owner, string superuse
         foreach (var statement in _wear) await ExecuteAsync(superuser, statement);
 
         using var stop = new CancellationTokenSource();
-        var sending = SendAsync(stop.Token);
+        var sending = Load.SendAsync(PerSecond, DeliverAsync, stop.Token);
         var watching = WatchLocksAsync(stop.Token);
         await Task.Delay(_before);
         var began = TimeProvider.System.GetTimestamp();
@@ -89,19 +89,6 @@ internal sealed class UpgradeDrill(string earlier, string owner, string superuse
         await Task.Delay(_repeatAfter);
         await old.StopAsync();
         return replacement;
-    }
-
-    private async Task SendAsync(CancellationToken stop)
-    {
-        var sent = new List<Task>();
-        var began = TimeProvider.System.GetTimestamp();
-        for (var i = 0; !stop.IsCancellationRequested; i++)
-        {
-            var early = TimeSpan.FromSeconds(i / (double)PerSecond) - TimeProvider.System.GetElapsedTime(began);
-            if (early > TimeSpan.Zero) await Task.Delay(early, CancellationToken.None);
-            sent.Add(DeliverAsync(i));
-        }
-        await Task.WhenAll(sent);
     }
 
     /// <summary>As Shopify does: what is not acknowledged is sent again, to whoever serves then. Half of the orders are there already.</summary>
@@ -195,7 +182,7 @@ internal sealed class UpgradeDrill(string earlier, string owner, string superuse
 
     private static string Domain(int store) => $"drill-{store}.myshopify.com";
 
-    private static string Indented(string output) => string.Concat(output.Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(line => $"    {line}\n"));
+    internal static string Indented(string output) => string.Concat(output.Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(line => $"    {line}\n"));
 
     private static async Task ExecuteAsync(string connectionString, string sql)
     {
