@@ -21,7 +21,7 @@ dotnet publish XenoInsights --configuration Release --output "$work/app" --verbo
 
 files=$(cd "$work/app" && find . -type f | sort)
 if forbidden=$(grep -iE 'graphql|openiddict|demo|online-retail|\.csv' <<< "$files"); then fail "contains $forbidden"; fi
-names='DemoShopifyHost|HardCases|OnlineRetail|DevelopmentIdentityProvider|DevelopmentEncryptionKey|DemoConnection|PrivatePostgres|demo\.test'
+names='FakeShopifyHost|HardCases|OnlineRetail|DevelopmentIdentityProvider|DevelopmentEncryptionKey|DemoStoreConnector|EmbeddedPostgres|demo\.test'
 if grep -aqE "$names" "$work/app/XenoInsights.dll"; then
     fail "XenoInsights.dll contains $(grep -aoE "$names" "$work/app/XenoInsights.dll" | sort -u | tr '\n' ' ')"
 fi
@@ -53,7 +53,7 @@ for key in Oidc:Authority Shopify:ClientId Encryption:Keys; do
 done
 refuses 'does not contain what its configuration asks for' "${complete[@]}" ASPNETCORE_ENVIRONMENT=Development
 refuses 'Postgres:DataRoot asks for the embedded PostgreSQL' Postgres__DataRoot=/var/lib/xeno
-refuses 'DemoShopify:Enabled asks for the fake Shopify' "${complete[@]}" DemoShopify__Enabled=true
+refuses 'FakeShopify:Enabled asks for the fake Shopify' "${complete[@]}" DemoShopify__Enabled=true
 command=postgres refuses 'This build does not contain the embedded PostgreSQL' ASPNETCORE_ENVIRONMENT=Production
 
 # Completely configured, without a database: it lives, says its version and is not ready.

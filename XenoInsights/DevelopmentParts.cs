@@ -3,7 +3,7 @@ using XenoInsights.Data;
 namespace XenoInsights;
 
 /// <summary>
-/// What only a development build contains, in the folders <c>Development</c> and <c>DemoShopify</c>: the embedded PostgreSQL, the built-in
+/// What only a development build contains, in the folders <c>Development</c> and <c>FakeShopify</c>: the embedded PostgreSQL, the built-in
 /// sign-in, the fake Shopify with its stores. A published app is compiled without these folders (docs/adr/0016).
 /// </summary>
 internal interface IDevelopmentParts
@@ -26,7 +26,7 @@ internal static partial class DevelopmentParts
 
     private static readonly (string Key, string Part)[] _keys =
     [
-        ("Postgres:DataRoot", Postgres), ("Postgres:Bin", Postgres), ("Access:BuiltInSignInForAll", SignIn), ("DemoShopify:Enabled", Shopify),
+        ("Postgres:DataRoot", Postgres), ("Postgres:Bin", Postgres), ("Access:BuiltInSignInForAll", SignIn), ("FakeShopify:Enabled", Shopify),
     ];
 
     private static readonly IDevelopmentParts? _included = Find();

@@ -1,15 +1,17 @@
 using XenoInsights;
-using XenoInsights.Access;
 using XenoInsights.App;
+using XenoInsights.Authentication;
+using XenoInsights.Compliance;
+using XenoInsights.Connect;
 using XenoInsights.Data;
-using XenoInsights.Install;
+using XenoInsights.Hosting;
 using XenoInsights.Insights;
-using XenoInsights.Insights.Changes;
 using XenoInsights.Insights.Checkouts;
 using XenoInsights.Insights.Cohorts;
 using XenoInsights.Insights.Customers;
 using XenoInsights.Insights.Orders;
 using XenoInsights.Insights.Products;
+using XenoInsights.Insights.WhatChanged;
 using XenoInsights.Notifications;
 using XenoInsights.Operations;
 using XenoInsights.Operations.Fleet;
@@ -34,12 +36,12 @@ if (args is [VerifyCommand.Name, ..]) return await VerifyCommand.RunAsync(builde
 
 problems.Collect(
     builder.AddAppOptions,
-    builder.AddOperations,
+    builder.AddHosting,
     () => builder.AddData(database?.Main ?? ""),
     builder.AddTenants,
     builder.AddAccess,
     () => builder.AddShopify(),
-    builder.AddInstall,
+    builder.AddConnect,
     builder.AddSync,
     builder.AddWebhooks,
     builder.AddEvents,
@@ -52,7 +54,7 @@ problems.Collect(
     builder.AddCohorts,
     builder.AddProducts,
     builder.AddCheckouts,
-    builder.AddHousekeeping,
+    builder.AddScheduledJobs,
     builder.AddApiDocs,
     builder.AddApp);
 problems.CollectOptions(builder.Services);
@@ -66,10 +68,10 @@ if (builder.Environment.IsDevelopment())
 await using var app = builder.Build();
 if (args is ["erasures", ..]) return await ErasuresCommand.RunAsync(app.Services, args);
 app.UseErrorPage();
-app.UseOperations();
+app.UseHosting();
 app.UseAppUrl();
 app.MapAccess();
-app.MapInstall();
+app.MapConnect();
 app.MapWebhooks();
 app.MapEvents();
 app.MapOperationsApi();
@@ -83,7 +85,7 @@ app.MapCohorts();
 app.MapProducts();
 app.MapCheckouts();
 app.MapApp();
-app.MapOperations();
+app.MapHosting();
 app.MapDevelopmentParts();
 app.MapApiDocs();
 app.MapStaticAssets().AllowAnonymous().DisableHttpMetrics();

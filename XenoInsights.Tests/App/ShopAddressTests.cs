@@ -1,4 +1,5 @@
 using XenoInsights.App;
+using XenoInsights.Connect;
 
 namespace XenoInsights.Tests.App;
 

@@ -2,17 +2,18 @@ using System.Diagnostics;
 using Npgsql;
 using XenoInsights.Data;
 using XenoInsights.Development;
+using XenoInsights.Development.Postgres;
 
 namespace XenoInsights.Tests.Benchmarks;
 
 /// <summary>A durable PostgreSQL of the benchmarks' own, with the plain alternative to compare with: <c>\copy</c> of the same rows into the same indexed tables.</summary>
 internal sealed class BenchmarkServer : IAsyncDisposable
 {
-    private readonly PrivatePostgres _postgres;
+    private readonly EmbeddedPostgres _postgres;
 
-    private BenchmarkServer(PrivatePostgres postgres) => _postgres = postgres;
+    private BenchmarkServer(EmbeddedPostgres postgres) => _postgres = postgres;
 
-    public static async Task<BenchmarkServer> StartAsync() => new(await PrivatePostgres.StartAsync(
+    public static async Task<BenchmarkServer> StartAsync() => new(await EmbeddedPostgres.StartAsync(
         new() { DataRoot = Path.Combine(Path.GetTempPath(), "xeno-benchmark"), StartFolder = AppContext.BaseDirectory }, default));
 
     /// <summary>An empty, migrated database; one of the same name is dropped first.</summary>

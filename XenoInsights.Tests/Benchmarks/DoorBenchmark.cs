@@ -2,6 +2,7 @@ using System.Diagnostics;
 using Microsoft.Extensions.Logging.Abstractions;
 using XenoInsights.Data;
 using XenoInsights.Ingestion;
+using XenoInsights.Tenants;
 
 namespace XenoInsights.Tests.Benchmarks;
 
@@ -14,9 +15,9 @@ internal static class DoorBenchmark
     {
         await using var server = await BenchmarkServer.StartAsync();
         var database = await server.CreateDatabaseAsync("door");
-        await using var transactions = new WalledTransactions(database, NullLoggerFactory.Instance);
+        await using var transactions = new TenantTransactions(database, NullLoggerFactory.Instance);
         var tenants = new TenantDatabase(transactions);
-        var shop = new ShopCalendar(Guid.CreateVersion7(), "GBP", "Europe/London");
+        var shop = new StoreCalendar(Guid.CreateVersion7(), "GBP", "Europe/London");
 
         var watch = Stopwatch.StartNew();
         foreach (var batch in Orders(orders).Chunk(BatchOrders)) await tenants.RunAsync(shop.TenantId, db => IngestionWriter.ApplyAsync(db, shop, batch));

@@ -4,8 +4,8 @@ using System.Net;
 using System.Net.Http.Json;
 using System.Net.Sockets;
 using System.Text.Json;
-using XenoInsights.DemoShopify;
-using XenoInsights.DemoShopify.Stores;
+using XenoInsights.Development.FakeShopify;
+using XenoInsights.Development.FakeShopify.Stores;
 
 namespace XenoInsights.Tests.Benchmarks;
 
@@ -45,7 +45,7 @@ internal static class ImportBenchmark
         }
     }
 
-    private static Task<DemoShopifyHost> StartShopifyAsync(int orders) => DemoShopifyHost.StartAsync(new DemoShopifyOptions
+    private static Task<FakeShopifyHost> StartShopifyAsync(int orders) => FakeShopifyHost.StartAsync(new FakeShopifyOptions
     {
         Url = "http://127.0.0.1:0",
         AutoApprove = [Shop],
@@ -103,8 +103,8 @@ internal static class ImportBenchmark
                 ["App__PublicUrl"] = address,
                 ["ConnectionStrings__XenoInsights"] = database,
                 ["DemoShopify__Enabled"] = "false",
-                ["Shopify__ClientId"] = new DemoShopifyOptions().ClientId,
-                ["Shopify__ClientSecret"] = new DemoShopifyOptions().ClientSecret,
+                ["Shopify__ClientId"] = new FakeShopifyOptions().ClientId,
+                ["Shopify__ClientSecret"] = new FakeShopifyOptions().ClientSecret,
                 ["Shopify__Scopes"] = "read_orders,read_all_orders,read_customers,read_products",
                 ["Shopify__ShopUrl"] = shopify.TrimEnd('/') + "/{shop}",
                 ["Serilog__MinimumLevel__Default"] = "Warning",

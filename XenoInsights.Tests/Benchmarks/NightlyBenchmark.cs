@@ -3,9 +3,9 @@ using System.Globalization;
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Options;
 using Npgsql;
+using XenoInsights.Connect;
 using XenoInsights.Data;
-using XenoInsights.DemoShopify;
-using XenoInsights.Install;
+using XenoInsights.Development.FakeShopify;
 using XenoInsights.Sync;
 using XenoInsights.Tenants;
 using XenoInsights.Tests.Sync;
@@ -27,7 +27,7 @@ internal static class NightlyBenchmark
     {
         var database = await server.CreateDatabaseAsync($"nightly_{count}");
         var stores = Enumerable.Range(1, count).Select(Store).ToList();
-        await using var shopify = await DemoShopifyHost.StartAsync(new DemoShopifyOptions { Url = "http://127.0.0.1:0", Stores = stores }, CancellationToken.None);
+        await using var shopify = await FakeShopifyHost.StartAsync(new FakeShopifyOptions { Url = "http://127.0.0.1:0", Stores = stores }, CancellationToken.None);
         var settings = ImportHost.SettingsFor(shopify);
         settings["Serilog:MinimumLevel:Default"] = "Error";
         await ConnectAsync(database, stores, settings["Encryption:Keys:0"]!);
@@ -69,9 +69,9 @@ internal static class NightlyBenchmark
     /// <summary>Connected and once imported, as far as a run of changes looks.</summary>
     private static async Task ConnectAsync(string database, List<DemoStore> stores, string key)
     {
-        await using var transactions = new WalledTransactions(database, NullLoggerFactory.Instance);
+        await using var transactions = new TenantTransactions(database, NullLoggerFactory.Instance);
         var (system, tenants) = (new SystemDatabase(transactions), new TenantDatabase(transactions));
-        var vault = new TokenVault(Options.Create(new EncryptionOptions { Keys = { key } }));
+        var vault = new TokenEncryption(Options.Create(new EncryptionOptions { Keys = { key } }));
         var now = TimeProvider.System.GetUtcNow();
         foreach (var store in stores)
         {

@@ -6,6 +6,7 @@ using Microsoft.Extensions.Logging.Abstractions;
 using Npgsql;
 using XenoInsights.Data;
 using XenoInsights.Ingestion;
+using XenoInsights.Ingestion.Rollups;
 using XenoInsights.Tenants;
 using static XenoInsights.Tests.Benchmarks.WebhooksBenchmark;
 
@@ -40,7 +41,7 @@ internal sealed class StoresBenchmark
     {
         await using var server = await BenchmarkServer.StartAsync();
         await using var run = await Run.StartAsync(server, "stores");
-        await using var transactions = new WalledTransactions(run.Database, NullLoggerFactory.Instance);
+        await using var transactions = new TenantTransactions(run.Database, NullLoggerFactory.Instance);
         await new StoresBenchmark(run).RunAsync(orders, new TenantDatabase(transactions));
     }
 

@@ -8,7 +8,7 @@ using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Playwright;
 using Npgsql;
-using XenoInsights.Access;
+using XenoInsights.Authentication;
 using XenoInsights.Data;
 using XenoInsights.Ingestion;
 using XenoInsights.Tenants;
@@ -213,9 +213,9 @@ internal static class WebhooksBenchmark
     {
         public const string Owner = "owner@demo.test", HeadersJson = """{"X-Shopify-Topic":"orders/updated","X-Shopify-Shop-Domain":"bench-1.myshopify.com","X-Shopify-Webhook-Id":"b54557e4-bdd9-4b37-8a5f-bf7d70bcd043","X-Shopify-Triggered-At":"2026-05-09T10:00:00Z"}""";
 
-        private readonly WalledTransactions _transactions;
+        private readonly TenantTransactions _transactions;
 
-        private Run(string database, ProductProcess product, List<Tenant> stores, WalledTransactions transactions) => (Database, Product, Stores, _transactions) = (database, product, stores, transactions);
+        private Run(string database, ProductProcess product, List<Tenant> stores, TenantTransactions transactions) => (Database, Product, Stores, _transactions) = (database, product, stores, transactions);
 
         public string Database { get; }
         public ProductProcess Product { get; }
@@ -224,10 +224,10 @@ internal static class WebhooksBenchmark
         public static async Task<Run> StartAsync(BenchmarkServer server, string name = "webhooks")
         {
             var database = await server.CreateDatabaseAsync(name);
-            var transactions = new WalledTransactions(database, NullLoggerFactory.Instance);
+            var transactions = new TenantTransactions(database, NullLoggerFactory.Instance);
             var product = await ProductProcess.StartAsync(database, new Dictionary<string, string?>
             {
-                ["DemoShopify:Enabled"] = "false",
+                ["FakeShopify:Enabled"] = "false",
                 ["Shopify:ClientId"] = "benchmark",
                 ["Shopify:ClientSecret"] = Secret,
                 ["Serilog:MinimumLevel:Default"] = "Error",

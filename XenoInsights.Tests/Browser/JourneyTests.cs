@@ -2,7 +2,8 @@ using System.Globalization;
 using System.Text.Json;
 using System.Text.RegularExpressions;
 using Microsoft.Playwright;
-using XenoInsights.DemoShopify.Stores;
+using XenoInsights.Development.FakeShopify.Stores;
+using XenoInsights.Formatting;
 using XenoInsights.Insights;
 using XenoInsights.Tests.Support;
 using XenoInsights.Tests.Sync;
@@ -63,9 +64,9 @@ public sealed class JourneyTests(Product product, BrowserFixture browser) : Brow
         var money = new Money(answer.GetProperty("currency").GetString()!, _culture);
 
         await Expect(page.Tile("Total sales").Locator(".value")).ToHaveTextAsync(money.Whole(Long(answer, "totalRevenueCents")));
-        await Expect(page.Tile("Orders").Locator(".value")).ToHaveTextAsync(Figures.Count(Long(answer, "totalOrders"), _culture));
+        await Expect(page.Tile("Orders").Locator(".value")).ToHaveTextAsync(Numbers.Count(Long(answer, "totalOrders"), _culture));
         await Expect(page.Tile("Average order value").Locator(".value")).ToHaveTextAsync(money.Exact(Long(answer, "averageOrderValueCents")));
-        await Expect(page.Tile("New customers").Locator(".value")).ToHaveTextAsync(Figures.Count(Long(answer, "newCustomers"), _culture));
+        await Expect(page.Tile("New customers").Locator(".value")).ToHaveTextAsync(Numbers.Count(Long(answer, "newCustomers"), _culture));
         await Expect(LedgerLine(page, "Total sales")).ToHaveTextAsync(money.Exact(Long(answer, "totalRevenueCents")));
         await Expect(LedgerLine(page, "Net sales")).ToHaveTextAsync(money.Exact(Long(answer, "netSalesCents")));
         await page.GetByRole(AriaRole.Button, new() { Name = "Show as table" }).ClickAsync();

@@ -2,10 +2,10 @@ using System.Text.RegularExpressions;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Playwright;
-using XenoInsights.Access;
+using XenoInsights.Authentication;
 using XenoInsights.Data;
-using XenoInsights.DemoShopify;
-using XenoInsights.DemoShopify.Stores;
+using XenoInsights.Development.FakeShopify;
+using XenoInsights.Development.FakeShopify.Stores;
 using XenoInsights.Ingestion;
 using XenoInsights.Tenants;
 using XenoInsights.Tests.Support;
@@ -57,7 +57,7 @@ public sealed class Product(PostgresServer postgres) : IAsyncLifetime
             ShopifyId = _store.Shop.Ids.Order(number), UpdatedAt = now, Name = $"#{number}", CreatedAt = now, ProcessedAt = now, FinancialStatus = "PAID", CurrentTotal = amount,
             Sales = [new SaleRecord(now, true, SaleMeasure.Sale, null, null, 1, amount, 0, 0)],
         };
-        var shop = new ShopCalendar(Tenant, _store.Shop.Currency.Code, _store.Shop.TimeZone);
+        var shop = new StoreCalendar(Tenant, _store.Shop.Currency.Code, _store.Shop.TimeZone);
         return Import.InTenantAsync(Tenant, db => IngestionWriter.ApplyAsync(db, shop, [order]));
     }
 

@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text.RegularExpressions;
 using Microsoft.Playwright;
+using XenoInsights.Formatting;
 using XenoInsights.Tests.Support;
 using XenoInsights.Ui;
 using static Microsoft.Playwright.Assertions;
@@ -74,7 +75,7 @@ public sealed class ProductJourneyTests(Product product, BrowserFixture browser)
         var page = await OpenAsync("checkouts?preset=12m");
         await Expect(page.Chart("Abandoned by week")).ToBeVisibleAsync();
         var answer = await product.Import.AskAsync(product.Tenant, $"checkouts?from={Sync.ImportHost.Day(Product.Today.AddYears(-1).AddDays(1))}&to={Sync.ImportHost.Day(Product.Today)}");
-        await Expect(page.Tile("Abandoned").Locator(".value")).ToHaveTextAsync(Figures.Count(answer.GetProperty("abandoned").GetInt64(), _culture));
+        await Expect(page.Tile("Abandoned").Locator(".value")).ToHaveTextAsync(Numbers.Count(answer.GetProperty("abandoned").GetInt64(), _culture));
 
         await page.Tile("Recovery rate").ClickAsync();
         await Expect(page.Chart("Recovery rate by week")).ToBeVisibleAsync();

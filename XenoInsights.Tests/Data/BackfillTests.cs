@@ -1,6 +1,7 @@
 using Npgsql;
 using XenoInsights.Data;
 using XenoInsights.Ingestion;
+using XenoInsights.Tenants;
 using XenoInsights.Tests.Ingestion;
 using XenoInsights.Tests.Support;
 
@@ -109,11 +110,11 @@ public sealed class BackfillTests(PostgresServer server)
     private static Task FinishAsync(TestStores stores, Backfill backfill) =>
         Migrator.FinishAsync(stores.ConnectionString, [backfill], TimeSpan.Zero, new(), Ct);
 
-    private static Task<bool> IsDoneAsync(TestStores stores, ShopCalendar shop) =>
+    private static Task<bool> IsDoneAsync(TestStores stores, StoreCalendar shop) =>
         stores.Tenants.RunAsync(shop.TenantId, db => Backfills.IsDoneAsync(db, Name, Ct), Ct);
 
     /// <summary>A store with orders of two months.</summary>
-    private static async Task<ShopCalendar> FilledAsync(TestStores stores, int seed)
+    private static async Task<StoreCalendar> FilledAsync(TestStores stores, int seed)
     {
         var shop = await stores.AddAsync();
         var versions = new OrderVersions(seed);

@@ -1,6 +1,5 @@
 using Microsoft.EntityFrameworkCore;
 using Npgsql;
-using XenoInsights.Access;
 using XenoInsights.Data;
 using XenoInsights.Tenants;
 using XenoInsights.Tests.Support;

@@ -2,18 +2,19 @@ using System.Diagnostics;
 using Npgsql;
 using XenoInsights.Data;
 using XenoInsights.Development;
+using XenoInsights.Development.Postgres;
 
 namespace XenoInsights.Tests.Data;
 
 /// <summary>Each test has a data folder of its own, reached by processes of the product itself where processes matter.</summary>
-public sealed class PrivatePostgresTests : IDisposable
+public sealed class EmbeddedPostgresTests : IDisposable
 {
     private static readonly TimeSpan _patience = TimeSpan.FromSeconds(20);
 
     private readonly string _root = Path.Combine(Path.GetTempPath(), $"xenoinsights-{Guid.NewGuid():n}");
-    private readonly PrivatePostgresOptions _options;
+    private readonly EmbeddedPostgresOptions _options;
 
-    public PrivatePostgresTests() => _options = new() { DataRoot = _root, StartFolder = AppContext.BaseDirectory };
+    public EmbeddedPostgresTests() => _options = new() { DataRoot = _root, StartFolder = AppContext.BaseDirectory };
 
     private static CancellationToken Ct => TestContext.Current.CancellationToken;
 
@@ -23,21 +24,21 @@ public sealed class PrivatePostgresTests : IDisposable
     public async Task Data_outlive_the_server_and_the_second_start_finds_them()
     {
         string data;
-        await using (var first = await PrivatePostgres.StartAsync(_options, Ct))
+        await using (var first = await EmbeddedPostgres.StartAsync(_options, Ct))
         {
             await ExecuteAsync(first.ConnectionString, "create table kept (n int); insert into kept values (42)");
             data = first.DataFolder;
         }
         Assert.False(IsRunning(data));
 
-        await using var second = await PrivatePostgres.StartAsync(_options, Ct);
+        await using var second = await EmbeddedPostgres.StartAsync(_options, Ct);
         Assert.Equal(42, await ScalarAsync<int>(second.ConnectionString, "select n from kept"));
     }
 
     [Fact]
     public async Task It_is_durable_unless_told_otherwise_and_listens_to_this_machine_only()
     {
-        await using var postgres = await PrivatePostgres.StartAsync(_options with { Settings = new Dictionary<string, string> { ["work_mem"] = "7MB" } }, Ct);
+        await using var postgres = await EmbeddedPostgres.StartAsync(_options with { Settings = new Dictionary<string, string> { ["work_mem"] = "7MB" } }, Ct);
 
         Assert.Equal("on", await ScalarAsync<string>(postgres.ConnectionString, "show fsync"));
         Assert.Equal("7MB", await ScalarAsync<string>(postgres.ConnectionString, "show work_mem"));
@@ -59,7 +60,7 @@ public sealed class PrivatePostgresTests : IDisposable
             await File.WriteAllTextAsync(Path.Combine(unfinished.FullName, "PG_VERSION"), "interrupted", Ct);
         }
 
-        await using var postgres = await PrivatePostgres.StartAsync(_options, Ct);
+        await using var postgres = await EmbeddedPostgres.StartAsync(_options, Ct);
 
         Assert.Equal(1, await ScalarAsync<int>(postgres.ConnectionString, "select 1"));
         Assert.False(Directory.Exists(postgres.DataFolder + ".new"));
@@ -68,8 +69,8 @@ public sealed class PrivatePostgresTests : IDisposable
     [Fact]
     public async Task A_second_process_joins_the_server_and_the_last_to_leave_stops_it()
     {
-        await using var first = await PrivatePostgres.StartAsync(_options, Ct);
-        await using var second = await PrivatePostgres.StartAsync(_options, Ct);
+        await using var first = await EmbeddedPostgres.StartAsync(_options, Ct);
+        await using var second = await EmbeddedPostgres.StartAsync(_options, Ct);
         Assert.Equal(first.ConnectionString, second.ConnectionString);
 
         await first.DisposeAsync();
@@ -82,7 +83,7 @@ public sealed class PrivatePostgresTests : IDisposable
     [Fact]
     public async Task Processes_starting_at_the_same_moment_share_one_server()
     {
-        var all = await Task.WhenAll(Enumerable.Range(0, 4).Select(_ => Task.Run(() => PrivatePostgres.StartAsync(_options, Ct), Ct)));
+        var all = await Task.WhenAll(Enumerable.Range(0, 4).Select(_ => Task.Run(() => EmbeddedPostgres.StartAsync(_options, Ct), Ct)));
 
         Assert.Single(all.Select(postgres => postgres.ConnectionString).Distinct());
         await Task.WhenAll(all.Select(postgres => postgres.DisposeAsync().AsTask()));
@@ -105,7 +106,7 @@ public sealed class PrivatePostgresTests : IDisposable
     public async Task The_server_stays_for_the_others_when_the_process_that_started_it_is_killed()
     {
         using var starter = await StartProcessAsync();
-        await using var other = await PrivatePostgres.StartAsync(_options, Ct);
+        await using var other = await EmbeddedPostgres.StartAsync(_options, Ct);
         Assert.Equal(starter.ConnectionString, other.ConnectionString);
 
         starter.Process.Kill();
@@ -128,7 +129,7 @@ public sealed class PrivatePostgresTests : IDisposable
             await server.WaitForExitAsync(Ct);
         }
 
-        await using var postgres = await PrivatePostgres.StartAsync(_options, Ct);
+        await using var postgres = await EmbeddedPostgres.StartAsync(_options, Ct);
 
         Assert.Equal(42, await ScalarAsync<int>(postgres.ConnectionString, "select n from kept"));
     }
@@ -136,10 +137,10 @@ public sealed class PrivatePostgresTests : IDisposable
     [Fact]
     public async Task The_database_is_made_again_after_it_was_dropped()
     {
-        await using (var first = await PrivatePostgres.StartAsync(_options, Ct))
+        await using (var first = await EmbeddedPostgres.StartAsync(_options, Ct))
             await ExecuteAsync(first.ConnectionString + ";Database=postgres", "drop database xenoinsights");
 
-        await using var second = await PrivatePostgres.StartAsync(_options, Ct);
+        await using var second = await EmbeddedPostgres.StartAsync(_options, Ct);
 
         Assert.Equal(1, await ScalarAsync<int>(second.ConnectionString, "select 1"));
     }
@@ -153,7 +154,7 @@ public sealed class PrivatePostgresTests : IDisposable
         var moves = Environment.IsPrivilegedProcess && !OperatingSystem.IsWindows();    // only root starts the server as somebody else
 
         string data;
-        await using (var postgres = await PrivatePostgres.StartAsync(_options with { DataRoot = Path.Combine(_root, ".data") }, Ct))
+        await using (var postgres = await EmbeddedPostgres.StartAsync(_options with { DataRoot = Path.Combine(_root, ".data") }, Ct))
         {
             data = postgres.DataFolder;
             Assert.Equal(1, await ScalarAsync<int>(postgres.ConnectionString, "select 1"));
@@ -169,7 +170,7 @@ public sealed class PrivatePostgresTests : IDisposable
     {
         Directory.CreateDirectory(_root);
 
-        var refused = await Assert.ThrowsAsync<InvalidOperationException>(() => PrivatePostgres.StartAsync(_options with { Bin = _root }, Ct));
+        var refused = await Assert.ThrowsAsync<InvalidOperationException>(() => EmbeddedPostgres.StartAsync(_options with { Bin = _root }, Ct));
 
         Assert.Contains("Postgres:Bin", refused.Message, StringComparison.Ordinal);
     }
@@ -179,7 +180,7 @@ public sealed class PrivatePostgresTests : IDisposable
     {
         var settings = new Dictionary<string, string> { ["shared_buffers"] = "plenty" };
 
-        var failed = await Assert.ThrowsAsync<InvalidOperationException>(() => PrivatePostgres.StartAsync(_options with { Settings = settings }, Ct));
+        var failed = await Assert.ThrowsAsync<InvalidOperationException>(() => EmbeddedPostgres.StartAsync(_options with { Settings = settings }, Ct));
 
         Assert.Contains("invalid value for parameter \"shared_buffers\"", failed.Message, StringComparison.Ordinal);
     }
@@ -195,7 +196,7 @@ public sealed class PrivatePostgresTests : IDisposable
 
     private async Task<App> StartProcessAsync()
     {
-        var start = new ProcessStartInfo("dotnet", [typeof(PrivatePostgres).Assembly.Location, "postgres", $"--Postgres:DataRoot={_root}"]) { RedirectStandardOutput = true };
+        var start = new ProcessStartInfo("dotnet", [typeof(EmbeddedPostgres).Assembly.Location, "postgres", $"--Postgres:DataRoot={_root}"]) { RedirectStandardOutput = true };
         var process = Process.Start(start)!;
         var connectionString = await process.StandardOutput.ReadLineAsync(Ct);
         Assert.NotNull(connectionString);

@@ -21,7 +21,7 @@ public sealed class SchemaGateTests(PostgresServer server)
         await using var database = await server.CreateDatabaseAsync();
         var clock = new SteppedClock();
         using var gate = new SchemaGate(clock, NullLogger<SchemaGate>.Instance);
-        await using var transactions = new WalledTransactions(database.ConnectionString, NullLoggerFactory.Instance, gate: gate);
+        await using var transactions = new TenantTransactions(database.ConnectionString, NullLoggerFactory.Instance, gate: gate);
         var system = new SystemDatabase(transactions);
         await AskAsync(system);
 

@@ -2,6 +2,8 @@ using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Logging.Abstractions;
 using XenoInsights.Data;
 using XenoInsights.Ingestion;
+using XenoInsights.Ingestion.Rollups;
+using XenoInsights.Tenants;
 using XenoInsights.Tests.Ingestion;
 using XenoInsights.Tests.Support;
 
@@ -21,10 +23,10 @@ public sealed class SharedConnectionsTests(PostgresServer server)
     {
         await using var stores = await TestStores.CreateAsync(server);
         await using var bouncer = throughPgBouncer ? await PgBouncer.StartAsync(stores.ConnectionString) : null;
-        await using var transactions = new WalledTransactions(bouncer?.ConnectionString ?? stores.ConnectionString, NullLoggerFactory.Instance);
+        await using var transactions = new TenantTransactions(bouncer?.ConnectionString ?? stores.ConnectionString, NullLoggerFactory.Instance);
         var (database, system) = (new TenantDatabase(transactions), new SystemDatabase(transactions));
 
-        var shops = new List<ShopCalendar>();
+        var shops = new List<StoreCalendar>();
         for (var i = 0; i < Tenants; i++) shops.Add(await stores.AddAsync());
         await Task.WhenAll(shops.Select(shop => database.RunAsync(shop.TenantId, db => IngestionWriter.ApplyAsync(db, shop, Records(shop)))));
 
@@ -49,13 +51,13 @@ public sealed class SharedConnectionsTests(PostgresServer server)
     {
         await using var stores = await TestStores.CreateAsync(server);
         var shop = await stores.AddAsync();
-        await using var transactions = new WalledTransactions(
+        await using var transactions = new TenantTransactions(
             stores.ConnectionString + ";Maximum Pool Size=1;Application Name=left", NullLoggerFactory.Instance);
         var (database, system) = (new TenantDatabase(transactions), new SystemDatabase(transactions));
         var first = await LeftAsync(system);
 
         await database.RunForPeopleAsync(shop.TenantId, db => db.SalesDays.CountAsync(), CancellationToken.None);
-        await database.RunAsync(shop.TenantId, db => Rollups.LockSharedAsync(db, shop, CancellationToken.None));
+        await database.RunAsync(shop.TenantId, db => RollupWriter.LockSharedAsync(db, shop, CancellationToken.None));
         await Assert.ThrowsAnyAsync<Exception>(() => database.RunAsync(shop.TenantId, db => db.Database.ExecuteSqlRawAsync("select 1 / 0")));
         await Assert.ThrowsAnyAsync<Exception>(() => system.QueryAsync("select 1 / 0", [], reader => reader.GetInt32(0), CancellationToken.None));
         await transactions.RunAsync(TransactionStart.ForJob(shop.TenantId), db => db.SalesDays.CountAsync(), CancellationToken.None, keep: false);
@@ -71,7 +73,7 @@ public sealed class SharedConnectionsTests(PostgresServer server)
             (select count(*) from pg_locks where pid = pg_backend_pid() and locktype = 'advisory')) as "Value"
         """).SingleAsync());
 
-    private static OrderRecord[] Records(ShopCalendar shop)
+    private static OrderRecord[] Records(StoreCalendar shop)
     {
         var versions = new OrderVersions(shop.TenantId.GetHashCode());
         return [.. Enumerable.Range(1, 30).Select(id => versions.Next(id, 0))];

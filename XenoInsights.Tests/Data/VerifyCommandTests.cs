@@ -1,7 +1,7 @@
 using System.Diagnostics;
 using Microsoft.Extensions.Options;
 using Npgsql;
-using XenoInsights.Install;
+using XenoInsights.Connect;
 using XenoInsights.Tests.Ingestion;
 using XenoInsights.Tests.Support;
 
@@ -81,7 +81,7 @@ public sealed class VerifyCommandTests(PostgresServer server)
 
     private static async Task AddTokensAsync(TestStores stores, Guid tenant, string key)
     {
-        var vault = new TokenVault(Options.Create(new EncryptionOptions { Keys = { key } }));
+        var vault = new TokenEncryption(Options.Create(new EncryptionOptions { Keys = { key } }));
         await stores.Tenants.RunAsync(tenant, async db =>
         {
             db.ShopifyCredentials.Add(new()

@@ -7,7 +7,7 @@ using XenoInsights.Tests.Support;
 namespace XenoInsights.Tests.Data;
 
 /// <summary>The second wall, seen from the database: what the roles may do is asked of every table there is, not of a list that someone keeps.</summary>
-public sealed class WallTests(PostgresServer server)
+public sealed class TenantIsolationTests(PostgresServer server)
 {
     /// <summary>Tables of no tenant; anything else without a <c>tenant_id</c> is a mistake.</summary>
     private static readonly string[] Global = ["__EFMigrationsHistory", "data_protection_keys", "fleet_incidents", "oauth_states", "operator_mails", "redactions", "scheduled_runs", "schema_info", "sessions", "users"];
@@ -75,8 +75,8 @@ public sealed class WallTests(PostgresServer server)
         {
             "own" => TransactionStart.ForJob(mine).Sql,
             "foreign" => TransactionStart.ForJob(other).Sql,
-            "none" => $"set local role {Walls.AppRole}",
-            _ => $"set local role {Walls.AppRole}; set local app.tenant_id = '00000000-0000-0000-0000-00000000000g'",
+            "none" => $"set local role {DatabaseRoles.Tenant}",
+            _ => $"set local role {DatabaseRoles.Tenant}; set local app.tenant_id = '00000000-0000-0000-0000-00000000000g'",
         };
         foreach (var table in tables)
         {
@@ -116,7 +116,7 @@ public sealed class WallTests(PostgresServer server)
         [
             "data_protection_keys insert,select,update", "data_versions select", "events insert",
             "fleet_incidents delete,insert,select,update", "incidents select", "mails select,update", "memberships insert,select",
-            "oauth_states delete,insert,select,update", "operator_mails delete,insert,select,update", "redactions select", "rereads select", "scheduled_runs insert,select,update", "schema_info select",
+            "oauth_states delete,insert,select,update", "operator_mails delete,insert,select,update", "redactions select", "refetch_requests select", "scheduled_runs insert,select,update", "schema_info select",
             "sessions delete,insert,select,update", "shop_domains insert,select,update", "sync_jobs insert,select", "tenants insert,select,update", "users insert,select,update",
         ], granted);
         var refused = await Assert.ThrowsAsync<PostgresException>(() => stores.System.RunAsync(db => db.Orders.IgnoreQueryFilters([XenoDbContext.TenantFilter]).CountAsync()));
@@ -148,7 +148,7 @@ public sealed class WallTests(PostgresServer server)
             await Assert.ThrowsAsync<InvalidOperationException>(() => db.Products.CountAsync());
             Assert.Throws<InvalidOperationException>(() => db.Products.Count());
             await db.Database.BeginTransactionAsync();
-            Assert.Equal(Walls.AppRole, await db.Database.SqlQueryRaw<string>("select current_user::text as \"Value\"").SingleAsync());
+            Assert.Equal(DatabaseRoles.Tenant, await db.Database.SqlQueryRaw<string>("select current_user::text as \"Value\"").SingleAsync());
         });
     }
 
@@ -156,7 +156,7 @@ public sealed class WallTests(PostgresServer server)
     public void Only_the_data_slice_opens_connections_and_nobody_takes_all_filters_off()
     {
         // The embedded PostgreSQL of development is asked whether it answers.
-        string[] others = ["/Data/", "/Development/PrivatePostgres.cs"];
+        string[] others = ["/Data/", "/Development/EmbeddedPostgres.cs"];
         var sources = Repository.Sources("XenoInsights").Where(f => !others.Any(other => f.Path.Contains(other, StringComparison.Ordinal))).ToList();
         Assert.True(sources.Count > 20);
         Assert.DoesNotContain(sources, f => f.Text.Contains("NpgsqlDataSource", StringComparison.Ordinal) || f.Text.Contains("new NpgsqlConnection(", StringComparison.Ordinal));

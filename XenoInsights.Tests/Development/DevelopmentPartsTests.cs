@@ -11,7 +11,7 @@ public sealed class DevelopmentPartsTests
     [InlineData("Postgres:DataRoot", "/var/lib/xeno", "embedded PostgreSQL")]
     [InlineData("Postgres:Bin", "/usr/bin", "embedded PostgreSQL")]
     [InlineData("Access:BuiltInSignInForAll", "true", "built-in sign-in")]
-    [InlineData("DemoShopify:Enabled", "True", "fake Shopify")]
+    [InlineData("FakeShopify:Enabled", "True", "fake Shopify")]
     public void A_setting_that_asks_for_a_missing_part_is_refused_by_its_key(string key, string value, string part)
     {
         var refused = Assert.Throws<XenoInsights.App.ConfigurationException>(() => Refuse("Production", (key, value)));
@@ -24,14 +24,14 @@ public sealed class DevelopmentPartsTests
     public void All_that_is_asked_for_is_said_at_once()
     {
         var refused = Assert.Throws<XenoInsights.App.ConfigurationException>(
-            () => Refuse("Development", ("Postgres:Bin", "/usr/bin"), ("DemoShopify:Enabled", "true")));
+            () => Refuse("Development", ("Postgres:Bin", "/usr/bin"), ("FakeShopify:Enabled", "true")));
 
-        Assert.All(["Postgres:Bin", "DemoShopify:Enabled", "ASPNETCORE_ENVIRONMENT is Development"], name =>
+        Assert.All(["Postgres:Bin", "FakeShopify:Enabled", "ASPNETCORE_ENVIRONMENT is Development"], name =>
             Assert.Contains(name, refused.Message, StringComparison.Ordinal));
     }
 
     [Theory]
-    [InlineData("DemoShopify:Enabled", "false")]
+    [InlineData("FakeShopify:Enabled", "false")]
     [InlineData("Access:BuiltInSignInForAll", "False")]
     [InlineData("Postgres:DataRoot", "")]
     [InlineData("Postgres:Connections", "30")]
@@ -41,10 +41,10 @@ public sealed class DevelopmentPartsTests
     public void The_app_reaches_the_development_parts_through_their_interface_only()
     {
         var others = Repository.Sources("XenoInsights").Where(source => !source.Path.StartsWith("XenoInsights/Development/", StringComparison.Ordinal)
-            && !source.Path.StartsWith("XenoInsights/DemoShopify/", StringComparison.Ordinal));
+            && !source.Path.StartsWith("XenoInsights/FakeShopify/", StringComparison.Ordinal));
 
         Assert.DoesNotContain(others, source => source.Text.Contains("using XenoInsights.Development", StringComparison.Ordinal)
-            || source.Text.Contains("using XenoInsights.DemoShopify", StringComparison.Ordinal));
+            || source.Text.Contains("using XenoInsights.Development.FakeShopify", StringComparison.Ordinal));
     }
 
     private static void Refuse(string environment, params (string Key, string Value)[] settings) =>

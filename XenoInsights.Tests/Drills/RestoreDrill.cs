@@ -3,9 +3,9 @@ using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Options;
 using Npgsql;
+using XenoInsights.Connect;
 using XenoInsights.Data;
 using XenoInsights.Ingestion;
-using XenoInsights.Install;
 using XenoInsights.Tenants;
 using XenoInsights.Tests.Benchmarks;
 using XenoInsights.Tests.Ingestion;
@@ -21,9 +21,9 @@ internal static class RestoreDrill
     /// <param name="key">As in <c>Encryption:Keys</c>.</param>
     public static async Task FillAsync(string connectionString, string key)
     {
-        await using var transactions = new WalledTransactions(connectionString, NullLoggerFactory.Instance);
+        await using var transactions = new TenantTransactions(connectionString, NullLoggerFactory.Instance);
         var tenants = new TenantDatabase(transactions);
-        var vault = new TokenVault(Options.Create(new EncryptionOptions { Keys = { key } }));
+        var vault = new TokenEncryption(Options.Create(new EncryptionOptions { Keys = { key } }));
         for (var shop = 1; shop <= Stores; shop++)
         {
             var tenant = new Tenant { TenantId = Guid.CreateVersion7(), ShopId = shop, ShopDomain = Domain(shop), Name = $"Drill {shop}", Currency = "EUR", TimeZone = "Europe/Berlin", Status = TenantStatus.Connected };
@@ -38,12 +38,12 @@ internal static class RestoreDrill
                 db.ShopifyCredentials.Add(new()
                 {
                     TenantId = tenant.TenantId, Scopes = "read_orders", AccessTokenExpiresAt = DateTimeOffset.MaxValue,
-                    AccessToken = vault.Seal(tenant.TenantId, ShopifyTokens.AccessTokenColumn, "access"),
-                    RefreshToken = vault.Seal(tenant.TenantId, ShopifyTokens.RefreshTokenColumn, "refresh"),
+                    AccessToken = vault.Seal(tenant.TenantId, AccessTokens.AccessTokenColumn, "access"),
+                    RefreshToken = vault.Seal(tenant.TenantId, AccessTokens.RefreshTokenColumn, "refresh"),
                 });
                 return db.SaveChangesAsync();
             });
-            var calendar = new ShopCalendar(tenant.TenantId, tenant.Currency, tenant.TimeZone);
+            var calendar = new StoreCalendar(tenant.TenantId, tenant.Currency, tenant.TimeZone);
             var versions = new OrderVersions(shop);
             foreach (var batch in Enumerable.Range(1, Orders).Select(id => versions.Next(id, 0)).Chunk(500))
                 await tenants.RunAsync(tenant.TenantId, db => IngestionWriter.ApplyAsync(db, calendar, batch));
@@ -86,7 +86,7 @@ internal static class RestoreDrill
         await using var instance = await Instance.StartAsync(Path.Combine(AppContext.BaseDirectory, "XenoInsights.dll"), connectionString, key);
         for (var i = 0; i < 20; i++) await instance.SendAsync("orders/updated", Domain(i % Stores + 1), $"drill-{i}", WebhooksBenchmark.Run.Body(10_000 + i, version: 1));
         await instance.SendAsync("customers/redact", Domain(1), "redact", """{"shop_id":1,"customer":{"id":1},"orders_to_redact":[]}"""u8.ToArray());
-        await using var transactions = new WalledTransactions(connectionString, NullLoggerFactory.Instance);
+        await using var transactions = new TenantTransactions(connectionString, NullLoggerFactory.Instance);
         var system = new SystemDatabase(transactions);
         while (await system.RunAsync(async db => await db.Command("select count(*) from events where status = 1").ExecuteScalarAsync() is > 0L)) await Task.Delay(200);
         await instance.StopAsync();

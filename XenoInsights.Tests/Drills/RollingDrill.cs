@@ -8,11 +8,12 @@ using System.Security.Cryptography.X509Certificates;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Logging.Abstractions;
 using Npgsql;
-using XenoInsights.Access;
+using XenoInsights.Authentication;
 using XenoInsights.Data;
 using XenoInsights.Development;
+using XenoInsights.Development.Postgres;
 using XenoInsights.Tenants;
-using XenoInsights.Tests.Access;
+using XenoInsights.Tests.Authentication;
 using XenoInsights.Tests.Benchmarks;
 using XenoInsights.Tests.Support;
 
@@ -54,7 +55,7 @@ internal sealed class RollingDrill(string product, string owner, string superuse
         if (!OperatingSystem.IsWindows()) File.SetUnixFileMode(root.FullName, (UnixFileMode)Convert.ToInt32("755", 8));
         try
         {
-            await using var postgres = await PrivatePostgres.StartAsync(
+            await using var postgres = await EmbeddedPostgres.StartAsync(
                 new() { DataRoot = Path.Combine(root.FullName, "postgres"), StartFolder = AppContext.BaseDirectory }, default);
             Console.WriteLine($"  PostgreSQL {postgres.Version}, HAProxy {HaProxy.Version(haproxy)}, {Instances} instances, {Stores} stores, "
                 + $"{WebhooksPerSecond} webhooks and {PagesPerSecond} pages a second");
@@ -79,7 +80,7 @@ internal sealed class RollingDrill(string product, string owner, string superuse
         await Instance.RunAsync(product, owner, _key, "migrate");
         using var certificate = MakeCertificate(root, out var pem, out var trusted);
         var providerPort = Instance.FreePort();
-        await using var provider = await StandInProvider.StartAsync($"https://127.0.0.1:{providerPort}");
+        await using var provider = await FakeProvider.StartAsync($"https://127.0.0.1:{providerPort}");
         var settings = Settings(provider, trusted);
         int[] ports = [.. Enumerable.Range(0, Instances).Select(_ => Instance.FreePort())];
         await using var proxy = await HaProxy.StartAsync(
@@ -221,7 +222,7 @@ internal sealed class RollingDrill(string product, string owner, string superuse
             using var landing = await browser.GetAsync(AppHost.SignInPath(Person, "/signed-out"));
             if (!landing.IsSuccessStatusCode) throw new InvalidOperationException($"Signing in ended at {landing.RequestMessage!.RequestUri} with {(int)landing.StatusCode}.\n{string.Join('\n', _instances.Select(instance => instance.Output))}");
         }
-        await using var transactions = new WalledTransactions(owner, NullLoggerFactory.Instance);
+        await using var transactions = new TenantTransactions(owner, NullLoggerFactory.Instance);
         await new SystemDatabase(transactions).RunAsync(async db =>
         {
             var user = await db.Set<User>().SingleAsync(u => u.Email == Person);
@@ -236,17 +237,17 @@ internal sealed class RollingDrill(string product, string owner, string superuse
         });
     }
 
-    private Dictionary<string, string> Settings(StandInProvider provider, string trusted) => new()
+    private Dictionary<string, string> Settings(FakeProvider provider, string trusted) => new()
     {
         ["App:PublicUrl"] = publicUrl.GetLeftPart(UriPartial.Authority),
         ["Oidc:Authority"] = provider.Issuer,
-        ["Oidc:ClientId"] = StandInProvider.ClientId,
-        ["Oidc:ClientSecret"] = StandInProvider.ClientSecret,
+        ["Oidc:ClientId"] = FakeProvider.ClientId,
+        ["Oidc:ClientSecret"] = FakeProvider.ClientSecret,
         ["SSL_CERT_FILE"] = trusted,
     };
 
     /// <summary>In Production a provider has to be reached by https.</summary>
-    private static string ProviderSection(int port, string pem, StandInProvider provider) =>
+    private static string ProviderSection(int port, string pem, FakeProvider provider) =>
         $"""
 
         frontend provider

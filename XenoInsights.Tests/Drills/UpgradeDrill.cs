@@ -5,6 +5,7 @@ using System.Text;
 using Npgsql;
 using XenoInsights.Data;
 using XenoInsights.Development;
+using XenoInsights.Development.Postgres;
 using XenoInsights.Tests.Benchmarks;
 
 namespace XenoInsights.Tests.Drills;
@@ -33,7 +34,7 @@ internal sealed class UpgradeDrill(string earlier, string owner, string superuse
         if (!OperatingSystem.IsWindows()) File.SetUnixFileMode(root.FullName, (UnixFileMode)Convert.ToInt32("755", 8));
         try
         {
-            await using var postgres = await PrivatePostgres.StartAsync(
+            await using var postgres = await EmbeddedPostgres.StartAsync(
                 new() { DataRoot = Path.Combine(root.FullName, "postgres"), StartFolder = AppContext.BaseDirectory }, default);
             Console.WriteLine($"  PostgreSQL {postgres.Version}, {orders:N0} orders in {Stores} stores, {PerSecond} webhooks a second");
             // As in docs/operations.md: a login that is no superuser.

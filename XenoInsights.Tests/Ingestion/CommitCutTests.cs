@@ -3,6 +3,7 @@ using Microsoft.Extensions.Logging.Abstractions;
 using Npgsql;
 using XenoInsights.Data;
 using XenoInsights.Ingestion;
+using XenoInsights.Tenants;
 using XenoInsights.Tests.Support;
 
 namespace XenoInsights.Tests.Ingestion;
@@ -19,7 +20,7 @@ public sealed class CommitCutTests(PostgresServer server)
         var shop = await stores.AddAsync();
         var direct = new NpgsqlConnectionStringBuilder(stores.ConnectionString);
         await using var proxy = new CuttingProxy(direct.Port);
-        await using var transactions = new WalledTransactions(new NpgsqlConnectionStringBuilder(direct.ConnectionString) { Port = proxy.Port }.ConnectionString, NullLoggerFactory.Instance);
+        await using var transactions = new TenantTransactions(new NpgsqlConnectionStringBuilder(direct.ConnectionString) { Port = proxy.Port }.ConnectionString, NullLoggerFactory.Instance);
         var tenants = new TenantDatabase(transactions);
         var versions = new OrderVersions(seed: 5);
         var newest = new Dictionary<long, OrderRecord>();
@@ -39,7 +40,7 @@ public sealed class CommitCutTests(PostgresServer server)
         Assert.All(newest.Values, order => Assert.Equal(order.UpdatedAt, stored[order.ShopifyId]));
     }
 
-    private static async Task<bool> TryAsync(TenantDatabase tenants, ShopCalendar shop, OrderRecord order)
+    private static async Task<bool> TryAsync(TenantDatabase tenants, StoreCalendar shop, OrderRecord order)
     {
         try
         {

@@ -1,6 +1,8 @@
 using Microsoft.EntityFrameworkCore;
 using XenoInsights.Data;
 using XenoInsights.Ingestion;
+using XenoInsights.Ingestion.Rollups;
+using XenoInsights.Tenants;
 using XenoInsights.Tests.Support;
 
 namespace XenoInsights.Tests.Ingestion;
@@ -57,7 +59,7 @@ public sealed class IngestionStormTests(PostgresServer server)
     }
 
     /// <summary>Something is wrong in every rollup: too much, too little, missing and invented.</summary>
-    private static Task CorruptAsync(TestStores stores, ShopCalendar shop) => stores.Tenants.RunAsync(shop.TenantId, async db =>
+    private static Task CorruptAsync(TestStores stores, StoreCalendar shop) => stores.Tenants.RunAsync(shop.TenantId, async db =>
     {
         foreach (var wrong in (string[])
         [
@@ -88,7 +90,7 @@ public sealed class IngestionStormTests(PostgresServer server)
         return [.. from id in Enumerable.Range(1, Orders) from version in Enumerable.Range(0, VersionsPerOrder) select versions.Next(id, version)];
     }
 
-    private static async Task AssertNewestVersionsAsync(TestStores stores, ShopCalendar shop, OrderRecord[] versions)
+    private static async Task AssertNewestVersionsAsync(TestStores stores, StoreCalendar shop, OrderRecord[] versions)
     {
         var hash = new ContentHash();
         var expected = versions

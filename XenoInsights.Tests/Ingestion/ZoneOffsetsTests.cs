@@ -2,6 +2,7 @@ using System.Text.RegularExpressions;
 using Npgsql;
 using XenoInsights.Data;
 using XenoInsights.Ingestion;
+using XenoInsights.Tenants;
 using XenoInsights.Tests.Support;
 
 namespace XenoInsights.Tests.Ingestion;

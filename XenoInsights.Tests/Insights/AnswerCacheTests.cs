@@ -1,8 +1,8 @@
 using Microsoft.Extensions.Options;
-using XenoInsights.Access;
 using XenoInsights.Data;
 using XenoInsights.Ingestion;
 using XenoInsights.Insights;
+using XenoInsights.Tenants;
 using XenoInsights.Tests.Support;
 
 namespace XenoInsights.Tests.Insights;
@@ -162,7 +162,7 @@ public sealed class AnswerCacheTests(PostgresServer postgres)
         new(stores.Tenants, TimeProvider.System, Options.Create(new AnswerOptions { Megabytes = megabytes, MegabytesPerStore = ofOne }));
 
     /// <summary>Somebody who may read a store.</summary>
-    private sealed record Member(ShopCalendar Shop, XenoDatabase Database)
+    private sealed record Member(StoreCalendar Shop, XenoDatabase Database)
     {
         public Guid TenantId => Shop.TenantId;
     }

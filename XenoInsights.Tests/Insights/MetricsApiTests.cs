@@ -7,7 +7,7 @@ using Microsoft.Extensions.DependencyInjection;
 using XenoInsights.Data;
 using XenoInsights.Ingestion;
 using XenoInsights.Tenants;
-using XenoInsights.Tests.Install;
+using XenoInsights.Tests.Connect;
 using XenoInsights.Tests.Support;
 using XenoInsights.Tests.Sync;
 
@@ -281,7 +281,7 @@ public sealed class MetricsApiTests(MetricsStores stores) : IClassFixture<Metric
     [Fact]
     public async Task An_export_says_what_it_holds_and_runs_nothing_in_a_spreadsheet()
     {
-        var shop = new ShopCalendar(stores.Busy, "GBP", "Europe/London");
+        var shop = new StoreCalendar(stores.Busy, "GBP", "Europe/London");
         var at = new DateTimeOffset(2025, 5, 5, 10, 0, 0, TimeSpan.Zero);
         var evil = new CustomerRecord { ShopifyId = 666, UpdatedAt = at, CreatedAt = at, DisplayName = "=HYPERLINK(\"http://x\",\"1\")", Email = "e@example.com" };
         var order = new OrderRecord
@@ -396,7 +396,7 @@ public sealed class MetricsStores(PostgresServer postgres) : IAsyncLifetime
         Empty = await AddAsync("Asia/Tokyo", "JPY", MemberRole.Viewer);
         Busy = await AddAsync("Europe/London", "GBP", MemberRole.Owner);
         Foreign = await AddAsync("Europe/London", "GBP", null);
-        var shop = new ShopCalendar(Busy, "GBP", "Europe/London");
+        var shop = new StoreCalendar(Busy, "GBP", "Europe/London");
         IngestRecord[] orders =
         [
             Order(1, new(2025, 1, 1, 12, 0, 0, TimeSpan.Zero), 500), Order(2, new(2025, 1, 5, 23, 59, 59, TimeSpan.Zero), 700), Order(3, new(2025, 1, 27, 0, 0, 0, TimeSpan.Zero), 900),

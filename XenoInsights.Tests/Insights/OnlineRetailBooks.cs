@@ -112,7 +112,7 @@ internal sealed class OnlineRetailBooks
     private static List<Invoice> Invoices()
     {
         var invoices = new Dictionary<string, Invoice>();
-        using var file = File.OpenRead(Path.Combine(Repository.Root, "XenoInsights", "DemoShopify", "Data", "online-retail.csv.gz"));
+        using var file = File.OpenRead(Path.Combine(Repository.Root, "XenoInsights", "FakeShopify", "Data", "online-retail.csv.gz"));
         using var csv = CsvReader.Create(new GZipStream(file, CompressionMode.Decompress));
         while (csv.Read())
         {

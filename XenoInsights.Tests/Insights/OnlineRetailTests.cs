@@ -6,6 +6,7 @@ using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.DependencyInjection;
 using XenoInsights.Data;
 using XenoInsights.Ingestion;
+using XenoInsights.Ingestion.Rollups;
 using XenoInsights.Tests.Support;
 using XenoInsights.Tests.Sync;
 
@@ -278,7 +279,7 @@ public sealed class OnlineRetailYear(PostgresServer postgres) : IAsyncLifetime
     {
         await ClearOfTheWeeksEndAsync();
         _database = await postgres.CreateDatabaseAsync();
-        _app = await AppHost.StartAsync(_database, new Dictionary<string, string?> { ["DemoShopify:ConnectStore"] = "true" });
+        _app = await AppHost.StartAsync(_database, new Dictionary<string, string?> { ["FakeShopify:ConnectStore"] = "true" });
         _owner = await _app.SignInAsync();
         var reading = Task.Run(() => OnlineRetailBooks.Read(OnlineRetailBooks.WeeksAt(TimeProvider.System.GetUtcNow())));
         Tenant = (await UntilAsync("/api/tenants", stores => stores.Length > 0))[0].GetProperty("id").GetGuid();

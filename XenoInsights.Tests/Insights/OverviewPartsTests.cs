@@ -1,8 +1,9 @@
 using System.Globalization;
 using Bunit;
 using Microsoft.AspNetCore.Components;
+using XenoInsights.Formatting;
 using XenoInsights.Insights;
-using XenoInsights.Insights.Sales;
+using XenoInsights.Insights.Overview;
 using XenoInsights.Tenants;
 using XenoInsights.Ui;
 
@@ -49,8 +50,8 @@ public sealed class OverviewPartsTests : BunitContext
     public void Choosing_a_tile_chooses_what_the_chart_draws()
     {
         Metric? chosen = null;
-        var figures = new KeyFigures(Answer(), Answer(gross: 8000), [Point, Point], [Point, Point]);
-        var strip = Render<KpiStrip>(p => p.Add(s => s.Figures, figures).Add(s => s.Measures, new Measures(Pounds, CultureInfo.CurrentCulture))
+        var figures = new KeyMetrics(Answer(), Answer(gross: 8000), [Point, Point], [Point, Point]);
+        var strip = Render<KpiStrip>(p => p.Add(s => s.Figures, figures).Add(s => s.Format, new MetricFormatter(Pounds, CultureInfo.CurrentCulture))
             .Add(s => s.Selected, Metric.All[0]).Add(s => s.SelectedChanged, m => chosen = m));
         Assert.Equal(6, strip.FindAll("[role=tab]").Count);
         Assert.Equal("kpi-total-sales", strip.Find("[aria-selected=true]").Id);

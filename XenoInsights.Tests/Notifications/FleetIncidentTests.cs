@@ -1,7 +1,7 @@
 using System.Globalization;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.DependencyInjection;
-using XenoInsights.Access;
+using XenoInsights.Authentication;
 using XenoInsights.Data;
 using XenoInsights.Notifications;
 using XenoInsights.Tenants;
@@ -25,7 +25,7 @@ public sealed class FleetIncidentTests(PostgresServer server) : IAsyncLifetime
         _database = await server.CreateDatabaseAsync();
         _app = await AppHost.StartAsync(_database, new Dictionary<string, string?>
         {
-            ["DemoShopify:Enabled"] = "false", ["Shopify:ClientId"] = "x", ["Shopify:ClientSecret"] = "y",
+            ["FakeShopify:Enabled"] = "false", ["Shopify:ClientId"] = "x", ["Shopify:ClientSecret"] = "y",
             ["Encryption:Keys:0"] = "test:" + Convert.ToBase64String(new byte[32]), ["Access:Operators:0"] = "duty@insights.test",
             ["Smtp:Host"] = "127.0.0.1", ["Smtp:Port"] = _mail.Port.ToString(CultureInfo.InvariantCulture), ["Smtp:Security"] = "None",
             ["Notifications:RetrySeconds"] = "0.1", ["Serilog:MinimumLevel:Default"] = "Fatal",
@@ -98,7 +98,7 @@ public sealed class FleetIncidentTests(PostgresServer server) : IAsyncLifetime
         await MailsAsync([.. few, .. operators, "owner-10@demo.test"]);
     }
 
-    private Task LookAsync() => ActivatorUtilities.CreateInstance<IncidentWatch>(_app.Services).LookAsync(Ct);
+    private Task LookAsync() => ActivatorUtilities.CreateInstance<IncidentDetector>(_app.Services).LookAsync(Ct);
 
     private Task FailAsync(IEnumerable<Guid> stores) => SqlAsync(string.Join(';', stores.Select(store =>
         "insert into events (tenant_id, webhook_id, topic, received_at, headers, payload, status, attempts, due_at) "

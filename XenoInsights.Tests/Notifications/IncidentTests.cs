@@ -2,7 +2,7 @@ using System.Globalization;
 using System.Net;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.DependencyInjection;
-using XenoInsights.Access;
+using XenoInsights.Authentication;
 using XenoInsights.Data;
 using XenoInsights.Notifications;
 using XenoInsights.Tenants;
@@ -20,14 +20,14 @@ public sealed class IncidentTests(PostgresServer server) : IAsyncLifetime
 
     private static CancellationToken Ct => TestContext.Current.CancellationToken;
 
-    private IncidentWatch Watch => _app.Services.GetRequiredService<IncidentWatch>();
+    private IncidentDetector Watch => _app.Services.GetRequiredService<IncidentDetector>();
 
     public async ValueTask InitializeAsync()
     {
         _database = await server.CreateDatabaseAsync();
         _app = await AppHost.StartAsync(_database, new Dictionary<string, string?>
         {
-            ["DemoShopify:Enabled"] = "false", ["Shopify:ClientId"] = "x", ["Shopify:ClientSecret"] = "y", ["Encryption:Keys:0"] = "test:" + Convert.ToBase64String(new byte[32]),
+            ["FakeShopify:Enabled"] = "false", ["Shopify:ClientId"] = "x", ["Shopify:ClientSecret"] = "y", ["Encryption:Keys:0"] = "test:" + Convert.ToBase64String(new byte[32]),
             ["Smtp:Host"] = "127.0.0.1", ["Smtp:Port"] = _mail.Port.ToString(CultureInfo.InvariantCulture), ["Smtp:Security"] = "None", ["Smtp:From"] = "XenoInsights <alerts@xeno.test>",
             ["Notifications:RetrySeconds"] = "0.1", ["Serilog:MinimumLevel:Default"] = "Fatal",
         });
@@ -60,7 +60,7 @@ public sealed class IncidentTests(PostgresServer server) : IAsyncLifetime
     {
         await SqlAsync(begins);
         // Twice, and by two instances at the same moment.
-        await Task.WhenAll(Watch.LookAsync(Ct), ActivatorUtilities.CreateInstance<IncidentWatch>(_app.Services).LookAsync(Ct));
+        await Task.WhenAll(Watch.LookAsync(Ct), ActivatorUtilities.CreateInstance<IncidentDetector>(_app.Services).LookAsync(Ct));
         await Watch.LookAsync(Ct);
         var told = await MailAsync(1);
         Assert.Equal("owner@demo.test", told.To.Mailboxes.Single().Address);
@@ -122,8 +122,8 @@ public sealed class IncidentTests(PostgresServer server) : IAsyncLifetime
         var people = await system.RunAsync(db => db.Users.ToDictionaryAsync(u => u.Email!, u => u.UserId, Ct), Ct);
         await _app.Services.GetRequiredService<TenantDatabase>().RunAsync(_store, async db =>
         {
-            db.AlertChoices.Add(new() { TenantId = _store, UserId = people["owner@demo.test"], Kind = IncidentKind.GivenUp, Wanted = false });
-            db.AlertChoices.Add(new() { TenantId = _store, UserId = people["viewer@demo.test"], Kind = IncidentKind.GivenUp, Wanted = true });
+            db.NotificationPreferences.Add(new() { TenantId = _store, UserId = people["owner@demo.test"], Kind = IncidentKind.GivenUp, Wanted = false });
+            db.NotificationPreferences.Add(new() { TenantId = _store, UserId = people["viewer@demo.test"], Kind = IncidentKind.GivenUp, Wanted = true });
             await db.SaveChangesAsync(Ct);
         }, Ct);
 
@@ -140,7 +140,7 @@ public sealed class IncidentTests(PostgresServer server) : IAsyncLifetime
     {
         using var viewer = await _app.SignInAsync("viewer@demo.test");
         await SqlAsync("update users set email_verified = (email <> 'viewer@demo.test')");
-        await SqlAsync("insert into alert_choices (tenant_id, user_id, kind, wanted) select '{0}', user_id, 'GivenUp', true from users where email = 'viewer@demo.test'");
+        await SqlAsync("insert into notification_preferences (tenant_id, user_id, kind, wanted) select '{0}', user_id, 'GivenUp', true from users where email = 'viewer@demo.test'");
 
         await SqlAsync(Event("dead", 4, "now()"));
         await Watch.LookAsync(Ct);
@@ -185,10 +185,10 @@ public sealed class IncidentTests(PostgresServer server) : IAsyncLifetime
         await using var database = await server.CreateDatabaseAsync();
         await using var app = await AppHost.StartAsync(database, new Dictionary<string, string?>
         {
-            ["App:PublicUrl"] = "https://insights.test", ["Shopify:ClientId"] = "x", ["Shopify:ClientSecret"] = "y", ["DemoShopify:Enabled"] = "false",
+            ["App:PublicUrl"] = "https://insights.test", ["Shopify:ClientId"] = "x", ["Shopify:ClientSecret"] = "y", ["FakeShopify:Enabled"] = "false",
             ["Oidc:Authority"] = "https://idp.test", ["Oidc:ClientId"] = "x", ["Encryption:Keys:0"] = "test:" + Convert.ToBase64String(new byte[32]), ["Serilog:MinimumLevel:Default"] = "Fatal",
             // Here the watch is left to its schedule.
-            ["Schedules:IncidentWatch"] = "* * * * * ?",
+            ["Schedules:IncidentDetector"] = "* * * * * ?",
         }, "Production");
         var owner = new User { UserId = Guid.CreateVersion7(), Issuer = "https://idp.test", Subject = "1", Email = "owner@insights.test", EmailVerified = true };
         await app.Services.GetRequiredService<SystemDatabase>().RunAsync(async db =>

@@ -27,7 +27,7 @@ public sealed class FleetHost(PostgresServer postgres) : IAsyncLifetime
             _database,
             new Dictionary<string, string?>
             {
-                ["DemoShopify:Enabled"] = "false", ["Shopify:ClientId"] = "x", ["Shopify:ClientSecret"] = "y",
+                ["FakeShopify:Enabled"] = "false", ["Shopify:ClientId"] = "x", ["Shopify:ClientSecret"] = "y",
                 ["Encryption:Keys:0"] = "test:" + Convert.ToBase64String(new byte[32]),
             },
             services: StopWorkers);

@@ -28,7 +28,7 @@ public sealed class LogTests(PostgresServer postgres) : ILogEventSink
             database,
             new Dictionary<string, string?>
             {
-                ["DemoShopify:Enabled"] = "false", ["Shopify:ClientId"] = "x", ["Shopify:ClientSecret"] = "y",
+                ["FakeShopify:Enabled"] = "false", ["Shopify:ClientId"] = "x", ["Shopify:ClientSecret"] = "y",
                 ["Encryption:Keys:0"] = "test:" + Convert.ToBase64String(new byte[32]),
                 ["Serilog:MinimumLevel:Default"] = "Information",
             },

@@ -12,6 +12,7 @@ using Npgsql;
 using Serilog.Core;
 using Serilog.Events;
 using XenoInsights.App;
+using XenoInsights.Hosting;
 using XenoInsights.Operations;
 using XenoInsights.Tests.Support;
 
@@ -73,7 +74,7 @@ public sealed class OperationsTests(PostgresServer postgres)
 
         Assert.Equal("Healthy", health.GetProperty("status").GetString());
         var version = health.GetProperty("version").GetString();
-        Assert.Equal(typeof(OperationsSetup).Assembly.GetName().Version!.ToString(3), version);
+        Assert.Equal(typeof(HostingSetup).Assembly.GetName().Version!.ToString(3), version);
         var changelog = await File.ReadAllTextAsync(Path.Combine(Repository.Root, "CHANGELOG.md"), Ct);
         Assert.Contains($"## [{version}] - ", changelog, StringComparison.Ordinal);
     }
@@ -119,7 +120,7 @@ public sealed class OperationsTests(PostgresServer postgres)
         var builder = WebApplication.CreateBuilder();
         builder.Configuration["ForwardedHeaders:KnownNetworks:0"] = "office";
 
-        var refused = Assert.Throws<ConfigurationException>(builder.AddOperations);
+        var refused = Assert.Throws<ConfigurationException>(builder.AddHosting);
 
         Assert.Contains("ForwardedHeaders:KnownNetworks", refused.Message, StringComparison.Ordinal);
     }
@@ -131,9 +132,9 @@ public sealed class OperationsTests(PostgresServer postgres)
         var builder = WebApplication.CreateBuilder(["--Serilog:MinimumLevel:Default=Information", "--Serilog:MinimumLevel:Override:Microsoft=Warning"]);
         builder.WebHost.UseUrls("http://127.0.0.1:0");
         builder.Services.AddSingleton<ILogEventSink>(log);
-        builder.AddOperations();
+        builder.AddHosting();
         await using var app = builder.Build();
-        app.UseOperations();
+        app.UseHosting();
         app.MapGet("/api/found", () => "here");
         app.MapGet("/api/broken", string () => throw new InvalidOperationException("broken"));
         await app.StartAsync(Ct);
@@ -223,7 +224,7 @@ public sealed class OperationsTests(PostgresServer postgres)
     [InlineData("https://+:443;http://+:5000", "9090", "http://localhost:5000/")]
     [InlineData("http://0.0.0.0", null, "http://localhost/")]
     public void The_health_check_asks_where_the_app_listens(string? urls, string? ports, string address) =>
-        Assert.Equal(new Uri(address), HealthCheckCommand.OwnAddress(key => key == "ASPNETCORE_URLS" ? urls : ports));
+        Assert.Equal(new Uri(address), HealthCheckCommand.ServerAddress(key => key == "ASPNETCORE_URLS" ? urls : ports));
 
     /// <summary>Everything that was logged, with all properties.</summary>
     private sealed class KeptLog : ILogEventSink
@@ -246,12 +247,12 @@ public sealed class OperationsTests(PostgresServer postgres)
     {
         var builder = WebApplication.CreateBuilder([.. settings.Select(setting => $"--{setting.Key}={setting.Value}"), .. _quiet.Select(key => $"--{key}=Fatal")]);
         builder.WebHost.UseUrls("http://127.0.0.1:0");
-        builder.AddOperations();
+        builder.AddHosting();
         var app = builder.Build();
-        app.UseOperations();
+        app.UseHosting();
         app.MapGet("/api/broken", string () => throw new InvalidOperationException("the secret of the house"));
         app.MapGet("/api/number", (int n) => n);
-        app.MapOperations();
+        app.MapHosting();
         app.MapGet("/api/seen", (HttpContext context) => $"{context.Request.Scheme} {context.Connection.RemoteIpAddress}");
         await app.StartAsync(Ct);
         return app;

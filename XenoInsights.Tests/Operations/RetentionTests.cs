@@ -9,7 +9,7 @@ using XenoInsights.Webhooks;
 
 namespace XenoInsights.Tests.Operations;
 
-/// <summary>Housekeeping does what is due, once, and visits only stores that have something.</summary>
+/// <summary>ScheduledJobs does what is due, once, and visits only stores that have something.</summary>
 public sealed class RetentionTests(PostgresServer postgres)
 {
     private static CancellationToken Ct => TestContext.Current.CancellationToken;
@@ -114,16 +114,16 @@ public sealed class RetentionTests(PostgresServer postgres)
             from unnest(array[now() - interval '92 days', now() - interval '91 days']) at;
             """);
 
-        await new ForgetOldMails(stores.System, stores.Tenants, NullLogger<ForgetOldMails>.Instance).Execute(null!, Ct);
-        await new ForgetOldRuns(stores.System, stores.Tenants, NullLogger<ForgetOldRuns>.Instance).Execute(null!, Ct);
+        await new PurgeEmails(stores.System, stores.Tenants, NullLogger<PurgeEmails>.Instance).Execute(null!, Ct);
+        await new PurgeSyncJobs(stores.System, stores.Tenants, NullLogger<PurgeSyncJobs>.Instance).Execute(null!, Ct);
 
         var left = await stores.Tenants.RunAsync(
             store, async db => (await db.Mails.CountAsync(Ct), await db.Incidents.CountAsync(Ct), await db.SyncJobs.CountAsync(Ct)), Ct);
         Assert.Equal((1, 1, 1), left);
     }
 
-    private static ForgetOldDeliveries Job(TestStores stores) => new(
-        stores.System, stores.Tenants, Options.Create(new RetentionOptions()), NullLogger<ForgetOldDeliveries>.Instance);
+    private static PurgeEvents Job(TestStores stores) => new(
+        stores.System, stores.Tenants, Options.Create(new RetentionOptions()), NullLogger<PurgeEvents>.Instance);
 
     private static Task AddAsync(TestStores stores, Guid store, EventStatus status, int daysAgo, int count = 1) =>
         stores.Tenants.RunAsync(store, async db =>

@@ -3,9 +3,10 @@ using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging.Abstractions;
 using Quartz;
 using XenoInsights.Data;
+using XenoInsights.Hosting;
 using XenoInsights.Operations;
 using XenoInsights.Tenants;
-using XenoInsights.Tests.Install;
+using XenoInsights.Tests.Connect;
 using XenoInsights.Tests.Support;
 
 namespace XenoInsights.Tests.Operations;

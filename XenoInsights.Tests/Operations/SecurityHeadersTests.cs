@@ -4,6 +4,7 @@ using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Playwright;
 using MudBlazor.Services;
 using Scalar.AspNetCore;
+using XenoInsights.Hosting;
 using XenoInsights.Operations;
 using XenoInsights.Tests.Support;
 
@@ -80,13 +81,13 @@ public sealed class SecurityHeadersTests(BrowserFixture browser) : BrowserTest(b
         builder.WebHost.UseStaticWebAssets().UseUrls("http://127.0.0.1:0");
         builder.Configuration["Serilog:MinimumLevel:Default"] = "Fatal";
         builder.Configuration["Serilog:MinimumLevel:Override:Microsoft.Hosting.Lifetime"] = "Fatal";
-        builder.AddOperations();
+        builder.AddHosting();
         builder.Services.AddRazorComponents().AddInteractiveServerComponents();
         builder.Services.AddMudServices();
         var app = builder.Build();
-        app.UseOperations();
+        app.UseHosting();
         app.UseAntiforgery();
-        app.MapOperations();
+        app.MapHosting();
         app.MapGet("/openapi/v1.json", () => """{"openapi":"3.1.1","info":{"title":"Probe","version":"1"},"paths":{"/probe":{"get":{"responses":{"200":{"description":"OK"}}}}}}""");
         app.MapScalarApiReference("/api/docs", options => options.WithNonce().DisableDefaultFonts());
         app.MapStaticAssets(Path.Combine(AppContext.BaseDirectory, "XenoInsights.staticwebassets.endpoints.json"));

@@ -19,7 +19,7 @@ public sealed class StartTests
         Assert.All(
             [
                 "ConnectionStrings:XenoInsights", "Oidc:Authority", "Encryption:Keys", "Shopify:ClientId", "Sync:Parallel", "Postgres:Connections",
-                "Schedules:IncidentWatch", "Retention:PayloadDays", "ForwardedHeaders:KnownNetworks", "App:PublicUrl",
+                "Schedules:IncidentDetector", "Retention:PayloadDays", "ForwardedHeaders:KnownNetworks", "App:PublicUrl",
             ],
             key => Assert.Contains(key, errors, StringComparison.Ordinal));
         Assert.DoesNotContain("   at ", errors, StringComparison.Ordinal);

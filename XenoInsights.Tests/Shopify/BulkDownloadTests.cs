@@ -15,7 +15,7 @@ public sealed class BulkDownloadTests
     [Fact]
     public async Task A_file_comes_whole()
     {
-        await using var store = await StandIn.StartAsync(Serve());
+        await using var store = await Fake.StartAsync(Serve());
 
         Assert.Equal(File, await DownloadAsync(store, File.Length));
         Assert.Null(Assert.Single(store.Requests).Token);
@@ -24,7 +24,7 @@ public sealed class BulkDownloadTests
     [Fact]
     public async Task A_dropped_connection_is_taken_up_where_it_left_off()
     {
-        await using var store = await StandIn.StartAsync(Serve(dropAfter: 100_000), Serve(dropAfter: 50_000), StandIn.Hangup, StandIn.Json("", 503), Serve());
+        await using var store = await Fake.StartAsync(Serve(dropAfter: 100_000), Serve(dropAfter: 50_000), Fake.Hangup, Fake.Json("", 503), Serve());
 
         Assert.Equal(File, await DownloadAsync(store, File.Length));
         Assert.Equal(5, store.Requests.Count);
@@ -35,7 +35,7 @@ public sealed class BulkDownloadTests
     [Fact]
     public async Task A_server_without_ranges_is_read_again_from_the_start()
     {
-        await using var store = await StandIn.StartAsync(Serve(dropAfter: 100_000, ranges: false), Serve(ranges: false));
+        await using var store = await Fake.StartAsync(Serve(dropAfter: 100_000, ranges: false), Serve(ranges: false));
 
         Assert.Equal(File, await DownloadAsync(store, File.Length));
     }
@@ -43,7 +43,7 @@ public sealed class BulkDownloadTests
     [Fact]
     public async Task A_connection_that_brings_nothing_more_is_given_up()
     {
-        await using var store = await StandIn.StartAsync(Serve(dropAfter: 100_000), StandIn.Hangup);
+        await using var store = await Fake.StartAsync(Serve(dropAfter: 100_000), Fake.Hangup);
 
         var failure = await Assert.ThrowsAsync<ShopifyException>(() => DownloadAsync(store, File.Length));
 
@@ -54,7 +54,7 @@ public sealed class BulkDownloadTests
     [Fact]
     public async Task A_file_shorter_than_announced_is_a_failure()
     {
-        await using var store = await StandIn.StartAsync(Serve());
+        await using var store = await Fake.StartAsync(Serve());
 
         Assert.Equal(ShopifyFailure.PartialData, (await Assert.ThrowsAsync<ShopifyException>(() => DownloadAsync(store, File.Length + 1))).Failure);
     }
@@ -62,7 +62,7 @@ public sealed class BulkDownloadTests
     [Fact]
     public async Task A_file_that_ends_early_without_saying_its_length_is_a_failure()
     {
-        await using var store = await StandIn.StartAsync(context => context.Response.Body.WriteAsync(File.AsMemory(0, 1000)).AsTask());
+        await using var store = await Fake.StartAsync(context => context.Response.Body.WriteAsync(File.AsMemory(0, 1000)).AsTask());
 
         Assert.NotEqual(ShopifyFailure.NotFound, (await Assert.ThrowsAsync<ShopifyException>(() => DownloadAsync(store, File.Length))).Failure);
     }
@@ -70,7 +70,7 @@ public sealed class BulkDownloadTests
     [Fact]
     public async Task An_expired_address_is_told_at_once()
     {
-        await using var store = await StandIn.StartAsync(StandIn.Json("<Error/>", 403));
+        await using var store = await Fake.StartAsync(Fake.Json("<Error/>", 403));
 
         Assert.Equal(ShopifyFailure.NotFound, (await Assert.ThrowsAsync<ShopifyException>(() => DownloadAsync(store, null))).Failure);
         Assert.Single(store.Requests);
@@ -79,7 +79,7 @@ public sealed class BulkDownloadTests
     [Fact]
     public async Task A_file_replaced_meanwhile_is_not_mixed_with_the_old_one()
     {
-        await using var store = await StandIn.StartAsync(Serve(dropAfter: 100_000, version: "\"one\""), Serve(version: "\"two\""));
+        await using var store = await Fake.StartAsync(Serve(dropAfter: 100_000, version: "\"one\""), Serve(version: "\"two\""));
 
         Assert.Equal(ShopifyFailure.PartialData, (await Assert.ThrowsAsync<ShopifyException>(() => DownloadAsync(store, File.Length))).Failure);
     }
@@ -104,7 +104,7 @@ public sealed class BulkDownloadTests
     [InlineData("file:///etc/passwd")]
     public async Task A_file_elsewhere_is_not_fetched(string url)
     {
-        await using var store = await StandIn.StartAsync(Serve());
+        await using var store = await Fake.StartAsync(Serve());
 
         var failure = await Assert.ThrowsAsync<ShopifyException>(
             () => store.Download.OpenAsync(new Uri(url), null, Cancellation));
@@ -117,7 +117,7 @@ public sealed class BulkDownloadTests
     [Fact]
     public async Task A_redirect_is_not_followed()
     {
-        await using var store = await StandIn.StartAsync(StandIn.Json("", 302, ("Location", "/internal")), Serve());
+        await using var store = await Fake.StartAsync(Fake.Json("", 302, ("Location", "/internal")), Serve());
 
         Assert.Contains(
             "not followed", (await Assert.ThrowsAsync<ShopifyException>(() => DownloadAsync(store, null))).Message,
@@ -133,7 +133,7 @@ public sealed class BulkDownloadTests
         bool isAnnounced, int tellsLength)
     {
         var large = new byte[(1 << 20) + 1];
-        await using var store = await StandIn.StartAsync(context =>
+        await using var store = await Fake.StartAsync(context =>
         {
             if (tellsLength == 1) context.Response.ContentLength = large.Length;
             return context.Response.Body.WriteAsync(large).AsTask();
@@ -149,7 +149,7 @@ public sealed class BulkDownloadTests
     [Fact]
     public async Task A_compressed_file_is_refused()
     {
-        await using var store = await StandIn.StartAsync(StandIn.Json("x", 200, ("Content-Encoding", "gzip")));
+        await using var store = await Fake.StartAsync(Fake.Json("x", 200, ("Content-Encoding", "gzip")));
 
         Assert.Contains(
             "compressed", (await Assert.ThrowsAsync<ShopifyException>(() => DownloadAsync(store, null))).Message,
@@ -160,16 +160,16 @@ public sealed class BulkDownloadTests
     public async Task Our_traces_are_not_told()
     {
         using var activity = new Activity("test").Start();
-        await using var store = await StandIn.StartAsync(StandIn.Data("""{"shop":{"id":"gid://shopify/Shop/1"}}"""), Serve());
+        await using var store = await Fake.StartAsync(Fake.Data("""{"shop":{"id":"gid://shopify/Shop/1"}}"""), Serve());
 
-        await store.Admin.SendAsync(StandIn.Shop, "query Q { shop { id } }", null, Cancellation);
+        await store.Admin.SendAsync(Fake.Shop, "query Q { shop { id } }", null, Cancellation);
         await DownloadAsync(store, File.Length);
 
         Assert.Equal(2, store.Requests.Count);
         Assert.Empty(store.TraceParents);
     }
 
-    private static async Task<byte[]> DownloadAsync(StandIn store, long? size)
+    private static async Task<byte[]> DownloadAsync(Fake store, long? size)
     {
         await using var file = await store.Download.OpenAsync(new Uri(store.Address + "/file.jsonl?signature=x"), size, Cancellation);
         using var copy = new MemoryStream();

@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text;
 using CsCheck;
+using XenoInsights.Formatting;
 using XenoInsights.Shopify;
 
 namespace XenoInsights.Tests.Shopify;

@@ -10,7 +10,7 @@ using XenoInsights.Shopify;
 namespace XenoInsights.Tests.Shopify;
 
 /// <summary>A server that answers as a test tells it to, over real HTTP, with our client beside it. Each answer serves one request; the last serves all that follow.</summary>
-internal sealed class StandIn : IAsyncDisposable
+internal sealed class Fake : IAsyncDisposable
 {
     public static readonly ShopReference Shop = new(Guid.Parse("11111111-1111-1111-1111-111111111111"), "a-shop.myshopify.com", "CAD", "America/Toronto");
 
@@ -19,7 +19,7 @@ internal sealed class StandIn : IAsyncDisposable
     private readonly WebApplication _app;
     private RequestDelegate? _last;
 
-    private StandIn(WebApplication server, Queue<RequestDelegate> answers, HurriedTime time)
+    private Fake(WebApplication server, Queue<RequestDelegate> answers, HurriedTime time)
     {
         (_server, _answers, Time) = (server, answers, time);
         _server.Run(AnswerAsync);
@@ -49,14 +49,14 @@ internal sealed class StandIn : IAsyncDisposable
     public BulkOperations Bulk => _app.Services.GetRequiredService<BulkOperations>();
     public BulkDownload Download => _app.Services.GetRequiredService<BulkDownload>();
 
-    public static async Task<StandIn> StartAsync(params RequestDelegate[] answers)
+    public static async Task<Fake> StartAsync(params RequestDelegate[] answers)
     {
         var builder = WebApplication.CreateSlimBuilder();
         builder.Logging.ClearProviders();
         builder.WebHost.UseUrls("http://127.0.0.1:0");
         var server = builder.Build();
         var queue = new Queue<RequestDelegate>(answers);
-        var standIn = new StandIn(server, queue, new HurriedTime());
+        var standIn = new Fake(server, queue, new HurriedTime());
         await server.StartAsync();
         return standIn;
     }

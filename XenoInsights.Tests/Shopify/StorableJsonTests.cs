@@ -46,9 +46,9 @@ public sealed class StorableJsonTests
     {
         const string fields = "\"createdAt\":\"2026-01-01T00:00:00Z\",\"updatedAt\":\"2026-01-01T00:00:00Z\",\"title\":\"Cup\\u0000board \\ud83d\",\"vendor\":\"\\udc00\"";
         const string node = "{\"__typename\":\"Product\",\"id\":\"gid://shopify/Product/5\"," + fields + "}";
-        await using var shopify = await StandIn.StartAsync(StandIn.Data("{\"nodes\":[" + node + "]}"));
+        await using var shopify = await Fake.StartAsync(Fake.Data("{\"nodes\":[" + node + "]}"));
 
-        var answered = Assert.Single(await shopify.Objects.ProductsAsync(StandIn.Shop, [5], Ct));
+        var answered = Assert.Single(await shopify.Objects.ProductsAsync(Fake.Shop, [5], Ct));
         var exported = Assert.IsType<ProductRecord>((await ItemsAsync(node)).Single().Record);
         using var payload = JsonDocument.Parse(StorableJson.Clean("""{"id":5,"title":"Cup\u0000board \ud83d","vendor":"\udc00","created_at":"2026-01-01T00:00:00Z","updated_at":"2026-01-01T00:00:00Z"}"""u8.ToArray()));
 

@@ -29,16 +29,16 @@ public sealed class AppHost : WebApplicationFactory<Program>
         {
             ["ConnectionStrings:XenoInsights"] = connectionString,
             ["App:PublicUrl"] = Address.GetLeftPart(UriPartial.Authority),
-            ["DemoShopify:Url"] = $"http://localhost:{FreePort()}",
+            ["FakeShopify:Url"] = $"http://localhost:{FreePort()}",
             // A year of data is imported only where a test asks for it.
-            ["DemoShopify:ConnectStore"] = "false",
+            ["FakeShopify:ConnectStore"] = "false",
             // Runs that nobody asked for would meet the ones that tests ask for.
             ["Sync:CheckFirstImport"] = "false",
             ["Schedules:SyncSchedule"] = "never",
             // What is wrong with a store is looked for when a test asks, not at the fifteenth second of a minute.
-            ["Schedules:IncidentWatch"] = "never",
+            ["Schedules:IncidentDetector"] = "never",
             // Figures that move by themselves are for people.
-            ["DemoShopify:OrdersPerMinute"] = "0",
+            ["FakeShopify:OrdersPerMinute"] = "0",
             ["Serilog:MinimumLevel:Default"] = "Warning",
             ["Serilog:MinimumLevel:Override:Microsoft.Hosting.Lifetime"] = "Warning",
         };
@@ -54,7 +54,7 @@ public sealed class AppHost : WebApplicationFactory<Program>
     public OutboundGuard Outbound { get; } = new();
 
     /// <summary>Starts the product; returns when it listens.</summary>
-    /// <param name="settings">Keys as in appsettings.json, such as <c>DemoShopify:Url</c>; they win over all others.</param>
+    /// <param name="settings">Keys as in appsettings.json, such as <c>FakeShopify:Url</c>; they win over all others.</param>
     /// <param name="services">Last word on the services, such as another clock.</param>
     public static Task<AppHost> StartAsync(
         TestDatabase database, IReadOnlyDictionary<string, string?>? settings = null, string environment = "Development", Action<IServiceCollection>? services = null) =>

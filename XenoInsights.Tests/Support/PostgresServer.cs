@@ -1,6 +1,7 @@
 using Npgsql;
 using XenoInsights.Data;
 using XenoInsights.Development;
+using XenoInsights.Development.Postgres;
 using XenoInsights.Tests.Support;
 
 [assembly: AssemblyFixture(typeof(PostgresServer))]
@@ -10,7 +11,7 @@ namespace XenoInsights.Tests.Support;
 /// <summary>
 /// The PostgreSQL of a test run, started when the first test asks for a database: a private one in a temporary folder,
 /// or the server that XENOINSIGHTS_TEST_POSTGRES (a connection string or postgres:// URL of a superuser) names.
-/// The private one does not wait for the disk: a suite about durability starts its own <see cref="PrivatePostgres"/>.
+/// The private one does not wait for the disk: a suite about durability starts its own <see cref="EmbeddedPostgres"/>.
 /// </summary>
 public sealed class PostgresServer : IAsyncDisposable
 {
@@ -26,7 +27,7 @@ public sealed class PostgresServer : IAsyncDisposable
     private readonly string _run = $"xeno_test_{Guid.NewGuid():n}"[..22];
     private readonly string _dataRoot;
     private readonly Lazy<Task<Template>> _template;
-    private PrivatePostgres? _private;
+    private EmbeddedPostgres? _private;
     private int _databases;
 
     public PostgresServer()
@@ -91,7 +92,7 @@ public sealed class PostgresServer : IAsyncDisposable
     {
         if (Environment.GetEnvironmentVariable(ServerKey) is { Length: > 0 } configured)
             return PostgresUrl.IsUrl(configured) ? PostgresUrl.Parse(configured).ConnectionString : configured;
-        _private = await PrivatePostgres.StartAsync(
+        _private = await EmbeddedPostgres.StartAsync(
             new() { DataRoot = _dataRoot, StartFolder = AppContext.BaseDirectory, Settings = _fast }, CancellationToken.None);
         return _private.ConnectionString;
     }

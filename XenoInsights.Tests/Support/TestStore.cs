@@ -1,8 +1,9 @@
 using System.Security.Cryptography;
 using Microsoft.Extensions.Logging.Abstractions;
-using XenoInsights.Access;
+using XenoInsights.Authentication;
 using XenoInsights.Data;
 using XenoInsights.Ingestion;
+using XenoInsights.Ingestion.Rollups;
 using XenoInsights.Tenants;
 
 namespace XenoInsights.Tests.Support;
@@ -11,13 +12,13 @@ namespace XenoInsights.Tests.Support;
 public sealed class TestStores : IAsyncDisposable
 {
     private readonly TestDatabase _database;
-    private readonly WalledTransactions _transactions;
+    private readonly TenantTransactions _transactions;
     private long _shopIds;
 
     private TestStores(TestDatabase database)
     {
         _database = database;
-        _transactions = new WalledTransactions(database.ConnectionString, NullLoggerFactory.Instance);
+        _transactions = new TenantTransactions(database.ConnectionString, NullLoggerFactory.Instance);
         Tenants = new TenantDatabase(_transactions);
         System = new SystemDatabase(_transactions);
     }
@@ -69,7 +70,7 @@ public sealed class TestStores : IAsyncDisposable
         return caller;
     }
 
-    public async Task<ShopCalendar> AddAsync(string currency = "GBP", string timeZone = "Europe/London")
+    public async Task<StoreCalendar> AddAsync(string currency = "GBP", string timeZone = "Europe/London")
     {
         var shopId = Interlocked.Increment(ref _shopIds);
         var tenant = new Tenant
@@ -82,13 +83,13 @@ public sealed class TestStores : IAsyncDisposable
             db.Tenants.Add(tenant);
             await db.SaveChangesAsync();
         });
-        return new ShopCalendar(tenant.TenantId, currency, timeZone);
+        return new StoreCalendar(tenant.TenantId, currency, timeZone);
     }
 
-    public Task<ApplyResult> ApplyAsync(ShopCalendar shop, params IngestRecord[] batch) =>
+    public Task<ApplyResult> ApplyAsync(StoreCalendar shop, params IngestRecord[] batch) =>
         Tenants.RunAsync(shop.TenantId, db => IngestionWriter.ApplyAsync(db, shop, batch));
 
-    public Task<IReadOnlyList<string>> RollupDifferencesAsync(ShopCalendar shop) =>
+    public Task<IReadOnlyList<string>> RollupDifferencesAsync(StoreCalendar shop) =>
         Tenants.RunAsync(shop.TenantId, db => LedgerRollups.DifferencesAsync(db, shop.TenantId));
 
     public async ValueTask DisposeAsync()

@@ -2,11 +2,12 @@ using System.Net;
 using System.Net.Http.Json;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.DependencyInjection;
-using XenoInsights.DemoShopify;
+using XenoInsights.Development.FakeShopify;
 using XenoInsights.Ingestion;
 using XenoInsights.Shopify;
 using XenoInsights.Sync;
-using XenoInsights.Tests.Install;
+using XenoInsights.Tenants;
+using XenoInsights.Tests.Connect;
 
 namespace XenoInsights.Tests.Sync;
 
@@ -85,7 +86,7 @@ public sealed class DeltaTests(FaultyStores stores) : IClassFixture<FaultyStores
     {
         var (store, _, tenant) = await ImportedAsync();
         var open = new CheckoutRecord { ShopifyId = 4711, UpdatedAt = Now, CreatedAt = Now.AddHours(-1), Source = RecordSource.Webhook, Total = 1200 };
-        await Host.InTenantAsync(tenant, db => IngestionWriter.ApplyAsync(db, new ShopCalendar(tenant, store.Shop.Currency.Code, store.Shop.TimeZone), [open], Ct));
+        await Host.InTenantAsync(tenant, db => IngestionWriter.ApplyAsync(db, new StoreCalendar(tenant, store.Shop.Currency.Code, store.Shop.TimeZone), [open], Ct));
 
         await RunAsync(tenant, "rehydrate");
 

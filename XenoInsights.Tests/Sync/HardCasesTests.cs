@@ -1,10 +1,11 @@
 using System.Globalization;
 using System.Text.Json;
 using Microsoft.EntityFrameworkCore;
-using XenoInsights.DemoShopify;
-using XenoInsights.DemoShopify.Stores;
+using XenoInsights.Development.FakeShopify;
+using XenoInsights.Development.FakeShopify.Stores;
 using XenoInsights.Ingestion;
 using XenoInsights.Sync;
+using XenoInsights.Tenants;
 using XenoInsights.Tests.Support;
 
 namespace XenoInsights.Tests.Sync;
@@ -129,7 +130,7 @@ public sealed class HardCasesTests(HardCasesHost host) : IClassFixture<HardCases
 
         Assert.True(here.HistoryLimited);
         // The first day of which Shopify shows every order.
-        var ended = new ShopCalendar(tenant, here.Currency, here.TimeZone).DayOf(job.FinishedAt!.Value);
+        var ended = new StoreCalendar(tenant, here.Currency, here.TimeZone).DayOf(job.FinishedAt!.Value);
         Assert.Contains(here.HistoryFrom, new DateOnly?[] { ended.AddDays(-59), ended.AddDays(-60) });
         // An order that turns sixty days old while it is read may be on either side.
         Assert.Empty(all.Where(o => o.CreatedAt > since.AddMinutes(10)).Select(o => o.Id).Except(stored));

@@ -3,7 +3,7 @@ using System.Net.Http.Json;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.DependencyInjection;
 using XenoInsights.Data;
-using XenoInsights.DemoShopify;
+using XenoInsights.Development.FakeShopify;
 using XenoInsights.Sync;
 using XenoInsights.Tenants;
 using XenoInsights.Tests.Support;
@@ -395,7 +395,7 @@ public sealed class FaultyStores(PostgresServer postgres) : IAsyncLifetime
     /// <summary>No other kind of object, and more orders than fit into one batch.</summary>
     public DemoStore NextOrdersAlone() => _ordersAlone.Dequeue();
 
-    public async ValueTask InitializeAsync() => Host = await ImportHost.StartAsync(Postgres, [.. _mixed, .. _ordersAlone, XenoInsights.DemoShopify.Stores.HardCases.CreateEuros()], loggedFrom: "Fatal");
+    public async ValueTask InitializeAsync() => Host = await ImportHost.StartAsync(Postgres, [.. _mixed, .. _ordersAlone, XenoInsights.Development.FakeShopify.Stores.HardCases.CreateEuros()], loggedFrom: "Fatal");
 
     public ValueTask DisposeAsync() => Host.DisposeAsync();
 }

@@ -7,9 +7,10 @@ using System.Text.Json.Serialization;
 using System.Text.RegularExpressions;
 using Microsoft.Extensions.DependencyInjection;
 using XenoInsights.Data;
-using XenoInsights.DemoShopify;
-using XenoInsights.DemoShopify.Stores;
+using XenoInsights.Development.FakeShopify;
+using XenoInsights.Development.FakeShopify.Stores;
 using XenoInsights.Ingestion;
+using XenoInsights.Ingestion.Rollups;
 using XenoInsights.Sync;
 using XenoInsights.Tests.Support;
 
@@ -25,10 +26,10 @@ public sealed partial class ImportHost : IAsyncDisposable
 
     private readonly Dictionary<string, string?> _settings;
 
-    private ImportHost(TestDatabase database, Dictionary<string, string?> settings, DemoShopifyHost shopify, AppHost app, HttpClient owner) =>
+    private ImportHost(TestDatabase database, Dictionary<string, string?> settings, FakeShopifyHost shopify, AppHost app, HttpClient owner) =>
         (_database, _settings, Shopify, App, Owner) = (database, settings, shopify, app, owner);
 
-    public DemoShopifyHost Shopify { get; }
+    public FakeShopifyHost Shopify { get; }
     public AppHost App { get; }
 
     /// <summary>The session of the user who connects the stores.</summary>
@@ -43,7 +44,7 @@ public sealed partial class ImportHost : IAsyncDisposable
     /// <param name="time">The pretend Shopify's clock, which then repeats what was not acknowledged a hundred times sooner; the product keeps its own.</param>
     public static async Task<ImportHost> StartAsync(PostgresServer postgres, IReadOnlyList<DemoStore> stores, string loggedFrom = "Warning", TimeProvider? time = null, bool checkFirstImport = false)
     {
-        var shopify = await DemoShopifyHost.StartAsync(new DemoShopifyOptions { Url = "http://127.0.0.1:0", Stores = stores, Time = time ?? TimeProvider.System, RetryClock = time is null ? 1 : 0.01 }, CancellationToken.None);
+        var shopify = await FakeShopifyHost.StartAsync(new FakeShopifyOptions { Url = "http://127.0.0.1:0", Stores = stores, Time = time ?? TimeProvider.System, RetryClock = time is null ? 1 : 0.01 }, CancellationToken.None);
         var database = await postgres.CreateDatabaseAsync();
         var settings = SettingsFor(shopify);
         settings["Serilog:MinimumLevel:Default"] = loggedFrom;
@@ -56,9 +57,9 @@ public sealed partial class ImportHost : IAsyncDisposable
     public Task<AppHost> StartAnotherAsync(Action<IServiceCollection>? services = null) => AppHost.StartAsync(_database, _settings, services: services);
 
     /// <summary>Points the product at a pretend Shopify that is not its own.</summary>
-    public static Dictionary<string, string?> SettingsFor(DemoShopifyHost shopify) => new()
+    public static Dictionary<string, string?> SettingsFor(FakeShopifyHost shopify) => new()
     {
-        ["DemoShopify:Enabled"] = "false",
+        ["FakeShopify:Enabled"] = "false",
         ["Shopify:ClientId"] = shopify.Options.ClientId,
         ["Shopify:ClientSecret"] = shopify.Options.ClientSecret,
         ["Shopify:ShopUrl"] = shopify.Url + "/{shop}",

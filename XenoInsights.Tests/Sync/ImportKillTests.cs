@@ -4,8 +4,8 @@ using System.Net;
 using System.Net.Http.Json;
 using System.Net.Sockets;
 using Npgsql;
-using XenoInsights.DemoShopify;
-using XenoInsights.DemoShopify.Stores;
+using XenoInsights.Development.FakeShopify;
+using XenoInsights.Development.FakeShopify.Stores;
 using XenoInsights.Tests.Support;
 
 namespace XenoInsights.Tests.Sync;
@@ -28,7 +28,7 @@ public sealed class ImportKillTests(PostgresServer postgres)
         var random = new Random(seed);
         var store = NewStore();
         var all = await ImportStores.ObjectsAsync(store);
-        await using var shopify = await DemoShopifyHost.StartAsync(new DemoShopifyOptions { Url = "http://127.0.0.1:0", Stores = [store] }, Ct);
+        await using var shopify = await FakeShopifyHost.StartAsync(new FakeShopifyOptions { Url = "http://127.0.0.1:0", Stores = [store] }, Ct);
         await using var database = await postgres.CreateDatabaseAsync();
         var settings = ImportHost.SettingsFor(shopify);
         settings["Sync:LeaseSeconds"] = "1";
@@ -69,7 +69,7 @@ public sealed class ImportKillTests(PostgresServer postgres)
         TestContext.Current.TestOutputHelper!.WriteLine($"seed {seed}");
         var random = new Random(seed);
         var store = GeneratedStore.Create(new() { Ordinal = 402, Domain = Domain, Seed = 4, Orders = 2000, Days = 365, Customers = 300, Products = 50 }, TimeProvider.System);
-        await using var shopify = await DemoShopifyHost.StartAsync(new DemoShopifyOptions { Url = "http://127.0.0.1:0", Stores = [store], BucketSize = 20_000, RestoreRate = 10_000 }, Ct);
+        await using var shopify = await FakeShopifyHost.StartAsync(new FakeShopifyOptions { Url = "http://127.0.0.1:0", Stores = [store], BucketSize = 20_000, RestoreRate = 10_000 }, Ct);
         await using var database = await postgres.CreateDatabaseAsync();
         var settings = ImportHost.SettingsFor(shopify);
         settings["Sync:LeaseSeconds"] = "1";
@@ -128,7 +128,7 @@ public sealed class ImportKillTests(PostgresServer postgres)
         TestContext.Current.TestOutputHelper!.WriteLine($"seed {seed}");
         var random = new Random(seed);
         var store = GeneratedStore.Create(new() { Ordinal = 403, Domain = Domain, Seed = 5, Orders = 12_000, Days = 100, Customers = 2000, Products = 50 }, TimeProvider.System);
-        await using var shopify = await DemoShopifyHost.StartAsync(new DemoShopifyOptions { Url = "http://127.0.0.1:0", Stores = [store] }, Ct);
+        await using var shopify = await FakeShopifyHost.StartAsync(new FakeShopifyOptions { Url = "http://127.0.0.1:0", Stores = [store] }, Ct);
         await using var database = await postgres.CreateDatabaseAsync();
         var settings = ImportHost.SettingsFor(shopify);
         settings["Sync:LeaseSeconds"] = "1";
@@ -171,8 +171,8 @@ public sealed class ImportKillTests(PostgresServer postgres)
         Assert.Equal(("Succeeded", null), (await ScalarAsync<string>(database, "select status from sync_jobs where type = 'Reconcile'"), await ScalarAsync<string?>(database, "select error from sync_jobs where type = 'Reconcile'")));
         Assert.InRange(await ScalarAsync<int>(database, "select attempts from sync_jobs where type = 'Reconcile'"), 2, int.MaxValue);
         Assert.True(damaged.Length > 50);
-        Assert.Equal(damaged, await ScalarAsync<string[]>(database, "select array_agg(distinct id::text order by id::text) from day_checks, unnest(differing_orders) id"));
-        Assert.Equal(0L, await ScalarAsync<long>(database, "select count(*) from day_checks where state = 'Different' or total_here <> total_in_shopify"));
+        Assert.Equal(damaged, await ScalarAsync<string[]>(database, "select array_agg(distinct id::text order by id::text) from reconciled_days, unnest(differing_orders) id"));
+        Assert.Equal(0L, await ScalarAsync<long>(database, "select count(*) from reconciled_days where state = 'Different' or total_here <> total_in_shopify"));
         var undamaged = (await store.DataAsync()).Orders.All().Sum(o => o.Agreements.Sum(a => a.Sales.Sum(s => s.Total.Minor)));
         Assert.Equal(undamaged, (long)await ScalarAsync<decimal>(database, "select sum(amount + tax) from order_sales"));
         Assert.Equal(undamaged, (long)await ScalarAsync<decimal>(database, "select sum(gross - discounts - returns + shipping + taxes + duties + fees) from sales_days"));

@@ -3,6 +3,7 @@ using Npgsql;
 using XenoInsights.Data;
 using XenoInsights.Ingestion;
 using XenoInsights.Sync;
+using XenoInsights.Tenants;
 using XenoInsights.Tests.Support;
 
 namespace XenoInsights.Tests.Sync;
@@ -64,7 +65,7 @@ public sealed class OrderHistoryTests(PostgresServer postgres)
         Assert.Equal(DateOnly.MinValue, then);
     }
 
-    private static Task<Guid> RunAsync(TestStores stores, ShopCalendar shop, SyncJobType type, SyncJobStatus status, TimeSpan? startedAgo) => stores.Tenants.RunAsync(shop.TenantId, async db =>
+    private static Task<Guid> RunAsync(TestStores stores, StoreCalendar shop, SyncJobType type, SyncJobStatus status, TimeSpan? startedAgo) => stores.Tenants.RunAsync(shop.TenantId, async db =>
     {
         var id = (await SyncJobs.EnqueueAsync(db, shop.TenantId, type, null, Ct))!.Value;
         await using var command = db.Command("update sync_jobs set status = $3, started_at = now() - $4 where tenant_id = $1 and id = $2");

@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using Microsoft.EntityFrameworkCore;
 using XenoInsights.Data;
 using XenoInsights.Ingestion;
+using XenoInsights.Ingestion.Rollups;
 using XenoInsights.Sync;
 using XenoInsights.Tenants;
 using XenoInsights.Tests.Ingestion;
@@ -32,7 +33,7 @@ public sealed class RecalculateTests(PostgresServer server) : IAsyncLifetime
         };
         await _stores.ApplyAsync(shop, checkout);
         await ChangeAsync(shop, "Pacific/Auckland");
-        var moved = new ShopCalendar(shop.TenantId, "GBP", "Pacific/Auckland");
+        var moved = new StoreCalendar(shop.TenantId, "GBP", "Pacific/Auckland");
         var later = New(seed: 5, first: Orders + 1, count: LaterOrders);
 
         var differences = new ConcurrentBag<string>();
@@ -67,7 +68,7 @@ public sealed class RecalculateTests(PostgresServer server) : IAsyncLifetime
         var (shop, orders) = await StoreAsync("Europe/London");
         await ChangeAsync(shop, "Pacific/Auckland");
         var (lease, tenant) = await TakeAsync(shop.TenantId);
-        var moved = new ShopCalendar(shop.TenantId, "GBP", "Pacific/Auckland");
+        var moved = new StoreCalendar(shop.TenantId, "GBP", "Pacific/Auckland");
         await _stores.Tenants.RunAsync(shop.TenantId, db => Recalculation.OrdersAsync(db, moved, 0, Orders / 2, Ct), Ct);
         await ChangeAsync(shop, "America/Los_Angeles");
 
@@ -124,7 +125,7 @@ public sealed class RecalculateTests(PostgresServer server) : IAsyncLifetime
         await AssertEqualAsync(fresh.TenantId, shop.TenantId);
     }
 
-    private async Task<(ShopCalendar Shop, OrderRecord[] Orders)> StoreAsync(string timeZone)
+    private async Task<(StoreCalendar Shop, OrderRecord[] Orders)> StoreAsync(string timeZone)
     {
         var shop = await _stores.AddAsync(timeZone: timeZone);
         var orders = New(seed: 4, first: 1, count: Orders);
@@ -142,7 +143,7 @@ public sealed class RecalculateTests(PostgresServer server) : IAsyncLifetime
     private static OrderRecord Newer(OrderRecord order) =>
         order.ShopifyId % 7 == 0 ? order with { UpdatedAt = order.UpdatedAt.AddHours(1), Source = RecordSource.AdminApi, Name = "newer" } : order;
 
-    private Task<string?> ChangeAsync(ShopCalendar shop, string timeZone, string currency = "GBP") =>
+    private Task<string?> ChangeAsync(StoreCalendar shop, string timeZone, string currency = "GBP") =>
         InAsync(shop.TenantId, db => ShopSettings.KeepAsync(db, shop.TenantId, "Shop", timeZone, currency, Ct));
 
     private async Task<(SyncLease Lease, Tenant Tenant)> TakeAsync(Guid tenantId)

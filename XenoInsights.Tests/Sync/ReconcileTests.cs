@@ -4,11 +4,12 @@ using System.Text.Json;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.DependencyInjection;
 using XenoInsights.Data;
-using XenoInsights.DemoShopify;
-using XenoInsights.DemoShopify.Stores;
+using XenoInsights.Development.FakeShopify;
+using XenoInsights.Development.FakeShopify.Stores;
 using XenoInsights.Ingestion;
-using XenoInsights.Reconciliation;
+using XenoInsights.Ingestion.Rollups;
 using XenoInsights.Sync;
+using XenoInsights.Sync.Reconciliation;
 
 namespace XenoInsights.Tests.Sync;
 
@@ -33,7 +34,7 @@ public sealed class ReconcileTests(FaultyStores stores) : IClassFixture<FaultySt
         var yesterday = days.Max(d => d.Day);
         var data = await store.DataAsync();
         Assert.Equal(data.Orders.All().Count(o => DayOf(store, o.ProcessedAt) <= yesterday && DayOf(store, o.ProcessedAt) > yesterday.AddDays(-210)), days.Sum(d => d.OrdersInShopify));
-        Assert.All(await Host.InTenantAsync(tenant, db => db.CountChecks.ToListAsync(Ct)), count => Assert.Equal(count.InShopify, count.Here));
+        Assert.All(await Host.InTenantAsync(tenant, db => db.ReconciledCounts.ToListAsync(Ct)), count => Assert.Equal(count.InShopify, count.Here));
     }
 
     [Fact]
@@ -138,7 +139,7 @@ public sealed class ReconcileTests(FaultyStores stores) : IClassFixture<FaultySt
         var check = await host.NewestAsync(tenant, j => j is { Type: SyncJobType.Reconcile, Status: not (SyncJobStatus.Queued or SyncJobStatus.Running) });
 
         Assert.True(check.Status == SyncJobStatus.Succeeded, check.Error);
-        var days = await host.InTenantAsync(tenant, db => db.DayChecks.OrderBy(d => d.Day).ToListAsync(Ct));
+        var days = await host.InTenantAsync(tenant, db => db.ReconciledDays.OrderBy(d => d.Day).ToListAsync(Ct));
         var first = await host.InTenantAsync(tenant, db => db.SalesDays.MinAsync(d => d.Day, Ct));
         var yesterday = DayOf(store, TimeProvider.System.GetUtcNow()).AddDays(-1);
         Assert.Equal((first, yesterday), (days[0].Day, days[^1].Day));
@@ -182,7 +183,7 @@ public sealed class ReconcileTests(FaultyStores stores) : IClassFixture<FaultySt
         return job;
     }
 
-    private Task<List<DayCheck>> DaysAsync(Guid tenant) => Host.InTenantAsync(tenant, db => db.DayChecks.OrderBy(d => d.Day).ToListAsync(Ct));
+    private Task<List<ReconciledDay>> DaysAsync(Guid tenant) => Host.InTenantAsync(tenant, db => db.ReconciledDays.OrderBy(d => d.Day).ToListAsync(Ct));
 
     private static DateOnly DayOf(DemoStore store, DateTimeOffset instant) => DateOnly.FromDateTime(TimeZoneInfo.ConvertTime(instant, store.Shop.Zone).DateTime);
 

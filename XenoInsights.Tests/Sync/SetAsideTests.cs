@@ -2,7 +2,7 @@ using System.Net;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.DependencyInjection;
 using XenoInsights.Data;
-using XenoInsights.DemoShopify;
+using XenoInsights.Development.FakeShopify;
 using XenoInsights.Ingestion;
 using XenoInsights.Notifications;
 using XenoInsights.Shopify;
@@ -106,7 +106,7 @@ public sealed class SetAsideTests(FaultyStores stores) : IClassFixture<FaultySto
 
         await EventuallyAsync(
             async () => await ChangedAsync(tenant) == good.Count && await ChangedAsync(otherTenant) == goodToo.Count);
-        var left = Assert.Single(await Host.InTenantAsync(tenant, db => db.Rereads.AsNoTracking().ToListAsync(Ct)));
+        var left = Assert.Single(await Host.InTenantAsync(tenant, db => db.RefetchRequests.AsNoTracking().ToListAsync(Ct)));
         Assert.Equal(bad.Id, left.ShopifyId);
         Assert.Contains("cannot be stored", left.LastError, StringComparison.Ordinal);
         Assert.Empty(await Host.RollupDifferencesAsync(tenant));
@@ -136,7 +136,7 @@ public sealed class SetAsideTests(FaultyStores stores) : IClassFixture<FaultySto
 
         Assert.Equal(SyncJobStatus.Failed, job.Status);
         Assert.Contains("None of the 20 orders could be read", job.Error, StringComparison.Ordinal);
-        await Host.App.Services.GetRequiredService<IncidentWatch>().LookAsync(Ct);
+        await Host.App.Services.GetRequiredService<IncidentDetector>().LookAsync(Ct);
         Assert.Contains(
             IncidentKind.ObjectsRejected,
             await Host.InTenantAsync(tenant, db => db.Incidents.Select(i => i.Kind).ToListAsync(Ct)));
@@ -149,7 +149,7 @@ public sealed class SetAsideTests(FaultyStores stores) : IClassFixture<FaultySto
         // Once they can be read, all of it is over.
         foreach (var order in data.Orders.All().ToList()) data.Orders.Put(order with { Name = $"#{order.Number}" });
         Assert.Equal(SyncJobStatus.Succeeded, (await Host.ImportAgainAsync(tenant)).Status);
-        await Host.App.Services.GetRequiredService<IncidentWatch>().LookAsync(Ct);
+        await Host.App.Services.GetRequiredService<IncidentDetector>().LookAsync(Ct);
         Assert.All(
             await Host.InTenantAsync(tenant, db => db.Incidents.AsNoTracking().ToListAsync(Ct)), incident =>
             Assert.NotNull(incident.ResolvedAt));
@@ -181,8 +181,8 @@ public sealed class SetAsideTests(FaultyStores stores) : IClassFixture<FaultySto
         Assert.Empty(await Host.RollupDifferencesAsync(tenant));
         Assert.Equal(SyncJobStatus.Succeeded, (await RunAsync(tenant, "reconcile")).Status);
         Assert.DoesNotContain(
-            await Host.InTenantAsync(tenant, db => db.DayChecks.AsNoTracking().ToListAsync(Ct)), day =>
-            day.State == Reconciliation.DayState.Different);
+            await Host.InTenantAsync(tenant, db => db.ReconciledDays.AsNoTracking().ToListAsync(Ct)), day =>
+            day.State == XenoInsights.Sync.Reconciliation.DayState.Different);
 
         var overview = await PageAsync(store, "overview");
         Assert.Contains(
@@ -262,8 +262,8 @@ public sealed class SetAsideTests(FaultyStores stores) : IClassFixture<FaultySto
 
         Assert.Equal(before, await ProductsAsync());
         Assert.DoesNotContain(
-            await Host.InTenantAsync(tenant, db => db.DayChecks.AsNoTracking().ToListAsync(Ct)), day =>
-            day.State == Reconciliation.DayState.Different);
+            await Host.InTenantAsync(tenant, db => db.ReconciledDays.AsNoTracking().ToListAsync(Ct)), day =>
+            day.State == XenoInsights.Sync.Reconciliation.DayState.Different);
         Assert.Empty(await Host.RollupDifferencesAsync(tenant));
 
         Task<List<string>> ProductsAsync() =>
@@ -340,7 +340,7 @@ public sealed class SetAsideTests(FaultyStores stores) : IClassFixture<FaultySto
 
     private Task<bool> RequestAsync(Guid tenant, IEnumerable<long> orders) => Host.InTenantAsync(tenant, async db =>
     {
-        await Rereads.RequestAsync(db, tenant, orders.Select(id => (RereadKind.Order, id)), Ct);
+        await Refetches.RequestAsync(db, tenant, orders.Select(id => (RefetchKind.Order, id)), Ct);
         return true;
     });
 

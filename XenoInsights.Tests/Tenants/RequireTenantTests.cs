@@ -6,9 +6,10 @@ using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Http;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.DependencyInjection;
-using XenoInsights.Access;
 using XenoInsights.App;
+using XenoInsights.Authentication;
 using XenoInsights.Data;
+using XenoInsights.Hosting;
 using XenoInsights.Tenants;
 using XenoInsights.Tests.Support;
 
@@ -36,7 +37,7 @@ public sealed class RequireTenantTests(PostgresServer postgres) : IAsyncLifetime
         _app.MapAccess();
         _app.MapGet("/api/probe", async (HttpContext http, XenoDatabase database) =>
             new { store = http.Store().ShopDomain, role = http.Store().Role.ToString(), seen = await database.InTenantAsync(db => db.Tenants.Select(t => t.ShopDomain).ToListAsync()) }).RequireTenantId();
-        _app.MapGet("/page/{handle}", async (string handle, HttpContext http, StoreGate gate, XenoDatabase database) =>
+        _app.MapGet("/page/{handle}", async (string handle, HttpContext http, TenantAuthorization gate, XenoDatabase database) =>
             await gate.EnterAsync(http.User, handle) is { } store ? Results.Ok(await database.InTenantAsync(db => db.Tenants.Select(t => t.ShopDomain).ToListAsync())) : Results.NotFound());
         await _app.StartAsync();
         _owner = new HttpClient { BaseAddress = new Uri(_app.Urls.First()) };

@@ -1,4 +1,5 @@
 using System.Globalization;
+using XenoInsights.Formatting;
 using XenoInsights.Ui;
 
 namespace XenoInsights.Tests.Ui;
@@ -45,7 +46,7 @@ public sealed class FormattingTests
     [InlineData(41, "41 s")]
     [InlineData(72, "1 min 12 s")]
     [InlineData(5040, "1 h 24 min")]
-    public void Durations_name_their_two_largest_units(double seconds, string written) => Assert.Equal(written, Figures.Duration(TimeSpan.FromSeconds(seconds), British));
+    public void Durations_name_their_two_largest_units(double seconds, string written) => Assert.Equal(written, Numbers.Duration(TimeSpan.FromSeconds(seconds), British));
 
     [Fact]
     public void A_span_names_the_year_once_where_it_is_the_same()

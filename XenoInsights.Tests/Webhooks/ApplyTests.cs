@@ -8,12 +8,13 @@ using System.Text.Json.Nodes;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.DependencyInjection;
 using Npgsql;
+using XenoInsights.Connect;
 using XenoInsights.Data;
 using XenoInsights.Ingestion;
-using XenoInsights.Install;
+using XenoInsights.Ingestion.Rollups;
 using XenoInsights.Sync;
 using XenoInsights.Tenants;
-using XenoInsights.Tests.Install;
+using XenoInsights.Tests.Connect;
 using XenoInsights.Webhooks;
 
 namespace XenoInsights.Tests.Webhooks;
@@ -93,8 +94,8 @@ public sealed class ApplyTests(StoreHost host) : IClassFixture<StoreHost>
         await DeliverAsync(shop, "orders/updated", edited.ToJsonString());
         await AppliedAsync(shop);
 
-        var rereads = await InAsync(shop, db => db.Rereads.AsNoTracking().OrderBy(r => r.ShopifyId).ToListAsync(Ct));
-        Assert.Equal([(55, RereadKind.Order), (56, RereadKind.Order), (57, RereadKind.Checkout)], rereads.Select(r => (r.ShopifyId, r.Kind)));
+        var refetch_requests = await InAsync(shop, db => db.RefetchRequests.AsNoTracking().OrderBy(r => r.ShopifyId).ToListAsync(Ct));
+        Assert.Equal([(55, RefetchKind.Order), (56, RefetchKind.Order), (57, RefetchKind.Checkout)], refetch_requests.Select(r => (r.ShopifyId, r.Kind)));
         // In a currency that is not the shop's: better none than one that is worth a hundred times as much.
         Assert.Empty(await InAsync(shop, db => db.Checkouts.ToListAsync(Ct)));
         Assert.Equal(1500, (await InAsync(shop, db => db.Orders.SingleAsync(o => o.ShopifyId == 56, Ct))).CurrentTotal);
@@ -120,7 +121,7 @@ public sealed class ApplyTests(StoreHost host) : IClassFixture<StoreHost>
         var days = await InAsync(shop, db => db.SalesDays.AsNoTracking().OrderBy(d => d.Day).ToListAsync(Ct));
         Assert.Equal([(new DateOnly(2026, 5, 1), 4000L, 0L), (new DateOnly(2026, 5, 3), 0L, 1000L)], days.Select(d => (d.Day, d.Gross, d.Returns)));
         // An order that changed after it was placed may have been edited: only Shopify's ledger is exact.
-        Assert.Equal(60, (await InAsync(shop, db => db.Rereads.SingleAsync(Ct))).ShopifyId);
+        Assert.Equal(60, (await InAsync(shop, db => db.RefetchRequests.SingleAsync(Ct))).ShopifyId);
     }
 
     [Fact]
@@ -176,7 +177,7 @@ public sealed class ApplyTests(StoreHost host) : IClassFixture<StoreHost>
             await InAsync(
             shop, db => db.Events.Where(e => e.WebhookId == "former").Select(e => e.Outcome).SingleAsync(Ct)),
             StringComparison.Ordinal);
-        Assert.DoesNotContain(76, await InAsync(shop, db => db.Rereads.Select(r => r.ShopifyId).ToListAsync(Ct)));
+        Assert.DoesNotContain(76, await InAsync(shop, db => db.RefetchRequests.Select(r => r.ShopifyId).ToListAsync(Ct)));
         Assert.Empty(await InAsync(shop, db => LedgerRollups.DifferencesAsync(db, shop.TenantId, Ct)));
     }
 

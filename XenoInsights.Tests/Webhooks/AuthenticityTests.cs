@@ -8,7 +8,7 @@ using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Options;
 using XenoInsights.Data;
 using XenoInsights.Tenants;
-using XenoInsights.Tests.Install;
+using XenoInsights.Tests.Connect;
 using XenoInsights.Tests.Support;
 using XenoInsights.Webhooks;
 
@@ -143,7 +143,7 @@ public sealed class AuthenticityTests(StoreHost host, PostgresServer postgres) :
     {
         var database = await postgres.CreateDatabaseAsync();
         await using var app = await AppHost.StartAsync(database, new Dictionary<string,
-            string?> { ["DemoShopify:Enabled"] = "false", ["Shopify:ClientId"] = "x",
+            string?> { ["FakeShopify:Enabled"] = "false", ["Shopify:ClientId"] = "x",
             ["Shopify:ClientSecret"] = StoreHost.ClientSecret, ["Webhooks:MaxInFlight"] = "1" });
         var signature = Convert.ToBase64String(new byte[32]);
         using (var slow = await OpenAsync(app.Address, signature, promised: 1000))

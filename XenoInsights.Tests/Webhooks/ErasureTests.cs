@@ -7,11 +7,13 @@ using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Options;
+using XenoInsights.Compliance;
+using XenoInsights.Connect;
 using XenoInsights.Data;
 using XenoInsights.Ingestion;
-using XenoInsights.Install;
+using XenoInsights.Ingestion.Rollups;
 using XenoInsights.Tenants;
-using XenoInsights.Tests.Install;
+using XenoInsights.Tests.Connect;
 using XenoInsights.Tests.Support;
 using XenoInsights.Webhooks;
 
@@ -56,7 +58,7 @@ public sealed class ErasureTests(StoreHost host, PostgresServer postgres) : ICla
         await DeliverAsync(shop, "customers/update", Customer(Ada, "Ada", Now.AddDays(1)),
             triggeredAt: Now.AddHours(-1));
         await AppliedAsync(shop);
-        Assert.Empty(await InAsync(shop, db => db.Rereads.Where(r => r.Kind == RereadKind.Customer).ToListAsync(Ct)));
+        Assert.Empty(await InAsync(shop, db => db.RefetchRequests.Where(r => r.Kind == RefetchKind.Customer).ToListAsync(Ct)));
         await DeliverAsync(shop, "customers/update", Customer(Ada, "Ada", Now.AddDays(1)),
             triggeredAt: Now.AddMinutes(1));
         await AppliedAsync(shop);
@@ -142,7 +144,7 @@ public sealed class ErasureTests(StoreHost host, PostgresServer postgres) : ICla
         Assert.Equal(92, (await InAsync(shop, db => db.Orders.SingleAsync(Ct))).ShopifyId);
         Assert.True((await InAsync(shop, db => db.Checkouts.SingleAsync(Ct))) is { ShopifyId: 94, Total: 500,
             RecoveryUrl: null });
-        Assert.Contains(93, await InAsync(shop, db => db.Rereads.Select(r => r.ShopifyId).ToListAsync(Ct)));
+        Assert.Contains(93, await InAsync(shop, db => db.RefetchRequests.Select(r => r.ShopifyId).ToListAsync(Ct)));
         Assert.Empty(await InAsync(shop, db => db.Customers.ToListAsync(Ct)));
         // What speaks of the shop is applied in its turn, and then says no more of the person.
         await InAsync(shop, db => db.Events.Where(e => e.Status == EventStatus.Pending)
@@ -271,7 +273,7 @@ public sealed class ErasureTests(StoreHost host, PostgresServer postgres) : ICla
     {
         await using var here = await TestStores.CreateAsync(postgres);
         await using var backup = await TestStores.CreateAsync(postgres);
-        var shops = new List<(TestStores Database, ShopCalendar Shop, ShopCalendar Gone)>();
+        var shops = new List<(TestStores Database, StoreCalendar Shop, StoreCalendar Gone)>();
         foreach (var database in (TestStores[])[here, backup])
         {
             var (shop, gone) = (await database.AddAsync("EUR", "Europe/Berlin"),
@@ -371,7 +373,7 @@ public sealed class ErasureTests(StoreHost host, PostgresServer postgres) : ICla
         return (erasure, new(stores.System, stores.Tenants, erasure, hashes, NullLogger<ErasureList>.Instance));
     }
 
-    private static Task<Redaction> EraseAsync(TestStores stores, ShopCalendar shop, Person? person, string topic,
+    private static Task<Redaction> EraseAsync(TestStores stores, StoreCalendar shop, Person? person, string topic,
         Erasure erasure) => stores.Tenants.RunAsync(shop.TenantId, async db =>
     {
         var (tenant, request) = (await db.Tenants.AsNoTracking().SingleAsync(Ct),
@@ -450,7 +452,7 @@ public sealed class ErasureTests(StoreHost host, PostgresServer postgres) : ICla
     private Task<T> InAsync<T>(Tenant shop, Func<XenoDbContext, Task<T>> work) => host.InTenantAsync(shop, work);
 
     private Task<ApplyResult> ApplyAsync(Tenant shop, params IngestRecord[] records) =>
-        InAsync(shop, db => IngestionWriter.ApplyAsync(db, new ShopCalendar(shop.TenantId, shop.Currency,
+        InAsync(shop, db => IngestionWriter.ApplyAsync(db, new StoreCalendar(shop.TenantId, shop.Currency,
             shop.TimeZone), records, Ct));
 
     private Task<DateTimeOffset> ClockAsync(Tenant shop) => InAsync(shop, async db =>

@@ -18,7 +18,7 @@ public sealed class FleetBacklogTests(PostgresServer postgres)
     public async Task Operators_see_the_queues_of_all_stores_and_others_see_none()
     {
         await using var database = await postgres.CreateDatabaseAsync();
-        await using var app = await AppHost.StartAsync(database, new Dictionary<string, string?> { ["DemoShopify:Enabled"] = "false", ["Shopify:ClientId"] = "x", ["Shopify:ClientSecret"] = "y" });
+        await using var app = await AppHost.StartAsync(database, new Dictionary<string, string?> { ["FakeShopify:Enabled"] = "false", ["Shopify:ClientId"] = "x", ["Shopify:ClientSecret"] = "y" });
         var tomorrow = TimeProvider.System.GetUtcNow().AddDays(1);
         var (busy, calm, idle) = (await AddStoreAsync(app, 1), await AddStoreAsync(app, 2), await AddStoreAsync(app, 3));
         // Waiting with a due time ahead, so that no worker takes them.

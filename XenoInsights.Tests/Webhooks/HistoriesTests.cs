@@ -3,10 +3,12 @@ using System.Text;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Options;
+using XenoInsights.Compliance;
+using XenoInsights.Connect;
 using XenoInsights.Data;
 using XenoInsights.Ingestion;
-using XenoInsights.Install;
 using XenoInsights.Sync;
+using XenoInsights.Tenants;
 using XenoInsights.Tests.Support;
 using XenoInsights.Webhooks;
 
@@ -75,8 +77,8 @@ public sealed class HistoriesTests(PostgresServer server)
         Assert.Equal(erased.Select(id => $"customer:{id}").Order(),
             (await InAsync(db => db.ErasedPeople.Select(p => p.Identifier).ToListAsync(Ct))).Order());
 
-        var rereads = (await InAsync(db => db.Rereads.AsNoTracking().ToListAsync(Ct))).Select(r => (r.Kind, r.ShopifyId)).ToHashSet();
-        Assert.Subset(rereads, versions.Where(v => v.Edited).Select(v => (RereadKind.Order, v.OrderId)).Concat(customers.Where(c => c.End == End.Merged).Select(c => (RereadKind.Customer, c.MergedInto))).ToHashSet());
+        var refetch_requests = (await InAsync(db => db.RefetchRequests.AsNoTracking().ToListAsync(Ct))).Select(r => (r.Kind, r.ShopifyId)).ToHashSet();
+        Assert.Subset(refetch_requests, versions.Where(v => v.Edited).Select(v => (RefetchKind.Order, v.OrderId)).Concat(customers.Where(c => c.End == End.Merged).Select(c => (RefetchKind.Customer, c.MergedInto))).ToHashSet());
 
         Task<T> InAsync<T>(Func<XenoDbContext, Task<T>> work) => stores.Tenants.RunAsync(shop.TenantId, work, Ct);
     }
@@ -130,25 +132,25 @@ public sealed class HistoriesTests(PostgresServer server)
     };
 
     /// <summary>As the worker does: what is stored together in one transaction, then each demand in its own.</summary>
-    private static async Task HearAsync(TestStores stores, ShopCalendar shop, IReadOnlyCollection<Told> told)
+    private static async Task HearAsync(TestStores stores, StoreCalendar shop, IReadOnlyCollection<Told> told)
     {
-        var heard = told.Select(t => (Told: t, Meaning: Meaning.Of(t.Topic, Encoding.UTF8.GetBytes(t.Body), t.TriggeredAt, "EUR"))).ToList();
+        var heard = told.Select(t => (Told: t, EventContent: EventContent.Of(t.Topic, Encoding.UTF8.GetBytes(t.Body), t.TriggeredAt, "EUR"))).ToList();
         await stores.Tenants.RunAsync(shop.TenantId, async db =>
         {
-            await IngestionWriter.ApplyAsync(db, shop, [.. heard.SelectMany(h => h.Meaning.Records.Select(r => h.Told.Imported ? r with { Source = RecordSource.AdminApi } : r))], Ct);
-            await Rereads.RequestAsync(db, shop.TenantId, heard.SelectMany(h => h.Meaning.Rereads), Ct);
+            await IngestionWriter.ApplyAsync(db, shop, [.. heard.SelectMany(h => h.EventContent.Records.Select(r => h.Told.Imported ? r with { Source = RecordSource.AdminApi } : r))], Ct);
+            await Refetches.RequestAsync(db, shop.TenantId, heard.SelectMany(h => h.EventContent.Refetches), Ct);
         }, Ct);
         var options = new EncryptionOptions();
         options.Keys.Add("test:" + Convert.ToBase64String(new byte[32]));
         var hashes = new IdentifierHashes(Options.Create(options));
         var erasure = new Erasure(hashes);
-        var demands = new Demands(new SyncSignal(), new BulkFinished(TimeProvider.System), erasure,
+        var demands = new ShopActions(new SyncSignal(), new BulkFinished(TimeProvider.System), erasure,
             new ErasureList(stores.System, stores.Tenants, erasure, hashes, NullLogger<ErasureList>.Instance));
-        foreach (var (demanding, meaning) in heard.Where(h => h.Meaning.Demand != Demand.None))
+        foreach (var (demanding, meaning) in heard.Where(h => h.EventContent.ShopAction != ShopAction.None))
             await stores.Tenants.RunAsync(shop.TenantId, async db =>
             {
                 var delivery = new EventProcessor.Waiting(Guid.NewGuid().ToString(), demanding.Topic, demanding.TriggeredAt, demanding.TriggeredAt, 0, Encoding.UTF8.GetBytes(demanding.Body), null);
-                await demands.CarryOutAsync(db, await db.Tenants.AsNoTracking().SingleAsync(Ct), meaning.Demand,
+                await demands.CarryOutAsync(db, await db.Tenants.AsNoTracking().SingleAsync(Ct), meaning.ShopAction,
                     delivery, Ct);
             }, Ct);
     }

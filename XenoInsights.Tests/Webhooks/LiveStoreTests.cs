@@ -5,12 +5,12 @@ using System.Text.Json;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.DependencyInjection;
 using XenoInsights.Data;
-using XenoInsights.DemoShopify;
-using XenoInsights.DemoShopify.Stores;
+using XenoInsights.Development.FakeShopify;
+using XenoInsights.Development.FakeShopify.Stores;
 using XenoInsights.Ingestion;
 using XenoInsights.Shopify;
 using XenoInsights.Tenants;
-using XenoInsights.Tests.Install;
+using XenoInsights.Tests.Connect;
 using XenoInsights.Tests.Support;
 using XenoInsights.Tests.Sync;
 using XenoInsights.Webhooks;
@@ -191,7 +191,7 @@ public sealed class LiveStoreTests(PostgresServer postgres)
         foreach (var store in stores)
         {
             var (tenant, _) = await host.ImportAsync(store.Shop.Domain);
-            var calendar = new ShopCalendar(tenant, store.Shop.Currency.Code, store.Shop.TimeZone);
+            var calendar = new StoreCalendar(tenant, store.Shop.Currency.Code, store.Shop.TimeZone);
             foreach (var order in (await store.DataAsync()).Orders.All())
             {
                 using var payload = JsonDocument.Parse(Encoding.UTF8.GetBytes(DemoPayloads.Of(order, store.Shop).ToJsonString()));
@@ -222,7 +222,7 @@ public sealed class LiveStoreTests(PostgresServer postgres)
         var tenants = host.App.Services.GetRequiredService<TenantDatabase>();
         for (var patience = 0; ; patience++)
         {
-            var open = await tenants.RunAsync(tenant, async db => await db.Events.CountAsync(e => e.Status == EventStatus.Pending, Ct) + await db.Rereads.CountAsync(Ct), Ct);
+            var open = await tenants.RunAsync(tenant, async db => await db.Events.CountAsync(e => e.Status == EventStatus.Pending, Ct) + await db.RefetchRequests.CountAsync(Ct), Ct);
             if (host.Shopify.WebhooksIdle && open == 0) break;
             Assert.True(patience < 600, $"{open} deliveries and objects still wait.");
             await Task.Delay(50, Ct);

@@ -5,7 +5,7 @@ using System.Text.Json;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.DependencyInjection;
 using XenoInsights.Data;
-using XenoInsights.DemoShopify.Stores;
+using XenoInsights.Development.FakeShopify.Stores;
 using XenoInsights.Ingestion;
 using XenoInsights.Insights;
 using XenoInsights.Tests.Support;

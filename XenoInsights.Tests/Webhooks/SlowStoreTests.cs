@@ -9,6 +9,7 @@ using Microsoft.Extensions.Logging.Abstractions;
 using Npgsql;
 using XenoInsights.Data;
 using XenoInsights.Ingestion;
+using XenoInsights.Ingestion.Rollups;
 using XenoInsights.Tenants;
 using XenoInsights.Tests.Support;
 using XenoInsights.Webhooks;
@@ -271,7 +272,7 @@ public sealed class SlowStoreHost(PostgresServer postgres) : IAsyncLifetime
         _database = await postgres.CreateDatabaseAsync();
         App = await AppHost.StartAsync(_database, new Dictionary<string, string?>
         {
-            ["DemoShopify:Enabled"] = "false", ["Shopify:ClientId"] = "slow", ["Shopify:ClientSecret"] = Secret,
+            ["FakeShopify:Enabled"] = "false", ["Shopify:ClientId"] = "slow", ["Shopify:ClientSecret"] = Secret,
             ["Webhooks:Parallel"] = Slots.ToString(CultureInfo.InvariantCulture), ["Serilog:MinimumLevel:Default"] = "Error",
         });
     }

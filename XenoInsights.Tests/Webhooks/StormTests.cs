@@ -6,9 +6,12 @@ using System.Text;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Logging.Abstractions;
 using Npgsql;
+using XenoInsights.Compliance;
 using XenoInsights.Data;
 using XenoInsights.Development;
+using XenoInsights.Development.Postgres;
 using XenoInsights.Ingestion;
+using XenoInsights.Ingestion.Rollups;
 using XenoInsights.Tenants;
 using XenoInsights.Tests.Sync;
 using XenoInsights.Webhooks;
@@ -49,7 +52,7 @@ public sealed class StormTests
         var root = Path.Combine(Path.GetTempPath(), $"xeno_storm_{Guid.NewGuid():n}"[..24]);
         await using var server = await FragileServer.StartAsync(root);
         await Migrator.MigrateAsync(server.ConnectionString, ct: Ct);
-        await using var transactions = new WalledTransactions(server.ConnectionString, NullLoggerFactory.Instance);
+        await using var transactions = new TenantTransactions(server.ConnectionString, NullLoggerFactory.Instance);
         var (system, tenants) = (new SystemDatabase(transactions), new TenantDatabase(transactions));
         var stores = await ConnectAsync(system);
         var deliveries = Deliveries(stores, new Random(seed));
@@ -107,7 +110,7 @@ public sealed class StormTests
     {
         await using var server = await FragileServer.StartAsync(Path.Combine(Path.GetTempPath(), $"xeno_gone_{Guid.NewGuid():n}"[..24]));
         await Migrator.MigrateAsync(server.ConnectionString, ct: Ct);
-        await using var transactions = new WalledTransactions(server.ConnectionString, NullLoggerFactory.Instance);
+        await using var transactions = new TenantTransactions(server.ConnectionString, NullLoggerFactory.Instance);
         var store = (await ConnectAsync(new SystemDatabase(transactions)))[0];
         await using var product = await ProductProcess.StartAsync(server.ConnectionString, Settings());
         using var http = new HttpClient();
@@ -135,7 +138,7 @@ public sealed class StormTests
         TestContext.Current.TestOutputHelper!.WriteLine($"seed {seed}");
         await using var server = await FragileServer.StartAsync(Path.Combine(Path.GetTempPath(), $"xeno_fuzz_{Guid.NewGuid():n}"[..24]));
         await Migrator.MigrateAsync(server.ConnectionString, ct: Ct);
-        await using var transactions = new WalledTransactions(server.ConnectionString, NullLoggerFactory.Instance);
+        await using var transactions = new TenantTransactions(server.ConnectionString, NullLoggerFactory.Instance);
         var store = (await ConnectAsync(new SystemDatabase(transactions)))[0];
         await using var product = await ProductProcess.StartAsync(server.ConnectionString, Settings());
         var answers = new ConcurrentDictionary<HttpStatusCode, int>();
@@ -304,7 +307,7 @@ public sealed class StormTests
 
     private static Dictionary<string, string?> Settings() => new()
     {
-        ["DemoShopify:Enabled"] = "false",
+        ["FakeShopify:Enabled"] = "false",
         ["Shopify:ClientId"] = "storm",
         ["Shopify:ClientSecret"] = Secret,
         // What the database refuses is given up soon enough to be seen.
@@ -320,19 +323,19 @@ public sealed class StormTests
 /// <summary>A PostgreSQL of its own, with ordinary durability, that can be stopped as a crash would and comes back at the same address.</summary>
 internal sealed class FragileServer : IAsyncDisposable
 {
-    private readonly PrivatePostgres _postgres;
+    private readonly EmbeddedPostgres _postgres;
     private readonly PostgresBinaries _binaries;
     private readonly string _root;
 
-    private FragileServer(PrivatePostgres postgres, PostgresBinaries binaries, string root) => (_postgres, _binaries, _root) = (postgres, binaries, root);
+    private FragileServer(EmbeddedPostgres postgres, PostgresBinaries binaries, string root) => (_postgres, _binaries, _root) = (postgres, binaries, root);
 
     public string ConnectionString => _postgres.ConnectionString;
 
     public static async Task<FragileServer> StartAsync(string root)
     {
-        var options = new PrivatePostgresOptions { DataRoot = root, StartFolder = AppContext.BaseDirectory };
+        var options = new EmbeddedPostgresOptions { DataRoot = root, StartFolder = AppContext.BaseDirectory };
         var (binaries, _) = PostgresBinaries.Find(options);
-        return new(await PrivatePostgres.StartAsync(options, CancellationToken.None), binaries, root);
+        return new(await EmbeddedPostgres.StartAsync(options, CancellationToken.None), binaries, root);
     }
 
     /// <summary>No checkpoint, no goodbye: what was not in the log is gone.</summary>

@@ -5,7 +5,7 @@ using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.DependencyInjection;
 using XenoInsights.Data;
 using XenoInsights.Tenants;
-using XenoInsights.Tests.Install;
+using XenoInsights.Tests.Connect;
 using XenoInsights.Webhooks;
 
 namespace XenoInsights.Tests.Webhooks;

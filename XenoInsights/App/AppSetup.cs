@@ -3,7 +3,7 @@ using Microsoft.AspNetCore.Diagnostics;
 using Microsoft.AspNetCore.Localization;
 using MudBlazor;
 using MudBlazor.Services;
-using XenoInsights.Insights.Sales;
+using XenoInsights.Insights.Overview;
 
 namespace XenoInsights.App;
 

@@ -3,6 +3,7 @@ using Microsoft.EntityFrameworkCore.Metadata.Builders;
 using Npgsql;
 using NpgsqlTypes;
 using XenoInsights.Ingestion;
+using XenoInsights.Ingestion.Rollups;
 using XenoInsights.Tenants;
 
 namespace XenoInsights.Data;
@@ -66,7 +67,7 @@ internal static class Backfills
 
     /// <summary>Runs the backfill in every store that has it not yet. A store whose part fails does not hold up the others.</summary>
     /// <returns>What failed, a line a store; empty when all stores are done.</returns>
-    public static async Task<List<string>> RunAsync(WalledTransactions transactions, Backfill backfill, Action<string> say, CancellationToken ct)
+    public static async Task<List<string>> RunAsync(TenantTransactions transactions, Backfill backfill, Action<string> say, CancellationToken ct)
     {
         var tenants = new TenantDatabase(transactions);
         var failures = new List<string>();
@@ -90,7 +91,7 @@ internal static class Backfills
     /// <returns>Whether there is more to do.</returns>
     private static async Task<bool> RunPartAsync(XenoDbContext db, Backfill backfill, Guid tenantId, CancellationToken ct)
     {
-        await Rollups.LockExclusiveAsync(db, tenantId, ct);
+        await RollupWriter.LockExclusiveAsync(db, tenantId, ct);
         // Its erasure takes the row of its progress as well.
         if (!await db.Tenants.AnyAsync(ct)) return false;
         await using var begin = Command(

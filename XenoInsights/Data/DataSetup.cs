@@ -32,14 +32,14 @@ public static class DataSetup
         var exports = ForExports(connectionString, builder.Configuration);
         builder.Services.AddKeyedSingleton(Exports, (services, _) => Transactions(services, exports, "xeno-exports"));
         // The same units of work as a request's own, on other connections.
-        builder.Services.AddKeyedScoped(Exports, (services, _) => ActivatorUtilities.CreateInstance<XenoDatabase>(services, services.GetRequiredKeyedService<WalledTransactions>(Exports)));
+        builder.Services.AddKeyedScoped(Exports, (services, _) => ActivatorUtilities.CreateInstance<XenoDatabase>(services, services.GetRequiredKeyedService<TenantTransactions>(Exports)));
         builder.Services.AddSingleton<TenantDatabase>().AddSingleton<SystemDatabase>();
         builder.Services.AddScoped<TenantContext>().AddScoped<XenoDatabase>();
         builder.Services.AddDataProtection().SetApplicationName("XenoInsights");
         builder.Services.AddSingleton<IConfigureOptions<KeyManagementOptions>, DataProtectionKeyRepository>();
     }
 
-    private static WalledTransactions Transactions(IServiceProvider services, string connectionString, string name) =>
+    private static TenantTransactions Transactions(IServiceProvider services, string connectionString, string name) =>
         new(connectionString, services.GetRequiredService<ILoggerFactory>(), name, services.GetRequiredService<SchemaGate>());
 
     // Jobs, workers and people together; what a connection string says itself stands.

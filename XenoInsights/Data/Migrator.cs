@@ -76,7 +76,7 @@ public static class Migrator
         if (Schema.Known.Except(await AppliedAsync(connection, ct)).FirstOrDefault() is { } pending)
             throw new UpgradeStoppedException($"Migration {pending} is pending: run `XenoInsights migrate` first.");
         var locks = new ShortLocks(how.LockTimeout, how.Patience, how.Time, how.Say);
-        await using var transactions = new WalledTransactions(connectionString, NullLoggerFactory.Instance);
+        await using var transactions = new TenantTransactions(connectionString, NullLoggerFactory.Instance);
         var failures = new List<string>();
         foreach (var backfill in await WaitingAsync(connection, backfills, ct))
         {

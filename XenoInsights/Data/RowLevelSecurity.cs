@@ -8,11 +8,11 @@ namespace XenoInsights.Data;
 /// </summary>
 /// <remarks>
 /// Each table with a <c>tenant_id</c> is a tenant table by that alone: forced row-level security, one policy for
-/// <see cref="Walls.AppRole"/>, and all four verbs for it. Everything else is listed below.
+/// <see cref="DatabaseRoles.Tenant"/>, and all four verbs for it. Everything else is listed below.
 /// </remarks>
 internal static class RowLevelSecurity
 {
-    private const string App = Walls.AppRole, System = Walls.SystemRole;
+    private const string App = DatabaseRoles.Tenant, System = DatabaseRoles.System;
 
     /// <summary>A role may do <paramref name="Privileges"/> on a table, or on the named columns of it only.</summary>
     private sealed record Grant(string Role, string Table, string Privileges, string? Columns = null);
@@ -31,7 +31,7 @@ internal static class RowLevelSecurity
         // Stores deliveries and finds work; what they say it may not read.
         new(System, "events", "insert"),
         new(System, "events", "select", "tenant_id, webhook_id, topic, status, due_at, received_at, applied_at, attempts, payload_dropped_at"),
-        new(System, "rereads", "select"),
+        new(System, "refetch_requests", "select"),
         // Of no tenant.
         new(System, "users", "select, insert, update"),
         new(System, "data_protection_keys", "select, insert, update"),

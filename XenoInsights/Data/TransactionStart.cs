@@ -1,6 +1,5 @@
 using System.Data.Common;
 using Microsoft.EntityFrameworkCore.Diagnostics;
-using XenoInsights.Access;
 using XenoInsights.Tenants;
 
 namespace XenoInsights.Data;
@@ -31,7 +30,7 @@ internal sealed class TransactionStart
         + "set local idle_in_transaction_session_timeout = '30s'";
 
     // Waits for those who write the store's orders at the moment: a batch of an import takes some seconds.
-    private const string DemandLimits = "set local statement_timeout = '15min'; set local lock_timeout = '10s'; "
+    private const string ShopActionLimits = "set local statement_timeout = '15min'; set local lock_timeout = '10s'; "
         + "set local idle_in_transaction_session_timeout = '1min'";
 
     private const int LongCommandSeconds = 16 * 60;
@@ -72,10 +71,10 @@ internal sealed class TransactionStart
     public MemberRole? Authorize(object? found) => _authorize?.Invoke(found);
 
     /// <summary>Sees no tenant's rows.</summary>
-    public static TransactionStart ForNobody { get; } = new($"{PersonLimits}; set local role {Walls.AppRole}");
+    public static TransactionStart ForNobody { get; } = new($"{PersonLimits}; set local role {DatabaseRoles.Tenant}");
 
     /// <summary>Across tenants, as the role that may do only what its grants list (<see cref="RowLevelSecurity"/>).</summary>
-    public static TransactionStart ForSystem { get; } = new($"{SystemLimits}; set local role {Walls.SystemRole}");
+    public static TransactionStart ForSystem { get; } = new($"{SystemLimits}; set local role {DatabaseRoles.System}");
 
     /// <summary>A job's work for one tenant.</summary>
     public static TransactionStart ForJob(Guid tenantId) =>
@@ -86,8 +85,8 @@ internal sealed class TransactionStart
         new($"{ApplyingLimits}; {EnterTenant(tenantId)}", tenantId) { WaitsAgain = false };
 
     /// <summary>What a delivery demands of the whole store, such as another time zone or its erasure.</summary>
-    public static TransactionStart ForDemand(Guid tenantId) =>
-        new($"{DemandLimits}; {EnterTenant(tenantId)}", tenantId) { WaitsAgain = false, CommandTimeout = LongCommandSeconds };
+    public static TransactionStart ForShopAction(Guid tenantId) =>
+        new($"{ShopActionLimits}; {EnterTenant(tenantId)}", tenantId) { WaitsAgain = false, CommandTimeout = LongCommandSeconds };
 
     /// <summary>Work for one tenant that people wait for, whose own access was looked up before.</summary>
     public static TransactionStart ForPeople(Guid tenantId) => new($"{PersonLimits}; {PlannerForPeople}; {EnterTenant(tenantId)}", tenantId);
@@ -117,19 +116,19 @@ internal sealed class TransactionStart
     // As the system role: the role of a tenant is not known yet. Both look-ups are by primary key.
     private static string FindRole(Guid tenantId, Caller caller) =>
         $"""
-        set local role {Walls.SystemRole};
+        set local role {DatabaseRoles.System};
         select m.role from memberships m join sessions s using (user_id)
         where m.tenant_id = '{tenantId:D}' and m.user_id = '{caller.UserId:D}' and s.session_id = '{caller.SessionId:D}' and s.expires_at > now()
         """;
 
     private static string FindOperator(Caller caller) =>
         $"""
-        set local role {Walls.SystemRole};
+        set local role {DatabaseRoles.System};
         select u.email from sessions s join users u using (user_id)
         where s.session_id = '{caller.SessionId:D}' and s.user_id = '{caller.UserId:D}' and s.expires_at > now() and u.email_verified
         """;
 
-    private static string EnterTenant(Guid tenantId) => $"set local role {Walls.AppRole}; set local app.tenant_id = '{tenantId:D}'";
+    private static string EnterTenant(Guid tenantId) => $"set local role {DatabaseRoles.Tenant}; set local app.tenant_id = '{tenantId:D}'";
 
     private static MemberRole? JudgeOperator(object? found, Func<string, bool> isOperator) =>
         found is string email && isOperator(email) ? null : throw new AccessDeniedException(AccessDenial.NotOperator);

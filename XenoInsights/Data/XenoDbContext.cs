@@ -1,13 +1,14 @@
 using System.Linq.Expressions;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.EntityFrameworkCore.Design;
-using XenoInsights.Access;
+using XenoInsights.Authentication;
+using XenoInsights.Connect;
+using XenoInsights.Hosting;
 using XenoInsights.Ingestion;
 using XenoInsights.Notifications;
 using XenoInsights.Operations;
-using XenoInsights.Reconciliation;
-using XenoInsights.Install;
 using XenoInsights.Sync;
+using XenoInsights.Sync.Reconciliation;
 using XenoInsights.Tenants;
 using XenoInsights.Webhooks;
 
@@ -68,7 +69,7 @@ public sealed class XenoDbContext : DbContext
     public DbSet<CustomerTotal> CustomerTotals => Set<CustomerTotal>();
     public DbSet<CustomerReturn> CustomerReturns => Set<CustomerReturn>();
     public DbSet<Event> Events => Set<Event>();
-    public DbSet<Reread> Rereads => Set<Reread>();
+    public DbSet<RefetchRequest> RefetchRequests => Set<RefetchRequest>();
     public DbSet<ErasedPerson> ErasedPeople => Set<ErasedPerson>();
     public DbSet<Redaction> Redactions => Set<Redaction>();
     public DbSet<DataRequest> DataRequests => Set<DataRequest>();
@@ -78,9 +79,9 @@ public sealed class XenoDbContext : DbContext
     public DbSet<Mail> Mails => Set<Mail>();
     public DbSet<FleetIncident> FleetIncidents => Set<FleetIncident>();
     public DbSet<OperatorMail> OperatorMails => Set<OperatorMail>();
-    public DbSet<AlertChoice> AlertChoices => Set<AlertChoice>();
-    public DbSet<DayCheck> DayChecks => Set<DayCheck>();
-    public DbSet<CountCheck> CountChecks => Set<CountCheck>();
+    public DbSet<NotificationPreference> NotificationPreferences => Set<NotificationPreference>();
+    public DbSet<ReconciledDay> ReconciledDays => Set<ReconciledDay>();
+    public DbSet<ReconciledCount> ReconciledCounts => Set<ReconciledCount>();
     public DbSet<SchemaInfo> SchemaInfo => Set<SchemaInfo>();
     public DbSet<BackfillProgress> Backfills => Set<BackfillProgress>();
     public DbSet<DataProtectionKey> DataProtectionKeys => Set<DataProtectionKey>();

@@ -1,5 +1,5 @@
 using System.Security.Cryptography;
-using XenoInsights.Install;
+using XenoInsights.Connect;
 
 namespace XenoInsights.Development;
 
@@ -23,7 +23,7 @@ internal static class DevelopmentEncryptionKey
         var options = new FileStreamOptions { Mode = FileMode.CreateNew, Access = FileAccess.Write };
         if (!OperatingSystem.IsWindows()) options.UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite;
         using (var writer = new StreamWriter(aside, options))
-            writer.Write($"dev:{Convert.ToBase64String(RandomNumberGenerator.GetBytes(TokenVault.KeyBytes))}");
+            writer.Write($"dev:{Convert.ToBase64String(RandomNumberGenerator.GetBytes(TokenEncryption.KeyBytes))}");
         try
         {
             File.Move(aside, path, overwrite: false);

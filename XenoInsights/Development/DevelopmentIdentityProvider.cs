@@ -8,8 +8,10 @@ using Microsoft.Extensions.Options;
 using Microsoft.IdentityModel.Tokens;
 using OpenIddict.Abstractions;
 using OpenIddict.Server.AspNetCore;
-using XenoInsights.Access;
 using XenoInsights.App;
+using XenoInsights.Authentication;
+using XenoInsights.Data;
+using XenoInsights.Hosting;
 using static OpenIddict.Abstractions.OpenIddictConstants;
 using static OpenIddict.Server.OpenIddictServerEvents;
 
@@ -94,7 +96,7 @@ internal static class DevelopmentIdentityProvider
     {
         var publicUrl = context.Transaction.GetHttpRequest()!.HttpContext.RequestServices.GetRequiredService<IOptions<AppOptions>>().Value;
         var known = context.ClientId == ClientId && Uri.TryCreate(context.RedirectUri, UriKind.Absolute, out var target)
-            && target.AbsolutePath == AccessSetup.CallbackPath && (target.IsLoopback || target == publicUrl.At(AccessSetup.CallbackPath));
+            && target.AbsolutePath == AuthenticationSetup.CallbackPath && (target.IsLoopback || target == publicUrl.At(AuthenticationSetup.CallbackPath));
         if (!known) context.Reject(Errors.InvalidClient, "Unknown client or redirect address.");
         return default;
     }
@@ -140,7 +142,7 @@ internal static class DevelopmentIdentityProvider
     {
         protected override Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancellationToken)
         {
-            request.RequestUri = new Uri(OwnAddress.Of(server), request.RequestUri!.PathAndQuery);
+            request.RequestUri = new Uri(ServerAddress.Of(server), request.RequestUri!.PathAndQuery);
             return base.SendAsync(request, cancellationToken);
         }
     }

@@ -1,7 +1,8 @@
-using XenoInsights.Access;
+using XenoInsights.Authentication;
+using XenoInsights.Connect;
 using XenoInsights.Data;
-using XenoInsights.DemoShopify;
-using XenoInsights.Install;
+using XenoInsights.Development.FakeShopify;
+using XenoInsights.Development.Postgres;
 
 namespace XenoInsights.Development;
 
@@ -11,21 +12,21 @@ internal sealed class IncludedParts : IDevelopmentParts
     // Our own callback asks for a token, for the shop and for its webhooks, one after the other.
     private static readonly TimeSpan _callbackTimeout = TimeSpan.FromMinutes(1);
 
-    public Task<int> RunPostgresAsync(string[] args) => PrivatePostgresCommand.RunAsync(args);
+    public Task<int> RunPostgresAsync(string[] args) => EmbeddedPostgresCommand.RunAsync(args);
 
     public async Task<DatabaseConnection> StartPostgresAsync(IConfiguration configuration, CancellationToken ct)
     {
-        var postgres = await PrivatePostgres.StartAsync(PrivatePostgresOptions.From(configuration), ct);
+        var postgres = await EmbeddedPostgres.StartAsync(EmbeddedPostgresOptions.From(configuration), ct);
         return new(postgres.ConnectionString, postgres.ConnectionString, postgres);
     }
 
     public void Add(WebApplicationBuilder builder)
     {
-        builder.AddDemoShopify();
+        builder.AddFakeShopify();
         if (!builder.Environment.IsDevelopment()) return;
         AddEncryptionKey(builder);
-        InstallSetup.AddShopClient(builder.Services, DemoConnection.HttpClientName, _callbackTimeout);
-        builder.Services.AddHostedService<DemoConnection>();
+        ConnectSetup.AddShopClient(builder.Services, DemoStoreConnector.HttpClientName, _callbackTimeout);
+        builder.Services.AddHostedService<DemoStoreConnector>();
         if (HasSignIn(builder.Configuration, builder.Environment)) builder.Services.AddDevelopmentIdentityProvider();
     }
 
@@ -36,7 +37,7 @@ internal sealed class IncludedParts : IDevelopmentParts
 
     private static void AddEncryptionKey(WebApplicationBuilder builder)
     {
-        var dataRoot = PrivatePostgresOptions.From(builder.Configuration).DataRoot;
+        var dataRoot = EmbeddedPostgresOptions.From(builder.Configuration).DataRoot;
         builder.Services.PostConfigure<EncryptionOptions>(options =>
         {
             if (options.Keys.Count == 0) options.Keys.Add(DevelopmentEncryptionKey.ReadOrCreate(dataRoot));

@@ -1,5 +1,7 @@
 using Npgsql;
 using XenoInsights.Data;
+using XenoInsights.Ingestion.Rollups;
+using XenoInsights.Tenants;
 
 namespace XenoInsights.Ingestion;
 
@@ -20,10 +22,10 @@ public readonly record struct ApplyResult(long Stored, long Unchanged)
 public static class IngestionWriter
 {
     /// <summary>Applies a batch of one tenant inside the caller's unit of work, so that whatever the caller saves with it commits with it.</summary>
-    public static async Task<ApplyResult> ApplyAsync(XenoDbContext db, ShopCalendar shop, IReadOnlyCollection<IngestRecord> batch, CancellationToken ct = default)
+    public static async Task<ApplyResult> ApplyAsync(XenoDbContext db, StoreCalendar shop, IReadOnlyCollection<IngestRecord> batch, CancellationToken ct = default)
     {
         if (batch.Count == 0) return default;
-        await Rollups.LockSharedAsync(db, shop, ct);
+        await RollupWriter.LockSharedAsync(db, shop, ct);
         var kept = await ErasedPeople.KeepOutAsync(db, shop.TenantId, batch, ct);
 
         var result = new ApplyResult();
@@ -41,7 +43,7 @@ public static class IngestionWriter
     /// As <see cref="ApplyAsync"/>, but an object that cannot be stored is set aside alone and the others are stored.
     /// </summary>
     internal static Task<IsolatedResult<IngestRecord>> ApplyEachAsync(
-        XenoDbContext db, ShopCalendar shop, IReadOnlyList<IngestRecord> batch, CancellationToken ct) =>
+        XenoDbContext db, StoreCalendar shop, IReadOnlyList<IngestRecord> batch, CancellationToken ct) =>
         ObjectIsolation.ApplyAsync(db, shop.TenantId, batch, some => ApplyAsync(db, shop, some, ct), ct);
 
     /// <summary>
@@ -49,10 +51,10 @@ public static class IngestionWriter
     /// be wrong, and for nothing else. Where another version was stored since it was looked at, the usual order of versions decides.
     /// </summary>
     /// <param name="orders">Each with the version that was found wrong; null where nothing was stored.</param>
-    internal static async Task<ApplyResult> ReplaceAsync(XenoDbContext db, ShopCalendar shop, IReadOnlyCollection<(OrderRecord Order, DateTimeOffset? Seen)> orders, CancellationToken ct)
+    internal static async Task<ApplyResult> ReplaceAsync(XenoDbContext db, StoreCalendar shop, IReadOnlyCollection<(OrderRecord Order, DateTimeOffset? Seen)> orders, CancellationToken ct)
     {
         if (orders.Count == 0) return default;
-        await Rollups.LockSharedAsync(db, shop, ct);
+        await RollupWriter.LockSharedAsync(db, shop, ct);
         var wrong = orders.Where(o => o.Seen is not null).OrderBy(o => o.Order.ShopifyId).ToList();
         await db.ExecuteAsync([new NpgsqlBatchCommand(
             """

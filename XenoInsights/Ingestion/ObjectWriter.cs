@@ -1,13 +1,14 @@
 using Npgsql;
 using NpgsqlTypes;
 using XenoInsights.Data;
+using XenoInsights.Tenants;
 
 namespace XenoInsights.Ingestion;
 
 /// <summary>Customers, products and checkouts: objects without rollups, gated by version inside one upsert.</summary>
 internal static class ObjectWriter
 {
-    public static Task<ApplyResult> ApplyAsync(XenoDbContext db, ShopCalendar shop, List<Versioned<ProductRecord>> products, CancellationToken ct) =>
+    public static Task<ApplyResult> ApplyAsync(XenoDbContext db, StoreCalendar shop, List<Versioned<ProductRecord>> products, CancellationToken ct) =>
         ReplaceOlderAsync(db, products, Keyed("products", shop, products)
             .Instant("created_at", r => r.Record.CreatedAt)
             .Text("title", r => r.Record.Title)
@@ -17,7 +18,7 @@ internal static class ObjectWriter
             .Text("product_type", r => r.Record.ProductType)
             .Bool("gift_card", r => r.Record.GiftCard), ct);
 
-    public static Task<ApplyResult> ApplyAsync(XenoDbContext db, ShopCalendar shop, List<Versioned<CustomerRecord>> customers, CancellationToken ct) =>
+    public static Task<ApplyResult> ApplyAsync(XenoDbContext db, StoreCalendar shop, List<Versioned<CustomerRecord>> customers, CancellationToken ct) =>
         ReplaceOlderAsync(db, customers, Keyed("customers", shop, customers)
             .Instant("created_at", r => r.Record.CreatedAt)
             .Text("first_name", r => r.Record.FirstName)
@@ -31,7 +32,7 @@ internal static class ObjectWriter
             .Big("number_of_orders", r => r.Record.NumberOfOrders)
             .Big("amount_spent", r => r.Record.AmountSpent), ct);
 
-    public static Task<ApplyResult> ApplyAsync(XenoDbContext db, ShopCalendar shop, List<Versioned<CheckoutRecord>> checkouts, CancellationToken ct) =>
+    public static Task<ApplyResult> ApplyAsync(XenoDbContext db, StoreCalendar shop, List<Versioned<CheckoutRecord>> checkouts, CancellationToken ct) =>
         ReplaceOlderAsync(db, checkouts, Keyed("checkouts", shop, checkouts)
             .Text("name", r => r.Record.Name)
             .Instant("created_at", r => r.Record.CreatedAt)
@@ -43,15 +44,15 @@ internal static class ObjectWriter
             .Big("total", r => r.Record.Total), ct,
             stored => ReplaceLines(shop, stored));
 
-    private static RowSet<Versioned<T>> Keyed<T>(string table, ShopCalendar shop, List<Versioned<T>> records) where T : IngestRecord =>
-        new RowSet<Versioned<T>>(table, shop.TenantId, records)
+    private static UnnestInsert<Versioned<T>> Keyed<T>(string table, StoreCalendar shop, List<Versioned<T>> records) where T : IngestRecord =>
+        new UnnestInsert<Versioned<T>>(table, shop.TenantId, records)
             .Big("shopify_id", r => r.Record.ShopifyId)
             .Instant("updated_at", r => r.Record.UpdatedAt)
             .Small("source", r => (short)r.Record.Source)
             .Big("content_hash", r => r.ContentHash)
             .Instant("deleted_at", r => r.Record.Deleted ? r.Record.UpdatedAt : (DateTimeOffset?)null);
 
-    private static async Task<ApplyResult> ReplaceOlderAsync<T>(XenoDbContext db, List<Versioned<T>> records, RowSet<Versioned<T>> rows, CancellationToken ct,
+    private static async Task<ApplyResult> ReplaceOlderAsync<T>(XenoDbContext db, List<Versioned<T>> records, UnnestInsert<Versioned<T>> rows, CancellationToken ct,
         Func<List<T>, IEnumerable<NpgsqlBatchCommand>>? children = null) where T : IngestRecord
     {
         if (records.Count == 0) return default;
@@ -64,11 +65,11 @@ internal static class ObjectWriter
         return new ApplyResult(storedObjects, records.Sum(r => (long)r.Record.SourceObjects) - storedObjects);
     }
 
-    private static IEnumerable<NpgsqlBatchCommand> ReplaceLines(ShopCalendar shop, List<CheckoutRecord> checkouts)
+    private static IEnumerable<NpgsqlBatchCommand> ReplaceLines(StoreCalendar shop, List<CheckoutRecord> checkouts)
     {
         yield return Sql.DeleteByIds("checkout_line_items", "checkout_id", shop.TenantId, checkouts.ConvertAll(c => c.ShopifyId));
         var lines = checkouts.SelectMany(c => c.Lines.Select((line, ordinal) => (c.ShopifyId, ordinal, line))).ToList();
-        yield return new RowSet<(long CheckoutId, int Ordinal, CheckoutLineRecord Line)>("checkout_line_items", shop.TenantId, lines)
+        yield return new UnnestInsert<(long CheckoutId, int Ordinal, CheckoutLineRecord Line)>("checkout_line_items", shop.TenantId, lines)
             .Big("checkout_id", l => l.CheckoutId)
             .Int("ordinal", l => l.Ordinal)
             .Big("product_id", l => l.Line.ProductId)

@@ -1,6 +1,8 @@
 using Npgsql;
 using NpgsqlTypes;
 using XenoInsights.Data;
+using XenoInsights.Ingestion.Rollups;
+using XenoInsights.Tenants;
 
 namespace XenoInsights.Ingestion;
 
@@ -13,7 +15,7 @@ internal static class OrderWriter
     /// <summary>Shopify's name of its online checkout, among <c>source_name</c>s.</summary>
     private const string Online = "web";
 
-    public static async Task<ApplyResult> ApplyAsync(XenoDbContext db, ShopCalendar shop, List<Versioned<OrderRecord>> orders, CancellationToken ct)
+    public static async Task<ApplyResult> ApplyAsync(XenoDbContext db, StoreCalendar shop, List<Versioned<OrderRecord>> orders, CancellationToken ct)
     {
         if (orders.Count == 0) return default;
 
@@ -36,7 +38,7 @@ internal static class OrderWriter
 
         var children = stored.ConvertAll(o => o.Record);
         if (stored.Count > 0) await db.ExecuteAsync([.. Replace(shop, replaced), .. Children(shop, children)], ct);
-        await Rollups.ApplyAsync(db, shop.TenantId, deltas, ct);
+        await RollupWriter.ApplyAsync(db, shop.TenantId, deltas, ct);
 
         if (hasLearnt && stored.Count == 0) await IngestionWriter.BumpDataVersionAsync(db, shop.TenantId, ct);
 
@@ -81,10 +83,10 @@ internal static class OrderWriter
 
     private static long Objects(List<Versioned<OrderRecord>> orders) => orders.Sum(o => (long)o.Record.SourceObjects);
 
-    private static DateOnly DayOf(ShopCalendar shop, OrderRecord order, SaleRecord sale) => shop.DayOf(sale.Original ? order.ProcessedAt : sale.HappenedAt);
+    private static DateOnly DayOf(StoreCalendar shop, OrderRecord order, SaleRecord sale) => shop.DayOf(sale.Original ? order.ProcessedAt : sale.HappenedAt);
 
-    private static RowSet<Versioned<OrderRecord>> Header(ShopCalendar shop, List<Versioned<OrderRecord>> orders) =>
-        new RowSet<Versioned<OrderRecord>>("orders", shop.TenantId, orders)
+    private static UnnestInsert<Versioned<OrderRecord>> Header(StoreCalendar shop, List<Versioned<OrderRecord>> orders) =>
+        new UnnestInsert<Versioned<OrderRecord>>("orders", shop.TenantId, orders)
             .Big("shopify_id", o => o.Record.ShopifyId)
             .Instant("updated_at", o => o.Record.UpdatedAt)
             .Small("source", o => (short)o.Record.Source)
@@ -109,7 +111,7 @@ internal static class OrderWriter
     /// and the ids of those that are newer than the incoming one.
     /// </summary>
     private static async Task<(Dictionary<long, StoredOrder> Older, HashSet<long> Newer)> LockStoredAsync(
-        XenoDbContext db, ShopCalendar shop, List<Versioned<OrderRecord>> orders, CancellationToken ct)
+        XenoDbContext db, StoreCalendar shop, List<Versioned<OrderRecord>> orders, CancellationToken ct)
     {
         var (older, newer) = (new Dictionary<long, StoredOrder>(), new HashSet<long>());
         if (orders.Count == 0) return (older, newer);
@@ -185,7 +187,7 @@ internal static class OrderWriter
                 reader.GetInt64(6), reader.GetInt64(7), reader.GetInt64(8), sign);
     }
 
-    private static void AddIncoming(RollupDeltas deltas, ShopCalendar shop, OrderRecord order)
+    private static void AddIncoming(RollupDeltas deltas, StoreCalendar shop, OrderRecord order)
     {
         if (!shop.Counts(order)) return;
         deltas.AddOrder(shop.DayOf(order.ProcessedAt), order.CustomerId, order.SourceName == Online, 1);
@@ -193,7 +195,7 @@ internal static class OrderWriter
             deltas.AddSale(DayOf(shop, order, sale), order.CustomerId, sale.Original, sale.Measure, sale.ProductId, sale.Quantity, sale.Amount, sale.Discount, sale.Tax, sign: 1);
     }
 
-    private static IEnumerable<NpgsqlBatchCommand> Replace(ShopCalendar shop, List<Versioned<OrderRecord>> replaced)
+    private static IEnumerable<NpgsqlBatchCommand> Replace(StoreCalendar shop, List<Versioned<OrderRecord>> replaced)
     {
         if (replaced.Count == 0) yield break;
         yield return Header(shop, replaced).Update("shopify_id");
@@ -201,11 +203,11 @@ internal static class OrderWriter
             yield return Sql.DeleteByIds(table, "order_id", shop.TenantId, replaced.ConvertAll(o => o.Record.ShopifyId));
     }
 
-    private static IEnumerable<NpgsqlBatchCommand> Children(ShopCalendar shop, List<OrderRecord> orders)
+    private static IEnumerable<NpgsqlBatchCommand> Children(StoreCalendar shop, List<OrderRecord> orders)
     {
         var lines = orders.SelectMany(o => o.Lines.Select(line => (o.ShopifyId, line))).ToList();
         if (lines.Count > 0)
-            yield return new RowSet<(long OrderId, OrderLineRecord Line)>("order_line_items", shop.TenantId, lines)
+            yield return new UnnestInsert<(long OrderId, OrderLineRecord Line)>("order_line_items", shop.TenantId, lines)
                 .Big("order_id", l => l.OrderId)
                 .Big("shopify_id", l => l.Line.ShopifyId)
                 .Big("product_id", l => l.Line.ProductId)
@@ -221,7 +223,7 @@ internal static class OrderWriter
 
         var sales = orders.SelectMany(o => o.Sales.Select((sale, ordinal) => (o, ordinal, sale))).ToList();
         if (sales.Count > 0)
-            yield return new RowSet<(OrderRecord Order, int Ordinal, SaleRecord Sale)>("order_sales", shop.TenantId, sales)
+            yield return new UnnestInsert<(OrderRecord Order, int Ordinal, SaleRecord Sale)>("order_sales", shop.TenantId, sales)
                 .Big("order_id", s => s.Order.ShopifyId)
                 .Int("ordinal", s => s.Ordinal)
                 .Day("day", s => DayOf(shop, s.Order, s.Sale))
@@ -238,7 +240,7 @@ internal static class OrderWriter
 
         var entries = orders.Where(shop.Counts).SelectMany(o => EntriesOf(shop, o)).ToList();
         if (entries.Count > 0)
-            yield return new RowSet<OrderEntry>("order_entries", shop.TenantId, entries)
+            yield return new UnnestInsert<OrderEntry>("order_entries", shop.TenantId, entries)
                 .Big("order_id", e => e.OrderId)
                 .Day("day", e => e.Day)
                 .Bool("original", e => e.Original)
@@ -256,7 +258,7 @@ internal static class OrderWriter
 
         var refunds = orders.SelectMany(o => o.Refunds.Select(refund => (o.ShopifyId, refund))).ToList();
         if (refunds.Count == 0) yield break;
-        yield return new RowSet<(long OrderId, RefundRecord Refund)>("refunds", shop.TenantId, refunds)
+        yield return new UnnestInsert<(long OrderId, RefundRecord Refund)>("refunds", shop.TenantId, refunds)
             .Big("order_id", r => r.OrderId)
             .Big("shopify_id", r => r.Refund.ShopifyId)
             .Instant("created_at", r => r.Refund.CreatedAt)
@@ -264,7 +266,7 @@ internal static class OrderWriter
             .Big("total", r => r.Refund.Total)
             .Insert();
         var refundLines = refunds.SelectMany(r => r.refund.Lines.Select((line, ordinal) => (r.ShopifyId, r.refund.ShopifyId, ordinal, line))).ToList();
-        yield return new RowSet<(long OrderId, long RefundId, int Ordinal, RefundLineRecord Line)>("refund_line_items", shop.TenantId, refundLines)
+        yield return new UnnestInsert<(long OrderId, long RefundId, int Ordinal, RefundLineRecord Line)>("refund_line_items", shop.TenantId, refundLines)
             .Big("order_id", l => l.OrderId)
             .Big("refund_id", l => l.RefundId)
             .Int("ordinal", l => l.Ordinal)
@@ -276,7 +278,7 @@ internal static class OrderWriter
     }
 
     /// <summary>One entry for the order as it was placed, though it be worth nothing, and one a day for what changed later.</summary>
-    private static IEnumerable<OrderEntry> EntriesOf(ShopCalendar shop, OrderRecord order)
+    private static IEnumerable<OrderEntry> EntriesOf(StoreCalendar shop, OrderRecord order)
     {
         yield return Entry(order, shop.DayOf(order.ProcessedAt), order.ProcessedAt, [.. order.Sales.Where(s => s.Original && s.Measure != SaleMeasure.Uncounted)], original: true);
         foreach (var day in order.Sales.Where(s => !s.Original && s.Measure != SaleMeasure.Uncounted).GroupBy(s => shop.DayOf(s.HappenedAt)))

@@ -1,6 +1,7 @@
 using Npgsql;
 using NpgsqlTypes;
 using XenoInsights.Data;
+using XenoInsights.Ingestion.Rollups;
 
 namespace XenoInsights.Ingestion;
 

@@ -1,6 +1,7 @@
 using System.Globalization;
 using CsvHelper;
 using Microsoft.Net.Http.Headers;
+using XenoInsights.Formatting;
 using XenoInsights.Shopify;
 using XenoInsights.Tenants;
 

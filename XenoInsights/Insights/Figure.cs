@@ -1,4 +1,5 @@
-using XenoInsights.Insights.Sales;
+using XenoInsights.Formatting;
+using XenoInsights.Insights.Overview;
 using XenoInsights.Ui;
 
 namespace XenoInsights.Insights;

@@ -1,7 +1,9 @@
 using System.Globalization;
 using Microsoft.AspNetCore.Components;
+using XenoInsights.App;
 using XenoInsights.Data;
-using XenoInsights.Insights.Sales;
+using XenoInsights.Formatting;
+using XenoInsights.Insights.Overview;
 using XenoInsights.Sync;
 using XenoInsights.Tenants;
 using XenoInsights.Ui;
@@ -19,7 +21,7 @@ public interface IInsightsPage
     DateTimeOffset? CurrentTo { get; }
     bool IsLoading { get; }
     bool IsFailing { get; }
-    IReadOnlyList<Shortcuts.Shortcut> Keys { get; }
+    IReadOnlyList<KeyboardShortcuts.Shortcut> Keys { get; }
 }
 
 /// <summary>
@@ -66,7 +68,7 @@ public abstract class InsightsPage<TQuestion, TAnswer> : ComponentBase, IInsight
     /// <summary>Reference under which our logs know why the last question was not answered; an older answer may still be shown.</summary>
     public string? Failure { get; private set; }
     public virtual bool IsFailing => Failure is not null;
-    public IReadOnlyList<Shortcuts.Shortcut> Keys { get; private set; } = [];
+    public IReadOnlyList<KeyboardShortcuts.Shortcut> Keys { get; private set; } = [];
 
     /// <summary>From prerendering to the circuit, which then shows the same picture without asking again.</summary>
     [PersistentState]
@@ -79,8 +81,8 @@ public abstract class InsightsPage<TQuestion, TAnswer> : ComponentBase, IInsight
     }
 
     protected Days Days { get; } = new(CultureInfo.CurrentCulture);
-    protected Measures Measures { get; private set; } = null!;
-    protected Money Money => Measures.Money;
+    protected MetricFormatter Format { get; private set; } = null!;
+    protected Money Money => Format.Money;
     protected DateOnly Today => Clock.Today;
 
     /// <summary>What <see cref="Answer"/> answers: not yet what the address asks while that is being found.</summary>
@@ -97,7 +99,7 @@ public abstract class InsightsPage<TQuestion, TAnswer> : ComponentBase, IInsight
     {
     }
 
-    protected virtual IEnumerable<Shortcuts.Shortcut> PageKeys() => [];
+    protected virtual IEnumerable<KeyboardShortcuts.Shortcut> PageKeys() => [];
 
     /// <summary>Another answer to the same question: parts that failed may keep what they had.</summary>
     protected virtual TAnswer Merge(TAnswer old, TAnswer newer) => newer;
@@ -110,7 +112,7 @@ public abstract class InsightsPage<TQuestion, TAnswer> : ComponentBase, IInsight
     protected override async Task OnParametersSetAsync()
     {
         Clock = new(Time, Store.TimeZone);
-        Measures = new(new(Store.Currency, CultureInfo.CurrentCulture), CultureInfo.CurrentCulture);
+        Format = new(new(Store.Currency, CultureInfo.CurrentCulture), CultureInfo.CurrentCulture);
         if (_handed is not null) (Answered, Answer, StoreHistory, Running, CurrentTo, _handed) = (_handed.Question, _handed.Answer, _handed.History, _handed.Running, _handed.CurrentTo, null);
         ReadAddress();
         if (!Asked.Equals(Answered)) await LoadAsync();

@@ -1,7 +1,7 @@
 using System.Globalization;
 using System.Text;
 using Microsoft.AspNetCore.Http.HttpResults;
-using XenoInsights.Insights.Sales;
+using XenoInsights.Insights.Overview;
 using XenoInsights.Tenants;
 
 namespace XenoInsights.Insights;

@@ -1,6 +1,7 @@
 using System.Globalization;
-
+using XenoInsights.Formatting;
 using XenoInsights.Ui;
+
 
 namespace XenoInsights.Insights;
 

@@ -1,5 +1,6 @@
 using Microsoft.AspNetCore.Components;
 using XenoInsights.App;
+using XenoInsights.Formatting;
 using XenoInsights.Ui;
 
 namespace XenoInsights.Insights;
@@ -53,7 +54,7 @@ public abstract class RangePage<TQuestion, TAnswer> : InsightsPage<TQuestion, TA
         Comparison = Period.ComparisonOf(CompareKey);
     }
 
-    protected override IEnumerable<Shortcuts.Shortcut> PageKeys()
+    protected override IEnumerable<KeyboardShortcuts.Shortcut> PageKeys()
     {
         yield return To("d", Preset.Today);
         yield return To("e", Preset.Yesterday);
@@ -81,6 +82,6 @@ public abstract class RangePage<TQuestion, TAnswer> : InsightsPage<TQuestion, TA
         ["after"] = null,
     };
 
-    private Shortcuts.Shortcut To(string key, Preset preset) =>
+    private KeyboardShortcuts.Shortcut To(string key, Preset preset) =>
         new(key, key.ToUpperInvariant(), Period.Label(preset), () => Run(() => Go(Period.Of(preset, Today, History))));
 }

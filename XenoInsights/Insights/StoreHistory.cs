@@ -1,6 +1,7 @@
 using Npgsql;
 using XenoInsights.Data;
 using XenoInsights.Ingestion;
+using XenoInsights.Tenants;
 
 namespace XenoInsights.Insights;
 
@@ -60,7 +61,7 @@ public sealed record StoreHistory(DateOnly Begins, DateRange? Days, OutsideOrder
         DateOnly? known = reader.IsDBNull(0) ? null : reader.GetFieldValue<DateOnly>(0);
         if (known is null && reader.GetBoolean(1))
         {
-            var shop = new ShopCalendar(db.TenantId ?? Guid.Empty, reader.GetString(3), reader.GetString(4));
+            var shop = new StoreCalendar(db.TenantId ?? Guid.Empty, reader.GetString(3), reader.GetString(4));
             known = shop.DayOf(reader.GetFieldValue<DateTimeOffset>(2)).AddDays(-DaysWithoutAllOrders);
         }
         return known > FirstDay ? known.Value : FirstDay;

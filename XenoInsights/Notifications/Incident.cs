@@ -74,7 +74,7 @@ public sealed class Mail : ITenantOwned
 }
 
 /// <summary>Whether a person wants mails about a kind of incident of a store. Without one, owners and admins do and viewers do not.</summary>
-public sealed class AlertChoice : ITenantOwned
+public sealed class NotificationPreference : ITenantOwned
 {
     public Guid TenantId { get; init; }
     public Guid UserId { get; init; }
@@ -82,7 +82,7 @@ public sealed class AlertChoice : ITenantOwned
     public bool Wanted { get; set; }
 }
 
-internal sealed class IncidentConfiguration : IEntityTypeConfiguration<Incident>, IEntityTypeConfiguration<Mail>, IEntityTypeConfiguration<AlertChoice>
+internal sealed class IncidentConfiguration : IEntityTypeConfiguration<Incident>, IEntityTypeConfiguration<Mail>, IEntityTypeConfiguration<NotificationPreference>
 {
     public void Configure(EntityTypeBuilder<Incident> builder)
     {
@@ -103,7 +103,7 @@ internal sealed class IncidentConfiguration : IEntityTypeConfiguration<Incident>
         builder.HasOne<Tenant>().WithMany().HasForeignKey(m => m.TenantId).OnDelete(DeleteBehavior.Cascade);
     }
 
-    public void Configure(EntityTypeBuilder<AlertChoice> builder)
+    public void Configure(EntityTypeBuilder<NotificationPreference> builder)
     {
         builder.HasKey(c => new { c.TenantId, c.UserId, c.Kind });
         builder.Property(c => c.Kind).HasConversion<string>();

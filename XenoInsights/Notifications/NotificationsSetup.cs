@@ -2,8 +2,9 @@ using System.Net;
 using System.Text;
 using Microsoft.EntityFrameworkCore;
 using MimeKit;
-using XenoInsights.Access;
+using XenoInsights.Authentication;
 using XenoInsights.Data;
+using XenoInsights.Hosting;
 using XenoInsights.Tenants;
 
 namespace XenoInsights.Notifications;
@@ -16,7 +17,7 @@ public static class NotificationsSetup
         builder.Services.AddOptions<SmtpOptions>().BindConfiguration(SmtpOptions.Section).ValidateDataAnnotations()
             .Validate(options => MailboxAddress.TryParse(options.From, out _), $"{SmtpOptions.Section}:{nameof(SmtpOptions.From)} is not a mail address.").ValidateOnStart();
         builder.Services.AddOptions<NotificationOptions>().BindConfiguration(NotificationOptions.Section).ValidateDataAnnotations().ValidateOnStart();
-        builder.Services.AddSingleton<MailSender>().AddHostedService(services => services.GetRequiredService<MailSender>()).AddSingleton<FleetIncidents>().AddSingleton<IncidentWatch>().AddScoped<Alerts>();
+        builder.Services.AddSingleton<EmailOutbox>().AddHostedService(services => services.GetRequiredService<EmailOutbox>()).AddSingleton<FleetIncidents>().AddSingleton<IncidentDetector>().AddScoped<Alerts>();
     }
 
     /// <summary>In Development, where no mail leaves the machine, the outbox shows what would have been sent.</summary>
@@ -53,14 +54,14 @@ public sealed class Alerts(XenoDatabase database, SystemDatabase system)
 
     public Task<HashSet<IncidentKind>> WantedAsync(Guid userId, CancellationToken ct) => database.InTenantAsync(async db =>
     {
-        var choices = await db.AlertChoices.AsNoTracking().Where(c => c.UserId == userId).ToDictionaryAsync(c => c.Kind, c => c.Wanted, ct);
+        var choices = await db.NotificationPreferences.AsNoTracking().Where(c => c.UserId == userId).ToDictionaryAsync(c => c.Kind, c => c.Wanted, ct);
         return Enum.GetValues<IncidentKind>().Where(kind => choices.TryGetValue(kind, out var wanted) ? wanted : db.Role >= MemberRole.Admin).ToHashSet();
     }, ct);
 
     public Task ChooseAsync(Guid userId, IncidentKind kind, bool wanted, CancellationToken ct) => database.InTenantAsync(async db =>
     {
-        if (await db.AlertChoices.SingleOrDefaultAsync(c => c.UserId == userId && c.Kind == kind, ct) is { } choice) choice.Wanted = wanted;
-        else db.AlertChoices.Add(new AlertChoice { TenantId = db.TenantId!.Value, UserId = userId, Kind = kind, Wanted = wanted });
+        if (await db.NotificationPreferences.SingleOrDefaultAsync(c => c.UserId == userId && c.Kind == kind, ct) is { } choice) choice.Wanted = wanted;
+        else db.NotificationPreferences.Add(new NotificationPreference { TenantId = db.TenantId!.Value, UserId = userId, Kind = kind, Wanted = wanted });
         await db.SaveChangesAsync(ct);
     }, ct);
 }

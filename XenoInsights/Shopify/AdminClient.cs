@@ -50,7 +50,7 @@ public sealed partial class AdminClient(
     {
         try
         {
-            return await BreakerOf(shop).ExecuteAsync(async token => await SendPatientlyAsync(shop, document, variables, token), ct);
+            return await BreakerOf(shop).ExecuteAsync(async token => await SendWithRetryAsync(shop, document, variables, token), ct);
         }
         catch (BrokenCircuitException paused)
         {
@@ -64,7 +64,7 @@ public sealed partial class AdminClient(
         FailureRatio = 0.9, MinimumThroughput = 5, SamplingDuration = TimeSpan.FromMinutes(5), BreakDuration = TimeSpan.FromSeconds(30),
     }).Build());
 
-    private async Task<JsonElement> SendPatientlyAsync(ShopReference shop, string document, object? variables, CancellationToken ct)
+    private async Task<JsonElement> SendWithRetryAsync(ShopReference shop, string document, object? variables, CancellationToken ct)
     {
         var body = JsonSerializer.SerializeToUtf8Bytes(new { query = document, variables }, JsonSerializerOptions.Web);
         var budget = _budgets.GetOrAdd(shop.ShopDomain, _ => new CostBudget(time));

@@ -51,7 +51,7 @@ public sealed class AdminObjects(AdminClient admin)
         var orders = new List<OrderRecord>();
         var reader = new OrderReader(shop.Currency);
         foreach (var chunk in ids.Distinct().Chunk(OrdersAtOnce))
-            foreach (var node in await NodesAsync(shop, Documents.OrdersByIds, "Order", chunk, ct))
+            foreach (var node in await NodesAsync(shop, GraphQLDocuments.OrdersByIds, "Order", chunk, ct))
             {
                 Read(node, reader.Begin);
                 await CompleteAsync(shop, reader, node.GetProperty("id").GetString()!, ct);
@@ -61,10 +61,10 @@ public sealed class AdminObjects(AdminClient admin)
     }
 
     public Task<IReadOnlyList<CustomerRecord>> CustomersAsync(ShopReference shop, IEnumerable<long> ids, CancellationToken ct) =>
-        ReadAsync<CustomerRecord>(shop, new CustomerReader(shop.Currency), Documents.CustomersByIds, "Customer", ids.Distinct().Chunk(CustomersAtOnce), ct);
+        ReadAsync<CustomerRecord>(shop, new CustomerReader(shop.Currency), GraphQLDocuments.CustomersByIds, "Customer", ids.Distinct().Chunk(CustomersAtOnce), ct);
 
     public Task<IReadOnlyList<ProductRecord>> ProductsAsync(ShopReference shop, IEnumerable<long> ids, CancellationToken ct) =>
-        ReadAsync<ProductRecord>(shop, new ProductReader(shop.Currency), Documents.ProductsByIds, "Product", ids.Distinct().Chunk(ProductsAtOnce), ct);
+        ReadAsync<ProductRecord>(shop, new ProductReader(shop.Currency), GraphQLDocuments.ProductsByIds, "Product", ids.Distinct().Chunk(ProductsAtOnce), ct);
 
     /// <summary>Shopify has a node for a checkout only once it counts as abandoned.</summary>
     public async Task<IReadOnlyList<CheckoutRecord>> CheckoutsAsync(ShopReference shop, IEnumerable<long> ids, CancellationToken ct)
@@ -72,11 +72,11 @@ public sealed class AdminObjects(AdminClient admin)
         var checkouts = new List<CheckoutRecord>();
         var reader = new CheckoutReader(shop.Currency);
         foreach (var chunk in ids.Distinct().Chunk(CheckoutsAtOnce))
-            foreach (var node in await NodesAsync(shop, Documents.CheckoutsByIds, "AbandonedCheckout", chunk, ct))
+            foreach (var node in await NodesAsync(shop, GraphQLDocuments.CheckoutsByIds, "AbandonedCheckout", chunk, ct))
             {
                 Read(node, reader.Begin);
                 while (reader.LinesAfter is { } after)
-                    Read((await admin.SendAsync(shop, Documents.CheckoutLines, new { id = node.GetProperty("id").GetString()!, after }, ct)).GetProperty("node"), reader.Continue);
+                    Read((await admin.SendAsync(shop, GraphQLDocuments.CheckoutLines, new { id = node.GetProperty("id").GetString()!, after }, ct)).GetProperty("node"), reader.Continue);
                 checkouts.Add(Finish<CheckoutRecord>(reader));
             }
         return checkouts;
@@ -117,7 +117,7 @@ public sealed class AdminObjects(AdminClient admin)
     /// <summary>A page of what a search finds, oldest change first (checkouts by id). Searches are case-insensitive to seconds and may match whole days: whoever asks filters again.</summary>
     public async Task<VersionPage> VersionsAsync(ShopReference shop, ObjectKind kind, string search, int size, string? after, CancellationToken ct)
     {
-        var data = await admin.SendAsync(shop, Documents.Versions(kind), new { first = size, after, search }, ct);
+        var data = await admin.SendAsync(shop, GraphQLDocuments.Versions(kind), new { first = size, after, search }, ct);
         var connection = data.EnumerateObject().First().Value;
         var page = connection.GetProperty("pageInfo");
         var (versions, rejections) = (new List<ObjectVersion>(), new List<string>());
@@ -137,7 +137,7 @@ public sealed class AdminObjects(AdminClient admin)
         {
             return new ObjectVersion(IdOf(node), node.GetProperty("updatedAt").GetDateTimeOffset());
         }
-        catch (Exception failure) when (Wire.IsUnreadable(failure))
+        catch (Exception failure) when (Utf8JsonReaderExtensions.IsUnreadable(failure))
         {
             unreadable = $"{node.GetRawText()}: {failure.Message}";
             return null;
@@ -145,7 +145,7 @@ public sealed class AdminObjects(AdminClient admin)
     }
 
     /// <summary>The shop that answers there, as it is now: its domain may have been given to another one, its time zone or currency changed.</summary>
-    public async Task<ShopInfo> ShopAsync(ShopReference shop, CancellationToken ct) => ShopInfo.Read((await admin.SendAsync(shop, Documents.Shop, null, ct)).GetProperty("shop"));
+    public async Task<ShopInfo> ShopAsync(ShopReference shop, CancellationToken ct) => ShopInfo.Read((await admin.SendAsync(shop, GraphQLDocuments.Shop, null, ct)).GetProperty("shop"));
 
     private static long IdOf(JsonElement node)
     {
@@ -155,13 +155,13 @@ public sealed class AdminObjects(AdminClient admin)
 
     public async Task<ShopCounts> CountsAsync(ShopReference shop, CancellationToken ct)
     {
-        var data = await admin.SendAsync(shop, Documents.Counts, null, ct);
+        var data = await admin.SendAsync(shop, GraphQLDocuments.Counts, null, ct);
         return new ShopCounts(Exact(data, "orders"), Exact(data, "customers"), Exact(data, "products"), Exact(data, "abandonedCheckouts"));
     }
 
     /// <summary>How many of the orders the app may see a search finds, exactly.</summary>
     public async Task<long> CountOrdersAsync(ShopReference shop, string search, CancellationToken ct) =>
-        Exact(await admin.SendAsync(shop, Documents.CountOrders, new { search }, ct), "ordersCount");
+        Exact(await admin.SendAsync(shop, GraphQLDocuments.CountOrders, new { search }, ct), "ordersCount");
 
     private async Task<IReadOnlyList<TRecord>> ReadAsync<TRecord>(
         ShopReference shop, RecordReader reader, string document, string type, IEnumerable<long[]> chunks, CancellationToken ct) where TRecord : IngestRecord
@@ -186,16 +186,16 @@ public sealed class AdminObjects(AdminClient admin)
     {
         if (reader.RefundsIncomplete)
         {
-            reader.ForgetRefunds();
-            Read(await OrderPageAsync(shop, Documents.OrderRefunds, new { id }, ct), reader.Continue);
+            reader.ResetRefunds();
+            Read(await OrderPageAsync(shop, GraphQLDocuments.OrderRefunds, new { id }, ct), reader.Continue);
         }
         while (reader.LinesAfter is { } after)
-            Read(await OrderPageAsync(shop, Documents.OrderLines, new { id, after }, ct), reader.Continue);
+            Read(await OrderPageAsync(shop, GraphQLDocuments.OrderLines, new { id, after }, ct), reader.Continue);
         if (reader.LedgerIncomplete) await ReadLedgerAsync(shop, reader, id, ct);
         foreach (var (refund, first) in reader.RefundLinesAfter)
             for (string? after = first; after is not null;)
             {
-                var data = await admin.SendAsync(shop, Documents.RefundLines, new { id = refund, after }, ct);
+                var data = await admin.SendAsync(shop, GraphQLDocuments.RefundLines, new { id = refund, after }, ct);
                 string? next = null;
                 Read(data.GetProperty("refund"), (ref Utf8JsonReader json) => next = reader.ContinueRefund(ref json));
                 after = next;
@@ -204,11 +204,11 @@ public sealed class AdminObjects(AdminClient admin)
 
     private async Task ReadLedgerAsync(ShopReference shop, OrderReader reader, string id, CancellationToken ct)
     {
-        reader.ForgetLedger();
+        reader.ResetLedger();
         string? after = null, salesAfter = null;
         do
         {
-            Read(await OrderPageAsync(shop, Documents.OrderLedger, new { id, after, salesAfter }, ct), reader.Continue);
+            Read(await OrderPageAsync(shop, GraphQLDocuments.OrderLedger, new { id, after, salesAfter }, ct), reader.Continue);
             salesAfter = reader.SalesAfter;
             if (salesAfter is null) after = reader.AgreementsAfter;
         }
@@ -227,7 +227,7 @@ public sealed class AdminObjects(AdminClient admin)
             var reader = new Utf8JsonReader(JsonMarshal.GetRawUtf8Value(element));
             read(ref reader);
         }
-        catch (Exception unreadable) when (Wire.IsUnreadable(unreadable))
+        catch (Exception unreadable) when (Utf8JsonReaderExtensions.IsUnreadable(unreadable))
         {
             throw Unreadable(unreadable);
         }
@@ -239,7 +239,7 @@ public sealed class AdminObjects(AdminClient admin)
         {
             return (TRecord)reader.Finish();
         }
-        catch (Exception unreadable) when (Wire.IsUnreadable(unreadable))
+        catch (Exception unreadable) when (Utf8JsonReaderExtensions.IsUnreadable(unreadable))
         {
             throw Unreadable(unreadable);
         }

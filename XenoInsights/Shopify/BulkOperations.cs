@@ -36,7 +36,7 @@ public sealed class BulkOperations(AdminClient admin)
     /// <exception cref="ShopifyException"><see cref="ShopifyFailure.BulkBusy"/> when as many run as Shopify allows (five a shop).</exception>
     public async Task<BulkOperation> StartAsync(ShopReference shop, string document, CancellationToken ct)
     {
-        var data = await admin.SendAsync(shop, Documents.BulkRun, new { query = document }, ct);
+        var data = await admin.SendAsync(shop, GraphQLDocuments.BulkRun, new { query = document }, ct);
         var payload = data.GetProperty("bulkOperationRunQuery");
         return Refusal(payload) is { } refusal ? throw refusal : Read(payload.GetProperty("bulkOperation"));
     }
@@ -44,14 +44,14 @@ public sealed class BulkOperations(AdminClient admin)
     /// <exception cref="ShopifyException"><see cref="ShopifyFailure.NotFound"/> when Shopify does not know it.</exception>
     public async Task<BulkOperation> GetAsync(ShopReference shop, string id, CancellationToken ct)
     {
-        var data = await admin.SendAsync(shop, Documents.BulkPoll, new { id }, ct);
+        var data = await admin.SendAsync(shop, GraphQLDocuments.BulkPoll, new { id }, ct);
         return Read(data.GetProperty("bulkOperation"));
     }
 
     /// <summary>Asks to stop it. One that has ended meanwhile is returned as it ended.</summary>
     public async Task<BulkOperation> CancelAsync(ShopReference shop, string id, CancellationToken ct)
     {
-        var data = await admin.SendAsync(shop, Documents.BulkCancel, new { id }, ct);
+        var data = await admin.SendAsync(shop, GraphQLDocuments.BulkCancel, new { id }, ct);
         var payload = data.GetProperty("bulkOperationCancel");
         if (Refusal(payload) is not { } refusal) return Read(payload.GetProperty("bulkOperation"));
         var operation = await GetAsync(shop, id, ct);
@@ -61,7 +61,7 @@ public sealed class BulkOperations(AdminClient admin)
     /// <summary>Those of this app that have not ended, the newest first.</summary>
     public async Task<IReadOnlyList<BulkOperation>> ListRunningAsync(ShopReference shop, CancellationToken ct)
     {
-        var data = await admin.SendAsync(shop, Documents.BulkList, null, ct);
+        var data = await admin.SendAsync(shop, GraphQLDocuments.BulkList, null, ct);
         return [.. data.GetProperty("bulkOperations").GetProperty("nodes").EnumerateArray().Select(Read).Where(operation => !operation.HasEnded)];
     }
 

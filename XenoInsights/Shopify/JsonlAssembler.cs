@@ -148,7 +148,7 @@ public sealed class JsonlAssembler(string currency)
             if (_reader is not null && typename.SequenceEqual(_reader.Typename)) Begin(ref reader, _reader, line);
             else AddChild(ref reader, typename, line);
         }
-        catch (Exception unreadable) when (Wire.IsUnreadable(unreadable))
+        catch (Exception unreadable) when (Utf8JsonReaderExtensions.IsUnreadable(unreadable))
         {
             Reject(line, _closing ? $"The file ends in the middle of a line: {unreadable.Message}" : unreadable.Message);
         }
@@ -157,11 +157,11 @@ public sealed class JsonlAssembler(string currency)
     /// <summary>Our documents ask for <c>__typename</c> first, so this usually looks at one property; elsewhere on the line it is found as well.</summary>
     private static ReadOnlySpan<byte> TypenameOf(Utf8JsonReader reader)
     {
-        if (!Wire.Enter(ref reader)) throw new FormatException("Expected an object, found null.");
-        while (Wire.Property(ref reader))
-            if (Wire.Is(ref reader, "__typename"u8)) return reader.TokenType == JsonTokenType.String ? reader.ValueSpan : throw Wire.Unexpected(ref reader, "a type");
+        if (!Utf8JsonReaderExtensions.Enter(ref reader)) throw new FormatException("Expected an object, found null.");
+        while (Utf8JsonReaderExtensions.Property(ref reader))
+            if (Utf8JsonReaderExtensions.Is(ref reader, "__typename"u8)) return reader.TokenType == JsonTokenType.String ? reader.ValueSpan : throw Utf8JsonReaderExtensions.Unexpected(ref reader, "a type");
             else reader.Skip();
-        throw Wire.Missing("A line", "__typename");
+        throw Utf8JsonReaderExtensions.Missing("A line", "__typename");
     }
 
     private void Begin(ref Utf8JsonReader reader, RecordReader record, ReadOnlySpan<byte> line)
@@ -180,10 +180,10 @@ public sealed class JsonlAssembler(string currency)
 
     private bool IsOpen(Utf8JsonReader reader)
     {
-        if (_open is null || !Wire.Enter(ref reader)) return false;
-        Span<byte> gid = stackalloc byte[Wire.LongestGid];
-        while (Wire.Property(ref reader))
-            if (Wire.Is(ref reader, "id"u8)) return gid[..Wire.Gid(ref reader, gid)].SequenceEqual(_open.Gid);
+        if (_open is null || !Utf8JsonReaderExtensions.Enter(ref reader)) return false;
+        Span<byte> gid = stackalloc byte[Utf8JsonReaderExtensions.LongestGid];
+        while (Utf8JsonReaderExtensions.Property(ref reader))
+            if (Utf8JsonReaderExtensions.Is(ref reader, "id"u8)) return gid[..Utf8JsonReaderExtensions.Gid(ref reader, gid)].SequenceEqual(_open.Gid);
             else reader.Skip();
         return false;
     }
@@ -229,7 +229,7 @@ public sealed class JsonlAssembler(string currency)
         {
             _ready.Add(fault is null ? new BulkItem(done.Finish() with { Source = RecordSource.BulkExport }, null) : GivenUp(done, fault));
         }
-        catch (Exception incomplete) when (Wire.IsUnreadable(incomplete))
+        catch (Exception incomplete) when (Utf8JsonReaderExtensions.IsUnreadable(incomplete))
         {
             _ready.Add(GivenUp(done, incomplete.Message));
         }
@@ -248,11 +248,11 @@ public sealed class JsonlAssembler(string currency)
         try
         {
             if (!reader.Read() || reader.TokenType != JsonTokenType.StartObject) return null;
-            while (Wire.Property(ref reader))
-                if (Wire.Is(ref reader, property)) return reader.TokenType == JsonTokenType.String ? reader.GetString() : null;
+            while (Utf8JsonReaderExtensions.Property(ref reader))
+                if (Utf8JsonReaderExtensions.Is(ref reader, property)) return reader.TokenType == JsonTokenType.String ? reader.GetString() : null;
                 else reader.Skip();
         }
-        catch (Exception unreadable) when (Wire.IsUnreadable(unreadable))
+        catch (Exception unreadable) when (Utf8JsonReaderExtensions.IsUnreadable(unreadable))
         {
             return null;
         }

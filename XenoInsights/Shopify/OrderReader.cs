@@ -26,7 +26,7 @@ internal sealed class OrderReader(string currency) : RecordReader(currency)
 
     /// <summary>The shop's when the order was placed.</summary>
     private ShopCurrency _currency;
-    private readonly byte[] _parent = new byte[Wire.LongestGid];
+    private readonly byte[] _parent = new byte[Utf8JsonReaderExtensions.LongestGid];
     private int _parentLength;
     private long _id;
     private long? _customerId, _currentTotal;
@@ -50,7 +50,7 @@ internal sealed class OrderReader(string currency) : RecordReader(currency)
     public bool LedgerIncomplete { get; private set; }
 
     /// <summary>
-    /// Whether there may be more refunds than were asked for; <see cref="ForgetRefunds"/>, then <see cref="Continue"/>
+    /// Whether there may be more refunds than were asked for; <see cref="ResetRefunds"/>, then <see cref="Continue"/>
     /// with all of them.
     /// </summary>
     public bool RefundsIncomplete { get; private set; }
@@ -63,8 +63,8 @@ internal sealed class OrderReader(string currency) : RecordReader(currency)
     protected override void Reset()
     {
         _lines.Clear();
-        ForgetRefunds();
-        ForgetLedger();
+        ResetRefunds();
+        ResetLedger();
         _currency = Currency;
         _parentLength = 0;
         _id = 0;
@@ -75,7 +75,7 @@ internal sealed class OrderReader(string currency) : RecordReader(currency)
         LinesAfter = null;
     }
 
-    public void ForgetRefunds()
+    public void ResetRefunds()
     {
         _refunds.Clear();
         _refundsWithoutLines.Clear();
@@ -83,7 +83,7 @@ internal sealed class OrderReader(string currency) : RecordReader(currency)
         RefundsIncomplete = false;
     }
 
-    public void ForgetLedger()
+    public void ResetLedger()
     {
         _agreements.Clear();
         _sales.Clear();
@@ -94,21 +94,21 @@ internal sealed class OrderReader(string currency) : RecordReader(currency)
 
     protected override bool TryReadProperty(ref Utf8JsonReader reader)
     {
-        if (Wire.Is(ref reader, "id"u8)) _id = ReadOwnId(ref reader);
-        else if (Wire.Is(ref reader, "name"u8)) _name = Wire.Text(ref reader);
-        else if (Wire.Is(ref reader, "createdAt"u8)) _createdAt = Wire.Instant(ref reader);
-        else if (Wire.Is(ref reader, "processedAt"u8)) _processedAt = Wire.Instant(ref reader);
-        else if (Wire.Is(ref reader, "updatedAt"u8)) _updatedAt = Wire.Instant(ref reader);
-        else if (Wire.Is(ref reader, "cancelledAt"u8)) _cancelledAt = Wire.InstantOrNull(ref reader);
-        else if (Wire.Is(ref reader, "test"u8)) _test = Wire.Flag(ref reader);
-        else if (Wire.Is(ref reader, "displayFinancialStatus"u8)) _financialStatus = Texts.Read(ref reader);
-        else if (Wire.Is(ref reader, "displayFulfillmentStatus"u8)) _fulfillmentStatus = Texts.Read(ref reader);
-        else if (Wire.Is(ref reader, "sourceName"u8)) _sourceName = Texts.Read(ref reader);
-        else if (Wire.Is(ref reader, "customer"u8)) _customerId = Wire.Reference(ref reader);
-        else if (Wire.Is(ref reader, "currentTotalPriceSet"u8)) ReadCurrentTotal(ref reader);
-        else if (Wire.Is(ref reader, "refunds"u8)) ReadRefunds(ref reader);
-        else if (Wire.Is(ref reader, "lineItems"u8)) LinesAfter = ReadConnection(ref reader, (ref Utf8JsonReader node) => _lines.Add(ReadLine(ref node)));
-        else if (Wire.Is(ref reader, "agreements"u8)) AgreementsAfter = ReadConnection(ref reader, (ref Utf8JsonReader node) => ReadAgreement(ref node));
+        if (Utf8JsonReaderExtensions.Is(ref reader, "id"u8)) _id = ReadOwnId(ref reader);
+        else if (Utf8JsonReaderExtensions.Is(ref reader, "name"u8)) _name = Utf8JsonReaderExtensions.Text(ref reader);
+        else if (Utf8JsonReaderExtensions.Is(ref reader, "createdAt"u8)) _createdAt = Utf8JsonReaderExtensions.Instant(ref reader);
+        else if (Utf8JsonReaderExtensions.Is(ref reader, "processedAt"u8)) _processedAt = Utf8JsonReaderExtensions.Instant(ref reader);
+        else if (Utf8JsonReaderExtensions.Is(ref reader, "updatedAt"u8)) _updatedAt = Utf8JsonReaderExtensions.Instant(ref reader);
+        else if (Utf8JsonReaderExtensions.Is(ref reader, "cancelledAt"u8)) _cancelledAt = Utf8JsonReaderExtensions.InstantOrNull(ref reader);
+        else if (Utf8JsonReaderExtensions.Is(ref reader, "test"u8)) _test = Utf8JsonReaderExtensions.Flag(ref reader);
+        else if (Utf8JsonReaderExtensions.Is(ref reader, "displayFinancialStatus"u8)) _financialStatus = Texts.Read(ref reader);
+        else if (Utf8JsonReaderExtensions.Is(ref reader, "displayFulfillmentStatus"u8)) _fulfillmentStatus = Texts.Read(ref reader);
+        else if (Utf8JsonReaderExtensions.Is(ref reader, "sourceName"u8)) _sourceName = Texts.Read(ref reader);
+        else if (Utf8JsonReaderExtensions.Is(ref reader, "customer"u8)) _customerId = Utf8JsonReaderExtensions.Reference(ref reader);
+        else if (Utf8JsonReaderExtensions.Is(ref reader, "currentTotalPriceSet"u8)) ReadCurrentTotal(ref reader);
+        else if (Utf8JsonReaderExtensions.Is(ref reader, "refunds"u8)) ReadRefunds(ref reader);
+        else if (Utf8JsonReaderExtensions.Is(ref reader, "lineItems"u8)) LinesAfter = ReadConnection(ref reader, (ref Utf8JsonReader node) => _lines.Add(ReadLine(ref node)));
+        else if (Utf8JsonReaderExtensions.Is(ref reader, "agreements"u8)) AgreementsAfter = ReadConnection(ref reader, (ref Utf8JsonReader node) => ReadAgreement(ref node));
         else return false;
         LedgerIncomplete |= AgreementsAfter is not null || SalesAfter is not null;
         return true;
@@ -119,8 +119,8 @@ internal sealed class OrderReader(string currency) : RecordReader(currency)
     {
         var version = _updatedAt;
         SalesAfter = null;
-        if (!Wire.Enter(ref reader)) throw new FormatException("The order is gone.");
-        while (Wire.Property(ref reader))
+        if (!Utf8JsonReaderExtensions.Enter(ref reader)) throw new FormatException("The order is gone.");
+        while (Utf8JsonReaderExtensions.Property(ref reader))
             if (!TryReadProperty(ref reader)) reader.Skip();
         if (_updatedAt != version) throw new FormatException("The order changed while its pages were read.");
     }
@@ -131,10 +131,10 @@ internal sealed class OrderReader(string currency) : RecordReader(currency)
         string? after = null;
         long id = 0;
         var lines = new List<RefundLineRecord>();
-        if (!Wire.Enter(ref reader)) throw new FormatException("The refund is gone.");
-        while (Wire.Property(ref reader))
-            if (Wire.Is(ref reader, "id"u8)) id = Wire.Id(ref reader);
-            else if (Wire.Is(ref reader, "refundLineItems"u8)) after = ReadRefundLines(ref reader, lines);
+        if (!Utf8JsonReaderExtensions.Enter(ref reader)) throw new FormatException("The refund is gone.");
+        while (Utf8JsonReaderExtensions.Property(ref reader))
+            if (Utf8JsonReaderExtensions.Is(ref reader, "id"u8)) id = Utf8JsonReaderExtensions.Id(ref reader);
+            else if (Utf8JsonReaderExtensions.Is(ref reader, "refundLineItems"u8)) after = ReadRefundLines(ref reader, lines);
             else reader.Skip();
         var at = _refunds.FindIndex(refund => refund.ShopifyId == id);
         _refunds[at] = _refunds[at] with { Lines = [.. _refunds[at].Lines, .. lines] };
@@ -156,11 +156,11 @@ internal sealed class OrderReader(string currency) : RecordReader(currency)
     public override OrderRecord Finish() => new()
     {
         ShopifyId = _id,
-        UpdatedAt = _updatedAt ?? throw Wire.Missing("An order", "updatedAt"),
+        UpdatedAt = _updatedAt ?? throw Utf8JsonReaderExtensions.Missing("An order", "updatedAt"),
         SourceObjects = 1 + _lines.Count + _agreements.Count + _sales.Count,
-        Name = _name ?? throw Wire.Missing("An order", "name"),
-        CreatedAt = _createdAt ?? throw Wire.Missing("An order", "createdAt"),
-        ProcessedAt = _processedAt ?? throw Wire.Missing("An order", "processedAt"),
+        Name = _name ?? throw Utf8JsonReaderExtensions.Missing("An order", "name"),
+        CreatedAt = _createdAt ?? throw Utf8JsonReaderExtensions.Missing("An order", "createdAt"),
+        ProcessedAt = _processedAt ?? throw Utf8JsonReaderExtensions.Missing("An order", "processedAt"),
         CancelledAt = _cancelledAt,
         CustomerId = _customerId,
         Test = _test,
@@ -168,7 +168,7 @@ internal sealed class OrderReader(string currency) : RecordReader(currency)
         FulfillmentStatus = _fulfillmentStatus,
         SourceName = _sourceName,
         Currency = _currency.Code,
-        CurrentTotal = _currentTotal ?? throw Wire.Missing("An order", "currentTotalPriceSet"),
+        CurrentTotal = _currentTotal ?? throw Utf8JsonReaderExtensions.Missing("An order", "currentTotalPriceSet"),
         Lines = _lines.ToArray(),
         Sales = DatedSales(),
         Refunds = [.. _refunds.Select(WithLines)],
@@ -179,7 +179,7 @@ internal sealed class OrderReader(string currency) : RecordReader(currency)
     {
         var hasAmounts = _lines.Count + _sales.Count + _refunds.Count > 0;
         var former = _currency;
-        (_currentTotal, _currency) = Wire.ShopMoneyAndCurrency(ref reader, Currency);
+        (_currentTotal, _currency) = Utf8JsonReaderExtensions.ShopMoneyAndCurrency(ref reader, Currency);
         if (hasAmounts && former.Code != _currency.Code)
             throw new FormatException("The order's currency came after amounts in it.");
     }
@@ -251,7 +251,7 @@ internal sealed class OrderReader(string currency) : RecordReader(currency)
         return null;
     }
 
-    private void ReadParent(ref Utf8JsonReader reader) => _parentLength = Wire.Gid(ref reader, _parent);
+    private void ReadParent(ref Utf8JsonReader reader) => _parentLength = Utf8JsonReaderExtensions.Gid(ref reader, _parent);
 
     private OrderLineRecord ReadLine(ref Utf8JsonReader reader)
     {
@@ -260,40 +260,40 @@ internal sealed class OrderReader(string currency) : RecordReader(currency)
         string? title = null, sku = null;
         int? quantity = null, currentQuantity = null;
         var giftCard = false;
-        Wire.Enter(ref reader);
-        while (Wire.Property(ref reader))
-            if (Wire.Is(ref reader, "id"u8))
+        Utf8JsonReaderExtensions.Enter(ref reader);
+        while (Utf8JsonReaderExtensions.Property(ref reader))
+            if (Utf8JsonReaderExtensions.Is(ref reader, "id"u8))
             {
-                id = Wire.Id(ref reader);
+                id = Utf8JsonReaderExtensions.Id(ref reader);
                 NoteChild(ref reader);
             }
-            else if (Wire.Is(ref reader, "title"u8)) title = Texts.Read(ref reader);
-            else if (Wire.Is(ref reader, "sku"u8)) sku = Texts.Read(ref reader);
-            else if (Wire.Is(ref reader, "quantity"u8)) quantity = Wire.Count(ref reader);
-            else if (Wire.Is(ref reader, "currentQuantity"u8)) currentQuantity = Wire.Count(ref reader);
-            else if (Wire.Is(ref reader, "isGiftCard"u8)) giftCard = Wire.Flag(ref reader);
-            else if (Wire.Is(ref reader, "product"u8)) productId = Wire.Reference(ref reader);
-            else if (Wire.Is(ref reader, "variant"u8)) variantId = Wire.Reference(ref reader);
-            else if (Wire.Is(ref reader, "originalTotalSet"u8)) originalTotal = Wire.ShopMoney(ref reader, _currency);
-            else if (Wire.Is(ref reader, "discountAllocations"u8)) discount = SumOfAllocations(ref reader);
-            else if (Wire.Is(ref reader, "__parentId"u8)) ReadParent(ref reader);
+            else if (Utf8JsonReaderExtensions.Is(ref reader, "title"u8)) title = Texts.Read(ref reader);
+            else if (Utf8JsonReaderExtensions.Is(ref reader, "sku"u8)) sku = Texts.Read(ref reader);
+            else if (Utf8JsonReaderExtensions.Is(ref reader, "quantity"u8)) quantity = Utf8JsonReaderExtensions.Count(ref reader);
+            else if (Utf8JsonReaderExtensions.Is(ref reader, "currentQuantity"u8)) currentQuantity = Utf8JsonReaderExtensions.Count(ref reader);
+            else if (Utf8JsonReaderExtensions.Is(ref reader, "isGiftCard"u8)) giftCard = Utf8JsonReaderExtensions.Flag(ref reader);
+            else if (Utf8JsonReaderExtensions.Is(ref reader, "product"u8)) productId = Utf8JsonReaderExtensions.Reference(ref reader);
+            else if (Utf8JsonReaderExtensions.Is(ref reader, "variant"u8)) variantId = Utf8JsonReaderExtensions.Reference(ref reader);
+            else if (Utf8JsonReaderExtensions.Is(ref reader, "originalTotalSet"u8)) originalTotal = Utf8JsonReaderExtensions.ShopMoney(ref reader, _currency);
+            else if (Utf8JsonReaderExtensions.Is(ref reader, "discountAllocations"u8)) discount = SumOfAllocations(ref reader);
+            else if (Utf8JsonReaderExtensions.Is(ref reader, "__parentId"u8)) ReadParent(ref reader);
             else reader.Skip();
         return new OrderLineRecord(
-            id ?? throw Wire.Missing("An order line", "id"), productId, variantId, title ?? "", sku,
-            quantity ?? throw Wire.Missing("An order line", "quantity"), currentQuantity ?? throw Wire.Missing("An order line", "currentQuantity"),
-            giftCard, originalTotal ?? throw Wire.Missing("An order line", "originalTotalSet"), discount);
+            id ?? throw Utf8JsonReaderExtensions.Missing("An order line", "id"), productId, variantId, title ?? "", sku,
+            quantity ?? throw Utf8JsonReaderExtensions.Missing("An order line", "quantity"), currentQuantity ?? throw Utf8JsonReaderExtensions.Missing("An order line", "currentQuantity"),
+            giftCard, originalTotal ?? throw Utf8JsonReaderExtensions.Missing("An order line", "originalTotalSet"), discount);
     }
 
     private long SumOfAllocations(ref Utf8JsonReader reader)
     {
         long sum = 0;
-        if (!Wire.EnterList(ref reader)) return sum;
-        while (Wire.Element(ref reader))
+        if (!Utf8JsonReaderExtensions.EnterList(ref reader)) return sum;
+        while (Utf8JsonReaderExtensions.Element(ref reader))
         {
-            Wire.Enter(ref reader);
-            while (Wire.Property(ref reader))
-                if (Wire.Is(ref reader, "allocatedAmountSet"u8))
-                    sum = checked(sum + Wire.ShopMoney(ref reader, _currency));
+            Utf8JsonReaderExtensions.Enter(ref reader);
+            while (Utf8JsonReaderExtensions.Property(ref reader))
+                if (Utf8JsonReaderExtensions.Is(ref reader, "allocatedAmountSet"u8))
+                    sum = checked(sum + Utf8JsonReaderExtensions.ShopMoney(ref reader, _currency));
                 else reader.Skip();
         }
         return sum;
@@ -301,32 +301,32 @@ internal sealed class OrderReader(string currency) : RecordReader(currency)
 
     private ChildFate ReadAgreement(ref Utf8JsonReader reader)
     {
-        Span<byte> gid = stackalloc byte[Wire.LongestGid];
+        Span<byte> gid = stackalloc byte[Utf8JsonReaderExtensions.LongestGid];
         var gidLength = 0;
         var at = _agreements.Count;
         DateTimeOffset? happenedAt = null;
         long? refundId = null;
         var places = false;
-        Wire.Enter(ref reader);
-        while (Wire.Property(ref reader))
-            if (Wire.Is(ref reader, "id"u8))
+        Utf8JsonReaderExtensions.Enter(ref reader);
+        while (Utf8JsonReaderExtensions.Property(ref reader))
+            if (Utf8JsonReaderExtensions.Is(ref reader, "id"u8))
             {
-                gidLength = Wire.Gid(ref reader, gid);
+                gidLength = Utf8JsonReaderExtensions.Gid(ref reader, gid);
                 if (IndexOfAgreement(gid[..gidLength]) is >= 0 and var known) at = known;
             }
-            else if (Wire.Is(ref reader, "__typename"u8)) places = reader.TokenType == JsonTokenType.String && reader.ValueTextEquals("OrderAgreement"u8);
-            else if (Wire.Is(ref reader, "happenedAt"u8)) happenedAt = Wire.Instant(ref reader);
-            else if (Wire.Is(ref reader, "refund"u8)) refundId = Wire.Reference(ref reader);
-            else if (Wire.Is(ref reader, "sales"u8)) ReadSales(ref reader, at);
-            else if (Wire.Is(ref reader, "__parentId"u8)) ReadParent(ref reader);
+            else if (Utf8JsonReaderExtensions.Is(ref reader, "__typename"u8)) places = reader.TokenType == JsonTokenType.String && reader.ValueTextEquals("OrderAgreement"u8);
+            else if (Utf8JsonReaderExtensions.Is(ref reader, "happenedAt"u8)) happenedAt = Utf8JsonReaderExtensions.Instant(ref reader);
+            else if (Utf8JsonReaderExtensions.Is(ref reader, "refund"u8)) refundId = Utf8JsonReaderExtensions.Reference(ref reader);
+            else if (Utf8JsonReaderExtensions.Is(ref reader, "sales"u8)) ReadSales(ref reader, at);
+            else if (Utf8JsonReaderExtensions.Is(ref reader, "__parentId"u8)) ReadParent(ref reader);
             else reader.Skip();
 
-        if (gidLength == 0) throw Wire.Missing("An agreement", "id");
+        if (gidLength == 0) throw Utf8JsonReaderExtensions.Missing("An agreement", "id");
         if (_parentLength > 0 && !Parent.SequenceEqual(Gid)) return ChildFate.Elsewhere;
         if (at < _agreements.Count) return ChildFate.Repeated; // in a bulk file; in an answer it is the same agreement with further sales
         _agreements.Add(
             new Agreement(
-            _agreementGids.Count, gidLength, happenedAt ?? throw Wire.Missing("An agreement", "happenedAt"), places,
+            _agreementGids.Count, gidLength, happenedAt ?? throw Utf8JsonReaderExtensions.Missing("An agreement", "happenedAt"), places,
             refundId));
         _agreementGids.AddRange(gid[..gidLength]);
         return ChildFate.Added;
@@ -343,47 +343,47 @@ internal sealed class OrderReader(string currency) : RecordReader(currency)
         Span<byte> lineType = stackalloc byte[LongestEnum], actionType = stackalloc byte[LongestEnum];
         int lineTypeLength = 0, actionTypeLength = 0, quantity = 0;
         long? lineItemId = null, productId = null, total = null, discount = null, tax = null;
-        Wire.Enter(ref reader);
-        while (Wire.Property(ref reader))
-            if (Wire.Is(ref reader, "id"u8)) NoteChild(ref reader);
-            else if (Wire.Is(ref reader, "actionType"u8)) actionTypeLength = EnumText(ref reader, actionType);
-            else if (Wire.Is(ref reader, "lineType"u8)) lineTypeLength = EnumText(ref reader, lineType);
-            else if (Wire.Is(ref reader, "quantity"u8)) quantity = Wire.Count(ref reader);
-            else if (Wire.Is(ref reader, "lineItem"u8)) (lineItemId, productId) = ReadSoldLine(ref reader);
-            else if (Wire.Is(ref reader, "totalAmount"u8)) total = Wire.ShopMoney(ref reader, _currency);
-            else if (Wire.Is(ref reader, "totalDiscountAmountBeforeTaxes"u8))
-                discount = Wire.ShopMoney(ref reader, _currency);
-            else if (Wire.Is(ref reader, "totalTaxAmount"u8)) tax = Wire.ShopMoney(ref reader, _currency);
-            else if (Wire.Is(ref reader, "__parentId"u8)) ReadParent(ref reader);
+        Utf8JsonReaderExtensions.Enter(ref reader);
+        while (Utf8JsonReaderExtensions.Property(ref reader))
+            if (Utf8JsonReaderExtensions.Is(ref reader, "id"u8)) NoteChild(ref reader);
+            else if (Utf8JsonReaderExtensions.Is(ref reader, "actionType"u8)) actionTypeLength = EnumText(ref reader, actionType);
+            else if (Utf8JsonReaderExtensions.Is(ref reader, "lineType"u8)) lineTypeLength = EnumText(ref reader, lineType);
+            else if (Utf8JsonReaderExtensions.Is(ref reader, "quantity"u8)) quantity = Utf8JsonReaderExtensions.Count(ref reader);
+            else if (Utf8JsonReaderExtensions.Is(ref reader, "lineItem"u8)) (lineItemId, productId) = ReadSoldLine(ref reader);
+            else if (Utf8JsonReaderExtensions.Is(ref reader, "totalAmount"u8)) total = Utf8JsonReaderExtensions.ShopMoney(ref reader, _currency);
+            else if (Utf8JsonReaderExtensions.Is(ref reader, "totalDiscountAmountBeforeTaxes"u8))
+                discount = Utf8JsonReaderExtensions.ShopMoney(ref reader, _currency);
+            else if (Utf8JsonReaderExtensions.Is(ref reader, "totalTaxAmount"u8)) tax = Utf8JsonReaderExtensions.ShopMoney(ref reader, _currency);
+            else if (Utf8JsonReaderExtensions.Is(ref reader, "__parentId"u8)) ReadParent(ref reader);
             else reader.Skip();
 
-        if (lineTypeLength == 0) throw Wire.Missing("A sale", "lineType");
-        if (actionTypeLength == 0) throw Wire.Missing("A sale", "actionType");
-        var taxed = tax ?? throw Wire.Missing("A sale", "totalTaxAmount");
+        if (lineTypeLength == 0) throw Utf8JsonReaderExtensions.Missing("A sale", "lineType");
+        if (actionTypeLength == 0) throw Utf8JsonReaderExtensions.Missing("A sale", "actionType");
+        var taxed = tax ?? throw Utf8JsonReaderExtensions.Missing("A sale", "totalTaxAmount");
         return new Sale(
             agreement, SalesLedger.Measure(lineType[..lineTypeLength], actionType[..actionTypeLength]), lineItemId, productId,
             SalesLedger.Units(lineType[..lineTypeLength], actionType[..actionTypeLength], quantity),
-            checked((total ?? throw Wire.Missing("A sale", "totalAmount")) - taxed), discount ?? throw Wire.Missing("A sale", "totalDiscountAmountBeforeTaxes"), taxed);
+            checked((total ?? throw Utf8JsonReaderExtensions.Missing("A sale", "totalAmount")) - taxed), discount ?? throw Utf8JsonReaderExtensions.Missing("A sale", "totalDiscountAmountBeforeTaxes"), taxed);
     }
 
     private static int EnumText(ref Utf8JsonReader reader, scoped Span<byte> into) =>
-        reader.TokenType == JsonTokenType.String && reader.ValueSpan.Length <= into.Length ? reader.CopyString(into) : throw Wire.Unexpected(ref reader, "a kind of sale");
+        reader.TokenType == JsonTokenType.String && reader.ValueSpan.Length <= into.Length ? reader.CopyString(into) : throw Utf8JsonReaderExtensions.Unexpected(ref reader, "a kind of sale");
 
     private static (long? LineItemId, long? ProductId) ReadSoldLine(ref Utf8JsonReader reader)
     {
         long? id = null, productId = null;
-        if (!Wire.Enter(ref reader)) return (id, productId);
-        while (Wire.Property(ref reader))
-            if (Wire.Is(ref reader, "id"u8)) id = Wire.Id(ref reader);
-            else if (Wire.Is(ref reader, "product"u8)) productId = Wire.Reference(ref reader);
+        if (!Utf8JsonReaderExtensions.Enter(ref reader)) return (id, productId);
+        while (Utf8JsonReaderExtensions.Property(ref reader))
+            if (Utf8JsonReaderExtensions.Is(ref reader, "id"u8)) id = Utf8JsonReaderExtensions.Id(ref reader);
+            else if (Utf8JsonReaderExtensions.Is(ref reader, "product"u8)) productId = Utf8JsonReaderExtensions.Reference(ref reader);
             else reader.Skip();
         return (id, productId);
     }
 
     private void ReadRefunds(ref Utf8JsonReader reader)
     {
-        if (!Wire.EnterList(ref reader)) return;
-        while (Wire.Element(ref reader)) ReadRefund(ref reader);
+        if (!Utf8JsonReaderExtensions.EnterList(ref reader)) return;
+        while (Utf8JsonReaderExtensions.Element(ref reader)) ReadRefund(ref reader);
         RefundsIncomplete = _refunds.Count == RefundsAskedFor;
     }
 
@@ -394,21 +394,21 @@ internal sealed class OrderReader(string currency) : RecordReader(currency)
         long? total = null;
         DateTimeOffset? createdAt = null, processedAt = null;
         List<RefundLineRecord>? lines = null;
-        Wire.Enter(ref reader);
-        while (Wire.Property(ref reader))
-            if (Wire.Is(ref reader, "id"u8)) (id, gid) = (Wire.Id(ref reader), Wire.Text(ref reader));
-            else if (Wire.Is(ref reader, "createdAt"u8)) createdAt = Wire.InstantOrNull(ref reader);
-            else if (Wire.Is(ref reader, "processedAt"u8)) processedAt = Wire.InstantOrNull(ref reader);
-            else if (Wire.Is(ref reader, "totalRefundedSet"u8)) total = Wire.ShopMoney(ref reader, _currency);
-            else if (Wire.Is(ref reader, "refundLineItems"u8)) after = ReadRefundLines(ref reader, lines = []);
+        Utf8JsonReaderExtensions.Enter(ref reader);
+        while (Utf8JsonReaderExtensions.Property(ref reader))
+            if (Utf8JsonReaderExtensions.Is(ref reader, "id"u8)) (id, gid) = (Utf8JsonReaderExtensions.Id(ref reader), Utf8JsonReaderExtensions.Text(ref reader));
+            else if (Utf8JsonReaderExtensions.Is(ref reader, "createdAt"u8)) createdAt = Utf8JsonReaderExtensions.InstantOrNull(ref reader);
+            else if (Utf8JsonReaderExtensions.Is(ref reader, "processedAt"u8)) processedAt = Utf8JsonReaderExtensions.InstantOrNull(ref reader);
+            else if (Utf8JsonReaderExtensions.Is(ref reader, "totalRefundedSet"u8)) total = Utf8JsonReaderExtensions.ShopMoney(ref reader, _currency);
+            else if (Utf8JsonReaderExtensions.Is(ref reader, "refundLineItems"u8)) after = ReadRefundLines(ref reader, lines = []);
             else reader.Skip();
 
-        if (gid is null) throw Wire.Missing("A refund", "id");
+        if (gid is null) throw Utf8JsonReaderExtensions.Missing("A refund", "id");
         if (after is not null) RefundLinesAfter.Add((gid, after));
         if (lines is null) _refundsWithoutLines.Add(id);
         _refunds.Add(new RefundRecord(
-            id, createdAt ?? processedAt ?? throw Wire.Missing("A refund", "createdAt"), processedAt,
-            total ?? throw Wire.Missing("A refund", "totalRefundedSet"), lines ?? []));
+            id, createdAt ?? processedAt ?? throw Utf8JsonReaderExtensions.Missing("A refund", "createdAt"), processedAt,
+            total ?? throw Utf8JsonReaderExtensions.Missing("A refund", "totalRefundedSet"), lines ?? []));
     }
 
     private string? ReadRefundLines(ref Utf8JsonReader reader, List<RefundLineRecord> into) =>
@@ -418,15 +418,15 @@ internal sealed class OrderReader(string currency) : RecordReader(currency)
     {
         long? lineItemId = null, subtotal = null, tax = null;
         var quantity = 0;
-        Wire.Enter(ref reader);
-        while (Wire.Property(ref reader))
-            if (Wire.Is(ref reader, "lineItem"u8)) lineItemId = Wire.Reference(ref reader);
-            else if (Wire.Is(ref reader, "quantity"u8)) quantity = Wire.Count(ref reader);
-            else if (Wire.Is(ref reader, "subtotalSet"u8)) subtotal = Wire.ShopMoney(ref reader, _currency);
-            else if (Wire.Is(ref reader, "totalTaxSet"u8)) tax = Wire.ShopMoney(ref reader, _currency);
+        Utf8JsonReaderExtensions.Enter(ref reader);
+        while (Utf8JsonReaderExtensions.Property(ref reader))
+            if (Utf8JsonReaderExtensions.Is(ref reader, "lineItem"u8)) lineItemId = Utf8JsonReaderExtensions.Reference(ref reader);
+            else if (Utf8JsonReaderExtensions.Is(ref reader, "quantity"u8)) quantity = Utf8JsonReaderExtensions.Count(ref reader);
+            else if (Utf8JsonReaderExtensions.Is(ref reader, "subtotalSet"u8)) subtotal = Utf8JsonReaderExtensions.ShopMoney(ref reader, _currency);
+            else if (Utf8JsonReaderExtensions.Is(ref reader, "totalTaxSet"u8)) tax = Utf8JsonReaderExtensions.ShopMoney(ref reader, _currency);
             else reader.Skip();
         return new RefundLineRecord(
-            lineItemId ?? throw Wire.Missing("A refund line", "lineItem"), quantity,
-            subtotal ?? throw Wire.Missing("A refund line", "subtotalSet"), tax ?? throw Wire.Missing("A refund line", "totalTaxSet"));
+            lineItemId ?? throw Utf8JsonReaderExtensions.Missing("A refund line", "lineItem"), quantity,
+            subtotal ?? throw Utf8JsonReaderExtensions.Missing("A refund line", "subtotalSet"), tax ?? throw Utf8JsonReaderExtensions.Missing("A refund line", "totalTaxSet"));
     }
 }

@@ -21,13 +21,13 @@ internal enum ChildFate
 /// Reads objects of one type from GraphQL JSON, the shape of bulk lines and of ordinary answers alike: what a bulk file puts on
 /// lines of its own, an answer nests in connections. One reader is used for object after object.
 /// </summary>
-/// <remarks>Readers throw for what they cannot read (<see cref="Wire.IsUnreadable"/>); the object is then not
+/// <remarks>Readers throw for what they cannot read (<see cref="Utf8JsonReaderExtensions.IsUnreadable"/>); the object is then not
 /// usable.</remarks>
 internal abstract class RecordReader(string currency)
 {
     protected delegate void NodeReader(ref Utf8JsonReader reader);
 
-    private readonly byte[] _gid = new byte[Wire.LongestGid];
+    private readonly byte[] _gid = new byte[Utf8JsonReaderExtensions.LongestGid];
     private readonly HashSet<ulong> _childKeys = [];
     private int _gidLength;
     private ulong _childKey;
@@ -59,11 +59,11 @@ internal abstract class RecordReader(string currency)
         _gidLength = 0;
         _childKeys.Clear();
         Reset();
-        if (!Wire.Enter(ref reader)) throw new FormatException("Expected an object, found null.");
-        while (Wire.Property(ref reader))
-            if (Wire.Is(ref reader, "__parentId"u8)) throw new FormatException("An object of this type has no parent.");
+        if (!Utf8JsonReaderExtensions.Enter(ref reader)) throw new FormatException("Expected an object, found null.");
+        while (Utf8JsonReaderExtensions.Property(ref reader))
+            if (Utf8JsonReaderExtensions.Is(ref reader, "__parentId"u8)) throw new FormatException("An object of this type has no parent.");
             else if (!TryReadProperty(ref reader)) reader.Skip();
-        if (_gidLength == 0) throw Wire.Missing("An object", "id");
+        if (_gidLength == 0) throw Utf8JsonReaderExtensions.Missing("An object", "id");
     }
 
     /// <summary>Reads a line that says it has a parent, and adds it if that is the object being read or a part of it.</summary>
@@ -84,8 +84,8 @@ internal abstract class RecordReader(string currency)
 
     protected long ReadOwnId(ref Utf8JsonReader reader)
     {
-        _gidLength = Wire.Gid(ref reader, _gid);
-        return Wire.Id(ref reader);
+        _gidLength = Utf8JsonReaderExtensions.Gid(ref reader, _gid);
+        return Utf8JsonReaderExtensions.Id(ref reader);
     }
 
     /// <summary>To be called on a child's id. Not every kind of child has a numbered one.</summary>
@@ -97,28 +97,28 @@ internal abstract class RecordReader(string currency)
 
     private static void ReadNodes(ref Utf8JsonReader reader, NodeReader readNode)
     {
-        if (!Wire.EnterList(ref reader)) return;
-        while (Wire.Element(ref reader)) readNode(ref reader);
+        if (!Utf8JsonReaderExtensions.EnterList(ref reader)) return;
+        while (Utf8JsonReaderExtensions.Element(ref reader)) readNode(ref reader);
     }
 
     /// <summary>The cursor behind the page if there are more pages.</summary>
     protected static string? ReadConnection(ref Utf8JsonReader reader, NodeReader readNode)
     {
-        if (!Wire.Enter(ref reader)) return null;
+        if (!Utf8JsonReaderExtensions.Enter(ref reader)) return null;
         var more = false;
         string? cursor = null;
-        while (Wire.Property(ref reader))
-            if (Wire.Is(ref reader, "nodes"u8)) ReadNodes(ref reader, readNode);
-            else if (Wire.Is(ref reader, "pageInfo"u8))
+        while (Utf8JsonReaderExtensions.Property(ref reader))
+            if (Utf8JsonReaderExtensions.Is(ref reader, "nodes"u8)) ReadNodes(ref reader, readNode);
+            else if (Utf8JsonReaderExtensions.Is(ref reader, "pageInfo"u8))
             {
-                Wire.Enter(ref reader);
-                while (Wire.Property(ref reader))
-                    if (Wire.Is(ref reader, "hasNextPage"u8)) more = Wire.Flag(ref reader);
-                    else if (Wire.Is(ref reader, "endCursor"u8)) cursor = Wire.Text(ref reader);
+                Utf8JsonReaderExtensions.Enter(ref reader);
+                while (Utf8JsonReaderExtensions.Property(ref reader))
+                    if (Utf8JsonReaderExtensions.Is(ref reader, "hasNextPage"u8)) more = Utf8JsonReaderExtensions.Flag(ref reader);
+                    else if (Utf8JsonReaderExtensions.Is(ref reader, "endCursor"u8)) cursor = Utf8JsonReaderExtensions.Text(ref reader);
                     else reader.Skip();
             }
             else reader.Skip();
-        return more ? cursor ?? throw Wire.Missing("A page", "endCursor") : null;
+        return more ? cursor ?? throw Utf8JsonReaderExtensions.Missing("A page", "endCursor") : null;
     }
 
     protected static FormatException NoChild(ReadOnlySpan<byte> typename, string of) => new($"'{Encoding.UTF8.GetString(typename)}' is not a part of {of}.");
@@ -143,18 +143,18 @@ internal sealed class CustomerReader(string currency) : RecordReader(currency)
 
     protected override bool TryReadProperty(ref Utf8JsonReader reader)
     {
-        if (Wire.Is(ref reader, "id"u8)) _id = ReadOwnId(ref reader);
-        else if (Wire.Is(ref reader, "createdAt"u8)) _createdAt = Wire.Instant(ref reader);
-        else if (Wire.Is(ref reader, "updatedAt"u8)) _updatedAt = Wire.Instant(ref reader);
-        else if (Wire.Is(ref reader, "firstName"u8)) _firstName = Texts.Read(ref reader);
-        else if (Wire.Is(ref reader, "lastName"u8)) _lastName = Texts.Read(ref reader);
-        else if (Wire.Is(ref reader, "displayName"u8)) _displayName = Wire.Text(ref reader);
-        else if (Wire.Is(ref reader, "defaultEmailAddress"u8)) _email = OnlyText(ref reader, "emailAddress"u8);
-        else if (Wire.Is(ref reader, "defaultPhoneNumber"u8)) _phone = OnlyText(ref reader, "phoneNumber"u8);
-        else if (Wire.Is(ref reader, "defaultAddress"u8)) ReadAddress(ref reader);
-        else if (Wire.Is(ref reader, "state"u8)) _state = Texts.Read(ref reader);
-        else if (Wire.Is(ref reader, "numberOfOrders"u8)) _numberOfOrders = Wire.BigCount(ref reader);
-        else if (Wire.Is(ref reader, "amountSpent"u8)) _amountSpent = ReadAmountSpent(ref reader);
+        if (Utf8JsonReaderExtensions.Is(ref reader, "id"u8)) _id = ReadOwnId(ref reader);
+        else if (Utf8JsonReaderExtensions.Is(ref reader, "createdAt"u8)) _createdAt = Utf8JsonReaderExtensions.Instant(ref reader);
+        else if (Utf8JsonReaderExtensions.Is(ref reader, "updatedAt"u8)) _updatedAt = Utf8JsonReaderExtensions.Instant(ref reader);
+        else if (Utf8JsonReaderExtensions.Is(ref reader, "firstName"u8)) _firstName = Texts.Read(ref reader);
+        else if (Utf8JsonReaderExtensions.Is(ref reader, "lastName"u8)) _lastName = Texts.Read(ref reader);
+        else if (Utf8JsonReaderExtensions.Is(ref reader, "displayName"u8)) _displayName = Utf8JsonReaderExtensions.Text(ref reader);
+        else if (Utf8JsonReaderExtensions.Is(ref reader, "defaultEmailAddress"u8)) _email = OnlyText(ref reader, "emailAddress"u8);
+        else if (Utf8JsonReaderExtensions.Is(ref reader, "defaultPhoneNumber"u8)) _phone = OnlyText(ref reader, "phoneNumber"u8);
+        else if (Utf8JsonReaderExtensions.Is(ref reader, "defaultAddress"u8)) ReadAddress(ref reader);
+        else if (Utf8JsonReaderExtensions.Is(ref reader, "state"u8)) _state = Texts.Read(ref reader);
+        else if (Utf8JsonReaderExtensions.Is(ref reader, "numberOfOrders"u8)) _numberOfOrders = Utf8JsonReaderExtensions.BigCount(ref reader);
+        else if (Utf8JsonReaderExtensions.Is(ref reader, "amountSpent"u8)) _amountSpent = ReadAmountSpent(ref reader);
         else return false;
         return true;
     }
@@ -164,8 +164,8 @@ internal sealed class CustomerReader(string currency) : RecordReader(currency)
     public override CustomerRecord Finish() => new()
     {
         ShopifyId = _id,
-        UpdatedAt = _updatedAt ?? throw Wire.Missing("A customer", "updatedAt"),
-        CreatedAt = _createdAt ?? throw Wire.Missing("A customer", "createdAt"),
+        UpdatedAt = _updatedAt ?? throw Utf8JsonReaderExtensions.Missing("A customer", "updatedAt"),
+        CreatedAt = _createdAt ?? throw Utf8JsonReaderExtensions.Missing("A customer", "createdAt"),
         FirstName = _firstName,
         LastName = _lastName,
         DisplayName = _displayName,
@@ -183,26 +183,26 @@ internal sealed class CustomerReader(string currency) : RecordReader(currency)
     /// </summary>
     private long ReadAmountSpent(ref Utf8JsonReader reader)
     {
-        var (amount, currency) = Wire.MoneyAndCurrency(ref reader, Currency);
+        var (amount, currency) = Utf8JsonReaderExtensions.MoneyAndCurrency(ref reader, Currency);
         return currency.Code == Currency.Code ? amount : 0;
     }
 
     private static string? OnlyText(ref Utf8JsonReader reader, ReadOnlySpan<byte> property)
     {
-        if (!Wire.Enter(ref reader)) return null;
+        if (!Utf8JsonReaderExtensions.Enter(ref reader)) return null;
         string? text = null;
-        while (Wire.Property(ref reader))
-            if (Wire.Is(ref reader, property)) text = Wire.Text(ref reader);
+        while (Utf8JsonReaderExtensions.Property(ref reader))
+            if (Utf8JsonReaderExtensions.Is(ref reader, property)) text = Utf8JsonReaderExtensions.Text(ref reader);
             else reader.Skip();
         return text;
     }
 
     private void ReadAddress(ref Utf8JsonReader reader)
     {
-        if (!Wire.Enter(ref reader)) return;
-        while (Wire.Property(ref reader))
-            if (Wire.Is(ref reader, "countryCodeV2"u8)) _countryCode = Texts.Read(ref reader);
-            else if (Wire.Is(ref reader, "city"u8)) _city = Texts.Read(ref reader);
+        if (!Utf8JsonReaderExtensions.Enter(ref reader)) return;
+        while (Utf8JsonReaderExtensions.Property(ref reader))
+            if (Utf8JsonReaderExtensions.Is(ref reader, "countryCodeV2"u8)) _countryCode = Texts.Read(ref reader);
+            else if (Utf8JsonReaderExtensions.Is(ref reader, "city"u8)) _city = Texts.Read(ref reader);
             else reader.Skip();
     }
 }
@@ -228,15 +228,15 @@ internal sealed class ProductReader(string currency) : RecordReader(currency)
 
     protected override bool TryReadProperty(ref Utf8JsonReader reader)
     {
-        if (Wire.Is(ref reader, "id"u8)) _id = ReadOwnId(ref reader);
-        else if (Wire.Is(ref reader, "createdAt"u8)) _createdAt = Wire.Instant(ref reader);
-        else if (Wire.Is(ref reader, "updatedAt"u8)) _updatedAt = Wire.Instant(ref reader);
-        else if (Wire.Is(ref reader, "title"u8)) _title = Wire.Text(ref reader);
-        else if (Wire.Is(ref reader, "handle"u8)) _handle = Wire.Text(ref reader);
-        else if (Wire.Is(ref reader, "status"u8)) _status = Texts.Read(ref reader);
-        else if (Wire.Is(ref reader, "vendor"u8)) _vendor = Texts.Read(ref reader);
-        else if (Wire.Is(ref reader, "productType"u8)) _productType = Texts.Read(ref reader);
-        else if (Wire.Is(ref reader, "isGiftCard"u8)) _giftCard = Wire.Flag(ref reader);
+        if (Utf8JsonReaderExtensions.Is(ref reader, "id"u8)) _id = ReadOwnId(ref reader);
+        else if (Utf8JsonReaderExtensions.Is(ref reader, "createdAt"u8)) _createdAt = Utf8JsonReaderExtensions.Instant(ref reader);
+        else if (Utf8JsonReaderExtensions.Is(ref reader, "updatedAt"u8)) _updatedAt = Utf8JsonReaderExtensions.Instant(ref reader);
+        else if (Utf8JsonReaderExtensions.Is(ref reader, "title"u8)) _title = Utf8JsonReaderExtensions.Text(ref reader);
+        else if (Utf8JsonReaderExtensions.Is(ref reader, "handle"u8)) _handle = Utf8JsonReaderExtensions.Text(ref reader);
+        else if (Utf8JsonReaderExtensions.Is(ref reader, "status"u8)) _status = Texts.Read(ref reader);
+        else if (Utf8JsonReaderExtensions.Is(ref reader, "vendor"u8)) _vendor = Texts.Read(ref reader);
+        else if (Utf8JsonReaderExtensions.Is(ref reader, "productType"u8)) _productType = Texts.Read(ref reader);
+        else if (Utf8JsonReaderExtensions.Is(ref reader, "isGiftCard"u8)) _giftCard = Utf8JsonReaderExtensions.Flag(ref reader);
         else return false;
         return true;
     }
@@ -246,9 +246,9 @@ internal sealed class ProductReader(string currency) : RecordReader(currency)
     public override ProductRecord Finish() => new()
     {
         ShopifyId = _id,
-        UpdatedAt = _updatedAt ?? throw Wire.Missing("A product", "updatedAt"),
-        CreatedAt = _createdAt ?? throw Wire.Missing("A product", "createdAt"),
-        Title = _title ?? throw Wire.Missing("A product", "title"),
+        UpdatedAt = _updatedAt ?? throw Utf8JsonReaderExtensions.Missing("A product", "updatedAt"),
+        CreatedAt = _createdAt ?? throw Utf8JsonReaderExtensions.Missing("A product", "createdAt"),
+        Title = _title ?? throw Utf8JsonReaderExtensions.Missing("A product", "title"),
         Handle = _handle,
         Status = _status,
         Vendor = _vendor,
@@ -286,16 +286,16 @@ internal sealed class CheckoutReader(string currency) : RecordReader(currency)
 
     protected override bool TryReadProperty(ref Utf8JsonReader reader)
     {
-        if (Wire.Is(ref reader, "id"u8)) _id = ReadOwnId(ref reader);
-        else if (Wire.Is(ref reader, "name"u8)) _name = Wire.Text(ref reader);
-        else if (Wire.Is(ref reader, "createdAt"u8)) _createdAt = Wire.Instant(ref reader);
-        else if (Wire.Is(ref reader, "updatedAt"u8)) _updatedAt = Wire.Instant(ref reader);
-        else if (Wire.Is(ref reader, "completedAt"u8)) _completedAt = Wire.InstantOrNull(ref reader);
-        else if (Wire.Is(ref reader, "abandonedCheckoutUrl"u8)) _recoveryUrl = Wire.Text(ref reader);
-        else if (Wire.Is(ref reader, "customer"u8)) _customerId = Wire.Reference(ref reader);
-        else if (Wire.Is(ref reader, "totalPriceSet"u8))
-            (_total, _currency) = Wire.ShopMoneyAndCurrency(ref reader, Currency);
-        else if (Wire.Is(ref reader, "lineItems"u8)) LinesAfter = ReadConnection(ref reader, (ref Utf8JsonReader node) => _lines.Add(ReadLine(ref node, out _)));
+        if (Utf8JsonReaderExtensions.Is(ref reader, "id"u8)) _id = ReadOwnId(ref reader);
+        else if (Utf8JsonReaderExtensions.Is(ref reader, "name"u8)) _name = Utf8JsonReaderExtensions.Text(ref reader);
+        else if (Utf8JsonReaderExtensions.Is(ref reader, "createdAt"u8)) _createdAt = Utf8JsonReaderExtensions.Instant(ref reader);
+        else if (Utf8JsonReaderExtensions.Is(ref reader, "updatedAt"u8)) _updatedAt = Utf8JsonReaderExtensions.Instant(ref reader);
+        else if (Utf8JsonReaderExtensions.Is(ref reader, "completedAt"u8)) _completedAt = Utf8JsonReaderExtensions.InstantOrNull(ref reader);
+        else if (Utf8JsonReaderExtensions.Is(ref reader, "abandonedCheckoutUrl"u8)) _recoveryUrl = Utf8JsonReaderExtensions.Text(ref reader);
+        else if (Utf8JsonReaderExtensions.Is(ref reader, "customer"u8)) _customerId = Utf8JsonReaderExtensions.Reference(ref reader);
+        else if (Utf8JsonReaderExtensions.Is(ref reader, "totalPriceSet"u8))
+            (_total, _currency) = Utf8JsonReaderExtensions.ShopMoneyAndCurrency(ref reader, Currency);
+        else if (Utf8JsonReaderExtensions.Is(ref reader, "lineItems"u8)) LinesAfter = ReadConnection(ref reader, (ref Utf8JsonReader node) => _lines.Add(ReadLine(ref node, out _)));
         else return false;
         return true;
     }
@@ -304,8 +304,8 @@ internal sealed class CheckoutReader(string currency) : RecordReader(currency)
     public void Continue(ref Utf8JsonReader reader)
     {
         var version = _updatedAt;
-        if (!Wire.Enter(ref reader)) throw new FormatException("The checkout is gone.");
-        while (Wire.Property(ref reader))
+        if (!Utf8JsonReaderExtensions.Enter(ref reader)) throw new FormatException("The checkout is gone.");
+        while (Utf8JsonReaderExtensions.Property(ref reader))
             if (!TryReadProperty(ref reader)) reader.Skip();
         if (_updatedAt != version) throw new FormatException("The checkout changed while its pages were read.");
     }
@@ -325,33 +325,33 @@ internal sealed class CheckoutReader(string currency) : RecordReader(currency)
         long? productId = null, total = null;
         string? title = null, sku = null;
         int? quantity = null;
-        Span<byte> parent = stackalloc byte[Wire.LongestGid];
-        Wire.Enter(ref reader);
-        while (Wire.Property(ref reader))
-            if (Wire.Is(ref reader, "id"u8)) NoteChild(ref reader);
-            else if (Wire.Is(ref reader, "product"u8)) productId = Wire.Reference(ref reader);
-            else if (Wire.Is(ref reader, "title"u8)) title = Texts.Read(ref reader);
-            else if (Wire.Is(ref reader, "sku"u8)) sku = Texts.Read(ref reader);
-            else if (Wire.Is(ref reader, "quantity"u8)) quantity = Wire.Count(ref reader);
-            else if (Wire.Is(ref reader, "discountedTotalPriceSet"u8)) total = Wire.ShopMoney(ref reader, _currency);
-            else if (Wire.Is(ref reader, "__parentId"u8)) ours = parent[..Wire.Gid(ref reader, parent)].SequenceEqual(Gid);
+        Span<byte> parent = stackalloc byte[Utf8JsonReaderExtensions.LongestGid];
+        Utf8JsonReaderExtensions.Enter(ref reader);
+        while (Utf8JsonReaderExtensions.Property(ref reader))
+            if (Utf8JsonReaderExtensions.Is(ref reader, "id"u8)) NoteChild(ref reader);
+            else if (Utf8JsonReaderExtensions.Is(ref reader, "product"u8)) productId = Utf8JsonReaderExtensions.Reference(ref reader);
+            else if (Utf8JsonReaderExtensions.Is(ref reader, "title"u8)) title = Texts.Read(ref reader);
+            else if (Utf8JsonReaderExtensions.Is(ref reader, "sku"u8)) sku = Texts.Read(ref reader);
+            else if (Utf8JsonReaderExtensions.Is(ref reader, "quantity"u8)) quantity = Utf8JsonReaderExtensions.Count(ref reader);
+            else if (Utf8JsonReaderExtensions.Is(ref reader, "discountedTotalPriceSet"u8)) total = Utf8JsonReaderExtensions.ShopMoney(ref reader, _currency);
+            else if (Utf8JsonReaderExtensions.Is(ref reader, "__parentId"u8)) ours = parent[..Utf8JsonReaderExtensions.Gid(ref reader, parent)].SequenceEqual(Gid);
             else reader.Skip();
         return new CheckoutLineRecord(
-            productId, title ?? "", sku, quantity ?? throw Wire.Missing("A checkout line", "quantity"), total ?? throw Wire.Missing("A checkout line", "discountedTotalPriceSet"));
+            productId, title ?? "", sku, quantity ?? throw Utf8JsonReaderExtensions.Missing("A checkout line", "quantity"), total ?? throw Utf8JsonReaderExtensions.Missing("A checkout line", "discountedTotalPriceSet"));
     }
 
     public override CheckoutRecord Finish() => new()
     {
         ShopifyId = _id,
-        UpdatedAt = _updatedAt ?? throw Wire.Missing("A checkout", "updatedAt"),
+        UpdatedAt = _updatedAt ?? throw Utf8JsonReaderExtensions.Missing("A checkout", "updatedAt"),
         SourceObjects = 1 + _lines.Count,
         Name = _name,
-        CreatedAt = _createdAt ?? throw Wire.Missing("A checkout", "createdAt"),
+        CreatedAt = _createdAt ?? throw Utf8JsonReaderExtensions.Missing("A checkout", "createdAt"),
         CompletedAt = _completedAt,
         CustomerId = _customerId,
         RecoveryUrl = _recoveryUrl,
         Currency = _currency.Code,
-        Total = _total ?? throw Wire.Missing("A checkout", "totalPriceSet"),
+        Total = _total ?? throw Utf8JsonReaderExtensions.Missing("A checkout", "totalPriceSet"),
         Lines = [.. _lines],
     };
 }

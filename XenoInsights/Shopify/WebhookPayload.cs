@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text;
 using System.Text.Json;
+using XenoInsights.Formatting;
 using XenoInsights.Ingestion;
 
 namespace XenoInsights.Shopify;
@@ -34,13 +35,13 @@ internal static class WebhookPayload
 
     public static OrderEdit ReadEdit(JsonElement payload)
     {
-        var edit = payload.Object("order_edit") ?? throw Wire.Missing("The payload", "order_edit");
+        var edit = payload.Object("order_edit") ?? throw Utf8JsonReaderExtensions.Missing("The payload", "order_edit");
         var lines = edit.Object("line_items");
         var added = new Dictionary<long, int>();
         foreach (var line in lines?.List("additions") ?? [])
             added[line.Id()] = added.GetValueOrDefault(line.Id()) + line.Int("delta");
         return new OrderEdit(
-            edit.LongOrNull("order_id") ?? throw Wire.Missing("An order edit", "order_id"),
+            edit.LongOrNull("order_id") ?? throw Utf8JsonReaderExtensions.Missing("An order edit", "order_id"),
             edit.InstantOrNull("committed_at") ?? edit.Instant("created_at"),
             added,
             (lines?.List("removals") ?? []).Select(line => line.Id()).ToHashSet());
@@ -77,7 +78,7 @@ internal static class WebhookPayload
         Source = RecordSource.Webhook,
         UpdatedAt = payload.Instant("updated_at"),
         CreatedAt = payload.Instant("created_at"),
-        Title = payload.Text("title") ?? throw Wire.Missing("A product", "title"),
+        Title = payload.Text("title") ?? throw Utf8JsonReaderExtensions.Missing("A product", "title"),
         Handle = payload.Text("handle"),
         Status = payload.Text("status")?.ToUpperInvariant(),
         Vendor = payload.Text("vendor"),
@@ -106,7 +107,7 @@ internal static class WebhookPayload
             Name = payload.Text("name"),
             CustomerId = customer?.Id(),
             RecoveryUrl = payload.Text("abandoned_checkout_url"),
-            Total = payload.MoneyOrNull("total_price", money) ?? throw Wire.Missing("A checkout", "total_price"),
+            Total = payload.MoneyOrNull("total_price", money) ?? throw Utf8JsonReaderExtensions.Missing("A checkout", "total_price"),
             Lines = [.. payload.List("line_items").Select(line => new CheckoutLineRecord(
                 line.LongOrNull("product_id"), line.Text("title") ?? "", line.Text("sku"), line.Int("quantity"),
                 line.MoneyOrNull("line_price", money) ?? (line.MoneyOrNull("price", money) ?? 0) * line.Int("quantity")))],
@@ -150,7 +151,7 @@ internal static class WebhookPayload
             var refunds = order.List("refunds").Select(ReadRefund).ToList();
             for (var i = 0; i < _lines.Count; i++) ReadRemoval(_lines[i], lines[i], order.InstantOrNull("cancelled_at") ?? updatedAt);
 
-            var currentTotal = Money(order, "current_total_price") ?? throw Wire.Missing("An order", "current_total_price");
+            var currentTotal = Money(order, "current_total_price") ?? throw Utf8JsonReaderExtensions.Missing("An order", "current_total_price");
             // A line that an edit added looks like one that was ordered: only a fresh order is known to have none.
             if (updatedAt - createdAt > _placing) _complete = false;
             // A tip is a line like any other here, and no sale there.
@@ -162,7 +163,7 @@ internal static class WebhookPayload
                 ShopifyId = order.Id(),
                 Source = RecordSource.Webhook,
                 UpdatedAt = updatedAt,
-                Name = order.Text("name") ?? throw Wire.Missing("An order", "name"),
+                Name = order.Text("name") ?? throw Utf8JsonReaderExtensions.Missing("An order", "name"),
                 CreatedAt = createdAt,
                 ProcessedAt = order.InstantOrNull("processed_at") ?? createdAt,
                 CancelledAt = order.InstantOrNull("cancelled_at"),
@@ -183,7 +184,7 @@ internal static class WebhookPayload
         private void ReadLine(JsonElement line, DateTimeOffset at)
         {
             var (id, quantity, gift) = (line.Id(), line.Int("quantity"), line.Flag("gift_card"));
-            var total = checked((Money(line, "price") ?? throw Wire.Missing("An order line", "price")) * quantity);
+            var total = checked((Money(line, "price") ?? throw Utf8JsonReaderExtensions.Missing("An order line", "price")) * quantity);
             var (discount, tax) = (Discounts(line), Taxes(line));
             var product = line.LongOrNull("product_id");
             _lines.Add(new OrderLineRecord(id, product, line.LongOrNull("variant_id"), line.Text("title") ?? "", line.Text("sku"), quantity, line.IntOrNull("current_quantity") ?? quantity, gift, total, discount));
@@ -224,7 +225,7 @@ internal static class WebhookPayload
 
         private void ReadShipping(JsonElement line, DateTimeOffset at)
         {
-            var (price, discount, tax) = (Money(line, "price") ?? throw Wire.Missing("A shipping line", "price"), Discounts(line), Taxes(line));
+            var (price, discount, tax) = (Money(line, "price") ?? throw Utf8JsonReaderExtensions.Missing("A shipping line", "price"), Discounts(line), Taxes(line));
             if (line.Flag("is_removed")) _complete = false;
             _sales.Add(new SaleRecord(at, true, SaleMeasure.Shipping, null, null, 0, BeforeTaxes(price - discount, tax), DiscountBeforeTaxes(discount, price - discount, tax), tax));
         }
@@ -236,7 +237,7 @@ internal static class WebhookPayload
             var lines = new List<RefundLineRecord>();
             foreach (var returned in refund.List("refund_line_items"))
             {
-                var (id, quantity) = (returned.LongOrNull("line_item_id") ?? throw Wire.Missing("A refund line", "line_item_id"), returned.Int("quantity"));
+                var (id, quantity) = (returned.LongOrNull("line_item_id") ?? throw Utf8JsonReaderExtensions.Missing("A refund line", "line_item_id"), returned.Int("quantity"));
                 var (subtotal, tax) = (Money(returned, "subtotal") ?? 0, Money(returned, "total_tax") ?? 0);
                 lines.Add(new RefundLineRecord(id, quantity, subtotal, tax));
                 _refunded[id] = _refunded.GetValueOrDefault(id) + quantity;
@@ -304,7 +305,7 @@ internal static class PayloadJson
     public static long Id(this JsonElement element) =>
         element.Text("admin_graphql_api_id") is { } gid && long.TryParse(gid.AsSpan(gid.LastIndexOf('/') + 1), NumberStyles.None, CultureInfo.InvariantCulture, out var id)
             ? id
-            : element.LongOrNull("id") ?? throw Wire.Missing("The payload", "id");
+            : element.LongOrNull("id") ?? throw Utf8JsonReaderExtensions.Missing("The payload", "id");
 
     public static JsonElement? Object(this JsonElement element, string name) => element.Property(name, JsonValueKind.Object);
 
@@ -315,7 +316,7 @@ internal static class PayloadJson
 
     public static bool Flag(this JsonElement element, string name) => element.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.True;
 
-    public static int Int(this JsonElement element, string name) => element.IntOrNull(name) ?? throw Wire.Missing("The payload", name);
+    public static int Int(this JsonElement element, string name) => element.IntOrNull(name) ?? throw Utf8JsonReaderExtensions.Missing("The payload", name);
 
     public static int? IntOrNull(this JsonElement element, string name) =>
         element.LongOrNull(name) is { } value ? value is >= int.MinValue and <= int.MaxValue ? (int)value : throw new FormatException($"'{name}' is too large.") : null;
@@ -323,7 +324,7 @@ internal static class PayloadJson
     public static long? LongOrNull(this JsonElement element, string name) =>
         element.Property(name, JsonValueKind.Number) is { } number ? number.TryGetInt64(out var value) ? value : throw new FormatException($"'{name}' is not a whole number.") : null;
 
-    public static DateTimeOffset Instant(this JsonElement element, string name) => element.InstantOrNull(name) ?? throw Wire.Missing("The payload", name);
+    public static DateTimeOffset Instant(this JsonElement element, string name) => element.InstantOrNull(name) ?? throw Utf8JsonReaderExtensions.Missing("The payload", name);
 
     public static DateTimeOffset? InstantOrNull(this JsonElement element, string name) =>
         element.Property(name, JsonValueKind.String) is { } text ? text.TryGetDateTimeOffset(out var instant) ? instant.ToUniversalTime() : throw new FormatException($"'{name}' is not an instant.") : null;

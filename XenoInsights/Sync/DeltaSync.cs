@@ -18,7 +18,7 @@ namespace XenoInsights.Sync;
 /// sorted by id (checkouts have no other order): each run begins <see cref="_overlap"/> before what the last one has seen. Nothing is read
 /// whole twice because of that.
 /// </remarks>
-public sealed class DeltaSync(AdminObjects objects, ObjectRefresh refresh, TenantDatabase tenants)
+public sealed class DeltaSync(AdminObjects objects, ObjectRefetch refresh, TenantDatabase tenants)
 {
     private const int PageSize = 50;
     private static readonly TimeSpan _overlap = TimeSpan.FromMinutes(10);
@@ -26,7 +26,7 @@ public sealed class DeltaSync(AdminObjects objects, ObjectRefresh refresh, Tenan
     public async Task RunAsync(SyncLease lease, Tenant tenant, CancellationToken ct)
     {
         var shop = new ShopReference(tenant.TenantId, tenant.ShopDomain, tenant.Currency, tenant.TimeZone);
-        var calendar = new ShopCalendar(tenant.TenantId, tenant.Currency, tenant.TimeZone);
+        var calendar = new StoreCalendar(tenant.TenantId, tenant.Currency, tenant.TimeZone);
         var cursor = lease.Cursor is null ? await BeginAsync(lease, ct) : JsonSerializer.Deserialize<ImportCursor>(lease.Cursor)!;
         foreach (var part in cursor.Parts)
             while (!part.Done) await ReadPageAsync(lease, shop, calendar, cursor, part, ct);
@@ -48,7 +48,7 @@ public sealed class DeltaSync(AdminObjects objects, ObjectRefresh refresh, Tenan
         return cursor;
     }
 
-    private async Task ReadPageAsync(SyncLease lease, ShopReference shop, ShopCalendar calendar, ImportCursor cursor, ImportPart part, CancellationToken ct)
+    private async Task ReadPageAsync(SyncLease lease, ShopReference shop, StoreCalendar calendar, ImportCursor cursor, ImportPart part, CancellationToken ct)
     {
         var since = part.Since!.Value;
         // Quoted, or Shopify takes the colons for the syntax of the search.
@@ -65,7 +65,7 @@ public sealed class DeltaSync(AdminObjects objects, ObjectRefresh refresh, Tenan
         if (listed.Count > 0 && listed.Max(v => v.UpdatedAt) is var newest && !(newest < part.UpdatedTo)) part.UpdatedTo = newest;
         await tenants.RunAsync(lease.TenantId, async db =>
         {
-            var counts = await ObjectRefresh.StoreAsync(db, calendar, refreshed, lease.StartedAt, ct);
+            var counts = await ObjectRefetch.StoreAsync(db, calendar, refreshed, lease.StartedAt, ct);
             part.Announced += seen;
             part.Count(counts);
             part.Check();

@@ -1,4 +1,4 @@
-using XenoInsights.Install;
+using XenoInsights.Connect;
 using XenoInsights.Shopify;
 
 namespace XenoInsights.Sync;

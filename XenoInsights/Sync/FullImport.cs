@@ -14,15 +14,15 @@ public sealed class FullImport(BulkExports exports, BulkDownload download, Tenan
     public Task RunAsync(SyncLease lease, Tenant tenant, CancellationToken ct)
     {
         var shop = new ShopReference(tenant.TenantId, tenant.ShopDomain, tenant.Currency, tenant.TimeZone);
-        var calendar = new ShopCalendar(tenant.TenantId, tenant.Currency, tenant.TimeZone);
-        return exports.RunAsync(lease, shop, Documents.Bulk, "Importing", (part, export) => ApplyFileAsync(lease, calendar, part, export, ct), ct);
+        var calendar = new StoreCalendar(tenant.TenantId, tenant.Currency, tenant.TimeZone);
+        return exports.RunAsync(lease, shop, GraphQLDocuments.Bulk, "Importing", (part, export) => ApplyFileAsync(lease, calendar, part, export, ct), ct);
     }
 
     /// <summary>
     /// Parsing and storing overlap, and so do two transactions: while one adds to the rollups, the next stores its rows. What waits in
     /// between is bounded, so memory is too.
     /// </summary>
-    private async Task ApplyFileAsync(SyncLease lease, ShopCalendar shop, ImportPart part, BulkOperation export, CancellationToken ct)
+    private async Task ApplyFileAsync(SyncLease lease, StoreCalendar shop, ImportPart part, BulkOperation export, CancellationToken ct)
     {
         if (export.Url is null) return;
         using var failed = CancellationTokenSource.CreateLinkedTokenSource(ct);
@@ -44,7 +44,7 @@ public sealed class FullImport(BulkExports exports, BulkDownload download, Tenan
         }
     }
 
-    private async Task ApplyAsync(SyncLease lease, ShopCalendar shop, ImportPart part, Batch batch, CancellationToken ct)
+    private async Task ApplyAsync(SyncLease lease, StoreCalendar shop, ImportPart part, Batch batch, CancellationToken ct)
     {
         var counts = await tenants.RunAsync(lease.TenantId, async db =>
         {
@@ -59,7 +59,7 @@ public sealed class FullImport(BulkExports exports, BulkDownload download, Tenan
         part.Count(counts);
     }
 
-    private async Task ReadBatchesAsync(ShopCalendar shop, BulkOperation export, ChannelWriter<Batch> batches, CancellationToken ct)
+    private async Task ReadBatchesAsync(StoreCalendar shop, BulkOperation export, ChannelWriter<Batch> batches, CancellationToken ct)
     {
         await Task.Yield();
         await using var file = await download.OpenAsync(export.Url!, export.FileSize, ct);
@@ -99,9 +99,9 @@ internal sealed class Batch
 
     /// <param name="unstorable">Records that were set aside, and why.</param>
     public ImportCounts Counts(
-        ShopCalendar shop, ApplyResult applied, IReadOnlyList<(IngestRecord Item, string Reason)> unstorable) =>
+        StoreCalendar shop, ApplyResult applied, IReadOnlyList<(IngestRecord Item, string Reason)> unstorable) =>
         new(Objects, applied.Stored, applied.Unchanged, Gone: 0,
-            [.. _rejections, .. unstorable.Select(u => ObjectRefresh.Unstorable(u.Item, u.Reason))],
+            [.. _rejections, .. unstorable.Select(u => ObjectRefetch.Unstorable(u.Item, u.Reason))],
             _rejectedObjects + unstorable.Sum(u => (long)u.Item.SourceObjects))
         {
             RejectedRoots = _rejectedRoots + unstorable.Count,

@@ -26,7 +26,7 @@ internal static class OrderHistory
 
     private static async Task<DateOnly> LimitedAsync(XenoDbContext db, SyncLease lease, Tenant tenant, DateTimeOffset now, CancellationToken ct)
     {
-        var shown = new ShopCalendar(tenant.TenantId, tenant.Currency, tenant.TimeZone).DayOf(now).AddDays(-StoreHistory.DaysWithoutAllOrders);
+        var shown = new StoreCalendar(tenant.TenantId, tenant.Currency, tenant.TimeZone).DayOf(now).AddDays(-StoreHistory.DaysWithoutAllOrders);
         if (tenant.HistoryFrom is not { } known || known > shown) return shown;
         var lastRead = await db.SyncJobs
             .Where(j => j.Id != lease.JobId && j.Status == SyncJobStatus.Succeeded && (j.Type == SyncJobType.Full || j.Type == SyncJobType.Delta))

@@ -2,6 +2,7 @@ using System.Text.Json;
 using Microsoft.EntityFrameworkCore;
 using XenoInsights.Data;
 using XenoInsights.Ingestion;
+using XenoInsights.Ingestion.Rollups;
 using XenoInsights.Tenants;
 
 namespace XenoInsights.Sync;
@@ -51,7 +52,7 @@ internal sealed class Recalculate(TenantDatabase tenants)
     /// <exception cref="ShopChangedException">The settings changed: the run begins anew.</exception>
     public static async Task ConcludeAsync(XenoDbContext db, Tenant tenant, CancellationToken ct)
     {
-        await Rollups.LockSharedAsync(db, CalendarOf(tenant), ct);
+        await RollupWriter.LockSharedAsync(db, CalendarOf(tenant), ct);
         // Pages show that it has ended.
         await IngestionWriter.BumpDataVersionAsync(db, tenant.TenantId, ct);
     }
@@ -68,7 +69,7 @@ internal sealed class Recalculate(TenantDatabase tenants)
     }
 
     private Task<RecalculateCursor> OrdersAsync(
-        SyncLease lease, ShopCalendar shop, string phase, RecalculateCursor cursor, CancellationToken ct) =>
+        SyncLease lease, StoreCalendar shop, string phase, RecalculateCursor cursor, CancellationToken ct) =>
         tenants.RunAsync(lease.TenantId, async db =>
         {
             var step = await Recalculation.OrdersAsync(db, shop, cursor.After, OrdersAtOnce, ct);
@@ -78,7 +79,7 @@ internal sealed class Recalculate(TenantDatabase tenants)
         }, ct);
 
     private Task<(RecalculateCursor Next, bool IsDone)> CheckoutsAsync(
-        SyncLease lease, ShopCalendar shop, string phase, RecalculateCursor cursor, CancellationToken ct) =>
+        SyncLease lease, StoreCalendar shop, string phase, RecalculateCursor cursor, CancellationToken ct) =>
         tenants.RunAsync(lease.TenantId, async db =>
         {
             var step = await Recalculation.CheckoutsAsync(db, shop, cursor.After, CheckoutsAtOnce, ct);
@@ -91,5 +92,5 @@ internal sealed class Recalculate(TenantDatabase tenants)
         XenoDbContext db, SyncLease lease, string phase, RecalculationStep step, RecalculateCursor next, CancellationToken ct) =>
         lease.CountAsync(db, new(phase, 0, step.Looked, step.Moved, step.Looked - step.Moved, 0), next, ct);
 
-    private static ShopCalendar CalendarOf(Tenant tenant) => new(tenant.TenantId, tenant.Currency, tenant.TimeZone);
+    private static StoreCalendar CalendarOf(Tenant tenant) => new(tenant.TenantId, tenant.Currency, tenant.TimeZone);
 }

@@ -13,7 +13,7 @@ namespace XenoInsights.Sync;
 /// deleted. The only way to learn of orders, customers and products that were deleted while nobody listened. Nothing is marked because
 /// it was missing in a list: Shopify is asked for it by its id first.
 /// </summary>
-public sealed class Rehydrate(BulkExports exports, BulkDownload download, ObjectRefresh refresh, TenantDatabase tenants)
+public sealed class Rehydrate(BulkExports exports, BulkDownload download, ObjectRefetch refresh, TenantDatabase tenants)
 {
     private const int AtOnce = 50, Compared = 5000;
 
@@ -23,13 +23,13 @@ public sealed class Rehydrate(BulkExports exports, BulkDownload download, Object
     public Task RunAsync(SyncLease lease, Tenant tenant, CancellationToken ct)
     {
         var shop = new ShopReference(tenant.TenantId, tenant.ShopDomain, tenant.Currency, tenant.TimeZone);
-        return exports.RunAsync(lease, shop, Documents.BulkVersions, "Comparing", (part, export) => CompareAsync(new(lease, tenant, shop, part), export, ct), ct);
+        return exports.RunAsync(lease, shop, GraphQLDocuments.BulkVersions, "Comparing", (part, export) => CompareAsync(new(lease, tenant, shop, part), export, ct), ct);
     }
 
     private sealed record Comparison(SyncLease Lease, Tenant Tenant, ShopReference Shop, ImportPart Part)
     {
         public HashSet<long> Listed { get; } = [];
-        public ShopCalendar Calendar => new(Tenant.TenantId, Tenant.Currency, Tenant.TimeZone);
+        public StoreCalendar Calendar => new(Tenant.TenantId, Tenant.Currency, Tenant.TimeZone);
     }
 
     private async Task CompareAsync(Comparison comparison, BulkOperation export, CancellationToken ct)
@@ -92,9 +92,9 @@ public sealed class Rehydrate(BulkExports exports, BulkDownload download, Object
         return ids;
     }, ct);
 
-    private Task StoreAsync(Comparison comparison, Refreshed refreshed, CancellationToken ct) => tenants.RunAsync(comparison.Shop.TenantId, async db =>
+    private Task StoreAsync(Comparison comparison, Refetched refreshed, CancellationToken ct) => tenants.RunAsync(comparison.Shop.TenantId, async db =>
     {
-        var counts = await ObjectRefresh.StoreAsync(db, comparison.Calendar, refreshed, comparison.Lease.StartedAt, ct);
+        var counts = await ObjectRefetch.StoreAsync(db, comparison.Calendar, refreshed, comparison.Lease.StartedAt, ct);
         await comparison.Lease.CountAsync(db, new($"Comparing {comparison.Part.Kind.Words()}", 0, counts.Read, counts.Stored, counts.Unchanged, counts.Rejected, counts.Gone), null, ct);
         comparison.Part.Count(counts);
     }, ct);

@@ -1,7 +1,8 @@
 using Microsoft.EntityFrameworkCore;
 using XenoInsights.Data;
 using XenoInsights.Ingestion;
-using XenoInsights.Reconciliation;
+using XenoInsights.Ingestion.Rollups;
+using XenoInsights.Sync.Reconciliation;
 using XenoInsights.Tenants;
 
 namespace XenoInsights.Sync;
@@ -21,7 +22,7 @@ internal static class ShopSettings
         var before = await db.Tenants.AsNoTracking().SingleAsync(ct);
         var changes = (isKnown && before.TimeZone != timeZone) || before.Currency != currency;
         // Whoever applies something at the moment does so with the old settings, and is done first.
-        if (changes) await Rollups.LockExclusiveAsync(db, tenantId, ct);
+        if (changes) await RollupWriter.LockExclusiveAsync(db, tenantId, ct);
 
         var stored = await db.Tenants.SingleAsync(ct);
         var unknown = isKnown ? null : timeZone;
@@ -42,7 +43,7 @@ internal static class ShopSettings
     {
         await Recalculate.RequestAsync(db, tenantId, ct);
         // What was proven of the old days says nothing of the new ones. This check waits for the recalculation.
-        if (await db.DayChecks.ExecuteDeleteAsync(ct) > 0)
+        if (await db.ReconciledDays.ExecuteDeleteAsync(ct) > 0)
             await SyncJobs.EnqueueAsync(db, tenantId, SyncJobType.Reconcile, Reconcile.AllDays(), ct);
         await IngestionWriter.BumpDataVersionAsync(db, tenantId, ct);
     }

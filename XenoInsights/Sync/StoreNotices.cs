@@ -3,6 +3,7 @@ using Microsoft.Extensions.Options;
 using Npgsql;
 using XenoInsights.Data;
 using XenoInsights.Ingestion;
+using XenoInsights.Ingestion.Rollups;
 using XenoInsights.Shopify;
 
 namespace XenoInsights.Sync;

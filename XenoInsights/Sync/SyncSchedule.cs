@@ -7,7 +7,7 @@ using NpgsqlTypes;
 using Quartz;
 using XenoInsights.Data;
 using XenoInsights.Ingestion;
-using XenoInsights.Reconciliation;
+using XenoInsights.Sync.Reconciliation;
 using XenoInsights.Tenants;
 
 namespace XenoInsights.Sync;
@@ -111,7 +111,7 @@ internal sealed class SyncSchedule(SystemDatabase system, SyncSignal signal, IOp
 }
 
 /// <summary>Runs that nobody asks about any more; the newest successful one of each kind stays, for schedules and watermarks rely on it.</summary>
-internal sealed class ForgetOldRuns(SystemDatabase system, TenantDatabase tenants, ILogger<ForgetOldRuns> logger) : IJob
+internal sealed class PurgeSyncJobs(SystemDatabase system, TenantDatabase tenants, ILogger<PurgeSyncJobs> logger) : IJob
 {
     private static readonly TimeSpan _kept = TimeSpan.FromDays(90);
 

@@ -1,6 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
-using XenoInsights.Reconciliation;
+using XenoInsights.Sync.Reconciliation;
 using XenoInsights.Tenants;
 
 namespace XenoInsights.Sync;
@@ -19,9 +19,9 @@ public static class SyncSetup
                 options => options.RejectedIncidentPercent is >= 0 and <= 100,
                 $"{SyncOptions.Section}:{nameof(SyncOptions.RejectedIncidentPercent)} must be 0 to 100.")
             .Validate(options => options is { NightFromHour: >= 0, NightHours: >= 1 } && options.NightFromHour + options.NightHours <= 24, $"{SyncOptions.Section}:{nameof(SyncOptions.NightFromHour)} and {nameof(SyncOptions.NightHours)} must lie within one day.").ValidateOnStart();
-        builder.Services.AddSingleton<SyncSignal>().AddSingleton<BulkFinished>().AddSingleton<BulkExports>().AddSingleton<ObjectRefresh>().AddSingleton<StoreHealth>();
+        builder.Services.AddSingleton<SyncSignal>().AddSingleton<BulkFinished>().AddSingleton<BulkExports>().AddSingleton<ObjectRefetch>().AddSingleton<StoreHealth>();
         builder.Services.AddSingleton<FullImport>().AddSingleton<DeltaSync>().AddSingleton<Rehydrate>().AddSingleton<Recalculate>()
-            .AddSingleton<Reconcile>().AddScoped<Checks>().AddScoped<SyncJobs>().AddScoped<StoreNotices>();
+            .AddSingleton<Reconcile>().AddScoped<ReconciliationQueries>().AddScoped<SyncJobs>().AddScoped<StoreNotices>();
         builder.Services.AddHostedService<SyncWorker>();
         builder.Services.ConfigureHttpJsonOptions(json => json.SerializerOptions.Converters.Add(new JsonStringEnumConverter(JsonNamingPolicy.CamelCase)));
     }
@@ -34,7 +34,7 @@ public static class SyncSetup
             .ProducesValidationProblem().ProducesProblem(StatusCodes.Status403Forbidden).ProducesProblem(StatusCodes.Status404NotFound);
         ingestion.MapGet("/jobs", (SyncJobs jobs, CancellationToken ct) => jobs.ListAsync(ListedJobs, ct)).RequireTenantId().WithSummary("Runs, newest first");
         ingestion.MapGet("/jobs/{id:guid}", FindAsync).RequireTenantId().WithSummary("One run with its progress").Produces<SyncJobView>().ProducesProblem(StatusCodes.Status404NotFound);
-        app.MapGet("/api/reconciliation", (Checks checks, DateOnly? from, DateOnly? to, CancellationToken ct) => checks.ListAsync(from, to, LongestList, ct)).RequireTenantId().WithTags("Ingestion")
+        app.MapGet("/api/reconciliation", (ReconciliationQueries checks, DateOnly? from, DateOnly? to, CancellationToken ct) => checks.ListAsync(from, to, LongestList, ct)).RequireTenantId().WithTags("Ingestion")
             .WithSummary("Closed days as they were proven against Shopify, newest first: orders and total sales on both sides, and the orders that differed");
         ingestion.MapPost("/jobs/{id:guid}/cancel", CancelAsync).WithSummary("Cancel a run; what it stored stays").Accepts<CancelRequest>("application/json")
             .Produces(StatusCodes.Status204NoContent).ProducesProblem(StatusCodes.Status403Forbidden).ProducesProblem(StatusCodes.Status404NotFound).ProducesProblem(StatusCodes.Status409Conflict);

@@ -1,11 +1,11 @@
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Options;
+using XenoInsights.Connect;
 using XenoInsights.Data;
 using XenoInsights.Hosting;
 using XenoInsights.Ingestion;
-using XenoInsights.Install;
-using XenoInsights.Reconciliation;
 using XenoInsights.Shopify;
+using XenoInsights.Sync.Reconciliation;
 using XenoInsights.Tenants;
 
 namespace XenoInsights.Sync;
@@ -162,7 +162,7 @@ internal sealed class SyncWorker(SystemDatabase system, TenantDatabase tenants, 
     /// <summary>A store's first import is proven as a whole as soon as it has ended.</summary>
     private async Task EnqueueFirstCheckAsync(XenoDbContext db, SyncLease lease)
     {
-        if (lease.Type != SyncJobType.Full || !options.Value.CheckFirstImport || await db.DayChecks.AnyAsync()) return;
+        if (lease.Type != SyncJobType.Full || !options.Value.CheckFirstImport || await db.ReconciledDays.AnyAsync()) return;
         await SyncJobs.EnqueueAsync(db, lease.TenantId, SyncJobType.Reconcile, Reconcile.AllDays(), CancellationToken.None);
     }
 

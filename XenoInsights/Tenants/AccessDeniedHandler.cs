@@ -1,5 +1,5 @@
 using Microsoft.AspNetCore.Diagnostics;
-using XenoInsights.Access;
+using XenoInsights.Data;
 
 namespace XenoInsights.Tenants;
 

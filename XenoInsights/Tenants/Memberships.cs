@@ -1,7 +1,7 @@
 using System.Security.Claims;
 using Microsoft.EntityFrameworkCore;
 using Npgsql;
-using XenoInsights.Access;
+using XenoInsights.Authentication;
 using XenoInsights.Data;
 
 namespace XenoInsights.Tenants;

@@ -24,7 +24,7 @@ public static class RequireTenant
                 new Dictionary<string, string[]> { [Parameter] = ["Required: the id of one of your stores, as GET /api/tenants lists them."] },
                 detail: $"{Parameter} is missing or not a store id.");
         }
-        var store = await http.RequestServices.GetRequiredService<StoreGate>().EnterAsync(http.User, id, http.RequestAborted);
+        var store = await http.RequestServices.GetRequiredService<TenantAuthorization>().EnterAsync(http.User, id, http.RequestAborted);
         if (store is null) return StoreNotFound();
         http.Features.Set(store);
         return null;

@@ -1,6 +1,6 @@
 using Microsoft.EntityFrameworkCore;
 using Microsoft.EntityFrameworkCore.Metadata.Builders;
-using XenoInsights.Access;
+using XenoInsights.Authentication;
 using XenoInsights.Data;
 
 namespace XenoInsights.Tenants;

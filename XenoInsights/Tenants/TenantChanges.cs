@@ -1,7 +1,6 @@
 using System.Collections.Concurrent;
 using System.Globalization;
 using Npgsql;
-using XenoInsights.Access;
 using XenoInsights.Data;
 
 namespace XenoInsights.Tenants;

@@ -1,3 +1,5 @@
+using XenoInsights.Formatting;
+
 namespace XenoInsights.Ui;
 
 /// <summary>One place on the horizontal axis: the figure there, and the one it is compared with.</summary>

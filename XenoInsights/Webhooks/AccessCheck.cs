@@ -1,5 +1,5 @@
 using System.Net;
-using XenoInsights.Install;
+using XenoInsights.Connect;
 using XenoInsights.Shopify;
 using XenoInsights.Tenants;
 
@@ -21,7 +21,7 @@ internal enum Access
 /// Asks Shopify whether the app is still installed, before something is done that ends a store: what a delivery says
 /// about that is only as good as its headers.
 /// </summary>
-internal sealed class AccessCheck(ShopifyTokens tokens, ShopDesk desk, TimeProvider time, ILogger<AccessCheck> logger)
+internal sealed class AccessCheck(AccessTokens tokens, ShopSetupClient desk, TimeProvider time, ILogger<AccessCheck> logger)
 {
     private static readonly TimeSpan _patience = TimeSpan.FromSeconds(4), _rest = TimeSpan.FromSeconds(5);
 

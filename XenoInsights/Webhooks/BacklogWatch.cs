@@ -2,7 +2,7 @@ using XenoInsights.Data;
 
 namespace XenoInsights.Webhooks;
 
-/// <summary>Measures how many deliveries wait and since when, whatever those who apply them are doing.</summary>
+/// <summary>Format how many deliveries wait and since when, whatever those who apply them are doing.</summary>
 internal sealed class BacklogWatch(SystemDatabase system, WebhookMetrics metrics, TimeProvider time, ILogger<BacklogWatch> logger)
     : BackgroundService
 {

@@ -1,5 +1,6 @@
 using Microsoft.EntityFrameworkCore;
 using Microsoft.EntityFrameworkCore.Metadata.Builders;
+using XenoInsights.Compliance;
 using XenoInsights.Data;
 
 namespace XenoInsights.Webhooks;
@@ -64,10 +65,10 @@ public enum EventStatus
 }
 
 /// <summary>An object whose payload could not tell everything and which is read again from Shopify. One row an object, however many deliveries ask for it.</summary>
-public sealed class Reread : ITenantOwned
+public sealed class RefetchRequest : ITenantOwned
 {
     public Guid TenantId { get; init; }
-    public RereadKind Kind { get; init; }
+    public RefetchKind Kind { get; init; }
     public long ShopifyId { get; init; }
 
     /// <summary>Database clock of the latest request: one that comes while the object is being read stays.</summary>
@@ -79,7 +80,7 @@ public sealed class Reread : ITenantOwned
     public string? LastError { get; init; }
 }
 
-public enum RereadKind
+public enum RefetchKind
 {
     Order = 1,
     Customer = 2,
@@ -129,7 +130,7 @@ public sealed class DataRequest : ITenantOwned
 }
 
 internal sealed class EventConfiguration :
-    IEntityTypeConfiguration<Event>, IEntityTypeConfiguration<Reread>, IEntityTypeConfiguration<Redaction>, IEntityTypeConfiguration<DataRequest>
+    IEntityTypeConfiguration<Event>, IEntityTypeConfiguration<RefetchRequest>, IEntityTypeConfiguration<Redaction>, IEntityTypeConfiguration<DataRequest>
 {
     public void Configure(EntityTypeBuilder<Event> builder)
     {
@@ -146,7 +147,7 @@ internal sealed class EventConfiguration :
         builder.HasIndex(e => new { e.TenantId, e.ObjectId });
     }
 
-    public void Configure(EntityTypeBuilder<Reread> builder)
+    public void Configure(EntityTypeBuilder<RefetchRequest> builder)
     {
         builder.HasKey(r => new { r.TenantId, r.Kind, r.ShopifyId });
         builder.Property(r => r.Kind).HasConversion<short>();

@@ -4,10 +4,12 @@ using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Options;
 using Npgsql;
 using NpgsqlTypes;
+using XenoInsights.Compliance;
+using XenoInsights.Connect;
 using XenoInsights.Data;
 using XenoInsights.Ingestion;
-using XenoInsights.Install;
 using XenoInsights.Shopify;
+using XenoInsights.Sync;
 using XenoInsights.Tenants;
 
 namespace XenoInsights.Webhooks;
@@ -18,7 +20,7 @@ namespace XenoInsights.Webhooks;
 /// gives back with the connection, so nothing can be orphaned (docs/adr/0010).
 /// </summary>
 internal sealed class EventProcessor(
-    TenantDatabase tenants, Demands demands, Erasure erasure, AccessCheck access, ShopRename rename,
+    TenantDatabase tenants, ShopActions demands, Erasure erasure, AccessCheck access, ShopRename rename,
     WebhookMetrics metrics, IOptions<WebhookOptions> options, TimeProvider time, ILogger<EventProcessor> logger)
 {
     public const int LargestBatch = 200;
@@ -46,7 +48,7 @@ internal sealed class EventProcessor(
     internal sealed record Result(Waiting Delivery, EventStatus Status, string? Outcome, string? Error);
 
     /// <param name="Done">What became of the deliveries that are applied together; the demanding ones follow, each in a transaction of its own.</param>
-    private sealed record Batch(List<Waiting> Events, List<Waiting> Demanding, List<Result> Done, List<IngestRecord> Records, HashSet<(RereadKind, long)> Rereads, ApplyResult Applied)
+    private sealed record Batch(List<Waiting> Events, List<Waiting> Demanding, List<Result> Done, List<IngestRecord> Records, HashSet<(RefetchKind, long)> Refetches, ApplyResult Applied)
     {
         public static readonly Batch Empty = new([], [], [], [], [], default);
     }
@@ -112,46 +114,46 @@ internal sealed class EventProcessor(
         var waiting = await DueAsync(db, tenantId, only, ct);
         if (waiting.Count == 0) return Batch.Empty;
 
-        var (done, demanding, records, rereads) = (new List<Result>(), new List<Waiting>(), new List<IngestRecord>(), new HashSet<(RereadKind, long)>());
+        var (done, demanding, records, refetch_requests) = (new List<Result>(), new List<Waiting>(), new List<IngestRecord>(), new HashSet<(RefetchKind, long)>());
         var edits = await OrderEdits.FindAsync(db, tenantId, waiting, ct);
         var told = new List<(long CustomerId, DateTimeOffset TriggeredAt)>();
         foreach (var delivery in waiting)
         {
             var (meaning, unreadable) = Read(delivery, tenant, edits);
             if (unreadable is not null) done.Add(new(delivery, EventStatus.Dead, null, unreadable));
-            else if (meaning!.Demand != Demand.None) demanding.Add(delivery);
+            else if (meaning!.ShopAction != ShopAction.None) demanding.Add(delivery);
             else
             {
                 records.AddRange(meaning.Records.Select(r => r with { ReadAt = delivery.ReceivedAt }));
                 told.AddRange(meaning.Records.Where(r => r is CustomerRecord { Deleted: false })
-                    .Select(r => (r.ShopifyId, Demands.Earlier(delivery))));
-                rereads.UnionWith(meaning.Rereads);
+                    .Select(r => (r.ShopifyId, ShopActions.Earlier(delivery))));
+                refetch_requests.UnionWith(meaning.Refetches);
                 done.Add(new(delivery, meaning.IsIgnored ? EventStatus.Ignored : EventStatus.Applied, meaning.Outcome, null));
             }
         }
         foreach (var edited in await OrderEdits.EditedAsync(db, tenantId, waiting, ct))
-            records.AddRange(Read(edited, tenant, edits).Meaning?.Records ?? []);
-        var applied = await IngestionWriter.ApplyAsync(db, new ShopCalendar(tenantId, tenant.Currency, tenant.TimeZone), records, ct);
-        rereads.UnionWith((await ErasedPeople.ToReadAsync(db, tenantId, told, ct))
-            .Select(id => (RereadKind.Customer, id)));
-        await Rereads.RequestAsync(db, tenantId, rereads, ct);
+            records.AddRange(Read(edited, tenant, edits).EventContent?.Records ?? []);
+        var applied = await IngestionWriter.ApplyAsync(db, new StoreCalendar(tenantId, tenant.Currency, tenant.TimeZone), records, ct);
+        refetch_requests.UnionWith((await ErasedPeople.ToReadAsync(db, tenantId, told, ct))
+            .Select(id => (RefetchKind.Customer, id)));
+        await Refetches.RequestAsync(db, tenantId, refetch_requests, ct);
         await MarkAsync(db, tenantId, done, ct);
-        await erasure.ForgetLateAsync(db, tenantId, [.. done.Select(r => r.Delivery)], ct);
-        return new Batch(waiting, demanding, done, records, rereads, applied);
+        await erasure.EmptyLateEventsAsync(db, tenantId, [.. done.Select(r => r.Delivery)], ct);
+        return new Batch(waiting, demanding, done, records, refetch_requests, applied);
     }
 
-    private (Meaning? Meaning, string? Unreadable) Read(Waiting delivery, Tenant tenant, ILookup<long, OrderEdit> edits)
+    private (EventContent? EventContent, string? Unreadable) Read(Waiting delivery, Tenant tenant, ILookup<long, OrderEdit> edits)
     {
         if (delivery.Payload is null) return (null, "The payload is no longer kept.");
         try
         {
             var known = delivery.ObjectId is { } order ? edits[order].ToList() : [];
-            var meaning = Meaning.Of(delivery.Topic, delivery.Payload, delivery.TriggeredAt, tenant.Currency, known);
+            var meaning = EventContent.Of(delivery.Topic, delivery.Payload, delivery.TriggeredAt, tenant.Currency, known);
             // Whatever was on its way when the merchant removed the app is none of our business any more; erasures are.
-            var late = tenant.Status == TenantStatus.Disconnected && meaning.Demand is not (Demand.Uninstall or Demand.RedactShop or Demand.RedactCustomer or Demand.AnswerDataRequest);
-            return (late ? new Meaning("The app is not installed any more.") { IsIgnored = true } : meaning, null);
+            var late = tenant.Status == TenantStatus.Disconnected && meaning.ShopAction is not (ShopAction.Uninstall or ShopAction.RedactShop or ShopAction.RedactCustomer or ShopAction.AnswerDataRequest);
+            return (late ? new EventContent("The app is not installed any more.") { IsIgnored = true } : meaning, null);
         }
-        catch (Exception failure) when (Wire.IsUnreadable(failure))
+        catch (Exception failure) when (Utf8JsonReaderExtensions.IsUnreadable(failure))
         {
             logger.LogWarning(failure, "Delivery {WebhookId} of {Topic} cannot be read (trace {Trace})", delivery.WebhookId, delivery.Topic, delivery.TraceId);
             return (null, failure.Message);
@@ -165,7 +167,7 @@ internal sealed class EventProcessor(
         {
             if (ShopTopics.AreDestructive(delivery.Topic) && !await IsTrueAsync(turn, delivery, ct)) return;
             if (delivery.Topic == "shop/update") await FollowDomainAsync(turn, delivery, ct);
-            var done = await tenants.RunForDemandAsync(tenantId, db => CarryOutAsync(db, tenantId, delivery, ct), ct);
+            var done = await tenants.RunForShopActionAsync(tenantId, db => CarryOutAsync(db, tenantId, delivery, ct), ct);
             Count(done is null ? [] : [done]);
             if (done is not null) await demands.AnnounceAsync(tenantId, delivery, ct);
         }
@@ -185,7 +187,7 @@ internal sealed class EventProcessor(
         var tenant = await tenants.RunAsync(tenantId, db => db.Tenants.AsNoTracking().SingleOrDefaultAsync(ct), ct);
         if (tenant is null) return false;
         // Connected since: it does nothing, and says so itself.
-        if (tenant.Status != TenantStatus.Disconnected && Demands.Earlier(delivery) < tenant.ConnectedAt) return true;
+        if (tenant.Status != TenantStatus.Disconnected && ShopActions.Earlier(delivery) < tenant.ConnectedAt) return true;
         var answer = await turn.WithoutSlotAsync(() => access.AskAsync(tenant, ct));
         if (answer == Access.Gone) return true;
         if (answer == Access.Unknown) await AskLaterAsync(tenantId, delivery, ct);
@@ -200,7 +202,7 @@ internal sealed class EventProcessor(
         await tenants.RunForApplyingAsync(tenantId, async db =>
         {
             await MarkAsync(db, tenantId, [ignored], ct);
-            await erasure.ForgetLateAsync(db, tenantId, [ignored.Delivery], ct);
+            await erasure.EmptyLateEventsAsync(db, tenantId, [ignored.Delivery], ct);
         }, ct);
         Count([ignored]);
     }
@@ -242,11 +244,11 @@ internal sealed class EventProcessor(
     {
         if (!await TakeLaneAsync(db, tenantId, ct) || (await DueAsync(db, tenantId, delivery.WebhookId, ct)).Count == 0) return null;
         if (await db.Tenants.AsNoTracking().SingleOrDefaultAsync(ct) is not { } tenant) return null;
-        var meaning = Meaning.Of(delivery.Topic, delivery.Payload!, delivery.TriggeredAt, tenant.Currency);
-        var outcome = await demands.CarryOutAsync(db, tenant, meaning.Demand, delivery, ct);
+        var meaning = EventContent.Of(delivery.Topic, delivery.Payload!, delivery.TriggeredAt, tenant.Currency);
+        var outcome = await demands.CarryOutAsync(db, tenant, meaning.ShopAction, delivery, ct);
         var done = new Result(delivery, EventStatus.Applied, outcome, null);
         await MarkAsync(db, tenantId, [done], ct);
-        await erasure.ForgetLateAsync(db, tenantId, [delivery], ct);
+        await erasure.EmptyLateEventsAsync(db, tenantId, [delivery], ct);
         return done;
     }
 
@@ -265,7 +267,7 @@ internal sealed class EventProcessor(
                 return await CarryOutAsync(db, tenantId, demanding, ct) is { } done
                     ? new(webhookId, topic, ReplayEffect.CarriedOut, false, Promised(done)) : Gone();
             if (batch.Done is not [var result]) return Gone();
-            return new(webhookId, topic, EffectOf(batch, result), batch.Rereads.Count > 0, result.Error ?? result.Outcome);
+            return new(webhookId, topic, EffectOf(batch, result), batch.Refetches.Count > 0, result.Error ?? result.Outcome);
         }
         catch (Exception failure) when (IsOfTheData(failure))
         {
@@ -337,7 +339,7 @@ internal sealed class EventProcessor(
         if (results.Count == 0) return;
         await db.ExecuteAsync(
         [
-            new RowSet<Result>("events", tenantId, results)
+            new UnnestInsert<Result>("events", tenantId, results)
                 .Text("webhook_id", r => r.Delivery.WebhookId)
                 .Small("status", r => (short)r.Status)
                 .Text("outcome", r => r.Outcome)
@@ -376,7 +378,7 @@ internal sealed class EventProcessor(
             await command.ExecuteNonQueryAsync(ct);
             // An erasure that failed needs its body to be tried again.
             if (dead && delivery.Topic != "customers/redact")
-                await erasure.ForgetLateAsync(db, tenantId, [delivery], ct);
+                await erasure.EmptyLateEventsAsync(db, tenantId, [delivery], ct);
         }, ct);
         metrics.Failed(delivery.Topic, dead);
     }

@@ -1,11 +1,12 @@
 using System.Net.ServerSentEvents;
-using Microsoft.AspNetCore.Http.HttpResults;
 using System.Runtime.CompilerServices;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using System.Text.Json.Serialization;
 using System.Threading.Channels;
-using XenoInsights.Access;
+using Microsoft.AspNetCore.Http.HttpResults;
+using XenoInsights.Authentication;
+using XenoInsights.Compliance;
 using XenoInsights.Data;
 using XenoInsights.Tenants;
 

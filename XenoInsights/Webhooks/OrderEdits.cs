@@ -56,7 +56,7 @@ internal static class OrderEdits
         command.Parameters.Add(Sql.Uuid(tenantId));
         command.Parameters.Add(Sql.Ids(orders));
         command.Parameters.Add(
-            new NpgsqlParameter { Value = Meaning.OrderTopics, NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Text });
+            new NpgsqlParameter { Value = EventContent.OrderTopics, NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Text });
         await using var reader = await command.ExecuteReaderAsync(ct);
         while (await reader.ReadAsync(ct))
             payloads.Add(
@@ -76,7 +76,7 @@ internal static class OrderEdits
             using var document = JsonDocument.Parse(StorableJson.Clean(payload));
             return WebhookPayload.ReadEdit(document.RootElement);
         }
-        catch (Exception unreadable) when (Wire.IsUnreadable(unreadable))
+        catch (Exception unreadable) when (Utf8JsonReaderExtensions.IsUnreadable(unreadable))
         {
             return null;
         }

@@ -2,8 +2,8 @@ using Microsoft.EntityFrameworkCore;
 using Npgsql;
 using NpgsqlTypes;
 using XenoInsights.Data;
-using XenoInsights.Tenants;
 using XenoInsights.Ingestion;
+using XenoInsights.Tenants;
 
 namespace XenoInsights.Webhooks;
 

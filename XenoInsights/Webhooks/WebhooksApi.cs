@@ -6,7 +6,9 @@ using System.Text;
 using System.Text.Json;
 using System.Threading.RateLimiting;
 using Microsoft.Extensions.Options;
+using XenoInsights.Compliance;
 using XenoInsights.Shopify;
+using XenoInsights.Sync;
 
 namespace XenoInsights.Webhooks;
 
@@ -50,12 +52,12 @@ public static class WebhooksApi
             .Validate(options => options.PayloadDays >= 7, $"{RetentionOptions.Section}:{nameof(RetentionOptions.PayloadDays)} must be at least 7.")
             .Validate(options => options.EventDays >= options.PayloadDays, $"{RetentionOptions.Section}:{nameof(RetentionOptions.EventDays)} must be at least {nameof(RetentionOptions.PayloadDays)}.").ValidateOnStart();
         builder.Services.AddSingleton<WebhookSignal>().AddSingleton<WebhookMetrics>().AddSingleton<WebhookAdmission>();
-        builder.Services.AddSingleton<Demands>().AddSingleton<IdentifierHashes>().AddSingleton<Erasure>()
+        builder.Services.AddSingleton<ShopActions>().AddSingleton<IdentifierHashes>().AddSingleton<Erasure>()
             .AddSingleton<ErasureList>().AddSingleton<AccessCheck>().AddSingleton<EventProcessor>()
-            .AddSingleton<Rereads>();
+            .AddSingleton<Refetches>();
         builder.Services.AddSingleton<Inbox>().AddHostedService(services => services.GetRequiredService<Inbox>());
         builder.Services.AddSingleton(Inbox.WarmUp);
-        builder.Services.AddHostedService<WebhookWorker>().AddHostedService<RereadWorker>().AddHostedService<BacklogWatch>();
+        builder.Services.AddHostedService<WebhookWorker>().AddHostedService<RefetchWorker>().AddHostedService<BacklogWatch>();
     }
 
     public static void MapWebhooks(this WebApplication app) =>

@@ -4,8 +4,8 @@ using Npgsql;
 using NpgsqlTypes;
 using XenoInsights.Data;
 using XenoInsights.Ingestion;
+using XenoInsights.Insights.Overview;
 using XenoInsights.Insights.Products;
-using XenoInsights.Insights.Sales;
 using XenoInsights.Tenants;
 
 namespace XenoInsights.Insights.Checkouts;

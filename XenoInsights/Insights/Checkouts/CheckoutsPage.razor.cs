@@ -1,8 +1,9 @@
 using System.Globalization;
 using Microsoft.AspNetCore.Components;
 using Microsoft.JSInterop;
+using XenoInsights.Formatting;
+using XenoInsights.Insights.Overview;
 using XenoInsights.Insights.Products;
-using XenoInsights.Insights.Sales;
 using XenoInsights.Tenants;
 using XenoInsights.Ui;
 

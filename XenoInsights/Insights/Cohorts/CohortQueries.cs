@@ -60,7 +60,7 @@ public sealed class CohortQueries(XenoDatabase database, TenantContext tenant, A
 
     /// <summary>The first day of the period that a day lies in.</summary>
     public static DateOnly FirstOf(CohortPeriod period, DateOnly day) =>
-        Sales.SalesQueries.BucketOf(day, period == CohortPeriod.Week ? Granularity.Week : Granularity.Month);
+        Overview.SalesQueries.BucketOf(day, period == CohortPeriod.Week ? Granularity.Week : Granularity.Month);
 
     private static DateOnly Next(CohortPeriod period, DateOnly first) => period == CohortPeriod.Week ? first.AddDays(7) : first.AddMonths(1);
 

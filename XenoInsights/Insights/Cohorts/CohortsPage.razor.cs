@@ -1,6 +1,6 @@
 using System.Globalization;
 using Microsoft.AspNetCore.Components;
-using XenoInsights.Insights.Sales;
+using XenoInsights.Formatting;
 using XenoInsights.Ui;
 
 namespace XenoInsights.Insights.Cohorts;
@@ -71,11 +71,11 @@ public sealed partial class CohortsPage : InsightsPage<CohortsPage.Question, Coh
 
     private string Written(decimal? value) => (value, _measure, _isShare) switch
     {
-        (null, _, _) => Figures.Nothing,
+        (null, _, _) => Numbers.Nothing,
         ({ } share, Measured.Customers, true) => (share * 100).ToString(share == 1 ? "N0" : "N1", CultureInfo.CurrentCulture),
         ({ } each, Measured.Orders, true) => each.ToString("N2", CultureInfo.CurrentCulture),
         ({ } money, Measured.Revenue, _) => Money.Rounded((long)money),
-        ({ } count, _, _) => Measures.Count((long)count),
+        ({ } count, _, _) => Format.Count((long)count),
     };
 
     // Of all cohorts in sight whose period of that age is over, each with the weight of its customers.
@@ -137,7 +137,7 @@ public sealed partial class CohortsPage : InsightsPage<CohortsPage.Question, Coh
         var over = cohort.Cells.Skip(1).Where(c => c.IsOver).Take(3).ToList();
         return over.Count == 0 || cohort.Customers == 0
             ? $"Its first {PeriodKey} after is not over yet."
-            : string.Join(", ", over.Select((c, i) => $"{Figures.Rate((decimal)c.Customers / cohort.Customers, CultureInfo.CurrentCulture)} in {PeriodKey} {i + 1}"));
+            : string.Join(", ", over.Select((c, i) => $"{Numbers.Rate((decimal)c.Customers / cohort.Customers, CultureInfo.CurrentCulture)} in {PeriodKey} {i + 1}"));
     }
 
     private string CustomersOf(Cohort cohort, CohortCell cell) => $"/stores/{Handle}/customers?from={Iso(cell.From)}&to={Iso(cell.To < Today ? cell.To : Today)}&first_from={Iso(cohort.First)}&first_to={Iso(cohort.Last)}";

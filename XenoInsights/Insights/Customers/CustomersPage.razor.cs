@@ -1,5 +1,6 @@
 using System.Globalization;
 using Microsoft.AspNetCore.Components;
+using XenoInsights.Formatting;
 using XenoInsights.Ui;
 
 namespace XenoInsights.Insights.Customers;
@@ -71,7 +72,7 @@ public sealed partial class CustomersPage : RangePage<CustomersPage.Question, Cu
         return !Enumerable.Range(recency, 6 - recency).SelectMany(r => Enumerable.Range(1, 5).Select(v => (r, v))).Any(f => (f.r > recency || f.v < value) && Segments.Of(f.r, f.v) == segment);
     }
 
-    private string Written(DateOnly? day) => day is { } known ? Days.Full(known) : Figures.Nothing;
+    private string Written(DateOnly? day) => day is { } known ? Days.Full(known) : Numbers.Nothing;
 
     private static string Name(CustomerSort sort) => sort switch { CustomerSort.Orders => "Most orders", CustomerSort.Recent => "Latest order", _ => "Largest sales" };
 

@@ -1,3 +1,4 @@
+using XenoInsights.Formatting;
 using XenoInsights.Shopify;
 using XenoInsights.Tenants;
 

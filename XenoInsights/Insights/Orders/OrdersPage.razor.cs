@@ -1,7 +1,8 @@
 using System.Globalization;
 using Microsoft.AspNetCore.Components;
 using Microsoft.JSInterop;
-using XenoInsights.Reconciliation;
+using XenoInsights.Formatting;
+using XenoInsights.Sync.Reconciliation;
 using XenoInsights.Ui;
 
 namespace XenoInsights.Insights.Orders;
@@ -16,7 +17,7 @@ public sealed partial class OrdersPage : RangePage<OrdersPage.Question, OrdersPa
     private string? _search, _after;
 
     [Inject] public required OrderQueries Queries { get; set; }
-    [Inject] public required Checks Checks { get; set; }
+    [Inject] public required ReconciliationQueries Checks { get; set; }
     [Inject] public required IJSRuntime JS { get; set; }
 
     [SupplyParameterFromQuery(Name = "metric")] public string? MetricKey { get; set; }
@@ -57,7 +58,7 @@ public sealed partial class OrdersPage : RangePage<OrdersPage.Question, OrdersPa
 
     private bool HasRare => Answer!.Sums is not { DutiesCents: 0, FeesCents: 0 };
 
-    private long Scale => (long)Math.Pow(10, Shopify.Currencies.ExponentOf(Store.Currency));
+    private long Scale => (long)Math.Pow(10, Formatting.Currencies.ExponentOf(Store.Currency));
 
     private string Note => _filter.ProductId is not null
         ? "Of each order only the lines of this product count here, with their taxes."
@@ -102,9 +103,9 @@ public sealed partial class OrdersPage : RangePage<OrdersPage.Question, OrdersPa
 
     private void Search() => Set("q", string.IsNullOrWhiteSpace(_search) ? null : _search.Trim());
 
-    private string Written(long value) => Answered!.Filter.Metric == "orders" ? Measures.Count(value) : Money.Exact(value);
+    private string Written(long value) => Answered!.Filter.Metric == "orders" ? Format.Count(value) : Money.Exact(value);
 
-    private string Amount(long minor) => minor == 0 ? Figures.Nothing : Money.Exact(minor);
+    private string Amount(long minor) => minor == 0 ? Numbers.Nothing : Money.Exact(minor);
 
     private string Moment(DateTimeOffset instant) => Clock.Moment(instant, Days);
 

@@ -1,5 +1,6 @@
 using Microsoft.AspNetCore.Components;
-using XenoInsights.Insights.Sales;
+using XenoInsights.Formatting;
+using XenoInsights.Insights.Overview;
 using XenoInsights.Ui;
 
 namespace XenoInsights.Insights.Products;

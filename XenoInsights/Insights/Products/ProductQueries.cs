@@ -6,7 +6,7 @@ using Npgsql;
 using NpgsqlTypes;
 using XenoInsights.Data;
 using XenoInsights.Ingestion;
-using XenoInsights.Insights.Sales;
+using XenoInsights.Insights.Overview;
 using XenoInsights.Tenants;
 
 namespace XenoInsights.Insights.Products;
@@ -82,7 +82,7 @@ public sealed class ProductQueries(XenoDatabase database, TenantContext tenant, 
     /// <summary>One point a bucket of the range, empty ones included.</summary>
     public Task<IReadOnlyList<ProductPoint>> ByDateAsync(long id, DateRange range, Granularity granularity, CancellationToken ct = default) => AskAsync(("product/by-date", id, range, granularity), async (db, ct) =>
     {
-        var buckets = new SortedDictionary<DateOnly, ProductFigures>();
+        var buckets = new SortedDictionary<DateOnly, ProductMetrics>();
         for (var day = 0; day < range.Days; day++) buckets.TryAdd(SalesQueries.BucketOf(range.From.AddDays(day), granularity), default);
         await using var command = Command(db, new(range), $"select {string.Join(", ", _measures)}, day from {DaysOf("$6")}", id, DaysIn(range));
         await using var reader = await command.ExecuteReaderAsync(ct);
@@ -132,7 +132,7 @@ public sealed class ProductQueries(XenoDatabase database, TenantContext tenant, 
             figures.NetSalesCents, figures.ReturnRate, ShareOf(figures.NetSalesCents, net), orders, customers, newCustomers, sold.First, sold.Last);
     }
 
-    private async Task<(Sold Sold, ProductFigures Figures, long NetOfDays)> FiguresAsync(XenoDbContext db, long id, DateRange range, CancellationToken ct)
+    private async Task<(Sold Sold, ProductMetrics Figures, long NetOfDays)> FiguresAsync(XenoDbContext db, long id, DateRange range, CancellationToken ct)
     {
         await using var command = Command(db, new(range),
             $"""
@@ -257,9 +257,9 @@ public sealed class ProductQueries(XenoDatabase database, TenantContext tenant, 
             figures.ReturnsCents, figures.NetSalesCents, figures.ReturnRate, ShareOf(figures.NetSalesCents, reader.GetInt64(12)), filter.Before is null ? null : reader.GetInt64(10));
     }
 
-    private static ProductFigures Figures(NpgsqlDataReader reader, int at) => new(reader.GetInt64(at), reader.GetInt64(at + 1), reader.GetInt64(at + 2), reader.GetInt64(at + 3), reader.GetInt64(at + 4));
+    private static ProductMetrics Figures(NpgsqlDataReader reader, int at) => new(reader.GetInt64(at), reader.GetInt64(at + 1), reader.GetInt64(at + 2), reader.GetInt64(at + 3), reader.GetInt64(at + 4));
 
-    private static ProductPoint Point(DateOnly date, ProductFigures of) => new(date, of.UnitsOrdered, of.UnitsReturned, of.Units, of.GrossSalesCents, of.DiscountsCents, of.ReturnsCents, of.NetSalesCents, of.ReturnRate);
+    private static ProductPoint Point(DateOnly date, ProductMetrics of) => new(date, of.UnitsOrdered, of.UnitsReturned, of.Units, of.GrossSalesCents, of.DiscountsCents, of.ReturnsCents, of.NetSalesCents, of.ReturnRate);
 
     private static decimal? ShareOf(long net, long all) => all <= 0 ? null : decimal.Round((decimal)net / all, 6);
 

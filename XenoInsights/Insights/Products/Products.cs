@@ -22,7 +22,7 @@ public enum ProductSort
 /// <summary>What a product came to in a range, before taxes.</summary>
 /// <param name="UnitsReturned">In the range, whenever they were ordered.</param>
 /// <param name="ReturnsCents">Positive: the value that came back.</param>
-public readonly record struct ProductFigures(long UnitsOrdered, long UnitsReturned, long GrossSalesCents, long DiscountsCents, long ReturnsCents)
+public readonly record struct ProductMetrics(long UnitsOrdered, long UnitsReturned, long GrossSalesCents, long DiscountsCents, long ReturnsCents)
 {
     public long Units => UnitsOrdered - UnitsReturned;
 
@@ -31,7 +31,7 @@ public readonly record struct ProductFigures(long UnitsOrdered, long UnitsReturn
     /// <summary>A fraction of the units ordered; null where none were.</summary>
     public decimal? ReturnRate => UnitsOrdered == 0 ? null : decimal.Round((decimal)UnitsReturned / UnitsOrdered, 6, MidpointRounding.AwayFromZero);
 
-    public static ProductFigures operator +(ProductFigures a, ProductFigures b) =>
+    public static ProductMetrics operator +(ProductMetrics a, ProductMetrics b) =>
         new(a.UnitsOrdered + b.UnitsOrdered, a.UnitsReturned + b.UnitsReturned, a.GrossSalesCents + b.GrossSalesCents, a.DiscountsCents + b.DiscountsCents, a.ReturnsCents + b.ReturnsCents);
 }
 
@@ -48,7 +48,7 @@ public sealed record ProductRows(IReadOnlyList<ProductRow> Rows, string? Next);
 
 /// <summary>What all products of a question come to, not only those of a page of it.</summary>
 /// <param name="NetSalesOfDaysCents">Of the range's days, whatever the filter: what the overview says.</param>
-public sealed record ProductSums(long Products, ProductFigures Figures, long? NetSalesBeforeCents, long NetSalesOfDaysCents);
+public sealed record ProductSums(long Products, ProductMetrics Figures, long? NetSalesBeforeCents, long NetSalesOfDaysCents);
 
 /// <summary>What products can be told apart by.</summary>
 public sealed record ProductKinds(IReadOnlyList<string> Vendors, IReadOnlyList<string> Types);

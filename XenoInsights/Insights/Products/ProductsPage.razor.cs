@@ -1,7 +1,7 @@
 using Microsoft.AspNetCore.Components;
 using Microsoft.JSInterop;
+using XenoInsights.Formatting;
 using XenoInsights.Insights.Orders;
-using XenoInsights.Insights.Sales;
 using XenoInsights.Ui;
 
 namespace XenoInsights.Insights.Products;
@@ -72,11 +72,11 @@ public sealed partial class ProductsPage : RangePage<ProductsPage.Question, Prod
 
     private Change Judged(long now, long before) => IsAllRunning ? Change.Of(now, before, Better.Higher).Unjudged() : Change.Of(now, before, Better.Higher);
 
-    private string Count(long products) => $"{Measures.Count(products)} {(products == 1 ? "product" : "products")}";
+    private string Count(long products) => $"{Format.Count(products)} {(products == 1 ? "product" : "products")}";
 
-    private string Units(long units) => units == 0 ? Figures.Nothing : Measures.Count(units);
+    private string Units(long units) => units == 0 ? Numbers.Nothing : Format.Count(units);
 
-    private string Amount(long minor) => minor == 0 ? Figures.Nothing : Money.Exact(minor);
+    private string Amount(long minor) => minor == 0 ? Numbers.Nothing : Money.Exact(minor);
 
     private static string? Cut(string? text) => MetricsApi.Searched(text, ProductsApi.LongestSearch);
 

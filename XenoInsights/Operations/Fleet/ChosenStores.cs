@@ -1,6 +1,6 @@
 using Npgsql;
 using NpgsqlTypes;
-using XenoInsights.Access;
+using XenoInsights.Authentication;
 using XenoInsights.Data;
 using XenoInsights.Ingestion;
 using XenoInsights.Tenants;

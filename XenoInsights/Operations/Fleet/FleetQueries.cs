@@ -1,7 +1,7 @@
 using Microsoft.EntityFrameworkCore;
 using Npgsql;
 using NpgsqlTypes;
-using XenoInsights.Access;
+using XenoInsights.Authentication;
 using XenoInsights.Data;
 using XenoInsights.Ingestion;
 using XenoInsights.Notifications;

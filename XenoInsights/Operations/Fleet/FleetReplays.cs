@@ -1,4 +1,4 @@
-using XenoInsights.Access;
+using XenoInsights.Authentication;
 using XenoInsights.Data;
 using XenoInsights.Ingestion;
 using XenoInsights.Webhooks;

@@ -1,6 +1,7 @@
-using XenoInsights.Access;
-using XenoInsights.Reconciliation;
+using XenoInsights.Authentication;
+using XenoInsights.Data;
 using XenoInsights.Sync;
+using XenoInsights.Sync.Reconciliation;
 using XenoInsights.Tenants;
 
 namespace XenoInsights.Operations.Fleet;

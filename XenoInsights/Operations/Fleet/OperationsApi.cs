@@ -1,6 +1,8 @@
 using System.Text.Json.Serialization;
 using Microsoft.AspNetCore.Http.HttpResults;
-using XenoInsights.Access;
+using XenoInsights.Authentication;
+using XenoInsights.Compliance;
+using XenoInsights.Data;
 using XenoInsights.Notifications;
 using XenoInsights.Sync;
 using XenoInsights.Tenants;
@@ -16,7 +18,7 @@ public static class OperationsApi
     private const int UsualStart = 500, LargestStart = 5000;
 
     public static void AddOperationsApi(this WebApplicationBuilder builder) => builder.Services
-        .AddSingleton<FleetBacklogs>().AddSingleton<FleetQueries>().AddSingleton<ChosenStores>()
+        .AddSingleton<QueueStatuses>().AddSingleton<FleetQueries>().AddSingleton<ChosenStores>()
         .AddSingleton<FleetReplays>().AddSingleton<FleetSyncs>();
 
     public static void MapOperationsApi(this WebApplication app)
@@ -60,7 +62,7 @@ public static class OperationsApi
     /// <param name="Limit">For how many stores one request starts a job at most.</param>
     public sealed record StartRequest(IReadOnlyList<string>? Stores, bool All, string? Type, string? After, int? Limit);
 
-    private static async Task<Ok<FleetBacklog>> BacklogAsync(HttpContext http, FleetBacklogs queues, CancellationToken ct) =>
+    private static async Task<Ok<QueueStatus>> BacklogAsync(HttpContext http, QueueStatuses queues, CancellationToken ct) =>
         TypedResults.Ok(await queues.AskAsync(http.User.Caller(), ct));
 
     private static async Task<IResult> StoresAsync(
