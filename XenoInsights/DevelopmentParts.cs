@@ -50,14 +50,14 @@ internal static partial class DevelopmentParts
 
     public static void MapDevelopmentParts(this WebApplication app) => _included?.Map(app);
 
-    /// <exception cref="App.ConfigurationException">The configuration asks for development parts; the message names its keys.</exception>
+    /// <exception cref="Data.ConfigurationException">The configuration asks for development parts; the message names its keys.</exception>
     internal static void RefuseToBeAsked(IConfiguration configuration, IHostEnvironment environment)
     {
         var asked = _keys.Where(asked => IsSet(configuration[asked.Key])).Select(asked => $"{asked.Key} asks for {asked.Part}.").ToList();
         if (environment.IsDevelopment())
             asked.Add($"ASPNETCORE_ENVIRONMENT is Development, which asks for {Postgres}, {SignIn} and {Shopify}.");
         if (asked.Count == 0) return;
-        throw new App.ConfigurationException(
+        throw new Data.ConfigurationException(
             $"This build is for production and does not contain what its configuration asks for. {string.Join(' ', asked)} "
             + "Remove these settings, or run the app in a checkout, by dotnet run.");
     }

@@ -71,6 +71,7 @@ app.UseErrorPage();
 app.UseHosting();
 app.UseAppUrl();
 app.MapAccess();
+app.MapTenantsApi();
 app.MapConnect();
 app.MapWebhooks();
 app.MapEvents();

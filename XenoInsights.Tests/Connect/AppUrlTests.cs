@@ -3,6 +3,7 @@ using System.Net;
 using System.Text.RegularExpressions;
 using Microsoft.AspNetCore.WebUtilities;
 using Microsoft.EntityFrameworkCore;
+using XenoInsights.Data;
 using XenoInsights.Tenants;
 
 namespace XenoInsights.Tests.Connect;

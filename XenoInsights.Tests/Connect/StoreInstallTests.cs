@@ -5,6 +5,7 @@ using System.Text.Json;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.DependencyInjection;
 using XenoInsights.Connect;
+using XenoInsights.Data;
 using XenoInsights.Sync;
 using XenoInsights.Tenants;
 

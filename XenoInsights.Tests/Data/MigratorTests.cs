@@ -12,8 +12,8 @@ namespace XenoInsights.Tests.Data;
 /// <summary>Upgrades of a database that serves meanwhile: what is in order is not touched, locks are not waited for, whatever is missing is made.</summary>
 public sealed class MigratorTests(PostgresServer server)
 {
-    /// <summary>The newest migration of the version from which upgrades go on without a pause.</summary>
-    private const string Baseline = "20261127141113_ProductMonths";
+    /// <summary>The first migration: everything before 0.2.0 in one.</summary>
+    private const string Baseline = "20261128131210_Baseline";
 
     private static CancellationToken Ct => TestContext.Current.CancellationToken;
 
@@ -191,6 +191,22 @@ public sealed class MigratorTests(PostgresServer server)
         }
 
         Assert.Empty(faults);
+        Assert.NotNull(Fault(new DropColumnOperation { Table = "orders", Name = "name" }, [], contracts: false));
+        Assert.NotNull(Fault(new CreateIndexOperation { Table = "orders", Name = "x", IsUnique = true, Columns = ["name"] }, [], contracts: false));
+        Assert.Null(Fault(new DropColumnOperation { Table = "orders", Name = "name" }, [], contracts: true));
+    }
+
+    [Fact]
+    public async Task Database_of_a_version_before_the_baseline_is_named()
+    {
+        await using var database = await server.CreateDatabaseAsync();
+        await PostgresServer.ExecuteAsync(
+            database.ConnectionString, "update \"__EFMigrationsHistory\" set migration_id = '20261123033349_Initial'");
+
+        var stopped = await Assert.ThrowsAsync<UpgradeStoppedException>(() => Migrator.MigrateAsync(database.ConnectionString, ct: Ct));
+
+        Assert.Contains("before 0.2.0", stopped.Message, StringComparison.Ordinal);
+        Assert.Contains(".data", stopped.Message, StringComparison.Ordinal);
     }
 
     private static string? Fault(MigrationOperation operation, HashSet<string> created, bool contracts) => operation switch
@@ -203,7 +219,6 @@ public sealed class MigratorTests(PostgresServer server)
         AddColumnOperation => null,
         AlterColumnOperation { IsNullable: true } column when column.ColumnType == column.OldColumn.ColumnType => null,
         ITableMigrationOperation table when created.Contains(table.Table) => null,
-        SqlOperation sql when sql.Sql == Walls.Sql => "Walls.Sql locks every table; nothing has to be called for policies and grants",
         SqlOperation => null,
         _ when contracts => null,
         DropIndexOperation => null,

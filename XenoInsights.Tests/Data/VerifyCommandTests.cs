@@ -76,7 +76,7 @@ public sealed class VerifyCommandTests(PostgresServer server)
         var (status, output) = await RunAsync("verify", database.ConnectionString, $"k1:{_key}");
 
         Assert.Equal(1, status);
-        Assert.Contains("20261123033349_Initial is pending: run `XenoInsights migrate`", output, StringComparison.Ordinal);
+        Assert.Contains("20261128131210_Baseline is pending: run `XenoInsights migrate`", output, StringComparison.Ordinal);
     }
 
     private static async Task AddTokensAsync(TestStores stores, Guid tenant, string key)

@@ -1,6 +1,7 @@
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.Hosting.Internal;
 using XenoInsights.Tests.Support;
+using XenoInsights.Data;
 
 namespace XenoInsights.Tests.Development;
 
@@ -14,7 +15,7 @@ public sealed class DevelopmentPartsTests
     [InlineData("FakeShopify:Enabled", "True", "fake Shopify")]
     public void A_setting_that_asks_for_a_missing_part_is_refused_by_its_key(string key, string value, string part)
     {
-        var refused = Assert.Throws<XenoInsights.App.ConfigurationException>(() => Refuse("Production", (key, value)));
+        var refused = Assert.Throws<XenoInsights.Data.ConfigurationException>(() => Refuse("Production", (key, value)));
 
         Assert.Contains("does not contain", refused.Message, StringComparison.Ordinal);
         Assert.Contains($"{key} asks for the {part}", refused.Message, StringComparison.Ordinal);
@@ -23,7 +24,7 @@ public sealed class DevelopmentPartsTests
     [Fact]
     public void All_that_is_asked_for_is_said_at_once()
     {
-        var refused = Assert.Throws<XenoInsights.App.ConfigurationException>(
+        var refused = Assert.Throws<XenoInsights.Data.ConfigurationException>(
             () => Refuse("Development", ("Postgres:Bin", "/usr/bin"), ("FakeShopify:Enabled", "true")));
 
         Assert.All(["Postgres:Bin", "FakeShopify:Enabled", "ASPNETCORE_ENVIRONMENT is Development"], name =>

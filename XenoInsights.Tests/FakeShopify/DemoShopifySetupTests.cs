@@ -4,6 +4,7 @@ using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using XenoInsights.App;
 using XenoInsights.Development.FakeShopify;
+using XenoInsights.Data;
 
 namespace XenoInsights.Tests.FakeShopify;
 

@@ -1,6 +1,7 @@
 using System.Globalization;
 using Bunit;
 using Microsoft.AspNetCore.Components;
+using XenoInsights.Data;
 using XenoInsights.Formatting;
 using XenoInsights.Insights;
 using XenoInsights.Insights.Overview;

@@ -1,4 +1,6 @@
+using XenoInsights.Formatting;
 using XenoInsights.Insights;
+using XenoInsights.Tenants;
 
 namespace XenoInsights.Tests.Insights;
 
@@ -122,7 +124,7 @@ public sealed class PeriodTests
     [InlineData("Europe/Berlin", "2026-03-29T22:30:00Z", "2026-03-30")]
     [InlineData("Europe/Berlin", "2026-10-24T22:30:00Z", "2026-10-25")]
     public void Today_is_the_shop_s(string zone, string instant, string today) =>
-        Assert.Equal(DateOnly.Parse(today, System.Globalization.CultureInfo.InvariantCulture), new ShopClock(new At(DateTimeOffset.Parse(instant, System.Globalization.CultureInfo.InvariantCulture)), zone).Today);
+        Assert.Equal(DateOnly.Parse(today, System.Globalization.CultureInfo.InvariantCulture), new StoreClock(new At(DateTimeOffset.Parse(instant, System.Globalization.CultureInfo.InvariantCulture)), zone).Today);
 
     private static DateRange Days(string from, string to) =>
         new(DateOnly.Parse(from, System.Globalization.CultureInfo.InvariantCulture), DateOnly.Parse(to, System.Globalization.CultureInfo.InvariantCulture));

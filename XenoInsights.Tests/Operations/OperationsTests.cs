@@ -15,6 +15,7 @@ using XenoInsights.App;
 using XenoInsights.Hosting;
 using XenoInsights.Operations;
 using XenoInsights.Tests.Support;
+using XenoInsights.Data;
 
 namespace XenoInsights.Tests.Operations;
 

@@ -1,5 +1,6 @@
 using System.Text;
 using System.Text.Json;
+using XenoInsights.Data;
 using XenoInsights.Ingestion;
 using XenoInsights.Shopify;
 

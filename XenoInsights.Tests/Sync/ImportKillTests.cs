@@ -7,6 +7,7 @@ using Npgsql;
 using XenoInsights.Development.FakeShopify;
 using XenoInsights.Development.FakeShopify.Stores;
 using XenoInsights.Tests.Support;
+using XenoInsights.Data;
 
 namespace XenoInsights.Tests.Sync;
 
@@ -185,7 +186,7 @@ public sealed class ImportKillTests(PostgresServer postgres)
     {
         await using var database = await postgres.CreateDatabaseAsync();
 
-        var refused = await Assert.ThrowsAsync<XenoInsights.App.ConfigurationException>(
+        var refused = await Assert.ThrowsAsync<XenoInsights.Data.ConfigurationException>(
             () => AppHost.StartAsync(database, new Dictionary<string, string?> { ["Sync:LeaseSeconds"] = seconds }));
 
         Assert.Contains("Sync:LeaseSeconds must be 1 to 600 seconds.", refused.Message, StringComparison.Ordinal);

@@ -94,8 +94,8 @@ public sealed class ApplyTests(StoreHost host) : IClassFixture<StoreHost>
         await DeliverAsync(shop, "orders/updated", edited.ToJsonString());
         await AppliedAsync(shop);
 
-        var refetch_requests = await InAsync(shop, db => db.RefetchRequests.AsNoTracking().OrderBy(r => r.ShopifyId).ToListAsync(Ct));
-        Assert.Equal([(55, RefetchKind.Order), (56, RefetchKind.Order), (57, RefetchKind.Checkout)], refetch_requests.Select(r => (r.ShopifyId, r.Kind)));
+        var refetches = await InAsync(shop, db => db.RefetchRequests.AsNoTracking().OrderBy(r => r.ShopifyId).ToListAsync(Ct));
+        Assert.Equal([(55, RefetchKind.Order), (56, RefetchKind.Order), (57, RefetchKind.Checkout)], refetches.Select(r => (r.ShopifyId, r.Kind)));
         // In a currency that is not the shop's: better none than one that is worth a hundred times as much.
         Assert.Empty(await InAsync(shop, db => db.Checkouts.ToListAsync(Ct)));
         Assert.Equal(1500, (await InAsync(shop, db => db.Orders.SingleAsync(o => o.ShopifyId == 56, Ct))).CurrentTotal);

@@ -191,7 +191,7 @@ public sealed class AuthenticityTests(StoreHost host, PostgresServer postgres) :
     public async Task A_limit_that_is_none_ends_the_start(string limit)
     {
         await using var database = await postgres.CreateDatabaseAsync();
-        var failure = await Assert.ThrowsAsync<XenoInsights.App.ConfigurationException>(() =>
+        var failure = await Assert.ThrowsAsync<XenoInsights.Data.ConfigurationException>(() =>
             AppHost.StartAsync(database, new Dictionary<string, string?> { ["Webhooks:MaxInFlight"] = limit }));
         Assert.Contains("Webhooks:MaxInFlight", failure.Message, StringComparison.Ordinal);
     }

@@ -12,6 +12,7 @@ using XenoInsights.Connect;
 using XenoInsights.Data;
 using XenoInsights.Ingestion;
 using XenoInsights.Ingestion.Rollups;
+using XenoInsights.Sync;
 using XenoInsights.Tenants;
 using XenoInsights.Tests.Connect;
 using XenoInsights.Tests.Support;
@@ -322,21 +323,6 @@ public sealed class ErasureTests(StoreHost host, PostgresServer postgres) : ICla
         Assert.Null(await backup.Tenants.RunAsync(goneThere.TenantId, db => db.Tenants.SingleOrDefaultAsync(Ct), Ct));
         await backup.ApplyAsync(shopThere, CustomerOf(Ada, "Ada") with { UpdatedAt = Now, ReadAt = Now.AddHours(-1) });
         Assert.Equal(1, await backup.Tenants.RunAsync(shopThere.TenantId, db => db.Customers.CountAsync(Ct), Ct));
-    }
-
-    [Fact]
-    public async Task Who_was_erased_before_the_upgrade_stays_erased()
-    {
-        await using var stores = await TestStores.CreateAsync(postgres);
-        var shop = await stores.AddAsync("EUR", "Europe/Berlin");
-        await stores.ApplyAsync(shop, CustomerOf(Ada, "Ada") with { Deleted = true, Source = (RecordSource)4 }, BobOf());
-        await stores.Tenants.RunAsync(shop.TenantId, db => ErasedPeople.FromTombstones.RunPartAsync(db, shop.TenantId, null, Ct), Ct);
-        await stores.ApplyAsync(shop, CustomerOf(Ada, "Ada") with { UpdatedAt = Now, ReadAt = Now.AddHours(-1) });
-        await stores.Tenants.RunAsync(shop.TenantId, async db =>
-        {
-            Assert.Equal(Bob, (await db.Customers.IgnoreQueryFilters([XenoDbContext.DeletedFilter]).SingleAsync(Ct)).ShopifyId);
-            Assert.Equal(ErasedPeople.Customer(Ada), (await db.ErasedPeople.SingleAsync(Ct)).Identifier);
-        }, Ct);
     }
 
     [Fact]

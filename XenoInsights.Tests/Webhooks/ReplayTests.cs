@@ -8,6 +8,7 @@ using XenoInsights.Data;
 using XenoInsights.Development.FakeShopify.Stores;
 using XenoInsights.Ingestion;
 using XenoInsights.Insights;
+using XenoInsights.Tenants;
 using XenoInsights.Tests.Support;
 using XenoInsights.Tests.Sync;
 using XenoInsights.Webhooks;
@@ -89,7 +90,7 @@ public sealed class ReplayTests(PostgresServer postgres)
     [InlineData("2026-10-25T02:30", false, "2026-10-25T00:30Z")] // twice
     [InlineData("2026-10-25T02:30", true, "2026-10-25T01:30Z")]
     public void A_time_of_the_shop_is_an_instant(string local, bool end, string instant) =>
-        Assert.Equal(Instant(instant), new ShopClock(TimeProvider.System, "Europe/Berlin").InstantOf(DateTime.Parse(local, System.Globalization.CultureInfo.InvariantCulture), end).ToUniversalTime());
+        Assert.Equal(Instant(instant), new StoreClock(TimeProvider.System, "Europe/Berlin").InstantOf(DateTime.Parse(local, System.Globalization.CultureInfo.InvariantCulture), end).ToUniversalTime());
 
     private static DateTimeOffset Instant(string text) => DateTimeOffset.Parse(text, System.Globalization.CultureInfo.InvariantCulture);
 

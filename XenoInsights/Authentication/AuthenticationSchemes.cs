@@ -3,6 +3,7 @@ using Microsoft.AspNetCore.Authentication;
 using Microsoft.AspNetCore.Authentication.Cookies;
 using Microsoft.Extensions.Options;
 using Microsoft.Net.Http.Headers;
+using XenoInsights.Hosting;
 
 namespace XenoInsights.Authentication;
 
@@ -13,10 +14,7 @@ internal static class AuthenticationSchemes
 
     /// <summary>A request that names a credential is judged by it alone; a cookie that happens to come along does not help a wrong one.</summary>
     public static string Select(HttpContext http) =>
-        IsForPrograms(http.Request) && http.Request.Headers.ContainsKey(HeaderNames.Authorization) ? AuthorizationHeader : CookieAuthenticationDefaults.AuthenticationScheme;
-
-    /// <summary>Answers there are statuses and problem details, never redirects to a page.</summary>
-    public static bool IsForPrograms(HttpRequest request) => request.Path.StartsWithSegments("/api") || request.Path.StartsWithSegments("/_blazor");
+        ApiRequests.IsApi(http.Request) && http.Request.Headers.ContainsKey(HeaderNames.Authorization) ? AuthorizationHeader : CookieAuthenticationDefaults.AuthenticationScheme;
 }
 
 /// <summary>No credential in an Authorization header is known yet, so each is refused with 401.</summary>

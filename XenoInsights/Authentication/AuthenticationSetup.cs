@@ -7,10 +7,7 @@ using Microsoft.AspNetCore.Authorization;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Options;
 using Microsoft.IdentityModel.Protocols.OpenIdConnect;
-using XenoInsights.App;
 using XenoInsights.Hosting;
-using XenoInsights.Operations;
-using XenoInsights.Tenants;
 
 namespace XenoInsights.Authentication;
 
@@ -29,8 +26,8 @@ public static class AuthenticationSetup
         services.AddOptions<AccessOptions>().BindConfiguration(AccessOptions.Section).ValidateOnStart();
         services.AddSingleton<IValidateOptions<OidcOptions>, OidcOptionsValidator>();
         services.AddSingleton<IValidateOptions<AccessOptions>, AccessOptionsValidator>();
-        services.AddSingleton<Users>().AddSingleton<Operators>().AddSingleton<SessionStore>();
-        services.AddSingleton<OwnOrigins>().AddSingleton<Memberships>().AddScoped<TenantAuthorization>();
+        services.AddSingleton<UserProvisioner>().AddSingleton<Operators>().AddSingleton<SessionStore>();
+        services.AddSingleton<OwnOrigins>();
         services.TryAddSingleton(TimeProvider.System);
         services.AddAntiforgery();
         services.AddOptions<AntiforgeryOptions>().Configure<IOptions<AppOptions>>((options, app) => Harden(options.Cookie, "xeno-form", app.Value));
@@ -47,8 +44,8 @@ public static class AuthenticationSetup
         services.AddOptions<FormTargets>().Configure<IOptions<OidcOptions>>(ProviderOrigin.AddConfigured);
         services.AddHostedService<ProviderOrigin>();
         services.AddAuthorizationBuilder()
-            .SetFallbackPolicy(new AuthorizationPolicyBuilder().RequireAuthenticatedUser().RequireClaim(Session.UserIdClaim).Build())
-            .AddPolicy(Session.OperatorPolicy, policy => policy.RequireClaim(Session.OperatorClaim, "true"));
+            .SetFallbackPolicy(new AuthorizationPolicyBuilder().RequireAuthenticatedUser().RequireClaim(SessionClaims.UserIdClaim).Build())
+            .AddPolicy(SessionClaims.OperatorPolicy, policy => policy.RequireClaim(SessionClaims.OperatorClaim, "true"));
     }
 
     /// <summary>Comes before every other Use and Map that needs to know who is asking.</summary>
@@ -63,7 +60,6 @@ public static class AuthenticationSetup
         app.MapGet(SignedOutPath, SignedOut).AllowAnonymous().ExcludeFromDescription();
         // The browser calls it while somebody uses an open page: a request is an action of the person, live updates are none.
         app.MapPost("/session/activity", () => Results.NoContent()).ExcludeFromDescription();
-        app.MapTenantsApi();
     }
 
     // Where TLS ends before the app, requests look like http to an inner host; redirects and cookies must speak of the outer one.
@@ -109,7 +105,7 @@ public static class AuthenticationSetup
 
     private static Task ChallengeAsync(RedirectContext<CookieAuthenticationOptions> context, int status)
     {
-        if (AuthenticationSchemes.IsForPrograms(context.Request)) return Results.Problem(statusCode: status).ExecuteAsync(context.HttpContext);
+        if (Hosting.ApiRequests.IsApi(context.Request)) return Results.Problem(statusCode: status).ExecuteAsync(context.HttpContext);
         if (status == StatusCodes.Status401Unauthorized) context.Response.Redirect(context.RedirectUri);
         else context.Response.StatusCode = status;
         return Task.CompletedTask;
@@ -151,7 +147,7 @@ public static class AuthenticationSetup
         options.Events.OnTokenValidated = KeepIdTokenAsync;
         options.Events.OnTicketReceived = async context =>
         {
-            var users = context.HttpContext.RequestServices.GetRequiredService<Users>();
+            var users = context.HttpContext.RequestServices.GetRequiredService<UserProvisioner>();
             context.Principal = await users.SignInAsync(context.Principal!, Oidc, context.HttpContext.RequestAborted);
         };
         options.Events.OnRemoteFailure = async context =>
@@ -177,7 +173,7 @@ public static class AuthenticationSetup
     private static async Task SignIn(HttpContext http, string? login_hint, string? returnUrl)
     {
         var target = LocalAddress.OrHome(returnUrl);
-        if (http.User.UserId() is not null && (login_hint is null || login_hint == http.User.FindFirstValue(Session.EmailClaim)))
+        if (http.User.UserId() is not null && (login_hint is null || login_hint == http.User.FindFirstValue(SessionClaims.EmailClaim)))
         {
             http.Response.Redirect(target);
             return;

@@ -3,7 +3,7 @@ using System.Security.Claims;
 namespace XenoInsights.Authentication;
 
 /// <summary>What a request says of the signed-in person. The provider's other claims are not kept.</summary>
-public static class Session
+public static class SessionClaims
 {
     public const string UserIdClaim = "user_id", NameClaim = "name", EmailClaim = "email", OperatorClaim = "operator";
 

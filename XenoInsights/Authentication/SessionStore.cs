@@ -53,7 +53,7 @@ internal sealed class SessionStore(
             insert.Parameters.AddWithValue("absolute", options.CurrentValue.SessionLifetime);
             insert.Parameters.AddWithValue("id_token", NpgsqlDbType.Bytea, Protected(idToken) ?? (object)DBNull.Value);
             insert.Parameters.AddWithValue(
-                "sid", NpgsqlDbType.Text, ticket.Principal.FindFirstValue(Session.ProviderSessionIdClaim) ?? (object)DBNull.Value);
+                "sid", NpgsqlDbType.Text, ticket.Principal.FindFirstValue(SessionClaims.ProviderSessionIdClaim) ?? (object)DBNull.Value);
             await insert.ExecuteNonQueryAsync(cancellationToken);
         }, cancellationToken);
         return key;
@@ -121,7 +121,7 @@ internal sealed class SessionStore(
     private AuthenticationTicket Ticket(Row row, bool withIdToken)
     {
         var isOperator = operators.Includes(row.Email, row.EmailVerified);
-        var principal = Session.Of(
+        var principal = SessionClaims.Of(
             row.UserId, row.SessionId, row.Name, row.Email, isOperator, row.Sid, CookieAuthenticationDefaults.AuthenticationScheme);
         var properties = new AuthenticationProperties();
         if (withIdToken && Unprotected(row.IdToken) is { } idToken)

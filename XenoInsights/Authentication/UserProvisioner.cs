@@ -5,7 +5,7 @@ using XenoInsights.Data;
 namespace XenoInsights.Authentication;
 
 /// <summary>Keeps <see cref="User"/> in step with what the provider says at each sign-in.</summary>
-public sealed class Users(SystemDatabase database, Operators operators)
+public sealed class UserProvisioner(SystemDatabase database, Operators operators)
 {
     private sealed record Provided(string Issuer, string Subject, string? Email, bool EmailVerified, string? Name);
 
@@ -20,8 +20,8 @@ public sealed class Users(SystemDatabase database, Operators operators)
             provided.FindFirstValue("name"));
         var isOperator = operators.Includes(person.Email, person.EmailVerified);
         var userId = await database.RunAsync(db => UpsertAsync(db, person, isOperator, ct), ct);
-        var providerSessionId = provided.FindFirstValue(Session.ProviderSessionIdClaim);
-        return Session.Of(userId, sessionId: null, person.Name, person.Email, isOperator, providerSessionId, authenticationType);
+        var providerSessionId = provided.FindFirstValue(SessionClaims.ProviderSessionIdClaim);
+        return SessionClaims.Of(userId, sessionId: null, person.Name, person.Email, isOperator, providerSessionId, authenticationType);
     }
 
     private static async Task<Guid> UpsertAsync(XenoDbContext db, Provided person, bool isOperator, CancellationToken ct)

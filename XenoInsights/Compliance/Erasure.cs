@@ -50,7 +50,7 @@ internal sealed class Erasure(IdentifierHashes hashes)
         // Most bodies are looked through before anybody has to wait.
         var (matcher, began) = (new PersonMatcher(whole), await ClockAsync(db, ct));
         var bodies = await BodiesAboutAsync(db, store, matcher, DateTimeOffset.UnixEpoch, ct);
-        await RollupWriter.LockExclusiveAsync(db, store, ct);
+        await TenantLock.TakeExclusiveAsync(db, store, ct);
         bodies = [.. bodies.Union(await BodiesAboutAsync(db, store, matcher, began - _longestInsert, ct))];
 
         var what = await WhatAsync(db, store, whole, bodies, request.WebhookId, ct);
@@ -73,7 +73,7 @@ internal sealed class Erasure(IdentifierHashes hashes)
         CancellationToken ct)
     {
         var store = tenant.TenantId;
-        await RollupWriter.LockExclusiveAsync(db, store, ct);
+        await TenantLock.TakeExclusiveAsync(db, store, ct);
         // The domain first: whoever stores a delivery of this store now waits for us and then does not find it.
         var tables = (await TablesAsync(db, ct)).OrderBy(Order).ThenBy(t => t, StringComparer.Ordinal).ToList();
         var before = await CountAsync(db, store, tables, ct);

@@ -6,10 +6,6 @@ using XenoInsights.Tenants;
 
 namespace XenoInsights.Connect;
 
-/// <summary>The shop no longer lets us in; only a person connecting it again changes that.</summary>
-public sealed class ReconnectRequiredException(string shopDomain)
-    : Exception($"Shopify no longer accepts our access to {shopDomain}. Connect the store again to go on.");
-
 /// <summary>
 /// Hands out access tokens that work. Shopify rotates the pair with every refresh, so a shop is refreshed by one caller at a time,
 /// who holds a lease on its credential meanwhile, and the new pair is stored before anyone uses it.

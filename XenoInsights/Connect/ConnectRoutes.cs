@@ -104,7 +104,7 @@ internal static class ConnectRoutes
 
     private static IResult AskWhoseStore(HttpContext http, string shop)
     {
-        var account = http.User.FindFirst(Session.EmailClaim)?.Value ?? http.User.Identity?.Name;
+        var account = http.User.FindFirst(SessionClaims.EmailClaim)?.Value ?? http.User.Identity?.Name;
         return Ask(http, $"Connect {shop}?",
             $"Shopify has approved. The store will belong to your account here, {account}. If that is not you, sign out first and open the app in Shopify again.",
             new("Connect", "yes", FieldName: "confirm"));

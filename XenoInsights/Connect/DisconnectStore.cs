@@ -1,8 +1,9 @@
 using System.Net;
+using Microsoft.EntityFrameworkCore;
 using XenoInsights.Data;
+using XenoInsights.Ingestion;
 using XenoInsights.Shopify;
 using XenoInsights.Tenants;
-using XenoInsights.Webhooks;
 
 namespace XenoInsights.Connect;
 
@@ -38,7 +39,23 @@ public sealed class DisconnectStore(
             return "Shopify does not answer just now. Nothing was changed; try again in a minute.";
         }
         // Shopify tells us as well, as it does when the app is removed there; whoever comes first does it.
-        await database.RunAsync(store.TenantId, db => ShopActions.DisconnectAsync(db, store.TenantId, time.GetUtcNow(), ct), ct);
+        await database.RunAsync(store.TenantId, db => DisconnectAsync(db, store.TenantId, time.GetUtcNow(), ct), ct);
         return null;
+    }
+
+    /// <summary>Ends everything that reads from the shop, unless it was connected again since.</summary>
+    internal static async Task DisconnectAsync(XenoDbContext db, Guid tenantId, DateTimeOffset at, CancellationToken ct)
+    {
+        if (await db.Tenants.Where(t => t.ConnectedAt <= at).ExecuteUpdateAsync(set => set.SetProperty(t => t.Status, TenantStatus.Disconnected), ct) == 0) return;
+        await db.ShopifyCredentials.ExecuteDeleteAsync(ct);
+        await db.RefetchRequests.ExecuteDeleteAsync(ct);
+        await using var cancel = db.Command(
+            """
+            update sync_jobs set status = 'Cancelled', phase = null, error = 'The app was removed in Shopify.', finished_at = now(), lease_owner = null, lease_until = null
+            where tenant_id = $1 and status in ('Queued', 'Running') and type <> 'Recalculate'
+            """);
+        cancel.Parameters.Add(Sql.Uuid(tenantId));
+        await cancel.ExecuteNonQueryAsync(ct);
+        await IngestionWriter.BumpDataVersionAsync(db, tenantId, ct);
     }
 }

@@ -2,6 +2,7 @@ using System.Text.Json;
 using Microsoft.EntityFrameworkCore;
 using XenoInsights.Data;
 using XenoInsights.Shopify;
+using XenoInsights.Tenants;
 
 namespace XenoInsights.Connect;
 

@@ -43,14 +43,14 @@ internal sealed class BackfillProgressConfiguration : IEntityTypeConfiguration<B
     {
         builder.ToTable("backfills");
         builder.HasKey(b => new { b.TenantId, b.Name });
-        builder.HasOne<Tenant>().WithMany().HasForeignKey(b => b.TenantId).OnDelete(DeleteBehavior.Cascade);
+        builder.HasOne("XenoInsights.Tenants.Tenant", navigationName: null).WithMany().HasForeignKey(nameof(BackfillProgress.TenantId)).OnDelete(DeleteBehavior.Cascade);
     }
 }
 
 internal static class Backfills
 {
     /// <summary>In the order in which they run. How to add one: docs/architecture.md.</summary>
-    public static IReadOnlyList<Backfill> All { get; } = [ErasedPeople.FromTombstones];
+    public static IReadOnlyList<Backfill> All { get; } = [];
 
     /// <summary>Whether the store of this unit of work has what the backfill brings; until then questions are answered without it.</summary>
     public static async Task<bool> IsDoneAsync(XenoDbContext db, string name, CancellationToken ct)
@@ -71,8 +71,9 @@ internal static class Backfills
     {
         var tenants = new TenantDatabase(transactions);
         var failures = new List<string>();
-        var stores = await new SystemDatabase(transactions).RunAsync(db => db.Tenants.IgnoreQueryFilters([XenoDbContext.TenantFilter])
-            .OrderBy(t => t.TenantId).Select(t => new { t.TenantId, t.ShopDomain }).ToListAsync(ct), ct);
+        var stores = await new SystemDatabase(transactions).QueryAsync(
+            "select tenant_id, shop_domain from tenants order by tenant_id", [],
+            reader => (TenantId: reader.GetGuid(0), ShopDomain: reader.GetString(1)), ct);
         foreach (var (store, at) in stores.Select((store, at) => (store, at)))
         {
             try
@@ -91,9 +92,11 @@ internal static class Backfills
     /// <returns>Whether there is more to do.</returns>
     private static async Task<bool> RunPartAsync(XenoDbContext db, Backfill backfill, Guid tenantId, CancellationToken ct)
     {
-        await RollupWriter.LockExclusiveAsync(db, tenantId, ct);
+        await TenantLock.TakeExclusiveAsync(db, tenantId, ct);
         // Its erasure takes the row of its progress as well.
-        if (!await db.Tenants.AnyAsync(ct)) return false;
+        await using var exists = db.Command("select exists (select from tenants where tenant_id = $1)");
+        exists.Parameters.Add(new() { Value = tenantId });
+        if (await exists.ExecuteScalarAsync(ct) is not true) return false;
         await using var begin = Command(
             """
             insert into backfills (tenant_id, name, started_at) values ($1, $2, now())

@@ -139,6 +139,10 @@ public static class Migrator
     {
         var known = Schema.Known;
         var applied = await AppliedAsync(connection, ct);
+        if (applied.Count > 0 && !applied.Contains(known[0]))
+            throw new UpgradeStoppedException(
+                "This database was made by a version before 0.2.0, and there is no upgrade from those. In Development delete the folder .data; "
+                + "elsewhere begin with an empty database, and connect the stores again: Shopify has all their data.");
         var migrator = db.GetService<IMigrator>();
         return [.. known.Select((name, at) => (Name: name, Before: at == 0 ? Migration.InitialDatabase : known[at - 1]))
             .Where(migration => !applied.Contains(migration.Name))

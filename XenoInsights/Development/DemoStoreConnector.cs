@@ -7,6 +7,7 @@ using XenoInsights.Authentication;
 using XenoInsights.Connect;
 using XenoInsights.Data;
 using XenoInsights.Hosting;
+using XenoInsights.Shopify;
 using XenoInsights.Tenants;
 
 namespace XenoInsights.Development;

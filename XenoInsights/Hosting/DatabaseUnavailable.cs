@@ -47,7 +47,7 @@ internal sealed class DatabaseUnavailable(RequestDelegate next, ILogger<Database
 
     private static IResult Answer(HttpContext http)
     {
-        if (AuthenticationSchemes.IsForPrograms(http.Request))
+        if (ApiRequests.IsApi(http.Request))
         {
             return TypedResults.Problem(
                 "The database is not available. Nothing was changed; try again in a moment.",

@@ -13,6 +13,7 @@ using Serilog.Events;
 using Serilog.Filters;
 using Serilog.Formatting.Compact;
 using XenoInsights.App;
+using XenoInsights.Data;
 
 namespace XenoInsights.Hosting;
 
@@ -62,7 +63,7 @@ public static class HostingSetup
         options.Validate(instance => instance.DrainSeconds is >= 0 and <= 300, $"{DrainKey} must be 0 to 300 seconds.").ValidateOnStart();
         builder.Services.TryAddSingleton(TimeProvider.System);
         builder.Services.AddSingleton<InstanceState>().AddSingleton<IHostLifetime, GracefulLifetime>();
-        builder.Services.AddSingleton(WarmUpSteps.Database).AddSingleton(WarmUpSteps.Requests).AddHostedService<WarmUp>();
+        builder.Services.AddSingleton(WarmUpSteps.Requests).AddHostedService<WarmUp>();
     }
 
     /// <summary>The middleware; first in the pipeline, before whatever may fail or answer.</summary>

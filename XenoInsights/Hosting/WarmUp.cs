@@ -61,13 +61,6 @@ internal static class WarmUpSteps
 {
     private const int Repetitions = 30;
 
-    /// <summary>The model, the connections and how units of work begin.</summary>
-    public static WarmUpStep Database { get; } = new("the database", async (services, ct) =>
-    {
-        var tenants = services.GetRequiredService<TenantDatabase>();
-        await Task.WhenAll(Enumerable.Range(0, 4).Select(_ => tenants.RunAsync(Guid.NewGuid(), db => db.SalesDays.AsNoTracking().ToListAsync(ct), ct)));
-    });
-
     /// <summary>The request pipeline and the renderer of pages, over HTTP to this process.</summary>
     public static WarmUpStep Requests { get; } = new("requests", async (services, ct) =>
     {

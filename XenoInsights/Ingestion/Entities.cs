@@ -295,7 +295,7 @@ internal sealed class IngestionConfiguration :
         builder.HasIndex(o => new { o.TenantId, o.Name });
         // Few: test orders, deleted ones and those in a former currency of the shop.
         builder.HasIndex(o => new { o.TenantId, o.Currency }).HasFilter("not counted")
-            .HasDatabaseName("ix_orders_not_counted").IsCreatedConcurrently();
+            .HasDatabaseName("ix_orders_not_counted");
     }
 
     public void Configure(EntityTypeBuilder<OrderLineItem> builder) => builder.HasKey(l => new { l.TenantId, l.OrderId, l.ShopifyId });

@@ -40,23 +40,6 @@ internal sealed class ErasedPersonConfiguration : IEntityTypeConfiguration<Erase
 /// </summary>
 internal static class ErasedPeople
 {
-    /// <summary>Versions before kept who was erased in the rows of customers, as tombstones of a source of their own.</summary>
-    public static readonly Backfill FromTombstones = new("erased people", "20261128101200_ErasedPeople", MoveTombstonesAsync);
-
-    private static async Task<string?> MoveTombstonesAsync(XenoDbContext db, Guid tenantId, string? from, CancellationToken ct)
-    {
-        await db.ExecuteAsync(Array.ConvertAll<string, NpgsqlBatchCommand>(
-        [
-            """
-            insert into erased_people (tenant_id, identifier, erased_at)
-            select tenant_id, 'customer:' || shopify_id, now() from customers where tenant_id = $1 and source = 4
-            on conflict do nothing
-            """,
-            "delete from customers where tenant_id = $1 and source = 4",
-        ], sql => new(sql) { Parameters = { Sql.Uuid(tenantId) } }), ct);
-        return null;
-    }
-
     public static string Customer(long id) => $"customer:{id}";
 
     public static string Checkout(long id) => $"checkout:{id}";

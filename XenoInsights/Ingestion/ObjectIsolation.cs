@@ -28,7 +28,7 @@ internal static class ObjectIsolation
         if (reason is null) return new(applied, rejected);
         // Halves take their row locks one half after the other, so out of order: nobody else of the store may write
         // meanwhile.
-        await RollupWriter.LockExclusiveAsync(db, tenantId, ct);
+        await TenantLock.TakeExclusiveAsync(db, tenantId, ct);
         return new(await HalvesAsync(items, reason), rejected);
 
         async Task<ApplyResult> HalvesAsync(IReadOnlyList<T> some, string whyNot)

@@ -238,7 +238,7 @@ internal static class OrderWriter
                 .Big("tax", s => s.Sale.Tax)
                 .Insert();
 
-        var entries = orders.Where(shop.Counts).SelectMany(o => EntriesOf(shop, o)).ToList();
+        var entries = orders.Where(order => shop.Counts(order)).SelectMany(o => EntriesOf(shop, o)).ToList();
         if (entries.Count > 0)
             yield return new UnnestInsert<OrderEntry>("order_entries", shop.TenantId, entries)
                 .Big("order_id", e => e.OrderId)

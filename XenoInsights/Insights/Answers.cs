@@ -2,16 +2,6 @@ using System.Text.Json.Serialization;
 
 namespace XenoInsights.Insights;
 
-/// <summary>Shop-local dates, both included.</summary>
-public readonly record struct DateRange(DateOnly From, DateOnly To)
-{
-    public int Days => To.DayNumber - From.DayNumber + 1;
-
-    /// <summary>The range of equal length that ends the day before this one begins.</summary>
-    [JsonIgnore]
-    public DateRange Previous => new(From.AddDays(-Days), From.AddDays(-1));
-}
-
 /// <summary>The overview of a range. Money in minor units (<c>Cents</c>) of <see cref="Currency"/>; rules in docs/metrics.md.</summary>
 /// <param name="TotalRevenueCents">Total sales: net sales + shipping + taxes + duties + fees.</param>
 /// <param name="TotalCustomers">Distinct customers who placed an order in the range; guests are not customers.</param>

@@ -47,7 +47,7 @@ public sealed class Csv(CsvWriter writer, int exponent) : IAsyncDisposable
     {
         var store = http.Store();
         var separator = CsvSeparator.Of(http)!;
-        var now = new ShopClock(time, store.TimeZone).Now;
+        var now = new StoreClock(time, store.TimeZone).Now;
         http.Response.ContentType = "text/csv; charset=utf-8";
         http.Response.Headers.ContentDisposition = new ContentDispositionHeaderValue("attachment") { FileNameStar = $"{store.Handle}-{name}{DaysOf(range)}.csv" }.ToString();
         http.Response.Headers.CacheControl = "no-store";
@@ -97,7 +97,7 @@ public sealed class Csv(CsvWriter writer, int exponent) : IAsyncDisposable
         return this;
     }
 
-    /// <param name="local">In the shop's time: what <see cref="ShopClock.At"/> gives.</param>
+    /// <param name="local">In the shop's time: what <see cref="StoreClock.At"/> gives.</param>
     public Csv Instant(DateTimeOffset? local)
     {
         writer.WriteField(local?.ToString("yyyy-MM-ddTHH:mm:sszzz", CultureInfo.InvariantCulture));

@@ -1,5 +1,6 @@
 using XenoInsights.Formatting;
 using XenoInsights.Insights.Overview;
+using XenoInsights.Tenants;
 using XenoInsights.Ui;
 
 namespace XenoInsights.Insights;
@@ -33,7 +34,7 @@ public sealed record Figure(
 public readonly record struct Bucket(DateOnly Date, int? Hour = null)
 {
     /// <summary>An hour that the shop's clock has not reached: not empty, but not there yet.</summary>
-    public bool IsToCome(ShopClock clock) => Hour is { } hour && (Date > clock.Today || (Date == clock.Today && hour > clock.Now.Hour));
+    public bool IsToCome(StoreClock clock) => Hour is { } hour && (Date > clock.Today || (Date == clock.Today && hour > clock.Now.Hour));
 }
 
 /// <summary>The time axis that the figures of a page share.</summary>

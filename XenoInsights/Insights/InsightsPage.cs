@@ -3,7 +3,9 @@ using Microsoft.AspNetCore.Components;
 using XenoInsights.App;
 using XenoInsights.Data;
 using XenoInsights.Formatting;
+using XenoInsights.Ingestion;
 using XenoInsights.Insights.Overview;
+using XenoInsights.Navigation;
 using XenoInsights.Sync;
 using XenoInsights.Tenants;
 using XenoInsights.Ui;
@@ -14,7 +16,7 @@ namespace XenoInsights.Insights;
 public interface IInsightsPage
 {
     StoreAccess Store { get; }
-    ShopClock Clock { get; }
+    StoreClock Clock { get; }
     DateRange? History { get; }
     StoreHistory? StoreHistory { get; }
     SyncJobView? Running { get; }
@@ -52,7 +54,7 @@ public abstract class InsightsPage<TQuestion, TAnswer> : ComponentBase, IInsight
     [CascadingParameter] public required StoreAccess Store { get; set; }
     [Parameter] public required string Handle { get; set; }
 
-    public ShopClock Clock { get; private set; } = null!;
+    public StoreClock Clock { get; private set; } = null!;
 
     /// <summary>First and last day with orders; null while none are known.</summary>
     public DateRange? History => StoreHistory?.Days;

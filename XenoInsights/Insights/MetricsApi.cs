@@ -1,6 +1,11 @@
 using System.Globalization;
 using System.Text;
+using Microsoft.EntityFrameworkCore;
 using Microsoft.AspNetCore.Http.HttpResults;
+using XenoInsights.Formatting;
+using XenoInsights.Ingestion;
+using XenoInsights.Data;
+using XenoInsights.Hosting;
 using XenoInsights.Insights.Overview;
 using XenoInsights.Tenants;
 
@@ -17,11 +22,20 @@ public static class MetricsApi
     private static readonly string[] _seriesMeasures =
         ["total-sales", "orders", "gross-sales", "discounts", "returns", "net-sales", "shipping", "taxes", "average-order-value", "new-customers", "customers", "returning-customers"];
 
+    /// <summary>The model, the connections and how units of work begin.</summary>
+    private static readonly WarmUpStep _databaseWarmUp = new("the database", async (services, ct) =>
+    {
+        var tenants = services.GetRequiredService<TenantDatabase>();
+        await Task.WhenAll(Enumerable.Range(0, 4).Select(_ =>
+            tenants.RunAsync(Guid.NewGuid(), db => db.SalesDays.AsNoTracking().ToListAsync(ct), ct)));
+    });
+
     public static void AddInsights(this WebApplicationBuilder builder)
     {
         builder.AddAnswers();
         builder.AddExports();
         builder.Services.AddScoped<SalesQueries>();
+        builder.Services.AddSingleton(_databaseWarmUp);
     }
 
     public static void MapInsights(this WebApplication app)
@@ -86,7 +100,7 @@ public static class MetricsApi
         if (from is not null && DateOf(from) is null) return Invalid("from", $"'{from}' is not a date such as 2026-11-23.");
         if (to is not null && DateOf(to) is null) return Invalid("to", $"'{to}' is not a date such as 2026-11-23.");
 
-        var last = DateOf(to) ?? new ShopClock(time, http.Store().TimeZone).Today;
+        var last = DateOf(to) ?? new StoreClock(time, http.Store().TimeZone).Today;
         if (DateOf(from) is null && last.DayNumber < DefaultDays) return Invalid("to", $"'{to}' leaves no {DefaultDays} days before it.");
         var first = DateOf(from) ?? last.AddDays(1 - DefaultDays);
         if (first > last) return Invalid("from", $"from ({first:yyyy-MM-dd}) lies after to ({last:yyyy-MM-dd}).");

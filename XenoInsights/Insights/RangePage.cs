@@ -1,6 +1,7 @@
 using Microsoft.AspNetCore.Components;
 using XenoInsights.App;
 using XenoInsights.Formatting;
+using XenoInsights.Navigation;
 using XenoInsights.Ui;
 
 namespace XenoInsights.Insights;
@@ -46,7 +47,7 @@ public abstract class RangePage<TQuestion, TAnswer> : InsightsPage<TQuestion, TA
     protected bool IsAllRunning => HasToday && Range.Days == 1;
 
     /// <summary>The parts that keep this range in links to other pages, beginning with <paramref name="first"/> (? or &amp;); empty for the default.</summary>
-    protected string RangeQuery(char first = '?') => NavMenu.KeptQuery(Navigation.Uri, first);
+    protected string RangeQuery(char first = '?') => StorePages.KeptQuery(Navigation.Uri, first);
 
     protected override void ReadAddress()
     {

@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using System.Text.Json;
+using XenoInsights.Data;
 using XenoInsights.Ingestion;
 
 namespace XenoInsights.Shopify;

@@ -1,6 +1,7 @@
 using System.IO.Hashing;
 using System.Text;
 using System.Text.Json;
+using XenoInsights.Data;
 using XenoInsights.Ingestion;
 
 namespace XenoInsights.Shopify;

@@ -1,3 +1,5 @@
+using XenoInsights.Tenants;
+
 namespace XenoInsights.Shopify;
 
 /// <summary>Why Shopify did not give what was asked, as far as it decides what to do next.</summary>
@@ -38,8 +40,10 @@ public enum ShopifyFailure
 }
 
 /// <summary>Shopify, or the way to it, failed. The message is fit to show to a merchant and holds no secret.</summary>
-public sealed class ShopifyException(ShopifyFailure failure, string message, Exception? inner = null) : Exception(message, inner)
+public sealed class ShopifyException(ShopifyFailure failure, string message, Exception? inner = null) : Exception(message, inner), IExpectedFailure
 {
+    public bool IsExpected => !IsOurFault;
+
     public ShopifyFailure Failure { get; } = failure;
 
     /// <summary>Whether our request was wrong; everything else is a state of Shopify, the store or the network.</summary>

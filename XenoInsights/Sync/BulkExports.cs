@@ -3,11 +3,15 @@ using System.Text.Json;
 using System.Text.Json.Serialization;
 using XenoInsights.Ingestion;
 using XenoInsights.Shopify;
+using XenoInsights.Tenants;
 
 namespace XenoInsights.Sync;
 
 /// <summary>The run cannot prove that it is complete. The message tells the merchant what happened.</summary>
-public sealed class ImportFailedException(string message) : Exception(message);
+public sealed class ImportFailedException(string message) : Exception(message), IExpectedFailure
+{
+    public bool IsExpected => true;
+}
 
 /// <summary>
 /// A run through Shopify's bulk operations: one export an object type, side by side at Shopify, read one after the other. A kind whose

@@ -6,6 +6,7 @@ using XenoInsights.Connect;
 using XenoInsights.Data;
 using XenoInsights.Hosting;
 using XenoInsights.Ingestion;
+using XenoInsights.Queues;
 using XenoInsights.Shopify;
 using XenoInsights.Tenants;
 using XenoInsights.Webhooks;
@@ -183,7 +184,7 @@ internal sealed class Refetches(TenantDatabase tenants, AdminObjects objects, St
 
 /// <summary>Reads for the stores with objects to read again: one that is slow, or fails, holds up no other.</summary>
 internal sealed class RefetchWorker(
-    SystemDatabase system, Refetches refetch_requests, IOptions<WebhookOptions> options, IHostApplicationLifetime lifetime,
+    SystemDatabase system, Refetches refetches, IOptions<DispatchOptions> options, IHostApplicationLifetime lifetime,
     TimeProvider time, ILogger<RefetchWorker> logger) : BackgroundService
 {
     private static readonly TimeSpan _poll = TimeSpan.FromMilliseconds(500);
@@ -191,7 +192,7 @@ internal sealed class RefetchWorker(
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
         await lifetime.WaitForStartAsync(stoppingToken);
-        using var dispatcher = new TenantDispatcher(options.Value.Parallel, new WebhookSignal(), time, logger)
+        using var dispatcher = new TenantDispatcher(options.Value.Parallel, new WorkSignal(), time, logger)
         {
             Poll = _poll,
             FindDueAsync = ct => system.TenantsWithDueAsync("refetch_requests", "true", ct),
@@ -202,5 +203,5 @@ internal sealed class RefetchWorker(
 
     /// <summary>What was claimed by a turn that fails is due again after its lease.</summary>
     private async Task<TimeSpan> ReadAsync(TenantTurn turn, CancellationToken ct) =>
-        await refetch_requests.ReadAsync(turn.TenantId, ct) > 0 ? TimeSpan.Zero : _poll;
+        await refetches.ReadAsync(turn.TenantId, ct) > 0 ? TimeSpan.Zero : _poll;
 }

@@ -22,7 +22,7 @@ internal static class ShopSettings
         var before = await db.Tenants.AsNoTracking().SingleAsync(ct);
         var changes = (isKnown && before.TimeZone != timeZone) || before.Currency != currency;
         // Whoever applies something at the moment does so with the old settings, and is done first.
-        if (changes) await RollupWriter.LockExclusiveAsync(db, tenantId, ct);
+        if (changes) await TenantLock.TakeExclusiveAsync(db, tenantId, ct);
 
         var stored = await db.Tenants.SingleAsync(ct);
         var unknown = isKnown ? null : timeZone;

@@ -7,6 +7,7 @@ using NpgsqlTypes;
 using Quartz;
 using XenoInsights.Data;
 using XenoInsights.Ingestion;
+using XenoInsights.Queues;
 using XenoInsights.Sync.Reconciliation;
 using XenoInsights.Tenants;
 

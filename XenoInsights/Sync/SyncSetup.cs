@@ -1,6 +1,8 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using XenoInsights.Data;
 using XenoInsights.Sync.Reconciliation;
+using XenoInsights.Queues;
 using XenoInsights.Tenants;
 
 namespace XenoInsights.Sync;
@@ -19,10 +21,14 @@ public static class SyncSetup
                 options => options.RejectedIncidentPercent is >= 0 and <= 100,
                 $"{SyncOptions.Section}:{nameof(SyncOptions.RejectedIncidentPercent)} must be 0 to 100.")
             .Validate(options => options is { NightFromHour: >= 0, NightHours: >= 1 } && options.NightFromHour + options.NightHours <= 24, $"{SyncOptions.Section}:{nameof(SyncOptions.NightFromHour)} and {nameof(SyncOptions.NightHours)} must lie within one day.").ValidateOnStart();
+        builder.Services.AddOptions<DispatchOptions>().BindConfiguration(DispatchOptions.Section)
+            .Validate(options => options.Parallel is >= 1 and <= 100, $"{DispatchOptions.Section}:{nameof(DispatchOptions.Parallel)} must be 1 to 100.")
+            .ValidateOnStart();
         builder.Services.AddSingleton<SyncSignal>().AddSingleton<BulkFinished>().AddSingleton<BulkExports>().AddSingleton<ObjectRefetch>().AddSingleton<StoreHealth>();
         builder.Services.AddSingleton<FullImport>().AddSingleton<DeltaSync>().AddSingleton<Rehydrate>().AddSingleton<Recalculate>()
             .AddSingleton<Reconcile>().AddScoped<ReconciliationQueries>().AddScoped<SyncJobs>().AddScoped<StoreNotices>();
-        builder.Services.AddHostedService<SyncWorker>();
+        builder.Services.AddSingleton<Refetches>();
+        builder.Services.AddHostedService<SyncWorker>().AddHostedService<RefetchWorker>();
         builder.Services.ConfigureHttpJsonOptions(json => json.SerializerOptions.Converters.Add(new JsonStringEnumConverter(JsonNamingPolicy.CamelCase)));
     }
 

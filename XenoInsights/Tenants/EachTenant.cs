@@ -1,5 +1,3 @@
-using XenoInsights.Sync;
-
 namespace XenoInsights.Tenants;
 
 internal static class EachTenant

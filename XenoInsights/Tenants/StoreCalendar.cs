@@ -1,5 +1,3 @@
-using XenoInsights.Ingestion;
-
 namespace XenoInsights.Tenants;
 
 /// <summary>The shop's time zone or currency changed since the records were read: whoever applies them begins again with the new ones.</summary>
@@ -20,12 +18,6 @@ public sealed class StoreCalendar(Guid tenantId, string currency, string timeZon
 
     /// <summary>IANA.</summary>
     public string TimeZone { get; } = timeZone;
-
-    /// <summary>
-    /// Test orders, deleted ones and those in a former currency of the shop are stored and count nowhere.
-    /// </summary>
-    internal bool Counts(OrderRecord order) =>
-        !order.Test && !order.Deleted && (order.Currency ?? Currency) == Currency;
 
     /// <summary>Whether days and amounts are still read as the shop has them.</summary>
     internal bool Is(string currencyNow, string timeZoneNow) => (currencyNow, timeZoneNow) == (Currency, TimeZone);

@@ -72,13 +72,6 @@ public sealed class Membership : ITenantOwned
     public DateTimeOffset CreatedAt { get; init; }
 }
 
-public enum MemberRole
-{
-    Viewer = 1,
-    Admin = 2,
-    Owner = 3,
-}
-
 /// <summary>
 /// Global look-up from a shop's domain to its tenant: the only place where a domain is unique. A shop keeps its former
 /// domains.

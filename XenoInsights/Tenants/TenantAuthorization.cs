@@ -1,4 +1,5 @@
 using System.Security.Claims;
+using XenoInsights.Authentication;
 using XenoInsights.Data;
 
 namespace XenoInsights.Tenants;

@@ -1,3 +1,5 @@
+using XenoInsights.Data;
+
 namespace XenoInsights.Tenants;
 
 /// <summary>One of the caller's stores, as <c>GET /api/tenants</c> lists it.</summary>

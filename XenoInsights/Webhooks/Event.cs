@@ -2,6 +2,7 @@ using Microsoft.EntityFrameworkCore;
 using Microsoft.EntityFrameworkCore.Metadata.Builders;
 using XenoInsights.Compliance;
 using XenoInsights.Data;
+using XenoInsights.Sync;
 
 namespace XenoInsights.Webhooks;
 
@@ -62,30 +63,6 @@ public enum EventStatus
 
     /// <summary>Given up after repeated failures; waits for a person to replay it.</summary>
     Dead = 4,
-}
-
-/// <summary>An object whose payload could not tell everything and which is read again from Shopify. One row an object, however many deliveries ask for it.</summary>
-public sealed class RefetchRequest : ITenantOwned
-{
-    public Guid TenantId { get; init; }
-    public RefetchKind Kind { get; init; }
-    public long ShopifyId { get; init; }
-
-    /// <summary>Database clock of the latest request: one that comes while the object is being read stays.</summary>
-    public DateTimeOffset RequestedAt { get; init; }
-
-    /// <summary>Database clock: not read before. A reader moves it ahead while it reads, so that nobody else does.</summary>
-    public DateTimeOffset DueAt { get; init; }
-    public int Attempts { get; init; }
-    public string? LastError { get; init; }
-}
-
-public enum RefetchKind
-{
-    Order = 1,
-    Customer = 2,
-    Product = 3,
-    Checkout = 4,
 }
 
 /// <summary>

@@ -8,6 +8,7 @@ using XenoInsights.Compliance;
 using XenoInsights.Connect;
 using XenoInsights.Data;
 using XenoInsights.Ingestion;
+using XenoInsights.Queues;
 using XenoInsights.Shopify;
 using XenoInsights.Sync;
 using XenoInsights.Tenants;
@@ -114,7 +115,7 @@ internal sealed class EventProcessor(
         var waiting = await DueAsync(db, tenantId, only, ct);
         if (waiting.Count == 0) return Batch.Empty;
 
-        var (done, demanding, records, refetch_requests) = (new List<Result>(), new List<Waiting>(), new List<IngestRecord>(), new HashSet<(RefetchKind, long)>());
+        var (done, demanding, records, refetches) = (new List<Result>(), new List<Waiting>(), new List<IngestRecord>(), new HashSet<(RefetchKind, long)>());
         var edits = await OrderEdits.FindAsync(db, tenantId, waiting, ct);
         var told = new List<(long CustomerId, DateTimeOffset TriggeredAt)>();
         foreach (var delivery in waiting)
@@ -127,19 +128,19 @@ internal sealed class EventProcessor(
                 records.AddRange(meaning.Records.Select(r => r with { ReadAt = delivery.ReceivedAt }));
                 told.AddRange(meaning.Records.Where(r => r is CustomerRecord { Deleted: false })
                     .Select(r => (r.ShopifyId, ShopActions.Earlier(delivery))));
-                refetch_requests.UnionWith(meaning.Refetches);
+                refetches.UnionWith(meaning.Refetches);
                 done.Add(new(delivery, meaning.IsIgnored ? EventStatus.Ignored : EventStatus.Applied, meaning.Outcome, null));
             }
         }
         foreach (var edited in await OrderEdits.EditedAsync(db, tenantId, waiting, ct))
             records.AddRange(Read(edited, tenant, edits).EventContent?.Records ?? []);
         var applied = await IngestionWriter.ApplyAsync(db, new StoreCalendar(tenantId, tenant.Currency, tenant.TimeZone), records, ct);
-        refetch_requests.UnionWith((await ErasedPeople.ToReadAsync(db, tenantId, told, ct))
+        refetches.UnionWith((await ErasedPeople.ToReadAsync(db, tenantId, told, ct))
             .Select(id => (RefetchKind.Customer, id)));
-        await Refetches.RequestAsync(db, tenantId, refetch_requests, ct);
+        await Refetches.RequestAsync(db, tenantId, refetches, ct);
         await MarkAsync(db, tenantId, done, ct);
         await erasure.EmptyLateEventsAsync(db, tenantId, [.. done.Select(r => r.Delivery)], ct);
-        return new Batch(waiting, demanding, done, records, refetch_requests, applied);
+        return new Batch(waiting, demanding, done, records, refetches, applied);
     }
 
     private (EventContent? EventContent, string? Unreadable) Read(Waiting delivery, Tenant tenant, ILookup<long, OrderEdit> edits)

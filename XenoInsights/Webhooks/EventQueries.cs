@@ -36,11 +36,8 @@ public sealed record EventFilter(string? Topic = null, EventStatus? Status = nul
     }
 }
 
-/// <summary>How current a store is: what waits, since when, and how long today's deliveries took from receipt to applied. Database clock.</summary>
-public sealed record InboxState(long Waiting, TimeSpan? Oldest, TimeSpan? P50, TimeSpan? P99, long Dead);
-
 /// <summary>The entered store's deliveries, to see and to apply again.</summary>
-public sealed class EventQueries(XenoDatabase database)
+public sealed class EventQueries(XenoDatabase database) : IEventBacklogQuery
 {
     private const string Mask = "•••";
 
@@ -78,7 +75,7 @@ public sealed class EventQueries(XenoDatabase database)
     }, ct);
 
     /// <param name="today">The beginning of the shop's day.</param>
-    public Task<InboxState> StateAsync(DateTimeOffset today, CancellationToken ct) => database.InTenantAsync(async db =>
+    public Task<EventBacklog> StateAsync(DateTimeOffset today, CancellationToken ct) => database.InTenantAsync(async db =>
     {
         await using var command = db.Command(
             """
@@ -93,7 +90,7 @@ public sealed class EventQueries(XenoDatabase database)
         command.Parameters.Add(new NpgsqlParameter { Value = today.UtcDateTime });
         await using var reader = await command.ExecuteReaderAsync(ct);
         await reader.ReadAsync(ct);
-        return new InboxState(reader.GetInt64(0), Span(1), Span(2), Span(3), reader.GetInt64(4));
+        return new EventBacklog(reader.GetInt64(0), Span(1), Span(2), Span(3), reader.GetInt64(4));
 
         TimeSpan? Span(int at) => reader.IsDBNull(at) ? null : reader.GetFieldValue<TimeSpan>(at);
     }, ct);

@@ -18,7 +18,8 @@ public static class EventsApi
     private const int LargestPage = 250;
     private static readonly TimeSpan _heartbeat = TimeSpan.FromSeconds(15), _atMostEvery = TimeSpan.FromMilliseconds(250);
 
-    public static void AddEvents(this WebApplicationBuilder builder) => builder.Services.AddScoped<EventQueries>().AddScoped<Replays>();
+    public static void AddEvents(this WebApplicationBuilder builder) => builder.Services.AddScoped<EventQueries>()
+        .AddScoped<IEventBacklogQuery>(services => services.GetRequiredService<EventQueries>()).AddScoped<Replays>();
 
     public static void MapEvents(this WebApplication app)
     {

@@ -4,6 +4,7 @@ using NpgsqlTypes;
 using XenoInsights.Data;
 using XenoInsights.Hosting;
 using XenoInsights.Operations;
+using XenoInsights.Queues;
 
 namespace XenoInsights.Webhooks;
 
@@ -39,7 +40,7 @@ internal enum StoreResult
 /// Stores deliveries. Requests in flight together share one statement and one commit, so that the disk is asked once for all of them;
 /// an answer is given after that commit. Works on connections of its own: however busy dashboards are, deliveries get through.
 /// </summary>
-internal sealed class Inbox([FromKeyedServices(DataSetup.Ingest)] TenantTransactions transactions, WebhookSignal signal, ILogger<Inbox> logger) : BackgroundService
+internal sealed class Inbox([FromKeyedServices(DataSetup.Ingest)] TenantTransactions transactions, WorkSignal signal, ILogger<Inbox> logger) : BackgroundService
 {
     private const int Writers = 2, LargestBatch = 256, LongestQueue = 4096, WarmUpRounds = 10;
 

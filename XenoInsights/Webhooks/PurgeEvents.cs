@@ -3,6 +3,7 @@ using Npgsql;
 using Quartz;
 using XenoInsights.Data;
 using XenoInsights.Ingestion;
+using XenoInsights.Queues;
 using XenoInsights.Tenants;
 
 namespace XenoInsights.Webhooks;

@@ -3,6 +3,7 @@ using Microsoft.EntityFrameworkCore;
 using Npgsql;
 using NpgsqlTypes;
 using XenoInsights.Compliance;
+using XenoInsights.Connect;
 using XenoInsights.Data;
 using XenoInsights.Ingestion;
 using XenoInsights.Shopify;
@@ -65,24 +66,8 @@ internal sealed class ShopActions(SyncSignal signal, BulkFinished bulkFinished, 
     private static async Task<string> UninstallAsync(XenoDbContext db, Tenant tenant, DateTimeOffset triggeredAt, CancellationToken ct)
     {
         if (triggeredAt < tenant.ConnectedAt) return "The app was installed again since.";
-        await DisconnectAsync(db, tenant.TenantId, triggeredAt, ct);
+        await DisconnectStore.DisconnectAsync(db, tenant.TenantId, triggeredAt, ct);
         return "The app was removed in Shopify: its access is deleted and nothing is read any more. The data stay until Shopify asks for their erasure.";
-    }
-
-    /// <summary>Ends everything that reads from the shop, unless it was connected again since.</summary>
-    internal static async Task DisconnectAsync(XenoDbContext db, Guid tenantId, DateTimeOffset at, CancellationToken ct)
-    {
-        if (await db.Tenants.Where(t => t.ConnectedAt <= at).ExecuteUpdateAsync(set => set.SetProperty(t => t.Status, TenantStatus.Disconnected), ct) == 0) return;
-        await db.ShopifyCredentials.ExecuteDeleteAsync(ct);
-        await db.RefetchRequests.ExecuteDeleteAsync(ct);
-        await using var cancel = db.Command(
-            """
-            update sync_jobs set status = 'Cancelled', phase = null, error = 'The app was removed in Shopify.', finished_at = now(), lease_owner = null, lease_until = null
-            where tenant_id = $1 and status in ('Queued', 'Running') and type <> 'Recalculate'
-            """);
-        cancel.Parameters.Add(Sql.Uuid(tenantId));
-        await cancel.ExecuteNonQueryAsync(ct);
-        await IngestionWriter.BumpDataVersionAsync(db, tenantId, ct);
     }
 
     private static async Task<string> UpdateScopesAsync(XenoDbContext db, Tenant tenant, JsonElement body, DateTimeOffset triggeredAt, CancellationToken ct)

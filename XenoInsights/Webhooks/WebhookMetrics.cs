@@ -88,26 +88,3 @@ internal sealed class WebhookMetrics
 
     private static KeyValuePair<string, object?> Label(string topic) => new("topic", _known.Contains(topic) ? topic : "other");
 }
-
-/// <summary>Wakes this process's worker when something was stored here; other processes find it by polling.</summary>
-internal sealed class WebhookSignal
-{
-    private readonly Channel<bool> _wake = Channel.CreateBounded<bool>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite });
-
-    public void Wake() => _wake.Writer.TryWrite(true);
-
-    /// <summary>False when nobody woke it: time to look for what other processes stored.</summary>
-    public async Task<bool> WaitAsync(TimeSpan atMost, CancellationToken ct)
-    {
-        using var waited = CancellationTokenSource.CreateLinkedTokenSource(ct);
-        waited.CancelAfter(atMost);
-        try
-        {
-            return await _wake.Reader.ReadAsync(waited.Token);
-        }
-        catch (OperationCanceledException) when (!ct.IsCancellationRequested)
-        {
-            return false;
-        }
-    }
-}

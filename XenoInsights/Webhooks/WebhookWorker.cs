@@ -1,6 +1,7 @@
 using Microsoft.Extensions.Options;
 using XenoInsights.Data;
 using XenoInsights.Hosting;
+using XenoInsights.Queues;
 using XenoInsights.Tenants;
 
 namespace XenoInsights.Webhooks;
@@ -10,7 +11,7 @@ namespace XenoInsights.Webhooks;
 /// number of processes may; a store's lane belongs to one at a time.
 /// </summary>
 internal sealed class WebhookWorker(
-    SystemDatabase system, EventProcessor processor, WebhookSignal signal, IOptions<WebhookOptions> options,
+    SystemDatabase system, EventProcessor processor, WorkSignal signal, IOptions<DispatchOptions> options,
     IHostApplicationLifetime lifetime, TimeProvider time, ILogger<WebhookWorker> logger) : BackgroundService
 {
     private static readonly TimeSpan _poll = TimeSpan.FromMilliseconds(250);

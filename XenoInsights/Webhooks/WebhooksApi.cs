@@ -7,6 +7,7 @@ using System.Text.Json;
 using System.Threading.RateLimiting;
 using Microsoft.Extensions.Options;
 using XenoInsights.Compliance;
+using XenoInsights.Queues;
 using XenoInsights.Shopify;
 using XenoInsights.Sync;
 
@@ -45,19 +46,16 @@ public static class WebhooksApi
                 $"{WebhookOptions.Section}:{nameof(WebhookOptions.RetrySeconds)} must be more than 0 and at most 3600.")
             .Validate(options => options.MaxInFlight is >= 1 and <= 10_000,
                 $"{WebhookOptions.Section}:{nameof(WebhookOptions.MaxInFlight)} must be 1 to 10000.")
-            .Validate(options => options.Parallel is >= 1 and <= 100,
-                $"{WebhookOptions.Section}:{nameof(WebhookOptions.Parallel)} must be 1 to 100.")
             .ValidateOnStart();
         builder.Services.AddOptions<RetentionOptions>().BindConfiguration(RetentionOptions.Section)
             .Validate(options => options.PayloadDays >= 7, $"{RetentionOptions.Section}:{nameof(RetentionOptions.PayloadDays)} must be at least 7.")
             .Validate(options => options.EventDays >= options.PayloadDays, $"{RetentionOptions.Section}:{nameof(RetentionOptions.EventDays)} must be at least {nameof(RetentionOptions.PayloadDays)}.").ValidateOnStart();
-        builder.Services.AddSingleton<WebhookSignal>().AddSingleton<WebhookMetrics>().AddSingleton<WebhookAdmission>();
+        builder.Services.AddSingleton<WorkSignal>().AddSingleton<WebhookMetrics>().AddSingleton<WebhookAdmission>();
         builder.Services.AddSingleton<ShopActions>().AddSingleton<IdentifierHashes>().AddSingleton<Erasure>()
-            .AddSingleton<ErasureList>().AddSingleton<AccessCheck>().AddSingleton<EventProcessor>()
-            .AddSingleton<Refetches>();
+            .AddSingleton<ErasureList>().AddSingleton<AccessCheck>().AddSingleton<EventProcessor>();
         builder.Services.AddSingleton<Inbox>().AddHostedService(services => services.GetRequiredService<Inbox>());
         builder.Services.AddSingleton(Inbox.WarmUp);
-        builder.Services.AddHostedService<WebhookWorker>().AddHostedService<RefetchWorker>().AddHostedService<BacklogWatch>();
+        builder.Services.AddHostedService<WebhookWorker>().AddHostedService<BacklogWatch>();
     }
 
     public static void MapWebhooks(this WebApplication app) =>
@@ -244,9 +242,6 @@ public sealed class WebhookOptions
 
     /// <summary>The pause after the first failed attempt; it doubles with each further one, up to an hour.</summary>
     public double RetrySeconds { get; set; } = 5;
-
-    /// <summary>For how many stores one process applies deliveries at once, and for how many it refetches objects.</summary>
-    public int Parallel { get; set; } = 8;
 
     /// <summary>
     /// How many deliveries one process takes in at once; what comes beyond them is told to come again.

@@ -22,7 +22,7 @@ namespace XenoInsights.Data.Migrations
 
             NpgsqlModelBuilderExtensions.UseIdentityByDefaultColumns(modelBuilder);
 
-            modelBuilder.Entity("XenoInsights.Access.User", b =>
+            modelBuilder.Entity("XenoInsights.Authentication.User", b =>
                 {
                     b.Property<Guid>("UserId")
                         .ValueGeneratedOnAdd()
@@ -75,7 +75,7 @@ namespace XenoInsights.Data.Migrations
                     b.ToTable("users", (string)null);
                 });
 
-            modelBuilder.Entity("XenoInsights.Access.UserSession", b =>
+            modelBuilder.Entity("XenoInsights.Authentication.UserSession", b =>
                 {
                     b.Property<Guid>("SessionId")
                         .ValueGeneratedOnAdd()
@@ -126,6 +126,89 @@ namespace XenoInsights.Data.Migrations
                         .HasDatabaseName("ix_sessions_user_id");
 
                     b.ToTable("sessions", (string)null);
+                });
+
+            modelBuilder.Entity("XenoInsights.Connect.OAuthState", b =>
+                {
+                    b.Property<byte[]>("StateHash")
+                        .HasColumnType("bytea")
+                        .HasColumnName("state_hash");
+
+                    b.Property<DateTimeOffset>("CreatedAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("created_at");
+
+                    b.Property<DateTimeOffset>("ExpiresAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("expires_at");
+
+                    b.Property<string>("ReturnUrl")
+                        .HasColumnType("text")
+                        .HasColumnName("return_url");
+
+                    b.Property<string>("ShopDomain")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("shop_domain");
+
+                    b.Property<DateTimeOffset?>("UsedAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("used_at");
+
+                    b.Property<Guid?>("UserId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("user_id");
+
+                    b.HasKey("StateHash")
+                        .HasName("pk_oauth_states");
+
+                    b.ToTable("oauth_states", (string)null);
+                });
+
+            modelBuilder.Entity("XenoInsights.Connect.ShopifyCredential", b =>
+                {
+                    b.Property<Guid>("TenantId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("tenant_id");
+
+                    b.Property<byte[]>("AccessToken")
+                        .IsRequired()
+                        .HasColumnType("bytea")
+                        .HasColumnName("access_token");
+
+                    b.Property<DateTimeOffset>("AccessTokenExpiresAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("access_token_expires_at");
+
+                    b.Property<Guid?>("RefreshLease")
+                        .HasColumnType("uuid")
+                        .HasColumnName("refresh_lease");
+
+                    b.Property<DateTimeOffset?>("RefreshLeaseUntil")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("refresh_lease_until");
+
+                    b.Property<byte[]>("RefreshToken")
+                        .HasColumnType("bytea")
+                        .HasColumnName("refresh_token");
+
+                    b.Property<DateTimeOffset?>("RefreshTokenExpiresAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("refresh_token_expires_at");
+
+                    b.Property<string>("Scopes")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("scopes");
+
+                    b.Property<DateTimeOffset>("UpdatedAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("updated_at");
+
+                    b.HasKey("TenantId")
+                        .HasName("pk_shopify_credentials");
+
+                    b.ToTable("shopify_credentials", (string)null);
                 });
 
             modelBuilder.Entity("XenoInsights.Data.BackfillProgress", b =>
@@ -208,6 +291,35 @@ namespace XenoInsights.Data.Migrations
                         {
                             t.HasCheckConstraint("ck_schema_info_only_row", "only_row");
                         });
+                });
+
+            modelBuilder.Entity("XenoInsights.Hosting.ScheduledRun", b =>
+                {
+                    b.Property<string>("Job")
+                        .HasColumnType("text")
+                        .HasColumnName("job");
+
+                    b.Property<DateTimeOffset?>("FinishedAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("finished_at");
+
+                    b.Property<string>("Instance")
+                        .IsRequired()
+                        .HasColumnType("text")
+                        .HasColumnName("instance");
+
+                    b.Property<DateTimeOffset>("StartedAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("started_at");
+
+                    b.Property<DateTimeOffset?>("SucceededAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("succeeded_at");
+
+                    b.HasKey("Job")
+                        .HasName("pk_scheduled_runs");
+
+                    b.ToTable("scheduled_runs", (string)null);
                 });
 
             modelBuilder.Entity("XenoInsights.Ingestion.Checkout", b =>
@@ -592,8 +704,7 @@ namespace XenoInsights.Data.Migrations
 
                     b.HasIndex("TenantId", "Currency")
                         .HasDatabaseName("ix_orders_not_counted")
-                        .HasFilter("not counted")
-                        .HasAnnotation("Npgsql:CreatedConcurrently", true);
+                        .HasFilter("not counted");
 
                     b.HasIndex("TenantId", "Name")
                         .HasDatabaseName("ix_orders_tenant_id_name");
@@ -1081,113 +1192,6 @@ namespace XenoInsights.Data.Migrations
                     b.ToTable("sales_days", (string)null);
                 });
 
-            modelBuilder.Entity("XenoInsights.Install.OAuthState", b =>
-                {
-                    b.Property<byte[]>("StateHash")
-                        .HasColumnType("bytea")
-                        .HasColumnName("state_hash");
-
-                    b.Property<DateTimeOffset>("CreatedAt")
-                        .HasColumnType("timestamp with time zone")
-                        .HasColumnName("created_at");
-
-                    b.Property<DateTimeOffset>("ExpiresAt")
-                        .HasColumnType("timestamp with time zone")
-                        .HasColumnName("expires_at");
-
-                    b.Property<string>("ReturnUrl")
-                        .HasColumnType("text")
-                        .HasColumnName("return_url");
-
-                    b.Property<string>("ShopDomain")
-                        .IsRequired()
-                        .HasColumnType("text")
-                        .HasColumnName("shop_domain");
-
-                    b.Property<DateTimeOffset?>("UsedAt")
-                        .HasColumnType("timestamp with time zone")
-                        .HasColumnName("used_at");
-
-                    b.Property<Guid?>("UserId")
-                        .HasColumnType("uuid")
-                        .HasColumnName("user_id");
-
-                    b.HasKey("StateHash")
-                        .HasName("pk_oauth_states");
-
-                    b.ToTable("oauth_states", (string)null);
-                });
-
-            modelBuilder.Entity("XenoInsights.Install.ShopifyCredential", b =>
-                {
-                    b.Property<Guid>("TenantId")
-                        .HasColumnType("uuid")
-                        .HasColumnName("tenant_id");
-
-                    b.Property<byte[]>("AccessToken")
-                        .IsRequired()
-                        .HasColumnType("bytea")
-                        .HasColumnName("access_token");
-
-                    b.Property<DateTimeOffset>("AccessTokenExpiresAt")
-                        .HasColumnType("timestamp with time zone")
-                        .HasColumnName("access_token_expires_at");
-
-                    b.Property<Guid?>("RefreshLease")
-                        .HasColumnType("uuid")
-                        .HasColumnName("refresh_lease");
-
-                    b.Property<DateTimeOffset?>("RefreshLeaseUntil")
-                        .HasColumnType("timestamp with time zone")
-                        .HasColumnName("refresh_lease_until");
-
-                    b.Property<byte[]>("RefreshToken")
-                        .HasColumnType("bytea")
-                        .HasColumnName("refresh_token");
-
-                    b.Property<DateTimeOffset?>("RefreshTokenExpiresAt")
-                        .HasColumnType("timestamp with time zone")
-                        .HasColumnName("refresh_token_expires_at");
-
-                    b.Property<string>("Scopes")
-                        .IsRequired()
-                        .HasColumnType("text")
-                        .HasColumnName("scopes");
-
-                    b.Property<DateTimeOffset>("UpdatedAt")
-                        .HasColumnType("timestamp with time zone")
-                        .HasColumnName("updated_at");
-
-                    b.HasKey("TenantId")
-                        .HasName("pk_shopify_credentials");
-
-                    b.ToTable("shopify_credentials", (string)null);
-                });
-
-            modelBuilder.Entity("XenoInsights.Notifications.AlertChoice", b =>
-                {
-                    b.Property<Guid>("TenantId")
-                        .HasColumnType("uuid")
-                        .HasColumnName("tenant_id");
-
-                    b.Property<Guid>("UserId")
-                        .HasColumnType("uuid")
-                        .HasColumnName("user_id");
-
-                    b.Property<string>("Kind")
-                        .HasColumnType("text")
-                        .HasColumnName("kind");
-
-                    b.Property<bool>("Wanted")
-                        .HasColumnType("boolean")
-                        .HasColumnName("wanted");
-
-                    b.HasKey("TenantId", "UserId", "Kind")
-                        .HasName("pk_alert_choices");
-
-                    b.ToTable("alert_choices", (string)null);
-                });
-
             modelBuilder.Entity("XenoInsights.Notifications.FleetIncident", b =>
                 {
                     b.Property<Guid>("Id")
@@ -1351,6 +1355,30 @@ namespace XenoInsights.Data.Migrations
                     b.ToTable("mails", (string)null);
                 });
 
+            modelBuilder.Entity("XenoInsights.Notifications.NotificationPreference", b =>
+                {
+                    b.Property<Guid>("TenantId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("tenant_id");
+
+                    b.Property<Guid>("UserId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("user_id");
+
+                    b.Property<string>("Kind")
+                        .HasColumnType("text")
+                        .HasColumnName("kind");
+
+                    b.Property<bool>("Wanted")
+                        .HasColumnType("boolean")
+                        .HasColumnName("wanted");
+
+                    b.HasKey("TenantId", "UserId", "Kind")
+                        .HasName("pk_notification_preferences");
+
+                    b.ToTable("notification_preferences", (string)null);
+                });
+
             modelBuilder.Entity("XenoInsights.Notifications.OperatorMail", b =>
                 {
                     b.Property<Guid>("Id")
@@ -1424,36 +1452,7 @@ namespace XenoInsights.Data.Migrations
                     b.ToTable("operator_mails", (string)null);
                 });
 
-            modelBuilder.Entity("XenoInsights.Operations.ScheduledRun", b =>
-                {
-                    b.Property<string>("Job")
-                        .HasColumnType("text")
-                        .HasColumnName("job");
-
-                    b.Property<DateTimeOffset?>("FinishedAt")
-                        .HasColumnType("timestamp with time zone")
-                        .HasColumnName("finished_at");
-
-                    b.Property<string>("Instance")
-                        .IsRequired()
-                        .HasColumnType("text")
-                        .HasColumnName("instance");
-
-                    b.Property<DateTimeOffset>("StartedAt")
-                        .HasColumnType("timestamp with time zone")
-                        .HasColumnName("started_at");
-
-                    b.Property<DateTimeOffset?>("SucceededAt")
-                        .HasColumnType("timestamp with time zone")
-                        .HasColumnName("succeeded_at");
-
-                    b.HasKey("Job")
-                        .HasName("pk_scheduled_runs");
-
-                    b.ToTable("scheduled_runs", (string)null);
-                });
-
-            modelBuilder.Entity("XenoInsights.Reconciliation.CountCheck", b =>
+            modelBuilder.Entity("XenoInsights.Sync.Reconciliation.ReconciledCount", b =>
                 {
                     b.Property<Guid>("TenantId")
                         .HasColumnType("uuid")
@@ -1476,12 +1475,12 @@ namespace XenoInsights.Data.Migrations
                         .HasColumnName("in_shopify");
 
                     b.HasKey("TenantId", "Kind")
-                        .HasName("pk_count_checks");
+                        .HasName("pk_reconciled_counts");
 
-                    b.ToTable("count_checks", (string)null);
+                    b.ToTable("reconciled_counts", (string)null);
                 });
 
-            modelBuilder.Entity("XenoInsights.Reconciliation.DayCheck", b =>
+            modelBuilder.Entity("XenoInsights.Sync.Reconciliation.ReconciledDay", b =>
                 {
                     b.Property<Guid>("TenantId")
                         .HasColumnType("uuid")
@@ -1530,9 +1529,48 @@ namespace XenoInsights.Data.Migrations
                         .HasColumnName("total_in_shopify");
 
                     b.HasKey("TenantId", "Day", "JobId")
-                        .HasName("pk_day_checks");
+                        .HasName("pk_reconciled_days");
 
-                    b.ToTable("day_checks", (string)null);
+                    b.ToTable("reconciled_days", (string)null);
+                });
+
+            modelBuilder.Entity("XenoInsights.Sync.RefetchRequest", b =>
+                {
+                    b.Property<Guid>("TenantId")
+                        .HasColumnType("uuid")
+                        .HasColumnName("tenant_id");
+
+                    b.Property<short>("Kind")
+                        .HasColumnType("smallint")
+                        .HasColumnName("kind");
+
+                    b.Property<long>("ShopifyId")
+                        .HasColumnType("bigint")
+                        .HasColumnName("shopify_id");
+
+                    b.Property<int>("Attempts")
+                        .HasColumnType("integer")
+                        .HasColumnName("attempts");
+
+                    b.Property<DateTimeOffset>("DueAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("due_at");
+
+                    b.Property<string>("LastError")
+                        .HasColumnType("text")
+                        .HasColumnName("last_error");
+
+                    b.Property<DateTimeOffset>("RequestedAt")
+                        .HasColumnType("timestamp with time zone")
+                        .HasColumnName("requested_at");
+
+                    b.HasKey("TenantId", "Kind", "ShopifyId")
+                        .HasName("pk_refetch_requests");
+
+                    b.HasIndex("TenantId", "DueAt")
+                        .HasDatabaseName("ix_refetch_requests_tenant_id_due_at");
+
+                    b.ToTable("refetch_requests", (string)null);
                 });
 
             modelBuilder.Entity("XenoInsights.Sync.SyncJob", b =>
@@ -1981,53 +2019,24 @@ namespace XenoInsights.Data.Migrations
                     b.ToTable("redactions", (string)null);
                 });
 
-            modelBuilder.Entity("XenoInsights.Webhooks.Reread", b =>
+            modelBuilder.Entity("XenoInsights.Authentication.UserSession", b =>
                 {
-                    b.Property<Guid>("TenantId")
-                        .HasColumnType("uuid")
-                        .HasColumnName("tenant_id");
-
-                    b.Property<short>("Kind")
-                        .HasColumnType("smallint")
-                        .HasColumnName("kind");
-
-                    b.Property<long>("ShopifyId")
-                        .HasColumnType("bigint")
-                        .HasColumnName("shopify_id");
-
-                    b.Property<int>("Attempts")
-                        .HasColumnType("integer")
-                        .HasColumnName("attempts");
-
-                    b.Property<DateTimeOffset>("DueAt")
-                        .HasColumnType("timestamp with time zone")
-                        .HasColumnName("due_at");
-
-                    b.Property<string>("LastError")
-                        .HasColumnType("text")
-                        .HasColumnName("last_error");
-
-                    b.Property<DateTimeOffset>("RequestedAt")
-                        .HasColumnType("timestamp with time zone")
-                        .HasColumnName("requested_at");
-
-                    b.HasKey("TenantId", "Kind", "ShopifyId")
-                        .HasName("pk_rereads");
-
-                    b.HasIndex("TenantId", "DueAt")
-                        .HasDatabaseName("ix_rereads_tenant_id_due_at");
-
-                    b.ToTable("rereads", (string)null);
-                });
-
-            modelBuilder.Entity("XenoInsights.Access.UserSession", b =>
-                {
-                    b.HasOne("XenoInsights.Access.User", null)
+                    b.HasOne("XenoInsights.Authentication.User", null)
                         .WithMany()
                         .HasForeignKey("UserId")
                         .OnDelete(DeleteBehavior.Cascade)
                         .IsRequired()
                         .HasConstraintName("fk_sessions_users_user_id");
+                });
+
+            modelBuilder.Entity("XenoInsights.Connect.ShopifyCredential", b =>
+                {
+                    b.HasOne("XenoInsights.Tenants.Tenant", null)
+                        .WithMany()
+                        .HasForeignKey("TenantId")
+                        .OnDelete(DeleteBehavior.Cascade)
+                        .IsRequired()
+                        .HasConstraintName("fk_shopify_credentials_tenants_tenant_id");
                 });
 
             modelBuilder.Entity("XenoInsights.Data.BackfillProgress", b =>
@@ -2038,26 +2047,6 @@ namespace XenoInsights.Data.Migrations
                         .OnDelete(DeleteBehavior.Cascade)
                         .IsRequired()
                         .HasConstraintName("fk_backfills_tenants_tenant_id");
-                });
-
-            modelBuilder.Entity("XenoInsights.Install.ShopifyCredential", b =>
-                {
-                    b.HasOne("XenoInsights.Tenants.Tenant", null)
-                        .WithMany()
-                        .HasForeignKey("TenantId")
-                        .OnDelete(DeleteBehavior.Cascade)
-                        .IsRequired()
-                        .HasConstraintName("fk_shopify_credentials_tenants_tenant_id");
-                });
-
-            modelBuilder.Entity("XenoInsights.Notifications.AlertChoice", b =>
-                {
-                    b.HasOne("XenoInsights.Tenants.Tenant", null)
-                        .WithMany()
-                        .HasForeignKey("TenantId")
-                        .OnDelete(DeleteBehavior.Cascade)
-                        .IsRequired()
-                        .HasConstraintName("fk_alert_choices_tenants_tenant_id");
                 });
 
             modelBuilder.Entity("XenoInsights.Notifications.Incident", b =>
@@ -2080,6 +2069,16 @@ namespace XenoInsights.Data.Migrations
                         .HasConstraintName("fk_mails_tenants_tenant_id");
                 });
 
+            modelBuilder.Entity("XenoInsights.Notifications.NotificationPreference", b =>
+                {
+                    b.HasOne("XenoInsights.Tenants.Tenant", null)
+                        .WithMany()
+                        .HasForeignKey("TenantId")
+                        .OnDelete(DeleteBehavior.Cascade)
+                        .IsRequired()
+                        .HasConstraintName("fk_notification_preferences_tenants_tenant_id");
+                });
+
             modelBuilder.Entity("XenoInsights.Notifications.OperatorMail", b =>
                 {
                     b.HasOne("XenoInsights.Notifications.FleetIncident", null)
@@ -2090,24 +2089,24 @@ namespace XenoInsights.Data.Migrations
                         .HasConstraintName("fk_operator_mails_fleet_incidents_fleet_incident_id");
                 });
 
-            modelBuilder.Entity("XenoInsights.Reconciliation.CountCheck", b =>
+            modelBuilder.Entity("XenoInsights.Sync.Reconciliation.ReconciledCount", b =>
                 {
                     b.HasOne("XenoInsights.Tenants.Tenant", null)
                         .WithMany()
                         .HasForeignKey("TenantId")
                         .OnDelete(DeleteBehavior.Cascade)
                         .IsRequired()
-                        .HasConstraintName("fk_count_checks_tenants_tenant_id");
+                        .HasConstraintName("fk_reconciled_counts_tenants_tenant_id");
                 });
 
-            modelBuilder.Entity("XenoInsights.Reconciliation.DayCheck", b =>
+            modelBuilder.Entity("XenoInsights.Sync.Reconciliation.ReconciledDay", b =>
                 {
                     b.HasOne("XenoInsights.Tenants.Tenant", null)
                         .WithMany()
                         .HasForeignKey("TenantId")
                         .OnDelete(DeleteBehavior.Cascade)
                         .IsRequired()
-                        .HasConstraintName("fk_day_checks_tenants_tenant_id");
+                        .HasConstraintName("fk_reconciled_days_tenants_tenant_id");
                 });
 
             modelBuilder.Entity("XenoInsights.Sync.SyncJob", b =>
@@ -2139,7 +2138,7 @@ namespace XenoInsights.Data.Migrations
                         .IsRequired()
                         .HasConstraintName("fk_memberships_tenants_tenant_id");
 
-                    b.HasOne("XenoInsights.Access.User", null)
+                    b.HasOne("XenoInsights.Authentication.User", null)
                         .WithMany()
                         .HasForeignKey("UserId")
                         .OnDelete(DeleteBehavior.Cascade)

@@ -1,4 +1,5 @@
 using XenoInsights.App;
+using XenoInsights.Data;
 
 namespace XenoInsights.Development.FakeShopify;
 

@@ -113,7 +113,7 @@ internal static class Recalculation
             [Sql.Uuid(shop.TenantId), Sql.Ids(orders), .. offsets.Parameters()]);
     }
 
-    /// <summary>What <see cref="StoreCalendar.Counts"/> says, of a stored order.</summary>
+    /// <summary>What <see cref="CountedOrders.Counts"/> says, of a stored order.</summary>
     private static string Counts(int currency) => $"(not test and deleted_at is null and currency = ${currency})";
 
     private static string SaleDay(string processedAt, int offsets) =>

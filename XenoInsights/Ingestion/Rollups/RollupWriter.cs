@@ -20,7 +20,7 @@ internal static class RollupWriter
     {
         await using var batch = db.Batch(
         [
-            new("select pg_advisory_xact_lock_shared(hashtextextended($1::text, 0))") { Parameters = { Sql.Uuid(shop.TenantId) } },
+            new(TenantLock.Shared) { Parameters = { Sql.Uuid(shop.TenantId) } },
             // After the lock, so that nobody can change it before the end of this unit of work.
             new("select currency, time_zone, (select required_migration from schema_info) from tenants where tenant_id = $1") { Parameters = { Sql.Uuid(shop.TenantId) } },
         ]);
@@ -31,9 +31,6 @@ internal static class RollupWriter
         // A backfill may have begun that relies on what only newer versions keep.
         Schema.ThrowIfTooOld(await reader.IsDBNullAsync(2, ct) ? null : reader.GetString(2));
     }
-
-    internal static Task LockExclusiveAsync(XenoDbContext db, Guid tenantId, CancellationToken ct) =>
-        db.ExecuteAsync([new NpgsqlBatchCommand("select pg_advisory_xact_lock(hashtextextended($1::text, 0))") { Parameters = { Sql.Uuid(tenantId) } }], ct);
 
     /// <summary>Adds deltas row by row in key order, table after table, which is the lock order of every writer.</summary>
     internal static async Task ApplyAsync(XenoDbContext db, Guid tenantId, RollupDeltas deltas, CancellationToken ct)

@@ -3,6 +3,7 @@ using System.Runtime.CompilerServices;
 using Npgsql;
 using NpgsqlTypes;
 using XenoInsights.Data;
+using XenoInsights.Formatting;
 using XenoInsights.Ingestion;
 using XenoInsights.Insights.Overview;
 using XenoInsights.Insights.Products;

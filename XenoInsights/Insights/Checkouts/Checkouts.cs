@@ -1,4 +1,5 @@
 using System.Text.Json.Serialization;
+using XenoInsights.Formatting;
 
 namespace XenoInsights.Insights.Checkouts;
 

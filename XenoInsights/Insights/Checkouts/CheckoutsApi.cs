@@ -1,5 +1,6 @@
 using System.Globalization;
 using Microsoft.AspNetCore.Http.HttpResults;
+using XenoInsights.Formatting;
 using XenoInsights.Insights.Orders;
 using XenoInsights.Tenants;
 
@@ -92,7 +93,7 @@ public static class CheckoutsApi
     private static async Task<IResult> OpenCsv(HttpContext http, CheckoutQueries checkouts, ExportWriter exports, TimeProvider time, string? product, string? sort, string? from, string? to, CancellationToken ct)
     {
         if (Read(http, time, product, sort, from, to, out var filter, out var sorted) is { } refusal) return refusal;
-        var clock = new ShopClock(time, http.Store().TimeZone);
+        var clock = new StoreClock(time, http.Store().TimeZone);
         await exports.WriteAsync(checkouts.Export(filter, sorted, ct), Begin, Write, ct);
         return TypedResults.Empty;
 

@@ -19,13 +19,13 @@ public static class CohortsApi
 
     private static async Task<IResult> List(HttpContext http, CohortQueries cohorts, TimeProvider time, string? period, CancellationToken ct) =>
         PeriodOf(period) is { } parsed
-            ? TypedResults.Ok(await cohorts.CohortsAsync(parsed, new ShopClock(time, http.Store().TimeZone).Today, ct))
+            ? TypedResults.Ok(await cohorts.CohortsAsync(parsed, new StoreClock(time, http.Store().TimeZone).Today, ct))
             : MetricsApi.Invalid("period", $"'{period}' is not month or week.");
 
     private static async Task<IResult> ListCsv(HttpContext http, CohortQueries cohorts, TimeProvider time, string? period, CancellationToken ct)
     {
         if (PeriodOf(period) is not { } parsed) return MetricsApi.Invalid("period", $"'{period}' is not month or week.");
-        var found = await cohorts.CohortsAsync(parsed, new ShopClock(time, http.Store().TimeZone).Today, ct);
+        var found = await cohorts.CohortsAsync(parsed, new StoreClock(time, http.Store().TimeZone).Today, ct);
         await using var csv = await Csv.BeginAsync(http, time, $"cohorts-by-{period ?? "month"}", $"Cohorts by {period ?? "month"} of the first order, at most the newest {(parsed == CohortPeriod.Week ? CohortQueries.MostWeeks : CohortQueries.MostMonths)}", null, Definitions.Of(["cohort", "retention", "total-sales"]),
             ["First order from", "to", "Customers in the cohort", "Periods since", "Period from", "to", "Customers who ordered", "Orders", "Total sales", "Share of the cohort", "Period is over"]);
         foreach (var cohort in found)

@@ -1,3 +1,5 @@
+using XenoInsights.Formatting;
+
 namespace XenoInsights.Insights.Customers;
 
 /// <summary>Which customers of a range.</summary>

@@ -1,5 +1,6 @@
 using System.Globalization;
 using Microsoft.AspNetCore.Http.HttpResults;
+using XenoInsights.Formatting;
 using XenoInsights.Insights.Orders;
 using XenoInsights.Tenants;
 

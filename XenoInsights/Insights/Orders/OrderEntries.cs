@@ -1,3 +1,5 @@
+using XenoInsights.Formatting;
+
 namespace XenoInsights.Insights.Orders;
 
 /// <summary>Which of a range's entries; by default all.</summary>

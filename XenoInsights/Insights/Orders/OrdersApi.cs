@@ -52,7 +52,7 @@ public static class OrdersApi
     private static async Task<IResult> EntriesCsv(HttpContext http, OrderQueries orders, ExportWriter exports, TimeProvider time, [AsParameters] Asked asked, CancellationToken ct)
     {
         if (asked.Read(http, time, out var filter, out var sort) is { } refusal) return refusal;
-        var clock = new ShopClock(time, http.Store().TimeZone);
+        var clock = new StoreClock(time, http.Store().TimeZone);
         string[] measures = ["gross-sales", "discounts", "returns", "shipping", "taxes", "duties", "fees", "total-sales"];
         await exports.WriteAsync(orders.Export(filter, sort, ct), Begin, Write, ct);
         return TypedResults.Empty;

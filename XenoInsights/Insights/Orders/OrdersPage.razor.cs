@@ -2,6 +2,7 @@ using System.Globalization;
 using Microsoft.AspNetCore.Components;
 using Microsoft.JSInterop;
 using XenoInsights.Formatting;
+using XenoInsights.Ingestion;
 using XenoInsights.Sync.Reconciliation;
 using XenoInsights.Ui;
 

@@ -1,5 +1,6 @@
 using System.Globalization;
 using XenoInsights.Formatting;
+using XenoInsights.Tenants;
 using XenoInsights.Ui;
 
 namespace XenoInsights.Insights.Overview;
@@ -47,7 +48,7 @@ public sealed record Metric(
     public static Metric Find(string? key) => All.Concat(Others).FirstOrDefault(m => m.Key == key) ?? All[0];
 
     /// <param name="clock">Hours that it has not reached are not empty, but not there yet.</param>
-    public Figure In(KeyMetrics figures, ShopClock? clock) => new(
+    public Figure In(KeyMetrics figures, StoreClock? clock) => new(
         Key, Unit, Better, Of(figures.Now), figures.Before is { } before ? Of(before) : null,
         [.. figures.Series.Select(p => clock is not null && new Bucket(p.Date, p.Hour).IsToCome(clock) ? null : At(p))], figures.SeriesBefore is { } series ? [.. series.Select(At)] : null, ExactOnTile);
 

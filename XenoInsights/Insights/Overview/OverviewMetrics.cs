@@ -1,3 +1,6 @@
+using XenoInsights.Data;
+using XenoInsights.Formatting;
+
 namespace XenoInsights.Insights.Overview;
 
 /// <summary>Everything on the overview page: four panels that load, and fail, by themselves.</summary>

@@ -1,5 +1,7 @@
 using Microsoft.AspNetCore.Components;
 using XenoInsights.App;
+using XenoInsights.Formatting;
+using XenoInsights.Navigation;
 using XenoInsights.Ui;
 
 namespace XenoInsights.Insights.Overview;

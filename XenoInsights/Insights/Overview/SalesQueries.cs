@@ -1,6 +1,7 @@
 using Npgsql;
 using NpgsqlTypes;
 using XenoInsights.Data;
+using XenoInsights.Formatting;
 using XenoInsights.Ingestion;
 using XenoInsights.Insights.Products;
 using XenoInsights.Tenants;

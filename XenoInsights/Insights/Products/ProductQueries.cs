@@ -5,6 +5,7 @@ using Microsoft.EntityFrameworkCore;
 using Npgsql;
 using NpgsqlTypes;
 using XenoInsights.Data;
+using XenoInsights.Formatting;
 using XenoInsights.Ingestion;
 using XenoInsights.Insights.Overview;
 using XenoInsights.Tenants;

@@ -1,3 +1,5 @@
+using XenoInsights.Formatting;
+
 namespace XenoInsights.Insights.Products;
 
 /// <summary>Which products of a range, and what their net sales are compared with.</summary>

@@ -1,5 +1,6 @@
 using System.Globalization;
 using Microsoft.AspNetCore.Http.HttpResults;
+using XenoInsights.Formatting;
 using XenoInsights.Insights.Orders;
 using XenoInsights.Insights.Overview;
 using XenoInsights.Tenants;
@@ -58,7 +59,7 @@ public static class ProductsApi
     }
 
     private static async Task<ValidationProblem?> UnknownAsync(HttpContext http, SalesQueries sales, TimeProvider time, ProductFilter filter, CancellationToken ct) =>
-        filter.Before is { } before ? MetricsApi.Unknown(await sales.HistoryAsync(new ShopClock(time, http.Store().TimeZone).Today, ct), before) : null;
+        filter.Before is { } before ? MetricsApi.Unknown(await sales.HistoryAsync(new StoreClock(time, http.Store().TimeZone).Today, ct), before) : null;
 
     private static async Task<IResult> ListCsv(HttpContext http, ProductQueries products, SalesQueries sales, ExportWriter exports, TimeProvider time, [AsParameters] Asked asked, CancellationToken ct)
     {
@@ -141,7 +142,7 @@ public static class ProductsApi
             if (SortOf(Sort) is not { } sorted) return MetricsApi.Invalid("sort", $"'{Sort}' is not one of {string.Join(", ", Enum.GetValues<ProductSort>().Select(s => OrdersApi.Key(s)))}.");
             if (IsAscending(Order, sorted) is not { } rising) return MetricsApi.Invalid("order", $"'{Order}' is not asc or desc.");
             (sort, ascending) = (sorted, rising);
-            var period = Period.Named(range, new ShopClock(time, http.Store().TimeZone).Today);
+            var period = Period.Named(range, new StoreClock(time, http.Store().TimeZone).Today);
             filter = new(range, Compare is null or "none" ? null : period.ComparedWith(Period.ComparisonOf(Compare)), MetricsApi.Searched(Q), MetricsApi.Searched(Vendor), MetricsApi.Searched(Type));
             return null;
         }

@@ -1,4 +1,5 @@
 using System.Globalization;
+using XenoInsights.Formatting;
 
 namespace XenoInsights.Insights.Products;
 

@@ -1,5 +1,6 @@
 using Npgsql;
 using XenoInsights.Data;
+using XenoInsights.Formatting;
 using XenoInsights.Insights.Products;
 using XenoInsights.Tenants;
 

@@ -1,4 +1,5 @@
 using Microsoft.AspNetCore.Http.HttpResults;
+using XenoInsights.Formatting;
 using XenoInsights.Insights.Overview;
 using XenoInsights.Tenants;
 
@@ -27,7 +28,7 @@ public static class ChangesApi
     }
 
     private static async Task<ValidationProblem?> UnknownAsync(HttpContext http, SalesQueries sales, TimeProvider time, DateRange before, CancellationToken ct) =>
-        MetricsApi.Unknown(await sales.HistoryAsync(new ShopClock(time, http.Store().TimeZone).Today, ct), before);
+        MetricsApi.Unknown(await sales.HistoryAsync(new StoreClock(time, http.Store().TimeZone).Today, ct), before);
 
     private static async Task<IResult> ChangeCsv(HttpContext http, ChangeQueries changes, SalesQueries sales, TimeProvider time, string? metric, string? by, string? from, string? to, string? compare, CancellationToken ct)
     {
@@ -58,7 +59,7 @@ public static class ChangesApi
         if (metric == "orders" && divided == ChangeBy.Product) return MetricsApi.Invalid("by", "An order may hold several products, so orders do not add up by product.");
         if (compare is not (null or "previous" or "year") && MetricsApi.DateOf(compare) is not { Year: >= 2000 and < 9000 }) return MetricsApi.Invalid("compare", $"'{compare}' is not previous, year or the first day to compare with.");
         if (!MetricsApi.HasComparison(range)) return MetricsApi.Invalid("from", "There is nothing to compare it with.");
-        var period = Period.Named(range, new ShopClock(time, http.Store().TimeZone).Today);
+        var period = Period.Named(range, new StoreClock(time, http.Store().TimeZone).Today);
         asked = (metric ?? "total-sales", divided, range, period.ComparedWith(Period.ComparisonOf(compare))!.Value);
         return null;
     }

@@ -1,3 +1,5 @@
+using XenoInsights.Formatting;
+
 namespace XenoInsights.Insights.WhatChanged;
 
 /// <summary>What a change is divided by.</summary>

@@ -23,7 +23,7 @@ public static class OperationsApi
 
     public static void MapOperationsApi(this WebApplication app)
     {
-        var operations = app.MapGroup("/api/operations").RequireAuthorization(Session.OperatorPolicy).WithTags("Operations");
+        var operations = app.MapGroup("/api/operations").RequireAuthorization(SessionClaims.OperatorPolicy).WithTags("Operations");
         operations.MapGet("/queue", BacklogAsync)
             .WithSummary("For operators: what waits over all stores and how long today's deliveries took")
             .ProducesProblem(StatusCodes.Status403Forbidden);

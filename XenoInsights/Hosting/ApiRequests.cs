@@ -1,0 +1,9 @@
+namespace XenoInsights.Hosting;
+
+/// <summary>Which requests come from programs and which from people.</summary>
+internal static class ApiRequests
+{
+    /// <summary>Programs get a status and problem details, never a redirect to a page.</summary>
+    public static bool IsApi(HttpRequest request) =>
+        request.Path.StartsWithSegments("/api") || request.Path.StartsWithSegments("/_blazor");
+}

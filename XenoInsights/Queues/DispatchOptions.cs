@@ -1,0 +1,10 @@
+namespace XenoInsights.Queues;
+
+/// <summary>Section <c>Webhooks</c>: how much of the queued work of stores one process does at once.</summary>
+public sealed class DispatchOptions
+{
+    public const string Section = "Webhooks";
+
+    /// <summary>For how many stores one process applies events at once, and for how many it refetches objects.</summary>
+    public int Parallel { get; set; } = 8;
+}

@@ -1,0 +1,14 @@
+using Microsoft.EntityFrameworkCore;
+using Microsoft.EntityFrameworkCore.Metadata.Builders;
+using XenoInsights.Compliance;
+using XenoInsights.Data;
+
+namespace XenoInsights.Sync;
+
+public enum RefetchKind
+{
+    Order = 1,
+    Customer = 2,
+    Product = 3,
+    Checkout = 4,
+}
