@@ -53,7 +53,7 @@ for key in Oidc:Authority Shopify:ClientId Encryption:Keys; do
 done
 refuses 'does not contain what its configuration asks for' "${complete[@]}" ASPNETCORE_ENVIRONMENT=Development
 refuses 'Postgres:DataRoot asks for the embedded PostgreSQL' Postgres__DataRoot=/var/lib/xeno
-refuses 'FakeShopify:Enabled asks for the fake Shopify' "${complete[@]}" DemoShopify__Enabled=true
+refuses 'FakeShopify:Enabled asks for the fake Shopify' "${complete[@]}" FakeShopify__Enabled=true
 command=postgres refuses 'This build does not contain the embedded PostgreSQL' ASPNETCORE_ENVIRONMENT=Production
 
 # Completely configured, without a database: it lives, says its version and is not ready.

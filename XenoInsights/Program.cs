@@ -26,7 +26,7 @@ if (args is ["healthcheck"]) return await HealthCheckCommand.RunAsync();
 
 var builder = WebApplication.CreateBuilder(new WebApplicationOptions { Args = args, ContentRootPath = AppContext.BaseDirectory });
 var problems = new ConfigurationProblems();
-problems.Collect(() => builder.AddDevelopmentParts());
+problems.Collect(() => RenamedKeys.Refuse(builder.Configuration), () => builder.AddDevelopmentParts());
 await using var database = await problems.CollectAsync(
     () => DatabaseConnection.ResolveAsync(
         builder.Configuration, builder.Environment, DevelopmentParts.StartPostgres, CancellationToken.None));

@@ -102,7 +102,7 @@ internal static class ImportBenchmark
                 ["ASPNETCORE_URLS"] = address,
                 ["App__PublicUrl"] = address,
                 ["ConnectionStrings__XenoInsights"] = database,
-                ["DemoShopify__Enabled"] = "false",
+                ["FakeShopify__Enabled"] = "false",
                 ["Shopify__ClientId"] = new FakeShopifyOptions().ClientId,
                 ["Shopify__ClientSecret"] = new FakeShopifyOptions().ClientSecret,
                 ["Shopify__Scopes"] = "read_orders,read_all_orders,read_customers,read_products",

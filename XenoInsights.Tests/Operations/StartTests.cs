@@ -12,14 +12,16 @@ public sealed class StartTests
     {
         var (exitCode, errors) = await RunAsync(
             [],
-            ("Sync__Parallel", "many"), ("Postgres__Connections", "3"), ("Schedules__IncidentWatch", "often"), ("Retention__PayloadDays", "1"),
-            ("ForwardedHeaders__KnownNetworks__0", "office"), ("App__PublicUrl", "http://insights.test"));
+            ("Sync__Parallel", "many"), ("Postgres__Connections", "3"), ("Schedules__IncidentDetector", "often"), ("Retention__PayloadDays", "1"),
+            ("ForwardedHeaders__KnownNetworks__0", "office"), ("App__PublicUrl", "http://insights.test"),
+            ("DemoShopify__Enabled", "false"), ("Schedules__ForgetOldRuns", "never"));
 
         Assert.Equal(1, exitCode);
         Assert.All(
             [
                 "ConnectionStrings:XenoInsights", "Oidc:Authority", "Encryption:Keys", "Shopify:ClientId", "Sync:Parallel", "Postgres:Connections",
                 "Schedules:IncidentDetector", "Retention:PayloadDays", "ForwardedHeaders:KnownNetworks", "App:PublicUrl",
+                "DemoShopify is FakeShopify now", "Schedules:ForgetOldRuns is Schedules:PurgeSyncJobs now",
             ],
             key => Assert.Contains(key, errors, StringComparison.Ordinal));
         Assert.DoesNotContain("   at ", errors, StringComparison.Ordinal);

@@ -8,7 +8,7 @@ using XenoInsights.Data;
 
 namespace XenoInsights.Tests.FakeShopify;
 
-public sealed class DemoShopifySetupTests
+public sealed class FakeShopifySetupTests
 {
     [Fact]
     public void Outside_Development_it_refuses_by_name()
