@@ -22,11 +22,16 @@ internal interface IDevelopmentParts
 /// <summary>The one place where the app meets <see cref="IDevelopmentParts"/>, and refuses what a published app does not contain.</summary>
 internal static partial class DevelopmentParts
 {
-    private const string Postgres = "the embedded PostgreSQL", SignIn = "the built-in sign-in", Shopify = "the fake Shopify";
+    private const string Postgres = "the embedded PostgreSQL",
+        SignIn = "the built-in sign-in",
+        Shopify = "the fake Shopify";
 
     private static readonly (string Key, string Part)[] _keys =
     [
-        ("Postgres:DataRoot", Postgres), ("Postgres:Bin", Postgres), ("Access:BuiltInSignInForAll", SignIn), ("FakeShopify:Enabled", Shopify),
+        ("Postgres:DataRoot", Postgres),
+        ("Postgres:Bin", Postgres),
+        ("Access:BuiltInSignInForAll", SignIn),
+        ("FakeShopify:Enabled", Shopify),
     ];
 
     private static readonly IDevelopmentParts? _included = Find();
@@ -37,15 +42,20 @@ internal static partial class DevelopmentParts
 
     public static async Task<int> RunPostgresAsync(string[] args)
     {
-        if (_included is { } parts) return await parts.RunPostgresAsync(args);
-        await Console.Error.WriteLineAsync($"This build does not contain {Postgres}: run the command in a checkout, by dotnet run.");
+        if (_included is { } parts)
+            return await parts.RunPostgresAsync(args);
+        await Console.Error.WriteLineAsync(
+            $"This build does not contain {Postgres}: run the command in a checkout, by dotnet run."
+        );
         return 1;
     }
 
     public static void AddDevelopmentParts(this WebApplicationBuilder builder)
     {
-        if (_included is { } parts) parts.Add(builder);
-        else RefuseToBeAsked(builder.Configuration, builder.Environment);
+        if (_included is { } parts)
+            parts.Add(builder);
+        else
+            RefuseToBeAsked(builder.Configuration, builder.Environment);
     }
 
     public static void MapDevelopmentParts(this WebApplication app) => _included?.Map(app);
@@ -53,13 +63,18 @@ internal static partial class DevelopmentParts
     /// <exception cref="Data.ConfigurationException">The configuration asks for development parts; the message names its keys.</exception>
     internal static void RefuseToBeAsked(IConfiguration configuration, IHostEnvironment environment)
     {
-        var asked = _keys.Where(asked => IsSet(configuration[asked.Key])).Select(asked => $"{asked.Key} asks for {asked.Part}.").ToList();
+        var asked = _keys
+            .Where(asked => IsSet(configuration[asked.Key]))
+            .Select(asked => $"{asked.Key} asks for {asked.Part}.")
+            .ToList();
         if (environment.IsDevelopment())
             asked.Add($"ASPNETCORE_ENVIRONMENT is Development, which asks for {Postgres}, {SignIn} and {Shopify}.");
-        if (asked.Count == 0) return;
+        if (asked.Count == 0)
+            return;
         throw new Data.ConfigurationException(
             $"This build is for production and does not contain what its configuration asks for. {string.Join(' ', asked)} "
-            + "Remove these settings, or run the app in a checkout, by dotnet run.");
+                + "Remove these settings, or run the app in a checkout, by dotnet run."
+        );
     }
 
     private static bool IsSet(string? value) =>

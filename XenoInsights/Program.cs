@@ -21,18 +21,30 @@ using XenoInsights.Tenants;
 using XenoInsights.Webhooks;
 
 ConfigurationProblems.ExitPlainly();
-if (args is ["postgres", ..]) return await DevelopmentParts.RunPostgresAsync(args);
-if (args is ["healthcheck"]) return await HealthCheckCommand.RunAsync();
+if (args is ["postgres", ..])
+    return await DevelopmentParts.RunPostgresAsync(args);
+if (args is ["healthcheck"])
+    return await HealthCheckCommand.RunAsync();
 
-var builder = WebApplication.CreateBuilder(new WebApplicationOptions { Args = args, ContentRootPath = AppContext.BaseDirectory });
+var builder = WebApplication.CreateBuilder(
+    new WebApplicationOptions { Args = args, ContentRootPath = AppContext.BaseDirectory }
+);
 var problems = new ConfigurationProblems();
 problems.Collect(() => RenamedKeys.Refuse(builder.Configuration), () => builder.AddDevelopmentParts());
-await using var database = await problems.CollectAsync(
-    () => DatabaseConnection.ResolveAsync(
-        builder.Configuration, builder.Environment, DevelopmentParts.StartPostgres, CancellationToken.None));
-if (args is [UpgradeCommands.Migrate or UpgradeCommands.Finish or VerifyCommand.Name, ..]) problems.ThrowIfAny();
-if (args is [UpgradeCommands.Migrate or UpgradeCommands.Finish, ..]) return await UpgradeCommands.RunAsync(args[0], database!);
-if (args is [VerifyCommand.Name, ..]) return await VerifyCommand.RunAsync(builder, database!);
+await using var database = await problems.CollectAsync(() =>
+    DatabaseConnection.ResolveAsync(
+        builder.Configuration,
+        builder.Environment,
+        DevelopmentParts.StartPostgres,
+        CancellationToken.None
+    )
+);
+if (args is [UpgradeCommands.Migrate or UpgradeCommands.Finish or VerifyCommand.Name, ..])
+    problems.ThrowIfAny();
+if (args is [UpgradeCommands.Migrate or UpgradeCommands.Finish, ..])
+    return await UpgradeCommands.RunAsync(args[0], database!);
+if (args is [VerifyCommand.Name, ..])
+    return await VerifyCommand.RunAsync(builder, database!);
 
 problems.Collect(
     builder.AddAppOptions,
@@ -56,7 +68,8 @@ problems.Collect(
     builder.AddCheckouts,
     builder.AddScheduledJobs,
     builder.AddApiDocs,
-    builder.AddApp);
+    builder.AddApp
+);
 problems.CollectOptions(builder.Services);
 problems.ThrowIfAny();
 if (builder.Environment.IsDevelopment())
@@ -66,7 +79,8 @@ if (builder.Environment.IsDevelopment())
 }
 
 await using var app = builder.Build();
-if (args is ["erasures", ..]) return await ErasuresCommand.RunAsync(app.Services, args);
+if (args is ["erasures", ..])
+    return await ErasuresCommand.RunAsync(app.Services, args);
 app.UseErrorPage();
 app.UseHosting();
 app.UseAppUrl();

@@ -12,7 +12,8 @@ public sealed class ShopAddressTests
     [InlineData("https://harrow-and-wren.myshopify.com/admin/orders?x=1")]
     [InlineData("admin.shopify.com/store/harrow-and-wren")]
     [InlineData("https://admin.shopify.com/store/harrow-and-wren/settings/domains")]
-    public void A_store_is_recognised_however_its_address_was_copied(string typed) => Assert.Equal("harrow-and-wren.myshopify.com", ShopAddress.Parse(typed));
+    public void A_store_is_recognised_however_its_address_was_copied(string typed) =>
+        Assert.Equal("harrow-and-wren.myshopify.com", ShopAddress.Parse(typed));
 
     [Theory]
     [InlineData(null)]

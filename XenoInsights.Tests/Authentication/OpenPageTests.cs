@@ -22,7 +22,8 @@ namespace XenoInsights.Tests.Authentication;
 /// </summary>
 public sealed class OpenPageTests(StoreHost host) : IClassFixture<StoreHost>
 {
-    private const string NoStore = "There is no such store here", Ended = "Your access has changed";
+    private const string NoStore = "There is no such store here",
+        Ended = "Your access has changed";
     private static int _orders;
 
     private static CancellationToken Ct => TestContext.Current.CancellationToken;
@@ -99,7 +100,8 @@ public sealed class OpenPageTests(StoreHost host) : IClassFixture<StoreHost>
         await AddOrderAsync(shop, "#AFTER-3");
         await page.NeverShowsAsync("#AFTER-3");
         using var next = await owner.GetAsync(Orders(shop), Ct);
-        if (isSignedOut) Assert.StartsWith("/signin", next.Headers.Location!.PathAndQuery, StringComparison.Ordinal);
+        if (isSignedOut)
+            Assert.StartsWith("/signin", next.Headers.Location!.PathAndQuery, StringComparison.Ordinal);
         owner.Dispose();
     }
 
@@ -110,7 +112,9 @@ public sealed class OpenPageTests(StoreHost host) : IClassFixture<StoreHost>
         owner.Dispose();
         using var viewer = await host.SignInAnewAsync("viewer@demo.test");
         var caller = await CallerAsync(viewer);
-        await ExecuteAsync($"insert into memberships (tenant_id, user_id, role, created_at) values ('{shop.TenantId}', '{caller.UserId}', 'Viewer', now())");
+        await ExecuteAsync(
+            $"insert into memberships (tenant_id, user_id, role, created_at) values ('{shop.TenantId}', '{caller.UserId}', 'Viewer', now())"
+        );
         await AddOrderAsync(shop, "#SEEN-4");
         await using var page = await OpenPage.OpenAsync(viewer, Orders(shop).ToString());
         await page.ShowsAsync("#SEEN-4");
@@ -126,19 +130,26 @@ public sealed class OpenPageTests(StoreHost host) : IClassFixture<StoreHost>
     public async Task A_stream_ends_when_access_ends_although_the_store_is_busy()
     {
         var (shop, owner) = await ConnectAsync();
-        using var response = await owner.GetAsync(Relative($"/api/metrics/stream?tenant_id={shop.TenantId}"), HttpCompletionOption.ResponseHeadersRead, Ct);
+        using var response = await owner.GetAsync(
+            Relative($"/api/metrics/stream?tenant_id={shop.TenantId}"),
+            HttpCompletionOption.ResponseHeadersRead,
+            Ct
+        );
         await using var stream = await response.Content.ReadAsStreamAsync(Ct);
         using var reader = new StreamReader(stream);
         Assert.StartsWith("event: change", await reader.ReadLineAsync(Ct), StringComparison.Ordinal);
         using var busy = CancellationTokenSource.CreateLinkedTokenSource(Ct);
-        var sales = Task.Run(async () =>
-        {
-            while (!busy.IsCancellationRequested)
+        var sales = Task.Run(
+            async () =>
             {
-                await AddOrderAsync(shop, "#BUSY");
-                await Task.Delay(300, CancellationToken.None);
-            }
-        }, Ct);
+                while (!busy.IsCancellationRequested)
+                {
+                    await AddOrderAsync(shop, "#BUSY");
+                    await Task.Delay(300, CancellationToken.None);
+                }
+            },
+            Ct
+        );
 
         await ExecuteAsync($"delete from memberships where tenant_id = '{shop.TenantId}'");
 
@@ -154,7 +165,9 @@ public sealed class OpenPageTests(StoreHost host) : IClassFixture<StoreHost>
     {
         using var browser = await host.SignInAnewAsync();
         var session = (await CallerAsync(browser)).SessionId;
-        await ExecuteAsync($"update sessions set last_used_at = now() - interval '2 hours', expires_at = now() + interval '6 hours' where session_id = '{session}'");
+        await ExecuteAsync(
+            $"update sessions set last_used_at = now() - interval '2 hours', expires_at = now() + interval '6 hours' where session_id = '{session}'"
+        );
 
         using (await browser.PostAsync(Relative("/_blazor/negotiate?negotiateVersion=1"), null, Ct)) { }
         using (await browser.GetAsync(Relative("/theme.js"), Ct)) { }
@@ -168,7 +181,9 @@ public sealed class OpenPageTests(StoreHost host) : IClassFixture<StoreHost>
     {
         using var browser = await host.SignInAnewAsync();
         var session = (await CallerAsync(browser)).SessionId;
-        await ExecuteAsync($"update sessions set last_used_at = now() - interval '2 hours', ends_at = now() + interval '1 hour', expires_at = now() + interval '1 hour' where session_id = '{session}'");
+        await ExecuteAsync(
+            $"update sessions set last_used_at = now() - interval '2 hours', ends_at = now() + interval '1 hour', expires_at = now() + interval '1 hour' where session_id = '{session}'"
+        );
         using (await browser.GetAsync(Relative("/api/tenants"), Ct)) { }
         Assert.Equal("00:00 01:00", await AgeAsync(session));
 
@@ -197,14 +212,17 @@ public sealed class OpenPageTests(StoreHost host) : IClassFixture<StoreHost>
     public async Task Operator_rights_end_with_the_next_request_and_on_the_open_page()
     {
         using var browser = await host.SignInAnewAsync("operator@demo.test");
-        using (var allowed = await browser.GetAsync(Relative("/api/operations/queue"), Ct)) Assert.Equal(HttpStatusCode.OK, allowed.StatusCode);
+        using (var allowed = await browser.GetAsync(Relative("/api/operations/queue"), Ct))
+            Assert.Equal(HttpStatusCode.OK, allowed.StatusCode);
         await ExecuteAsync("update users set email_verified = false where email = 'operator@demo.test'");
         try
         {
             using var refused = await browser.GetAsync(Relative("/api/operations/queue"), Ct);
             Assert.Equal(HttpStatusCode.Forbidden, refused.StatusCode);
             var queues = host.Services.GetRequiredService<XenoInsights.Operations.QueueStatuses>();
-            var denied = await Assert.ThrowsAsync<AccessDeniedException>(async () => await queues.AskAsync(await CallerAsync(browser), Ct));
+            var denied = await Assert.ThrowsAsync<AccessDeniedException>(async () =>
+                await queues.AskAsync(await CallerAsync(browser), Ct)
+            );
             Assert.Equal(AccessDenial.NotOperator, denied.Reason);
         }
         finally
@@ -217,18 +235,30 @@ public sealed class OpenPageTests(StoreHost host) : IClassFixture<StoreHost>
     public void Pages_and_endpoints_reach_a_store_only_by_the_way_that_checks_the_person()
     {
         Type[] unchecked_ = [typeof(TenantDatabase), typeof(SystemDatabase), typeof(TenantTransactions)];
-        var injected = typeof(Program).Assembly.GetTypes().Where(type => type.IsAssignableTo(typeof(ComponentBase)))
-            .SelectMany(type => type.GetProperties(BindingFlags.Instance | BindingFlags.Public | BindingFlags.NonPublic))
-            .Where(property => property.IsDefined(typeof(InjectAttribute)) && unchecked_.Contains(property.PropertyType))
+        var injected = typeof(Program)
+            .Assembly.GetTypes()
+            .Where(type => type.IsAssignableTo(typeof(ComponentBase)))
+            .SelectMany(type =>
+                type.GetProperties(BindingFlags.Instance | BindingFlags.Public | BindingFlags.NonPublic)
+            )
+            .Where(property =>
+                property.IsDefined(typeof(InjectAttribute)) && unchecked_.Contains(property.PropertyType)
+            )
             .Select(property => $"{property.DeclaringType}.{property.Name}");
-        var handlers = host.Services.GetRequiredService<EndpointDataSource>().Endpoints
-            .Select(endpoint => (endpoint, method: endpoint.Metadata.GetMetadata<MethodInfo>()))
-            .Where(e => e.method is not null && e.method.DeclaringType!.Namespace!.StartsWith("XenoInsights", StringComparison.Ordinal))
+        var handlers = host
+            .Services.GetRequiredService<EndpointDataSource>()
+            .Endpoints.Select(endpoint => (endpoint, method: endpoint.Metadata.GetMetadata<MethodInfo>()))
+            .Where(e =>
+                e.method is not null
+                && e.method.DeclaringType!.Namespace!.StartsWith("XenoInsights", StringComparison.Ordinal)
+            )
             .ToList();
 
         Assert.True(handlers.Count > 30, $"Only {handlers.Count} handlers were found.");
         Assert.Empty(injected);
-        var reaching = handlers.Where(e => e.method!.GetParameters().Any(p => unchecked_.Contains(p.ParameterType))).Select(e => e.endpoint.DisplayName!);
+        var reaching = handlers
+            .Where(e => e.method!.GetParameters().Any(p => unchecked_.Contains(p.ParameterType)))
+            .Select(e => e.endpoint.DisplayName!);
         Assert.All(reaching, name => Assert.Contains("/outbox", name, StringComparison.Ordinal));
     }
 
@@ -244,7 +274,13 @@ public sealed class OpenPageTests(StoreHost host) : IClassFixture<StoreHost>
         var id = Interlocked.Increment(ref _orders);
         var order = new OrderRecord
         {
-            ShopifyId = id, UpdatedAt = now, Name = name, CreatedAt = now, ProcessedAt = now, FinancialStatus = "PAID", CurrentTotal = 1000,
+            ShopifyId = id,
+            UpdatedAt = now,
+            Name = name,
+            CreatedAt = now,
+            ProcessedAt = now,
+            FinancialStatus = "PAID",
+            CurrentTotal = 1000,
             Lines = [new OrderLineRecord(id * 10, 1, null, "Shirt", null, 1, 1, false, 1000, 0)],
             Sales = [new SaleRecord(now, true, 0, id * 10, null, 1, 1000, 0, 0)],
         };
@@ -254,20 +290,31 @@ public sealed class OpenPageTests(StoreHost host) : IClassFixture<StoreHost>
 
     private async Task<Caller> CallerAsync(Browser browser)
     {
-        var options = host.Services.GetRequiredService<Microsoft.Extensions.Options.IOptionsMonitor<Microsoft.AspNetCore.Authentication.Cookies.CookieAuthenticationOptions>>().Get("Cookies");
+        var options = host
+            .Services.GetRequiredService<Microsoft.Extensions.Options.IOptionsMonitor<Microsoft.AspNetCore.Authentication.Cookies.CookieAuthenticationOptions>>()
+            .Get("Cookies");
         var key = options.TicketDataFormat.Unprotect(browser.Session!.Value)!.Principal.Claims.Single().Value;
-        var ticket = await options.SessionStore!.RetrieveAsync(key, new Microsoft.AspNetCore.Http.DefaultHttpContext(), Ct);
+        var ticket = await options.SessionStore!.RetrieveAsync(
+            key,
+            new Microsoft.AspNetCore.Http.DefaultHttpContext(),
+            Ct
+        );
         return ticket!.Principal.Caller()!.Value;
     }
 
-    private async Task<string?> AgeAsync(Guid session) => await ScalarAsync(
-        $"select to_char(now() - last_used_at, 'HH24:MI') || ' ' || to_char(expires_at - now() + interval '1 second', 'HH24:MI') from sessions where session_id = '{session}'");
+    private async Task<string?> AgeAsync(Guid session) =>
+        await ScalarAsync(
+            $"select to_char(now() - last_used_at, 'HH24:MI') || ' ' || to_char(expires_at - now() + interval '1 second', 'HH24:MI') from sessions where session_id = '{session}'"
+        );
 
     private async Task ExecuteAsync(string sql) => await ScalarAsync(sql);
 
     private async Task<string?> ScalarAsync(string sql)
     {
-        var configured = (string?)host.Services.GetRequiredService<Microsoft.Extensions.Configuration.IConfiguration>()["ConnectionStrings:XenoInsights"];
+        var configured = (string?)
+            host.Services.GetRequiredService<Microsoft.Extensions.Configuration.IConfiguration>()[
+                "ConnectionStrings:XenoInsights"
+            ];
         await using var connection = new NpgsqlConnection(configured);
         await connection.OpenAsync(Ct);
         await using var command = new NpgsqlCommand(sql, connection);
@@ -281,7 +328,8 @@ public sealed class OpenPageTests(StoreHost host) : IClassFixture<StoreHost>
     /// <summary>A circuit, and all that it has drawn since it was opened.</summary>
     private sealed class OpenPage : IAsyncDisposable
     {
-        private static readonly TimeSpan _patience = TimeSpan.FromSeconds(30), _quiet = TimeSpan.FromSeconds(3);
+        private static readonly TimeSpan _patience = TimeSpan.FromSeconds(30),
+            _quiet = TimeSpan.FromSeconds(3);
         private readonly ConcurrentQueue<string> _drawn = new();
         private BlazorCircuit _circuit = null!;
 
@@ -295,7 +343,13 @@ public sealed class OpenPageTests(StoreHost host) : IClassFixture<StoreHost>
         {
             var page = new OpenPage();
             page._circuit = await BlazorCircuit.OpenAsync(
-                browser, browser.Cookies, path.TrimStart('/'), html, state, (_, batch) => page._drawn.Enqueue(Encoding.UTF8.GetString(batch)));
+                browser,
+                browser.Cookies,
+                path.TrimStart('/'),
+                html,
+                state,
+                (_, batch) => page._drawn.Enqueue(Encoding.UTF8.GetString(batch))
+            );
             return page;
         }
 
@@ -304,7 +358,10 @@ public sealed class OpenPageTests(StoreHost host) : IClassFixture<StoreHost>
             var until = DateTime.UtcNow + _patience;
             while (!Has(text))
             {
-                Assert.True(DateTime.UtcNow < until, $"'{text}' was not drawn. {_circuit.Failure} {string.Concat(_drawn)}");
+                Assert.True(
+                    DateTime.UtcNow < until,
+                    $"'{text}' was not drawn. {_circuit.Failure} {string.Concat(_drawn)}"
+                );
                 await Task.Delay(100, Ct);
             }
         }

@@ -5,11 +5,14 @@ using XenoInsights.Tests.Support;
 
 namespace XenoInsights.Tests.Authentication;
 
-public sealed class OriginCheckTests(StoreHost host, PublicHost outside) : IClassFixture<StoreHost>, IClassFixture<PublicHost>
+public sealed class OriginCheckTests(StoreHost host, PublicHost outside)
+    : IClassFixture<StoreHost>,
+        IClassFixture<PublicHost>
 {
     private static CancellationToken Ct => TestContext.Current.CancellationToken;
 
-    public static TheoryData<string> Foreign => ["https://evil.test", "http://localhost:1", "null", "http://evil.localhost", ""];
+    public static TheoryData<string> Foreign =>
+        ["https://evil.test", "http://localhost:1", "null", "http://evil.localhost", ""];
 
     [Theory]
     [MemberData(nameof(Foreign))]
@@ -18,8 +21,14 @@ public sealed class OriginCheckTests(StoreHost host, PublicHost outside) : IClas
         using var browser = await host.SignInAsync();
 
         Assert.Equal(HttpStatusCode.Forbidden, await NegotiateAsync(browser, origin));
-        Assert.Equal(HttpStatusCode.Forbidden, await ConnectAsync(host.App.Address, browser.Cookies, "_blazor", origin));
-        Assert.Equal(HttpStatusCode.Forbidden, await ConnectAsync(host.App.Address, browser.Cookies, "api/tenants", origin));
+        Assert.Equal(
+            HttpStatusCode.Forbidden,
+            await ConnectAsync(host.App.Address, browser.Cookies, "_blazor", origin)
+        );
+        Assert.Equal(
+            HttpStatusCode.Forbidden,
+            await ConnectAsync(host.App.Address, browser.Cookies, "api/tenants", origin)
+        );
     }
 
     [Fact]
@@ -31,11 +40,20 @@ public sealed class OriginCheckTests(StoreHost host, PublicHost outside) : IClas
 
         Assert.Equal(HttpStatusCode.OK, await NegotiateAsync(browser, here));
         Assert.Equal(HttpStatusCode.OK, await NegotiateAsync(browser, origin: null));
-        Assert.Equal(HttpStatusCode.SwitchingProtocols, await ConnectAsync(host.App.Address, browser.Cookies, "_blazor", here));
-        Assert.Equal(HttpStatusCode.SwitchingProtocols, await ConnectAsync(host.App.Address, browser.Cookies, "_blazor", origin: null));
+        Assert.Equal(
+            HttpStatusCode.SwitchingProtocols,
+            await ConnectAsync(host.App.Address, browser.Cookies, "_blazor", here)
+        );
+        Assert.Equal(
+            HttpStatusCode.SwitchingProtocols,
+            await ConnectAsync(host.App.Address, browser.Cookies, "_blazor", origin: null)
+        );
         var cookies = new CookieContainer();
         cookies.Add(byNumber, new Cookie("xeno", browser.Session!.Value));
-        Assert.Equal(HttpStatusCode.SwitchingProtocols, await ConnectAsync(byNumber, cookies, "_blazor", byNumber.GetLeftPart(UriPartial.Authority)));
+        Assert.Equal(
+            HttpStatusCode.SwitchingProtocols,
+            await ConnectAsync(byNumber, cookies, "_blazor", byNumber.GetLeftPart(UriPartial.Authority))
+        );
     }
 
     [Theory]
@@ -52,18 +70,28 @@ public sealed class OriginCheckTests(StoreHost host, PublicHost outside) : IClas
 
     private static async Task<HttpStatusCode> NegotiateAsync(HttpClient browser, string? origin)
     {
-        using var request = new HttpRequestMessage(HttpMethod.Post, new Uri("/_blazor/negotiate?negotiateVersion=1", UriKind.Relative));
-        if (origin is not null) request.Headers.TryAddWithoutValidation("Origin", origin);
+        using var request = new HttpRequestMessage(
+            HttpMethod.Post,
+            new Uri("/_blazor/negotiate?negotiateVersion=1", UriKind.Relative)
+        );
+        if (origin is not null)
+            request.Headers.TryAddWithoutValidation("Origin", origin);
         using var response = await browser.SendAsync(request, Ct);
         return response.StatusCode;
     }
 
-    private static async Task<HttpStatusCode> ConnectAsync(Uri app, CookieContainer cookies, string path, string? origin)
+    private static async Task<HttpStatusCode> ConnectAsync(
+        Uri app,
+        CookieContainer cookies,
+        string path,
+        string? origin
+    )
     {
         using var socket = new ClientWebSocket();
         socket.Options.Cookies = cookies;
         socket.Options.CollectHttpResponseDetails = true;
-        if (origin is not null) socket.Options.SetRequestHeader("Origin", origin);
+        if (origin is not null)
+            socket.Options.SetRequestHeader("Origin", origin);
         try
         {
             await socket.ConnectAsync(new UriBuilder(new Uri(app, path)) { Scheme = "ws" }.Uri, Ct);

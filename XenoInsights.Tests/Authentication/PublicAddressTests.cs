@@ -13,20 +13,44 @@ public sealed class PublicAddressTests(PublicHost host) : IClassFixture<PublicHo
     {
         using var browser = await host.SignInAsync("ann@shop.test");
         using var form = await browser.FormAsync("/stores");
-        foreach (var path in (string[])["/health/live", "/api/tenants", "/api/no-such-thing", "/no-such-page", "/app.css", "/signin-oidc?code=x&state=y", "/"])
+        foreach (
+            var path in (string[])
+                [
+                    "/health/live",
+                    "/api/tenants",
+                    "/api/no-such-thing",
+                    "/no-such-page",
+                    "/app.css",
+                    "/signin-oidc?code=x&state=y",
+                    "/",
+                ]
+        )
             (await browser.SendAsync(HttpMethod.Get, Relative(path))).Dispose();
 
-        Assert.All(browser.Visits.Where(v => v.Answer is not null), visit => Assert.True(
-            visit.Answer!.Headers.TryGetValues("Strict-Transport-Security", out var values) && values.Single() == "max-age=31536000", visit.Address.ToString()));
-        Assert.Equal(["xeno", "xeno-form", "xeno-nonce", "xeno-sign-in"], browser.CookiesSet.Select(NameWithoutPrefix).Distinct().Order(StringComparer.Ordinal));
-        Assert.All(browser.CookiesSet, cookie =>
-        {
-            Assert.StartsWith("__Host-", cookie, StringComparison.Ordinal);
-            Assert.Contains("; path=/;", cookie, StringComparison.OrdinalIgnoreCase);
-            Assert.Contains("; secure", cookie, StringComparison.OrdinalIgnoreCase);
-            Assert.Contains("; httponly", cookie, StringComparison.OrdinalIgnoreCase);
-            Assert.DoesNotContain("domain=", cookie, StringComparison.OrdinalIgnoreCase);
-        });
+        Assert.All(
+            browser.Visits.Where(v => v.Answer is not null),
+            visit =>
+                Assert.True(
+                    visit.Answer!.Headers.TryGetValues("Strict-Transport-Security", out var values)
+                        && values.Single() == "max-age=31536000",
+                    visit.Address.ToString()
+                )
+        );
+        Assert.Equal(
+            ["xeno", "xeno-form", "xeno-nonce", "xeno-sign-in"],
+            browser.CookiesSet.Select(NameWithoutPrefix).Distinct().Order(StringComparer.Ordinal)
+        );
+        Assert.All(
+            browser.CookiesSet,
+            cookie =>
+            {
+                Assert.StartsWith("__Host-", cookie, StringComparison.Ordinal);
+                Assert.Contains("; path=/;", cookie, StringComparison.OrdinalIgnoreCase);
+                Assert.Contains("; secure", cookie, StringComparison.OrdinalIgnoreCase);
+                Assert.Contains("; httponly", cookie, StringComparison.OrdinalIgnoreCase);
+                Assert.DoesNotContain("domain=", cookie, StringComparison.OrdinalIgnoreCase);
+            }
+        );
     }
 
     [Fact]
@@ -37,7 +61,11 @@ public sealed class PublicAddressTests(PublicHost host) : IClassFixture<PublicHo
 
         Assert.False(response.Headers.Contains("Server"));
         var policy = response.Headers.GetValues("Content-Security-Policy").Single();
-        Assert.Contains($"form-action 'self' {host.Provider.Issuer} https://*.myshopify.com https://*.shopify.com ", policy, StringComparison.Ordinal);
+        Assert.Contains(
+            $"form-action 'self' {host.Provider.Issuer} https://*.myshopify.com https://*.shopify.com ",
+            policy,
+            StringComparison.Ordinal
+        );
     }
 
     [Fact]
@@ -82,5 +110,6 @@ public sealed class PublicAddressTests(PublicHost host) : IClassFixture<PublicHo
 
     private static Uri Relative(string address) => new(address, UriKind.Relative);
 
-    private static string NameWithoutPrefix(string cookie) => cookie.Split('=')[0].Replace("__Host-", "", StringComparison.Ordinal).Split('.')[0];
+    private static string NameWithoutPrefix(string cookie) =>
+        cookie.Split('=')[0].Replace("__Host-", "", StringComparison.Ordinal).Split('.')[0];
 }

@@ -18,11 +18,19 @@ public sealed class PublicHost(PostgresServer postgres) : IAsyncLifetime
     {
         _database = await postgres.CreateDatabaseAsync();
         Provider = await FakeProvider.StartAsync();
-        App = await AppHost.StartAsync(_database, new Dictionary<string, string?>
-        {
-            ["App:PublicUrl"] = PublicUrl, ["Shopify:ClientId"] = "x", ["Shopify:ClientSecret"] = "y", ["FakeShopify:Enabled"] = "false",
-            ["Oidc:Authority"] = Provider.Issuer, ["Oidc:ClientId"] = FakeProvider.ClientId, ["Oidc:ClientSecret"] = FakeProvider.ClientSecret,
-        });
+        App = await AppHost.StartAsync(
+            _database,
+            new Dictionary<string, string?>
+            {
+                ["App:PublicUrl"] = PublicUrl,
+                ["Shopify:ClientId"] = "x",
+                ["Shopify:ClientSecret"] = "y",
+                ["FakeShopify:Enabled"] = "false",
+                ["Oidc:Authority"] = Provider.Issuer,
+                ["Oidc:ClientId"] = FakeProvider.ClientId,
+                ["Oidc:ClientSecret"] = FakeProvider.ClientSecret,
+            }
+        );
     }
 
     public async ValueTask DisposeAsync()
@@ -61,10 +69,15 @@ public sealed class OutsideBrowser(Uri app) : IDisposable
     {
         var outside = new Uri(new Uri(PublicHost.PublicUrl), address);
         var isApp = outside.Host == new Uri(PublicHost.PublicUrl).Host;
-        using var request = new HttpRequestMessage(method, isApp ? new Uri(app, outside.PathAndQuery) : outside) { Content = content };
-        if (isApp && _cookies.Count > 0) request.Headers.Add("Cookie", string.Join("; ", _cookies.Select(c => $"{c.Key}={c.Value}")));
+        using var request = new HttpRequestMessage(method, isApp ? new Uri(app, outside.PathAndQuery) : outside)
+        {
+            Content = content,
+        };
+        if (isApp && _cookies.Count > 0)
+            request.Headers.Add("Cookie", string.Join("; ", _cookies.Select(c => $"{c.Key}={c.Value}")));
         var response = await _http.SendAsync(request);
-        if (isApp) Keep(response);
+        if (isApp)
+            Keep(response);
         Visits.Add((outside, isApp ? response : null));
         return response;
     }
@@ -76,7 +89,8 @@ public sealed class OutsideBrowser(Uri app) : IDisposable
         {
             var response = await SendAsync(method ?? HttpMethod.Get, address, content);
             var here = Visits[^1].Address;
-            if (response.Headers.Location is not { } location) return here;
+            if (response.Headers.Location is not { } location)
+                return here;
             (address, method, content) = (new Uri(here, location), HttpMethod.Get, null);
         }
         throw new InvalidOperationException($"Too many redirects, the last to {address}.");
@@ -96,13 +110,16 @@ public sealed class OutsideBrowser(Uri app) : IDisposable
 
     private void Keep(HttpResponseMessage response)
     {
-        if (!response.Headers.TryGetValues("Set-Cookie", out var cookies)) return;
+        if (!response.Headers.TryGetValues("Set-Cookie", out var cookies))
+            return;
         foreach (var cookie in cookies)
         {
             CookiesSet.Add(cookie);
             var pair = cookie.Split(';')[0].Split('=', 2);
-            if (pair[1].Length == 0) _cookies.Remove(pair[0]);
-            else _cookies[pair[0]] = pair[1];
+            if (pair[1].Length == 0)
+                _cookies.Remove(pair[0]);
+            else
+                _cookies[pair[0]] = pair[1];
         }
     }
 }

@@ -28,7 +28,10 @@ public sealed class SignInTests(StoreHost host, PostgresServer postgres) : IClas
         using var response = await visitor.GetAsync(Relative("/stores/x/overview?from=2026-01-01"), Ct);
 
         Assert.Equal(HttpStatusCode.Redirect, response.StatusCode);
-        Assert.Equal("/signin?returnUrl=%2Fstores%2Fx%2Foverview%3Ffrom%3D2026-01-01", response.Headers.Location!.PathAndQuery);
+        Assert.Equal(
+            "/signin?returnUrl=%2Fstores%2Fx%2Foverview%3Ffrom%3D2026-01-01",
+            response.Headers.Location!.PathAndQuery
+        );
     }
 
     [Theory]
@@ -40,7 +43,10 @@ public sealed class SignInTests(StoreHost host, PostgresServer postgres) : IClas
 
         using var response = await visitor.GetAsync(Relative(path), Ct);
 
-        Assert.Equal((HttpStatusCode.Unauthorized, "application/problem+json"), (response.StatusCode, response.Content.Headers.ContentType!.MediaType));
+        Assert.Equal(
+            (HttpStatusCode.Unauthorized, "application/problem+json"),
+            (response.StatusCode, response.Content.Headers.ContentType!.MediaType)
+        );
         Assert.Null(response.Headers.Location);
     }
 
@@ -52,7 +58,10 @@ public sealed class SignInTests(StoreHost host, PostgresServer postgres) : IClas
 
         using var response = await browser.GetAsync(Relative("/api/tenants"), Ct);
 
-        Assert.Equal((HttpStatusCode.Unauthorized, "application/problem+json"), (response.StatusCode, response.Content.Headers.ContentType!.MediaType));
+        Assert.Equal(
+            (HttpStatusCode.Unauthorized, "application/problem+json"),
+            (response.StatusCode, response.Content.Headers.ContentType!.MediaType)
+        );
         Assert.Equal("Bearer", Assert.Single(response.Headers.WwwAuthenticate).Scheme);
     }
 
@@ -63,7 +72,10 @@ public sealed class SignInTests(StoreHost host, PostgresServer postgres) : IClas
 
         using var landing = await browser.GetAsync(AppHost.SignInPath("owner@demo.test", "/api/tenants"), Ct);
 
-        Assert.Equal((HttpStatusCode.OK, "/api/tenants"), (landing.StatusCode, landing.RequestMessage!.RequestUri!.AbsolutePath));
+        Assert.Equal(
+            (HttpStatusCode.OK, "/api/tenants"),
+            (landing.StatusCode, landing.RequestMessage!.RequestUri!.AbsolutePath)
+        );
         Assert.Equal("[]", await landing.Content.ReadAsStringAsync(Ct));
     }
 
@@ -76,8 +88,15 @@ public sealed class SignInTests(StoreHost host, PostgresServer postgres) : IClas
 
         using var refused = await remote.GetAsync(AppHost.SignInPath("owner@demo.test", "/api/tenants"), Ct);
 
-        Assert.Equal((HttpStatusCode.Forbidden, "/dev-idp/authorize"), (refused.StatusCode, refused.RequestMessage!.RequestUri!.AbsolutePath));
-        Assert.Contains("Access:BuiltInSignInForAll", await refused.Content.ReadAsStringAsync(Ct), StringComparison.Ordinal);
+        Assert.Equal(
+            (HttpStatusCode.Forbidden, "/dev-idp/authorize"),
+            (refused.StatusCode, refused.RequestMessage!.RequestUri!.AbsolutePath)
+        );
+        Assert.Contains(
+            "Access:BuiltInSignInForAll",
+            await refused.Content.ReadAsStringAsync(Ct),
+            StringComparison.Ordinal
+        );
         var options = host.Services.GetRequiredService<IOptions<AccessOptions>>().Value;
         options.BuiltInSignInForAll = true;
         using var allowed = await remote.GetAsync(AppHost.SignInPath("owner@demo.test", "/api/tenants"), Ct);
@@ -92,14 +111,21 @@ public sealed class SignInTests(StoreHost host, PostgresServer postgres) : IClas
         using var choice = await browser.GetAsync(Relative("/signin?returnUrl=%2Fapi%2Ftenants"), Ct);
         var page = await choice.Content.ReadAsStringAsync(Ct);
         Assert.Equal("/dev-idp/authorize", choice.RequestMessage!.RequestUri!.AbsolutePath);
-        Assert.All(["owner@demo.test", "viewer@demo.test", "operator@demo.test"], email => Assert.Contains($"value=\"{email}\"", page, StringComparison.Ordinal));
+        Assert.All(
+            ["owner@demo.test", "viewer@demo.test", "operator@demo.test"],
+            email => Assert.Contains($"value=\"{email}\"", page, StringComparison.Ordinal)
+        );
 
-        var fields = Regex.Matches(page, "<input type=\"hidden\" name=\"([^\"]+)\" value=\"([^\"]*)\">")
+        var fields = Regex
+            .Matches(page, "<input type=\"hidden\" name=\"([^\"]+)\" value=\"([^\"]*)\">")
             .Select(m => KeyValuePair.Create(m.Groups[1].Value, WebUtility.HtmlDecode(m.Groups[2].Value)));
         using var form = new FormUrlEncodedContent(fields.Append(new("demo_user", "viewer@demo.test")));
         using var landing = await browser.PostAsync(choice.RequestMessage.RequestUri, form, Ct);
 
-        Assert.Equal((HttpStatusCode.OK, "/api/tenants"), (landing.StatusCode, landing.RequestMessage!.RequestUri!.AbsolutePath));
+        Assert.Equal(
+            (HttpStatusCode.OK, "/api/tenants"),
+            (landing.StatusCode, landing.RequestMessage!.RequestUri!.AbsolutePath)
+        );
     }
 
     [Theory]
@@ -126,7 +152,8 @@ public sealed class SignInTests(StoreHost host, PostgresServer postgres) : IClas
             using var response = await browser.GetAsync(next, Ct);
             next = response.Headers.Location is { } location ? location : null;
             last = next ?? last;
-            if (next?.IsAbsoluteUri == true) Assert.Equal(host.App.Address.Authority, next.Authority);
+            if (next?.IsAbsoluteUri == true)
+                Assert.Equal(host.App.Address.Authority, next.Authority);
         }
         Assert.Equal("/", last.OriginalString);
 
@@ -172,7 +199,9 @@ public sealed class SignInTests(StoreHost host, PostgresServer postgres) : IClas
 
         Assert.NotEqual(one.UserId(), operators.UserId());
         Assert.Equal((false, true), (one.IsOperator(), operators.IsOperator()));
-        var user = await host.Services.GetRequiredService<SystemDatabase>().RunAsync(db => db.Users.SingleAsync(u => u.Email == "owner@demo.test", Ct), Ct);
+        var user = await host
+            .Services.GetRequiredService<SystemDatabase>()
+            .RunAsync(db => db.Users.SingleAsync(u => u.Email == "owner@demo.test", Ct), Ct);
         Assert.Equal((one.UserId(), "owner@demo.test", false), (user.UserId, user.Subject, user.IsOperator));
     }
 
@@ -181,10 +210,12 @@ public sealed class SignInTests(StoreHost host, PostgresServer postgres) : IClas
     {
         using var browser = new Browser(host.App);
         string? cookie = null;
-        for (Uri? next = AppHost.SignInPath(); next is not null && cookie is null;)
+        for (Uri? next = AppHost.SignInPath(); next is not null && cookie is null; )
         {
             using var response = await browser.GetAsync(next, Ct);
-            cookie = response.Headers.TryGetValues("Set-Cookie", out var cookies) ? cookies.FirstOrDefault(c => c.StartsWith("xeno=", StringComparison.Ordinal)) : null;
+            cookie = response.Headers.TryGetValues("Set-Cookie", out var cookies)
+                ? cookies.FirstOrDefault(c => c.StartsWith("xeno=", StringComparison.Ordinal))
+                : null;
             next = response.Headers.Location;
         }
 
@@ -221,7 +252,10 @@ public sealed class SignInTests(StoreHost host, PostgresServer postgres) : IClas
 
         using var response = await visitor.GetAsync(Relative("/signin-oidc?code=x&state=y"), Ct);
 
-        Assert.Equal((HttpStatusCode.BadRequest, "text/html"), (response.StatusCode, response.Content.Headers.ContentType!.MediaType));
+        Assert.Equal(
+            (HttpStatusCode.BadRequest, "text/html"),
+            (response.StatusCode, response.Content.Headers.ContentType!.MediaType)
+        );
         Assert.Contains("href=\"/signin\"", await response.Content.ReadAsStringAsync(Ct), StringComparison.Ordinal);
     }
 
@@ -230,12 +264,22 @@ public sealed class SignInTests(StoreHost host, PostgresServer postgres) : IClas
     {
         // The provider is the built-in one of the other instance, reached as any provider is: by its metadata.
         await using var database = await postgres.CreateDatabaseAsync();
-        await using var app = await AppHost.StartAsync(database, new Dictionary<string, string?>
-        {
-            ["Oidc:MetadataAddress"] = new Uri(host.App.Address, DevelopmentIdentityProvider.MetadataPath).ToString(),
-            ["Oidc:ClientId"] = DevelopmentIdentityProvider.ClientId, ["Oidc:ClientSecret"] = DevelopmentIdentityProvider.ClientSecret,
-            ["Access:Operators:0"] = "VIEWER@demo.test", ["Shopify:ClientId"] = "x", ["Shopify:ClientSecret"] = "y", ["FakeShopify:Enabled"] = "false",
-        });
+        await using var app = await AppHost.StartAsync(
+            database,
+            new Dictionary<string, string?>
+            {
+                ["Oidc:MetadataAddress"] = new Uri(
+                    host.App.Address,
+                    DevelopmentIdentityProvider.MetadataPath
+                ).ToString(),
+                ["Oidc:ClientId"] = DevelopmentIdentityProvider.ClientId,
+                ["Oidc:ClientSecret"] = DevelopmentIdentityProvider.ClientSecret,
+                ["Access:Operators:0"] = "VIEWER@demo.test",
+                ["Shopify:ClientId"] = "x",
+                ["Shopify:ClientSecret"] = "y",
+                ["FakeShopify:Enabled"] = "false",
+            }
+        );
         using var browser = app.Visitor();
 
         using var landing = await browser.GetAsync(AppHost.SignInPath("viewer@demo.test", "/api/tenants"), Ct);
@@ -251,10 +295,17 @@ public sealed class SignInTests(StoreHost host, PostgresServer postgres) : IClas
     public async Task An_unreachable_provider_is_a_page_and_not_an_error()
     {
         await using var database = await postgres.CreateDatabaseAsync();
-        await using var app = await AppHost.StartAsync(database, new Dictionary<string, string?>
-        {
-            ["Oidc:Authority"] = "http://127.0.0.1:9", ["Oidc:ClientId"] = "x", ["Shopify:ClientId"] = "x", ["Shopify:ClientSecret"] = "y", ["FakeShopify:Enabled"] = "false",
-        });
+        await using var app = await AppHost.StartAsync(
+            database,
+            new Dictionary<string, string?>
+            {
+                ["Oidc:Authority"] = "http://127.0.0.1:9",
+                ["Oidc:ClientId"] = "x",
+                ["Shopify:ClientId"] = "x",
+                ["Shopify:ClientSecret"] = "y",
+                ["FakeShopify:Enabled"] = "false",
+            }
+        );
         using var visitor = app.Visitor();
 
         using var response = await visitor.GetAsync(Relative("/signin"), Ct);
@@ -264,20 +315,36 @@ public sealed class SignInTests(StoreHost host, PostgresServer postgres) : IClas
     }
 
     [Theory]
-    [InlineData("Oidc:Authority (or Oidc:MetadataAddress) is missing", null, "k:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")]
+    [InlineData(
+        "Oidc:Authority (or Oidc:MetadataAddress) is missing",
+        null,
+        "k:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+    )]
     [InlineData("Oidc:Authority must be https", "http://idp.test", "k:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")]
     [InlineData("Encryption:Keys is missing", "https://idp.test", null)]
-    public async Task Production_does_not_start_on_what_only_Development_may_lack(string complaint, string? authority, string? key)
+    public async Task Production_does_not_start_on_what_only_Development_may_lack(
+        string complaint,
+        string? authority,
+        string? key
+    )
     {
         await using var database = await postgres.CreateDatabaseAsync();
         var settings = new Dictionary<string, string?>
         {
-            ["App:PublicUrl"] = "https://insights.test", ["Shopify:ClientId"] = "x", ["Shopify:ClientSecret"] = "y", ["FakeShopify:Enabled"] = "false",
-            ["Oidc:Authority"] = authority, ["Oidc:ClientId"] = "x", ["Encryption:Keys:0"] = key,
+            ["App:PublicUrl"] = "https://insights.test",
+            ["Shopify:ClientId"] = "x",
+            ["Shopify:ClientSecret"] = "y",
+            ["FakeShopify:Enabled"] = "false",
+            ["Oidc:Authority"] = authority,
+            ["Oidc:ClientId"] = "x",
+            ["Encryption:Keys:0"] = key,
         };
-        if (key is null) settings.Remove("Encryption:Keys:0");
+        if (key is null)
+            settings.Remove("Encryption:Keys:0");
 
-        var failure = await Assert.ThrowsAnyAsync<Exception>(() => AppHost.StartAsync(database, settings, "Production"));
+        var failure = await Assert.ThrowsAnyAsync<Exception>(() =>
+            AppHost.StartAsync(database, settings, "Production")
+        );
 
         Assert.Contains(complaint, failure.ToString(), StringComparison.Ordinal);
     }
@@ -287,7 +354,9 @@ public sealed class SignInTests(StoreHost host, PostgresServer postgres) : IClas
     /// <summary>Whose session the browser's cookie leads to.</summary>
     private async Task<ClaimsPrincipal> SessionOfAsync(Browser browser)
     {
-        var options = host.Services.GetRequiredService<IOptionsMonitor<CookieAuthenticationOptions>>().Get(CookieAuthenticationDefaults.AuthenticationScheme);
+        var options = host
+            .Services.GetRequiredService<IOptionsMonitor<CookieAuthenticationOptions>>()
+            .Get(CookieAuthenticationDefaults.AuthenticationScheme);
         var key = Assert.Single(options.TicketDataFormat.Unprotect(browser.Session!.Value)!.Principal.Claims).Value;
         return (await options.SessionStore!.RetrieveAsync(key, new DefaultHttpContext(), Ct))!.Principal;
     }

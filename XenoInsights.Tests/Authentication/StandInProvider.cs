@@ -16,7 +16,8 @@ namespace XenoInsights.Tests.Authentication;
 /// </summary>
 public sealed class FakeProvider : IAsyncDisposable
 {
-    public const string ClientId = "insights", ClientSecret = "between us";
+    public const string ClientId = "insights",
+        ClientSecret = "between us";
 
     private readonly WebApplication _app;
     private readonly ECDsaSecurityKey _key = new(ECDsa.Create(ECCurve.NamedCurves.nistP256)) { KeyId = "1" };
@@ -61,19 +62,29 @@ public sealed class FakeProvider : IAsyncDisposable
         _key.ECDsa.Dispose();
     }
 
-    private object Metadata() => new
-    {
-        issuer = Issuer,
-        authorization_endpoint = Issuer + "/authorize",
-        token_endpoint = Issuer + "/token",
-        jwks_uri = Issuer + "/jwks",
-        end_session_endpoint = Issuer + "/logout",
-    };
+    private object Metadata() =>
+        new
+        {
+            issuer = Issuer,
+            authorization_endpoint = Issuer + "/authorize",
+            token_endpoint = Issuer + "/token",
+            jwks_uri = Issuer + "/jwks",
+            end_session_endpoint = Issuer + "/logout",
+        };
 
     private object PublicKey()
     {
         var point = _key.ECDsa.ExportParameters(includePrivateParameters: false).Q;
-        return new { kty = "EC", crv = "P-256", kid = _key.KeyId, use = "sig", alg = "ES256", x = Base64UrlEncoder.Encode(point.X), y = Base64UrlEncoder.Encode(point.Y) };
+        return new
+        {
+            kty = "EC",
+            crv = "P-256",
+            kid = _key.KeyId,
+            use = "sig",
+            alg = "ES256",
+            x = Base64UrlEncoder.Encode(point.X),
+            y = Base64UrlEncoder.Encode(point.Y),
+        };
     }
 
     private IResult Authorize(HttpContext http)
@@ -88,23 +99,44 @@ public sealed class FakeProvider : IAsyncDisposable
     private async Task<IResult> TokenAsync(HttpRequest request)
     {
         var form = await request.ReadFormAsync();
-        if (form["client_secret"] != ClientSecret || !_codes.TryRemove(form["code"].ToString(), out var person)) return Results.BadRequest(new { error = "invalid_grant" });
-        var token = new JsonWebTokenHandler().CreateToken(new SecurityTokenDescriptor
-        {
-            Issuer = Issuer, Audience = ClientId,
-            Claims = new Dictionary<string, object>
+        if (form["client_secret"] != ClientSecret || !_codes.TryRemove(form["code"].ToString(), out var person))
+            return Results.BadRequest(new { error = "invalid_grant" });
+        var token = new JsonWebTokenHandler().CreateToken(
+            new SecurityTokenDescriptor
             {
-                ["sub"] = person.Email, ["email"] = person.Email, ["email_verified"] = !Unverified.Contains(person.Email), ["nonce"] = person.Nonce, ["sid"] = "s1",
-            },
-            SigningCredentials = new(_key, SecurityAlgorithms.EcdsaSha256),
-        });
-        return Results.Json(new { access_token = "unused", token_type = "Bearer", id_token = token });
+                Issuer = Issuer,
+                Audience = ClientId,
+                Claims = new Dictionary<string, object>
+                {
+                    ["sub"] = person.Email,
+                    ["email"] = person.Email,
+                    ["email_verified"] = !Unverified.Contains(person.Email),
+                    ["nonce"] = person.Nonce,
+                    ["sid"] = "s1",
+                },
+                SigningCredentials = new(_key, SecurityAlgorithms.EcdsaSha256),
+            }
+        );
+        return Results.Json(
+            new
+            {
+                access_token = "unused",
+                token_type = "Bearer",
+                id_token = token,
+            }
+        );
     }
 
     private IResult EndSession(HttpContext http)
     {
         var query = http.Request.Query;
         SignOuts.Enqueue(query);
-        return Results.Redirect(QueryHelpers.AddQueryString(query["post_logout_redirect_uri"].ToString(), "state", query["state"].ToString()));
+        return Results.Redirect(
+            QueryHelpers.AddQueryString(
+                query["post_logout_redirect_uri"].ToString(),
+                "state",
+                query["state"].ToString()
+            )
+        );
     }
 }

@@ -17,10 +17,16 @@ internal static class BenchmarkProgram
                 await ImportBenchmark.RunAsync(sizes is [] ? [10_000, 100_000, 1_000_000] : sizes);
                 return 0;
             case "endpoints":
-                await ImportBenchmark.AskAgainAsync(sizes is [] ? [10_000, 100_000, 1_000_000] : sizes, async product => await EndpointsBenchmark.RunAsync(product.Http, await product.TenantAsync()));
+                await ImportBenchmark.AskAgainAsync(
+                    sizes is [] ? [10_000, 100_000, 1_000_000] : sizes,
+                    async product => await EndpointsBenchmark.RunAsync(product.Http, await product.TenantAsync())
+                );
                 return 0;
             case "pages":
-                await ImportBenchmark.AskAgainAsync(sizes is [] ? [10_000, 1_000_000] : sizes, product => PagesBenchmark.RunAsync(product.Http.BaseAddress!, ImportBenchmark.Handle));
+                await ImportBenchmark.AskAgainAsync(
+                    sizes is [] ? [10_000, 1_000_000] : sizes,
+                    product => PagesBenchmark.RunAsync(product.Http.BaseAddress!, ImportBenchmark.Handle)
+                );
                 return 0;
             case "webhooks":
                 await WebhooksBenchmark.RunAsync();
@@ -37,7 +43,8 @@ internal static class BenchmarkProgram
             default:
                 await Console.Error.WriteLineAsync(
                     "benchmark door [orders] | import [orders …] | endpoints [orders …] | pages [orders …] | webhooks | stores [orders] | dashboards [open] "
-                    + "| nightly [stores …]");
+                        + "| nightly [stores …]"
+                );
                 return 2;
         }
     }

@@ -13,8 +13,17 @@ internal sealed class BenchmarkServer : IAsyncDisposable
 
     private BenchmarkServer(EmbeddedPostgres postgres) => _postgres = postgres;
 
-    public static async Task<BenchmarkServer> StartAsync() => new(await EmbeddedPostgres.StartAsync(
-        new() { DataRoot = Path.Combine(Path.GetTempPath(), "xeno-benchmark"), StartFolder = AppContext.BaseDirectory }, default));
+    public static async Task<BenchmarkServer> StartAsync() =>
+        new(
+            await EmbeddedPostgres.StartAsync(
+                new()
+                {
+                    DataRoot = Path.Combine(Path.GetTempPath(), "xeno-benchmark"),
+                    StartFolder = AppContext.BaseDirectory,
+                },
+                default
+            )
+        );
 
     /// <summary>An empty, migrated database; one of the same name is dropped first.</summary>
     public async Task<string> CreateDatabaseAsync(string name)
@@ -26,13 +35,19 @@ internal sealed class BenchmarkServer : IAsyncDisposable
     }
 
     /// <summary>A database that an earlier run left.</summary>
-    public string Database(string name) => new NpgsqlConnectionStringBuilder(_postgres.ConnectionString) { Database = name, CommandTimeout = 1800 }.ConnectionString;
+    public string Database(string name) =>
+        new NpgsqlConnectionStringBuilder(_postgres.ConnectionString)
+        {
+            Database = name,
+            CommandTimeout = 1800,
+        }.ConnectionString;
 
     /// <summary>Rows an import wrote, over all tables it writes.</summary>
     public static async Task<long> RowsAsync(string database)
     {
         var rows = 0L;
-        foreach (var table in await TablesAsync(database)) rows += (long)(await ScalarAsync(database, $"select count(*) from {table}"))!;
+        foreach (var table in await TablesAsync(database))
+            rows += (long)(await ScalarAsync(database, $"select count(*) from {table}"))!;
         return rows;
     }
 
@@ -47,10 +62,14 @@ internal sealed class BenchmarkServer : IAsyncDisposable
             await ExecuteAsync(database, $"create table copied_{table} (like {table} including all)");
             var csv = Path.GetTempFileName();
             await using (var file = new StreamWriter(csv))
-            using (var export = await connection.BeginTextExportAsync($"copy {table} to stdout (format csv)")) await TransferAsync(export, file);
+            using (var export = await connection.BeginTextExportAsync($"copy {table} to stdout (format csv)"))
+                await TransferAsync(export, file);
             var watch = Stopwatch.StartNew();
             using (var file = new StreamReader(csv))
-            await using (var import = await connection.BeginTextImportAsync($"copy copied_{table} from stdin (format csv)")) await TransferAsync(file, import);
+            await using (
+                var import = await connection.BeginTextImportAsync($"copy copied_{table} from stdin (format csv)")
+            )
+                await TransferAsync(file, import);
             total += watch.Elapsed;
             File.Delete(csv);
             await ExecuteAsync(database, $"drop table copied_{table}");
@@ -68,9 +87,12 @@ internal sealed class BenchmarkServer : IAsyncDisposable
         await using var connection = new NpgsqlConnection(database);
         await connection.OpenAsync();
         await using var command = new NpgsqlCommand(
-            "select relname::text from pg_class c join pg_attribute a on a.attrelid = c.oid and attname = 'tenant_id' where relkind = 'r' and relnamespace = 'public'::regnamespace and relname not in ('tenants', 'memberships', 'shopify_credentials', 'shop_domains', 'sync_jobs', 'events', 'data_versions')", connection);
+            "select relname::text from pg_class c join pg_attribute a on a.attrelid = c.oid and attname = 'tenant_id' where relkind = 'r' and relnamespace = 'public'::regnamespace and relname not in ('tenants', 'memberships', 'shopify_credentials', 'shop_domains', 'sync_jobs', 'events', 'data_versions')",
+            connection
+        );
         await using var reader = await command.ExecuteReaderAsync();
-        while (await reader.ReadAsync()) tables.Add(reader.GetString(0));
+        while (await reader.ReadAsync())
+            tables.Add(reader.GetString(0));
         return tables;
     }
 
@@ -86,6 +108,7 @@ internal sealed class BenchmarkServer : IAsyncDisposable
     {
         var buffer = new char[1 << 16];
         int read;
-        while ((read = await from.ReadBlockAsync(buffer)) > 0) await to.WriteAsync(buffer.AsMemory(0, read));
+        while ((read = await from.ReadBlockAsync(buffer)) > 0)
+            await to.WriteAsync(buffer.AsMemory(0, read));
     }
 }

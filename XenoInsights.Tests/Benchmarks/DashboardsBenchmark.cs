@@ -14,15 +14,26 @@ namespace XenoInsights.Tests.Benchmarks;
 /// </summary>
 internal static class DashboardsBenchmark
 {
-    private const int Few = 10, Orders = 60;
-    private static readonly TimeSpan _between = TimeSpan.FromMilliseconds(500), _settling = TimeSpan.FromSeconds(5);
+    private const int Few = 10,
+        Orders = 60;
+    private static readonly TimeSpan _between = TimeSpan.FromMilliseconds(500),
+        _settling = TimeSpan.FromSeconds(5);
 
     public static async Task RunAsync(int dashboards)
     {
         await using var server = await BenchmarkServer.StartAsync();
         await using var run = await Run.StartAsync(server);
         // Thousands, so that the count on the screen cannot be mistaken for anything else.
-        await SendAsync(run, [.. Enumerable.Range(0, 1000 * run.Stores.Count).Select(i => run.Request("orders/updated", i, $"warm-{i}", 1, today: true))], 16, TimeSpan.FromHours(1));
+        await SendAsync(
+            run,
+            [
+                .. Enumerable
+                    .Range(0, 1000 * run.Stores.Count)
+                    .Select(i => run.Request("orders/updated", i, $"warm-{i}", 1, today: true)),
+            ],
+            16,
+            TimeSpan.FromHours(1)
+        );
         await run.DrainedAsync();
 
         var cookies = new CookieContainer();
@@ -39,7 +50,9 @@ internal static class DashboardsBenchmark
         var opening = watch.Elapsed;
         await Task.Delay(_settling);
         var (open, full) = (dashboards - Few, run.Product.Memory());
-        Console.WriteLine($"  {open} more dashboards opened in {opening.TotalSeconds:N1} s; {idle / 1e6:N0} MB before, {full / 1e6:N0} MB after: {(full - idle) / 1e6 / open:N2} MB each");
+        Console.WriteLine(
+            $"  {open} more dashboards opened in {opening.TotalSeconds:N1} s; {idle / 1e6:N0} MB before, {full / 1e6:N0} MB after: {(full - idle) / 1e6 / open:N2} MB each"
+        );
         await MeasureAsync(run, screens, Orders);
         await screens.CloseAsync();
     }
@@ -52,13 +65,24 @@ internal static class DashboardsBenchmark
         {
             var store = i % run.Stores.Count;
             screens.Expect(store, Stopwatch.GetTimestamp());
-            await connection.SendAsync(run.Request("orders/updated", ((100_000 + from + i) * run.Stores.Count) + store, $"more-{from + i}", 1, today: true));
+            await connection.SendAsync(
+                run.Request(
+                    "orders/updated",
+                    ((100_000 + from + i) * run.Stores.Count) + store,
+                    $"more-{from + i}",
+                    1,
+                    today: true
+                )
+            );
             await Task.Delay(_between);
         }
         await Task.Delay(_settling);
         var (lags, missing, failure) = screens.Take();
-        if (failure is not null || missing > 0) throw new InvalidOperationException($"{missing} pages were not told. {failure}");
-        Console.WriteLine($"  {screens.Count} dashboards of {run.Stores.Count} stores, an order each {_between.TotalMilliseconds:N0} ms: from sending to the screen p50 {At(lags, 0.5):N0} ms, p99 {At(lags, 0.99):N0} ms, longest {lags[^1]:N0} ms");
+        if (failure is not null || missing > 0)
+            throw new InvalidOperationException($"{missing} pages were not told. {failure}");
+        Console.WriteLine(
+            $"  {screens.Count} dashboards of {run.Stores.Count} stores, an order each {_between.TotalMilliseconds:N0} ms: from sending to the screen p50 {At(lags, 0.5):N0} ms, p99 {At(lags, 0.99):N0} ms, longest {lags[^1]:N0} ms"
+        );
     }
 
     /// <summary>All open pages, and what they were told.</summary>
@@ -75,16 +99,36 @@ internal static class DashboardsBenchmark
         {
             while (_open.Count < upTo)
             {
-                var batch = await Task.WhenAll(Enumerable.Range(_open.Count, Math.Min(4, upTo - _open.Count)).Select(async i =>
-                {
-                    var store = i % run.Stores.Count;
-                    return (await BlazorCircuit.OpenAsync(http, cookies, $"stores/{run.Stores[store].ShopDomain.Split('.')[0]}/overview?preset=today", (circuit, changes) => Look(circuit, store, changes)), store);
-                }));
+                var batch = await Task.WhenAll(
+                    Enumerable
+                        .Range(_open.Count, Math.Min(4, upTo - _open.Count))
+                        .Select(async i =>
+                        {
+                            var store = i % run.Stores.Count;
+                            return (
+                                await BlazorCircuit.OpenAsync(
+                                    http,
+                                    cookies,
+                                    $"stores/{run.Stores[store].ShopDomain.Split('.')[0]}/overview?preset=today",
+                                    (circuit, changes) => Look(circuit, store, changes)
+                                ),
+                                store
+                            );
+                        })
+                );
                 _open.AddRange(batch);
             }
-            for (var patience = 0; _open.Exists(o => o.Circuit.Batches < 2 && o.Circuit.Failure is null) && patience < 300; patience++) await Task.Delay(100);
+            for (
+                var patience = 0;
+                _open.Exists(o => o.Circuit.Batches < 2 && o.Circuit.Failure is null) && patience < 300;
+                patience++
+            )
+                await Task.Delay(100);
             await Task.Delay(_settling);
-            if (_open.Find(o => o.Circuit.Failure is not null || o.Circuit.Batches < 2) is { Circuit: { } broken }) throw new InvalidOperationException($"A page could not be opened: {broken.Failure ?? "it draws nothing"}\n{run.Product.Output}");
+            if (_open.Find(o => o.Circuit.Failure is not null || o.Circuit.Batches < 2) is { Circuit: { } broken })
+                throw new InvalidOperationException(
+                    $"A page could not be opened: {broken.Failure ?? "it draws nothing"}\n{run.Product.Output}"
+                );
         }
 
         public void Expect(int store, long at) => _sent[(store, ++_orders[store])] = at;
@@ -96,15 +140,21 @@ internal static class DashboardsBenchmark
             foreach (var ((_, count), at) in _sent.Where(s => s.Key.Store == store))
             {
                 var text = Encoding.UTF8.GetBytes(count.ToString("N0", CultureInfo.InvariantCulture));
-                if (changes.AsSpan().IndexOf([(byte)text.Length, .. text]) < 0) continue;
-                foreach (var ((_, smaller), earlier) in _sent.Where(s => s.Key.Store == store && s.Key.Count <= count)) _lags.TryAdd((circuit, store, smaller), Stopwatch.GetElapsedTime(earlier, now).TotalMilliseconds);
+                if (changes.AsSpan().IndexOf([(byte)text.Length, .. text]) < 0)
+                    continue;
+                foreach (var ((_, smaller), earlier) in _sent.Where(s => s.Key.Store == store && s.Key.Count <= count))
+                    _lags.TryAdd((circuit, store, smaller), Stopwatch.GetElapsedTime(earlier, now).TotalMilliseconds);
             }
         }
 
         public (List<double> Lags, int Missing, string? Failure) Take()
         {
             var expected = _sent.Keys.Sum(s => _open.Count(o => o.Store == s.Store));
-            var result = (_lags.Values.Order().ToList(), expected - _lags.Count, _open.Find(o => o.Circuit.Failure is not null).Circuit?.Failure);
+            var result = (
+                _lags.Values.Order().ToList(),
+                expected - _lags.Count,
+                _open.Find(o => o.Circuit.Failure is not null).Circuit?.Failure
+            );
             _sent.Clear();
             _lags.Clear();
             return result;
@@ -112,7 +162,8 @@ internal static class DashboardsBenchmark
 
         public async Task CloseAsync()
         {
-            foreach (var (circuit, _) in _open) await circuit.DisposeAsync();
+            foreach (var (circuit, _) in _open)
+                await circuit.DisposeAsync();
         }
     }
 }

@@ -20,13 +20,18 @@ internal static class DoorBenchmark
         var shop = new StoreCalendar(Guid.CreateVersion7(), "GBP", "Europe/London");
 
         var watch = Stopwatch.StartNew();
-        foreach (var batch in Orders(orders).Chunk(BatchOrders)) await tenants.RunAsync(shop.TenantId, db => IngestionWriter.ApplyAsync(db, shop, batch));
+        foreach (var batch in Orders(orders).Chunk(BatchOrders))
+            await tenants.RunAsync(shop.TenantId, db => IngestionWriter.ApplyAsync(db, shop, batch));
         var door = watch.Elapsed;
         var rows = await BenchmarkServer.RowsAsync(database);
-        Console.WriteLine($"door   {rows,12:N0} rows in {door.TotalSeconds,6:N1} s = {rows / door.TotalSeconds,9:N0} rows/s ({orders / door.TotalSeconds:N0} orders/s)");
+        Console.WriteLine(
+            $"door   {rows, 12:N0} rows in {door.TotalSeconds, 6:N1} s = {rows / door.TotalSeconds, 9:N0} rows/s ({orders / door.TotalSeconds:N0} orders/s)"
+        );
 
         var copy = await BenchmarkServer.CopyAsync(database);
-        Console.WriteLine($@"\copy  {rows,12:N0} rows in {copy.TotalSeconds,6:N1} s = {rows / copy.TotalSeconds,9:N0} rows/s; the door reaches {copy / door:P0} of it");
+        Console.WriteLine(
+            $@"\copy  {rows, 12:N0} rows in {copy.TotalSeconds, 6:N1} s = {rows / copy.TotalSeconds, 9:N0} rows/s; the door reaches {copy / door:P0} of it"
+        );
     }
 
     private static IEnumerable<OrderRecord> Orders(int count)
@@ -37,12 +42,50 @@ internal static class DoorBenchmark
         {
             var at = start.AddSeconds(i * (365 * 86400.0 / count));
             var id = 5_000_000_000 + i;
-            var lines = Enumerable.Range(0, 3).Select(n => new OrderLineRecord(id * 10 + n, random.Next(1, 2000), random.Next(1, 2000), "White hanging heart t-light holder", "85123A", 2, 2, false, 1000, 0)).ToList();
+            var lines = Enumerable
+                .Range(0, 3)
+                .Select(n => new OrderLineRecord(
+                    id * 10 + n,
+                    random.Next(1, 2000),
+                    random.Next(1, 2000),
+                    "White hanging heart t-light holder",
+                    "85123A",
+                    2,
+                    2,
+                    false,
+                    1000,
+                    0
+                ))
+                .ToList();
             yield return new OrderRecord
             {
-                ShopifyId = id, UpdatedAt = at, Name = $"#{i}", CreatedAt = at, ProcessedAt = at, CustomerId = 1 + (long)(Math.Pow(random.NextDouble(), 2) * count / 10), FinancialStatus = "PAID", FulfillmentStatus = "FULFILLED",
-                SourceName = "web", CurrentTotal = 3500, Lines = lines, SourceObjects = 9,
-                Sales = [.. lines.Select(l => new SaleRecord(at, true, SaleMeasure.Sale, l.ShopifyId, l.ProductId, 2, 1000, 0, 200)), new SaleRecord(at, true, SaleMeasure.Shipping, null, null, 1, 500, 0, 100)],
+                ShopifyId = id,
+                UpdatedAt = at,
+                Name = $"#{i}",
+                CreatedAt = at,
+                ProcessedAt = at,
+                CustomerId = 1 + (long)(Math.Pow(random.NextDouble(), 2) * count / 10),
+                FinancialStatus = "PAID",
+                FulfillmentStatus = "FULFILLED",
+                SourceName = "web",
+                CurrentTotal = 3500,
+                Lines = lines,
+                SourceObjects = 9,
+                Sales =
+                [
+                    .. lines.Select(l => new SaleRecord(
+                        at,
+                        true,
+                        SaleMeasure.Sale,
+                        l.ShopifyId,
+                        l.ProductId,
+                        2,
+                        1000,
+                        0,
+                        200
+                    )),
+                    new SaleRecord(at, true, SaleMeasure.Shipping, null, null, 1, 500, 0, 100),
+                ],
             };
         }
     }

@@ -5,24 +5,47 @@ namespace XenoInsights.Tests.Benchmarks;
 /// <summary>What a question costs from the outside: HTTP over loopback, signed in, one at a time. New: ranges that nobody has asked for since the data changed; known: ranges asked before.</summary>
 internal static class EndpointsBenchmark
 {
-    private const int WarmUp = 40, New = 60, Known = 200;
+    private const int WarmUp = 40,
+        New = 60,
+        Known = 200;
 
     private static readonly (string Name, string Path)[] Questions =
     [
-        ("overview", "overview?"), ("orders/by-date", "orders/by-date?granularity=day&"), ("customers/top", "customers/top?"), ("products/top", "products/top?"),
-        ("orders", "orders?"), ("orders, largest", "orders?sort=largest&"), ("orders/sums", "orders/sums?"), ("what-changed", "what-changed?"), ("…by product", "what-changed?by=product&"),
-        ("customers", "customers?"), ("customers/sums", "customers/sums?who=returning&"), ("products", "products?"), ("checkouts", "checkouts?"), ("checkouts/open", "checkouts/open?"),
+        ("overview", "overview?"),
+        ("orders/by-date", "orders/by-date?granularity=day&"),
+        ("customers/top", "customers/top?"),
+        ("products/top", "products/top?"),
+        ("orders", "orders?"),
+        ("orders, largest", "orders?sort=largest&"),
+        ("orders/sums", "orders/sums?"),
+        ("what-changed", "what-changed?"),
+        ("…by product", "what-changed?by=product&"),
+        ("customers", "customers?"),
+        ("customers/sums", "customers/sums?who=returning&"),
+        ("products", "products?"),
+        ("checkouts", "checkouts?"),
+        ("checkouts/open", "checkouts/open?"),
     ];
 
     /// <summary>Questions about the whole history: asked again they are known for a while.</summary>
-    private static readonly string[] WholeHistory = ["cohorts?period=month", "cohorts?period=week", "customers/segments?"];
+    private static readonly string[] WholeHistory =
+    [
+        "cohorts?period=month",
+        "cohorts?period=week",
+        "customers/segments?",
+    ];
 
     public static async Task RunAsync(HttpClient http, string tenant)
     {
         foreach (var question in WholeHistory)
         {
-            var times = await TimesAsync(5, _ => new Uri($"/api/metrics/{question}&tenant_id={tenant}", UriKind.Relative));
-            Console.WriteLine($"  whole history {question,-21} first {times[^1],8:N1} ms   known: {times[0],5:N1} ms");
+            var times = await TimesAsync(
+                5,
+                _ => new Uri($"/api/metrics/{question}&tenant_id={tenant}", UriKind.Relative)
+            );
+            Console.WriteLine(
+                $"  whole history {question, -21} first {times[^1], 8:N1} ms   known: {times[0], 5:N1} ms"
+            );
         }
         var last = DateOnly.FromDateTime(TimeProvider.System.GetUtcNow().DateTime);
         foreach (var (range, days) in ((string, int)[])[("30 days", 30), ("365 days", 365)])
@@ -33,7 +56,9 @@ internal static class EndpointsBenchmark
                 await TimesAsync(WarmUp, i => Address(path, tenant, last.AddDays(-i), days + 1));
                 var fresh = await TimesAsync(New, i => Address(path, tenant, last.AddDays(-i), days));
                 var known = await TimesAsync(Known, i => Address(path, tenant, last.AddDays(-i % New), days));
-                Console.WriteLine($"  {range,-8} {name,-16} new: p50 {fresh[New / 2],6:N1} ms  p95 {fresh[New * 95 / 100],6:N1} ms   known: p50 {known[Known / 2],5:N1} ms  p95 {known[Known * 95 / 100],5:N1} ms");
+                Console.WriteLine(
+                    $"  {range, -8} {name, -16} new: p50 {fresh[New / 2], 6:N1} ms  p95 {fresh[New * 95 / 100], 6:N1} ms   known: p50 {known[Known / 2], 5:N1} ms  p95 {known[Known * 95 / 100], 5:N1} ms"
+                );
             }
         }
 
@@ -53,5 +78,8 @@ internal static class EndpointsBenchmark
     }
 
     private static Uri Address(string path, string tenant, DateOnly to, int days) =>
-        new($"/api/metrics/{path}tenant_id={tenant}&from={to.AddDays(1 - days):yyyy-MM-dd}&to={to:yyyy-MM-dd}", UriKind.Relative);
+        new(
+            $"/api/metrics/{path}tenant_id={tenant}&from={to.AddDays(1 - days):yyyy-MM-dd}&to={to:yyyy-MM-dd}",
+            UriKind.Relative
+        );
 }

@@ -40,24 +40,43 @@ internal static class ImportBenchmark
         foreach (var orders in sizes)
         {
             Console.WriteLine($"{orders:N0} orders");
-            await using var product = await Product.StartAsync(server.Database($"import_{orders}"), "http://127.0.0.1:1");
+            await using var product = await Product.StartAsync(
+                server.Database($"import_{orders}"),
+                "http://127.0.0.1:1"
+            );
             await askAsync(product);
         }
     }
 
-    private static Task<FakeShopifyHost> StartShopifyAsync(int orders) => FakeShopifyHost.StartAsync(new FakeShopifyOptions
-    {
-        Url = "http://127.0.0.1:0",
-        AutoApprove = [Shop],
-        BucketSize = 20_000,
-        RestoreRate = 1000,
-        Stores = [GeneratedStore.Create(new GeneratedStoreOptions { Orders = orders, Customers = Math.Max(100, orders / 10), Products = Math.Clamp(orders / 50, 100, 5000) }, TimeProvider.System)],
-    }, CancellationToken.None);
+    private static Task<FakeShopifyHost> StartShopifyAsync(int orders) =>
+        FakeShopifyHost.StartAsync(
+            new FakeShopifyOptions
+            {
+                Url = "http://127.0.0.1:0",
+                AutoApprove = [Shop],
+                BucketSize = 20_000,
+                RestoreRate = 1000,
+                Stores =
+                [
+                    GeneratedStore.Create(
+                        new GeneratedStoreOptions
+                        {
+                            Orders = orders,
+                            Customers = Math.Max(100, orders / 10),
+                            Products = Math.Clamp(orders / 50, 100, 5000),
+                        },
+                        TimeProvider.System
+                    ),
+                ],
+            },
+            CancellationToken.None
+        );
 
     private static async Task ImportAsync(Product product, string database)
     {
         var idle = product.Memory();
-        using (var connected = await product.Http.GetAsync(new Uri($"/auth/start?shop={Shop}", UriKind.Relative))) connected.EnsureSuccessStatusCode();
+        using (var connected = await product.Http.GetAsync(new Uri($"/auth/start?shop={Shop}", UriKind.Relative)))
+            connected.EnsureSuccessStatusCode();
         var tenant = await product.TenantAsync();
 
         var watch = Stopwatch.StartNew();
@@ -66,21 +85,34 @@ internal static class ImportBenchmark
         JsonElement job;
         while (true)
         {
-            job = (await product.Http.GetFromJsonAsync<JsonElement>(new Uri($"/api/ingestion/jobs?tenant_id={tenant}", UriKind.Relative)))[0];
-            if (job.GetProperty("status").GetString() is "succeeded" or "failed") break;
-            if (reading == TimeSpan.Zero && job.GetProperty("phase").GetString() is "Importing orders") reading = watch.Elapsed;
+            job = (
+                await product.Http.GetFromJsonAsync<JsonElement>(
+                    new Uri($"/api/ingestion/jobs?tenant_id={tenant}", UriKind.Relative)
+                )
+            )[0];
+            if (job.GetProperty("status").GetString() is "succeeded" or "failed")
+                break;
+            if (reading == TimeSpan.Zero && job.GetProperty("phase").GetString() is "Importing orders")
+                reading = watch.Elapsed;
             peak = Math.Max(peak, product.Memory());
             await Task.Delay(Sampling);
         }
         var (all, orders) = (watch.Elapsed, watch.Elapsed - reading);
-        if (job.GetProperty("status").GetString() == "failed") throw new InvalidOperationException(job.ToString());
+        if (job.GetProperty("status").GetString() == "failed")
+            throw new InvalidOperationException(job.ToString());
 
         var rows = await BenchmarkServer.RowsAsync(database);
         var copy = await BenchmarkServer.CopyAsync(database);
-        Console.WriteLine($"  import  {job.GetProperty("objectsRead").GetInt64(),12:N0} objects → {rows:N0} rows; {all.TotalSeconds:N1} s in all, {orders.TotalSeconds:N1} s of them reading and storing orders");
-        Console.WriteLine($"          {rows / orders.TotalSeconds,12:N0} rows/s");
-        Console.WriteLine($@"  \copy   {rows / copy.TotalSeconds,12:N0} rows/s ({copy.TotalSeconds:N1} s); the import reaches {copy / orders:P0} of it");
-        Console.WriteLine($"  memory  {idle / 1e6:N0} MB idle, {peak / 1e6:N0} MB at most, {(peak - idle) / 1e6:N0} MB above idle");
+        Console.WriteLine(
+            $"  import  {job.GetProperty("objectsRead").GetInt64(), 12:N0} objects → {rows:N0} rows; {all.TotalSeconds:N1} s in all, {orders.TotalSeconds:N1} s of them reading and storing orders"
+        );
+        Console.WriteLine($"          {rows / orders.TotalSeconds, 12:N0} rows/s");
+        Console.WriteLine(
+            $@"  \copy   {rows / copy.TotalSeconds, 12:N0} rows/s ({copy.TotalSeconds:N1} s); the import reaches {copy / orders:P0} of it"
+        );
+        Console.WriteLine(
+            $"  memory  {idle / 1e6:N0} MB idle, {peak / 1e6:N0} MB at most, {(peak - idle) / 1e6:N0} MB above idle"
+        );
     }
 
     /// <summary>The product in its own process, signed in as the demo owner.</summary>
@@ -95,23 +127,33 @@ internal static class ImportBenchmark
         public static async Task<Product> StartAsync(string database, string shopify)
         {
             var address = $"http://localhost:{FreePort()}";
-            var start = new ProcessStartInfo("dotnet", [Path.Combine(AppContext.BaseDirectory, "XenoInsights.dll")]) { RedirectStandardOutput = true };
-            foreach (var (key, value) in new Dictionary<string, string>
+            var start = new ProcessStartInfo("dotnet", [Path.Combine(AppContext.BaseDirectory, "XenoInsights.dll")])
             {
-                ["ASPNETCORE_ENVIRONMENT"] = "Development",
-                ["ASPNETCORE_URLS"] = address,
-                ["App__PublicUrl"] = address,
-                ["ConnectionStrings__XenoInsights"] = database,
-                ["FakeShopify__Enabled"] = "false",
-                ["Shopify__ClientId"] = new FakeShopifyOptions().ClientId,
-                ["Shopify__ClientSecret"] = new FakeShopifyOptions().ClientSecret,
-                ["Shopify__Scopes"] = "read_orders,read_all_orders,read_customers,read_products",
-                ["Shopify__ShopUrl"] = shopify.TrimEnd('/') + "/{shop}",
-                ["Serilog__MinimumLevel__Default"] = "Warning",
-                ["Sync__CheckFirstImport"] = "false",
-            }) start.Environment[key] = value;
+                RedirectStandardOutput = true,
+            };
+            foreach (
+                var (key, value) in new Dictionary<string, string>
+                {
+                    ["ASPNETCORE_ENVIRONMENT"] = "Development",
+                    ["ASPNETCORE_URLS"] = address,
+                    ["App__PublicUrl"] = address,
+                    ["ConnectionStrings__XenoInsights"] = database,
+                    ["FakeShopify__Enabled"] = "false",
+                    ["Shopify__ClientId"] = new FakeShopifyOptions().ClientId,
+                    ["Shopify__ClientSecret"] = new FakeShopifyOptions().ClientSecret,
+                    ["Shopify__Scopes"] = "read_orders,read_all_orders,read_customers,read_products",
+                    ["Shopify__ShopUrl"] = shopify.TrimEnd('/') + "/{shop}",
+                    ["Serilog__MinimumLevel__Default"] = "Warning",
+                    ["Sync__CheckFirstImport"] = "false",
+                }
+            )
+                start.Environment[key] = value;
             var process = Process.Start(start)!;
-            process.OutputDataReceived += (_, line) => { if (!string.IsNullOrEmpty(line.Data)) Console.Error.WriteLine(line.Data); };
+            process.OutputDataReceived += (_, line) =>
+            {
+                if (!string.IsNullOrEmpty(line.Data))
+                    Console.Error.WriteLine(line.Data);
+            };
             process.BeginOutputReadLine();
 
             var http = new HttpClient { BaseAddress = new Uri(address) };
@@ -119,8 +161,11 @@ internal static class ImportBenchmark
             {
                 try
                 {
-                    using var signedIn = await http.GetAsync(new Uri("/signin?login_hint=owner@demo.test&returnUrl=/api/tenants", UriKind.Relative));
-                    if (signedIn.IsSuccessStatusCode) break;
+                    using var signedIn = await http.GetAsync(
+                        new Uri("/signin?login_hint=owner@demo.test&returnUrl=/api/tenants", UriKind.Relative)
+                    );
+                    if (signedIn.IsSuccessStatusCode)
+                        break;
                 }
                 catch (HttpRequestException) when (attempt < 100)
                 {
@@ -133,11 +178,19 @@ internal static class ImportBenchmark
         }
 
         public async Task<string> TenantAsync() =>
-            (await Http.GetFromJsonAsync<JsonElement>(new Uri("/api/tenants", UriKind.Relative)))[0].GetProperty("id").GetString()!;
+            (await Http.GetFromJsonAsync<JsonElement>(new Uri("/api/tenants", UriKind.Relative)))[0]
+                .GetProperty("id")
+                .GetString()!;
 
         /// <summary>Resident bytes, as Linux counts them.</summary>
-        public long Memory() => File.ReadLines($"/proc/{_process.Id}/status").Where(l => l.StartsWith("VmRSS:", StringComparison.Ordinal))
-            .Select(l => long.Parse(l.Split(' ', StringSplitOptions.RemoveEmptyEntries)[1], CultureInfo.InvariantCulture) * 1024).First();
+        public long Memory() =>
+            File.ReadLines($"/proc/{_process.Id}/status")
+                .Where(l => l.StartsWith("VmRSS:", StringComparison.Ordinal))
+                .Select(l =>
+                    long.Parse(l.Split(' ', StringSplitOptions.RemoveEmptyEntries)[1], CultureInfo.InvariantCulture)
+                    * 1024
+                )
+                .First();
 
         public async ValueTask DisposeAsync()
         {

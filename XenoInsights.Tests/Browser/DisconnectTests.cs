@@ -32,11 +32,15 @@ public sealed class DisconnectTests(PostgresServer postgres, BrowserFixture brow
         store.Faults.ThrottleCalls = 1;
         await button.ClickAsync();
         await Expect(page.GetByRole(AriaRole.Alert)).ToContainTextAsync("Shopify did not remove the app");
-        await Expect(page.GetByRole(AriaRole.Alert)).Not.ToContainTextAsync(new Regex(@"[{\[]|THROTTLED", RegexOptions.IgnoreCase));
+        await Expect(page.GetByRole(AriaRole.Alert))
+            .Not.ToContainTextAsync(new Regex(@"[{\[]|THROTTLED", RegexOptions.IgnoreCase));
 
         await button.ClickAsync();
         await Expect(page.GetByText("This store is disconnected.")).ToBeVisibleAsync();
-        Assert.Equal((TenantStatus.Disconnected, false), (await StatusAsync(), store.Grant.InstalledScopes is not null));
+        Assert.Equal(
+            (TenantStatus.Disconnected, false),
+            (await StatusAsync(), store.Grant.InstalledScopes is not null)
+        );
         Assert.Empty(await host.InTenantAsync(tenant, db => db.ShopifyCredentials.ToListAsync(Ct)));
 
         await page.GotoAsync($"/stores/{store.Shop.Handle}/overview?preset=12m");
@@ -49,6 +53,7 @@ public sealed class DisconnectTests(PostgresServer postgres, BrowserFixture brow
         await page.InteractiveAsync();
         Assert.Equal((TenantStatus.Connected, true), (await StatusAsync(), store.Grant.InstalledScopes is not null));
 
-        Task<TenantStatus> StatusAsync() => host.InTenantAsync(tenant, db => db.Tenants.Select(t => t.Status).SingleAsync(Ct));
+        Task<TenantStatus> StatusAsync() =>
+            host.InTenantAsync(tenant, db => db.Tenants.Select(t => t.Status).SingleAsync(Ct));
     }
 }

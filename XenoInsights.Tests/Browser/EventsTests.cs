@@ -17,18 +17,32 @@ public sealed class EventsTests(Product product, BrowserFixture browser) : Brows
     public async Task A_delivery_is_found_by_its_time_and_tried_before_it_is_replayed()
     {
         var received = new DateTimeOffset(2026, 1, 15, 12, 30, 0, TimeSpan.Zero);
-        await product.Import.InTenantAsync(product.Tenant, async db =>
-        {
-            db.Events.Add(new Event
+        await product.Import.InTenantAsync(
+            product.Tenant,
+            async db =>
             {
-                TenantId = product.Tenant, WebhookId = "given up long ago", Topic = "orders/create", Headers = "{}", Status = EventStatus.Dead, ReceivedAt = received, DueAt = received, LastError = "The cat sat on it.",
-                Payload = Encoding.UTF8.GetBytes("""
-                    {"id":4711,"name":"#4711","created_at":"2026-01-15T12:00:00Z","updated_at":"2026-01-15T12:00:00Z","current_total_price":"30.00",
-                     "line_items":[{"id":1,"title":"Teapot","quantity":3,"current_quantity":3,"price":"10.00"}]}
-                    """),
-            });
-            return await db.SaveChangesAsync(Ct);
-        });
+                db.Events.Add(
+                    new Event
+                    {
+                        TenantId = product.Tenant,
+                        WebhookId = "given up long ago",
+                        Topic = "orders/create",
+                        Headers = "{}",
+                        Status = EventStatus.Dead,
+                        ReceivedAt = received,
+                        DueAt = received,
+                        LastError = "The cat sat on it.",
+                        Payload = Encoding.UTF8.GetBytes(
+                            """
+                            {"id":4711,"name":"#4711","created_at":"2026-01-15T12:00:00Z","updated_at":"2026-01-15T12:00:00Z","current_total_price":"30.00",
+                             "line_items":[{"id":1,"title":"Teapot","quantity":3,"current_quantity":3,"price":"10.00"}]}
+                            """
+                        ),
+                    }
+                );
+                return await db.SaveChangesAsync(Ct);
+            }
+        );
         var page = (await OpenSignedInAsync(product.App, Product.Path("events"))).Page;
         await page.InteractiveAsync();
 
@@ -40,12 +54,20 @@ public sealed class EventsTests(Product product, BrowserFixture browser) : Brows
 
         await page.GetByRole(AriaRole.Checkbox).CheckAsync();
         await page.GetByRole(AriaRole.Button, new() { Name = "What would it change?" }).ClickAsync();
-        var trial = page.GetByRole(AriaRole.Region, new() { Name = "What a replay of the selected delivery would change" });
+        var trial = page.GetByRole(
+            AriaRole.Region,
+            new() { Name = "What a replay of the selected delivery would change" }
+        );
         await Expect(trial).ToContainTextAsync("The figures of one day would change. Nothing has been changed.");
         await Expect(trial).ToContainTextAsync("Stored");
         await CanBeUsedByEveryoneAsync(page);
-        Assert.False(await product.Import.InTenantAsync(product.Tenant, db => db.Orders.AnyAsync(o => o.ShopifyId == 4711, Ct)));
-        await product.Import.InTenantAsync(product.Tenant, db => db.Events.Where(e => e.WebhookId == "given up long ago").ExecuteDeleteAsync(Ct));
+        Assert.False(
+            await product.Import.InTenantAsync(product.Tenant, db => db.Orders.AnyAsync(o => o.ShopifyId == 4711, Ct))
+        );
+        await product.Import.InTenantAsync(
+            product.Tenant,
+            db => db.Events.Where(e => e.WebhookId == "given up long ago").ExecuteDeleteAsync(Ct)
+        );
     }
 
     [Fact]
@@ -72,7 +94,11 @@ public sealed class EventsTests(Product product, BrowserFixture browser) : Brows
         foreach (var scheme in (ColorScheme[])[ColorScheme.Dark, ColorScheme.Light])
         {
             await page.EmulateMediaAsync(new() { ColorScheme = scheme, ReducedMotion = ReducedMotion.Reduce });
-            Assert.Empty((await page.RunAxe()).Violations.Where(v => v.Impact is "serious" or "critical").Select(v => $"{scheme}: {v.Help} {v.Nodes[0].Html}"));
+            Assert.Empty(
+                (await page.RunAxe())
+                    .Violations.Where(v => v.Impact is "serious" or "critical")
+                    .Select(v => $"{scheme}: {v.Help} {v.Nodes[0].Html}")
+            );
         }
     }
 }

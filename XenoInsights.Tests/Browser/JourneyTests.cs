@@ -16,7 +16,8 @@ namespace XenoInsights.Tests.InBrowser;
 [Collection<BrowserCollection>]
 public sealed class JourneyTests(Product product, BrowserFixture browser) : BrowserTest(browser)
 {
-    private const int SoonMilliseconds = 5000, ImportMilliseconds = 60_000;
+    private const int SoonMilliseconds = 5000,
+        ImportMilliseconds = 60_000;
 
     private static readonly CultureInfo _culture = CultureInfo.GetCultureInfo("en-US");
     private static readonly Days _days = new(_culture);
@@ -30,7 +31,8 @@ public sealed class JourneyTests(Product product, BrowserFixture browser) : Brow
         var page = opened.Page;
         await page.WaitForURLAsync("**/stores");
         await page.InteractiveAsync();
-        await Expect(page.GetByRole(AriaRole.Heading, new() { Name = "Connect your Shopify store" })).ToBeVisibleAsync();
+        await Expect(page.GetByRole(AriaRole.Heading, new() { Name = "Connect your Shopify store" }))
+            .ToBeVisibleAsync();
         await Expect(page.GetByText("the last 60 days of orders")).ToBeVisibleAsync();
 
         await page.GetByLabel("Store address").FillAsync("not a store");
@@ -39,17 +41,22 @@ public sealed class JourneyTests(Product product, BrowserFixture browser) : Brow
 
         await page.GetByLabel("Store address").FillAsync(HarbourLane.Domain);
         await page.GetByRole(AriaRole.Button, new() { Name = "Continue to Shopify" }).ClickAsync();
-        await Expect(page.GetByRole(AriaRole.Heading, new() { Name = "Install XenoInsights on Harbour Lane" })).ToBeVisibleAsync();
+        await Expect(page.GetByRole(AriaRole.Heading, new() { Name = "Install XenoInsights on Harbour Lane" }))
+            .ToBeVisibleAsync();
         await page.GetByRole(AriaRole.Button, new() { Name = "Install", Exact = true }).ClickAsync();
 
         await page.WaitForURLAsync("**/stores/harbour-lane/overview");
         await page.InteractiveAsync();
         await Expect(page.Tile("Total sales")).ToBeVisibleAsync(new() { Timeout = ImportMilliseconds });
-        await Expect(page.GetByText("Orders older than 60 days need one more permission")).ToBeVisibleAsync(new() { Timeout = ImportMilliseconds });
+        await Expect(page.GetByText("Orders older than 60 days need one more permission"))
+            .ToBeVisibleAsync(new() { Timeout = ImportMilliseconds });
         await Expect(page.Tile("Orders").Locator(".value")).Not.ToHaveTextAsync("0");
 
         await page.GetByRole(AriaRole.Link, new() { Name = "Sync", Exact = true }).ClickAsync();
-        await Expect(page.GetByRole(AriaRole.Row).Filter(new() { HasText = "Full import" }).GetByText("All accounted for")).ToBeVisibleAsync();
+        await Expect(
+                page.GetByRole(AriaRole.Row).Filter(new() { HasText = "Full import" }).GetByText("All accounted for")
+            )
+            .ToBeVisibleAsync();
         Assert.Empty(opened.Problems);
     }
 
@@ -60,13 +67,19 @@ public sealed class JourneyTests(Product product, BrowserFixture browser) : Brow
         var (from, to) = (Product.Today.AddDays(-27), Product.Today);
         var range = $"from={ImportHost.Day(from)}&to={ImportHost.Day(to)}";
         var answer = await product.Import.AskAsync(product.Tenant, $"overview?{range}");
-        var series = (await product.Import.AskAsync(product.Tenant, $"orders/by-date?{range}")).EnumerateArray().ToArray();
+        var series = (await product.Import.AskAsync(product.Tenant, $"orders/by-date?{range}"))
+            .EnumerateArray()
+            .ToArray();
         var money = new Money(answer.GetProperty("currency").GetString()!, _culture);
 
-        await Expect(page.Tile("Total sales").Locator(".value")).ToHaveTextAsync(money.Whole(Long(answer, "totalRevenueCents")));
-        await Expect(page.Tile("Orders").Locator(".value")).ToHaveTextAsync(Numbers.Count(Long(answer, "totalOrders"), _culture));
-        await Expect(page.Tile("Average order value").Locator(".value")).ToHaveTextAsync(money.Exact(Long(answer, "averageOrderValueCents")));
-        await Expect(page.Tile("New customers").Locator(".value")).ToHaveTextAsync(Numbers.Count(Long(answer, "newCustomers"), _culture));
+        await Expect(page.Tile("Total sales").Locator(".value"))
+            .ToHaveTextAsync(money.Whole(Long(answer, "totalRevenueCents")));
+        await Expect(page.Tile("Orders").Locator(".value"))
+            .ToHaveTextAsync(Numbers.Count(Long(answer, "totalOrders"), _culture));
+        await Expect(page.Tile("Average order value").Locator(".value"))
+            .ToHaveTextAsync(money.Exact(Long(answer, "averageOrderValueCents")));
+        await Expect(page.Tile("New customers").Locator(".value"))
+            .ToHaveTextAsync(Numbers.Count(Long(answer, "newCustomers"), _culture));
         await Expect(LedgerLine(page, "Total sales")).ToHaveTextAsync(money.Exact(Long(answer, "totalRevenueCents")));
         await Expect(LedgerLine(page, "Net sales")).ToHaveTextAsync(money.Exact(Long(answer, "netSalesCents")));
         await page.GetByRole(AriaRole.Button, new() { Name = "Show as table" }).ClickAsync();
@@ -74,8 +87,18 @@ public sealed class JourneyTests(Product product, BrowserFixture browser) : Brow
         var table = page.GetByRole(AriaRole.Region, new() { Name = "Total sales as a table" });
         await Expect(table.Locator("tbody tr")).ToHaveCountAsync(series.Length);
         Assert.Equal(
-            series.Select(point => (_days.WithWeekday(DateOnly.Parse(point.GetProperty("date").GetString()!, CultureInfo.InvariantCulture)), money.Exact(Long(point, "revenueCents")))),
-            (await table.Locator("td:nth-child(1)").AllInnerTextsAsync()).Zip(await table.Locator("td:nth-child(2)").AllInnerTextsAsync()));
+            series.Select(point =>
+                (
+                    _days.WithWeekday(
+                        DateOnly.Parse(point.GetProperty("date").GetString()!, CultureInfo.InvariantCulture)
+                    ),
+                    money.Exact(Long(point, "revenueCents"))
+                )
+            ),
+            (await table.Locator("td:nth-child(1)").AllInnerTextsAsync()).Zip(
+                await table.Locator("td:nth-child(2)").AllInnerTextsAsync()
+            )
+        );
     }
 
     [Fact]
@@ -115,10 +138,18 @@ public sealed class JourneyTests(Product product, BrowserFixture browser) : Brow
 
         await chart.FocusAsync();
         await page.Keyboard.PressAsync("Home");
-        await Expect(chart).ToHaveAttributeAsync("aria-valuetext", new Regex("^" + Regex.Escape(_days.WithWeekday(Product.Today.AddDays(-27)))));
+        await Expect(chart)
+            .ToHaveAttributeAsync(
+                "aria-valuetext",
+                new Regex("^" + Regex.Escape(_days.WithWeekday(Product.Today.AddDays(-27))))
+            );
         await page.Keyboard.PressAsync("ArrowRight");
 
-        await Expect(chart).ToHaveAttributeAsync("aria-valuetext", new Regex("^" + Regex.Escape(_days.WithWeekday(Product.Today.AddDays(-26)))));
+        await Expect(chart)
+            .ToHaveAttributeAsync(
+                "aria-valuetext",
+                new Regex("^" + Regex.Escape(_days.WithWeekday(Product.Today.AddDays(-26))))
+            );
         await Expect(page).ToHaveURLAsync(new Regex(@"\?metric=orders$"));
     }
 
@@ -139,7 +170,12 @@ public sealed class JourneyTests(Product product, BrowserFixture browser) : Brow
         await Expect(page.GetByRole(AriaRole.Button, new() { Name = "Next period" })).ToBeDisabledAsync();
 
         await page.GetByRole(AriaRole.Button, new() { Name = "Previous period" }).ClickAsync();
-        await Expect(page).ToHaveURLAsync(new Regex($"from={ImportHost.Day(Product.Today.AddDays(-55))}&to={ImportHost.Day(Product.Today.AddDays(-28))}$"));
+        await Expect(page)
+            .ToHaveURLAsync(
+                new Regex(
+                    $"from={ImportHost.Day(Product.Today.AddDays(-55))}&to={ImportHost.Day(Product.Today.AddDays(-28))}$"
+                )
+            );
         await ExpectPeriodAsync(page, Product.Today.AddDays(-55), Product.Today.AddDays(-28));
 
         await page.GetByRole(AriaRole.Button, new() { Name = "Next period" }).ClickAsync();
@@ -169,7 +205,8 @@ public sealed class JourneyTests(Product product, BrowserFixture browser) : Brow
 
         await Expect(page.Chart("Orders by week")).ToBeVisibleAsync();
         await Expect(page.Tile("Orders")).ToHaveAttributeAsync("aria-selected", "true");
-        await Expect(page.GetByRole(AriaRole.Button, new() { Name = "Week", Exact = true })).ToHaveAttributeAsync("aria-pressed", "true");
+        await Expect(page.GetByRole(AriaRole.Button, new() { Name = "Week", Exact = true }))
+            .ToHaveAttributeAsync("aria-pressed", "true");
         Assert.Equal(shown, await page.GetByRole(AriaRole.Tablist).InnerTextAsync());
     }
 
@@ -185,7 +222,8 @@ public sealed class JourneyTests(Product product, BrowserFixture browser) : Brow
 
         await product.PlaceOrderAsync(number: 9_000_001, amount: 12_345);
 
-        await Expect(page.Tile("Orders").Locator(".value")).ToHaveTextAsync((orders + 1).ToString(_culture), new() { Timeout = SoonMilliseconds });
+        await Expect(page.Tile("Orders").Locator(".value"))
+            .ToHaveTextAsync((orders + 1).ToString(_culture), new() { Timeout = SoonMilliseconds });
         await Expect(page.Tile("New customers")).ToBeFocusedAsync();
         await Expect(page.Locator("#range-menu")).ToBeVisibleAsync();
         Assert.True(await page.EvaluateAsync<bool>("window.stillTheSame"));
@@ -194,7 +232,9 @@ public sealed class JourneyTests(Product product, BrowserFixture browser) : Brow
     [Fact]
     public async Task From_a_figure_to_its_orders_and_one_of_them_and_back()
     {
-        var page = await OpenOverviewAsync("?from=" + ImportHost.Day(Product.Today.AddDays(-40)) + "&to=" + ImportHost.Day(Product.Today.AddDays(-10)));
+        var page = await OpenOverviewAsync(
+            "?from=" + ImportHost.Day(Product.Today.AddDays(-40)) + "&to=" + ImportHost.Day(Product.Today.AddDays(-10))
+        );
         var amount = await LedgerLine(page, "Net sales").InnerTextAsync();
 
         await LedgerLine(page, "Net sales").ClickAsync();
@@ -204,10 +244,15 @@ public sealed class JourneyTests(Product product, BrowserFixture browser) : Brow
         await Expect(sums.Locator("b").Nth(1)).ToHaveTextAsync(amount);
         await Expect(sums.GetByRole(AriaRole.Img, new() { Name = "equals" }).First).ToBeVisibleAsync();
 
-        await page.GetByRole(AriaRole.Button, new() { NameRegex = new Regex("^Orders") }).And(page.Locator(".facets button")).ClickAsync();
+        await page.GetByRole(AriaRole.Button, new() { NameRegex = new Regex("^Orders") })
+            .And(page.Locator(".facets button"))
+            .ClickAsync();
         await Expect(page).ToHaveURLAsync(new Regex("show=placed"));
         var order = page.Locator("tbody tr").First.GetByRole(AriaRole.Link).First;
-        var (name, adds) = (await order.InnerTextAsync(), await page.Locator("tbody tr").First.Locator("td").Last.InnerTextAsync());
+        var (name, adds) = (
+            await order.InnerTextAsync(),
+            await page.Locator("tbody tr").First.Locator("td").Last.InnerTextAsync()
+        );
         await order.ClickAsync();
         await Expect(page.GetByRole(AriaRole.Heading, new() { Name = name, Exact = true })).ToBeVisibleAsync();
         await Expect(page.GetByRole(AriaRole.Heading, new() { Name = "Ledger" })).ToBeVisibleAsync();
@@ -232,7 +277,8 @@ public sealed class JourneyTests(Product product, BrowserFixture browser) : Brow
         await Expect(page.GetByRole(AriaRole.Img, new() { Name = "equals" })).ToBeVisibleAsync();
         await page.GetByRole(AriaRole.Button, new() { Name = "Product", Exact = true }).ClickAsync();
         await Expect(page).ToHaveURLAsync(new Regex(@"\?by=product$"));
-        await Expect(page.Locator("tbody tr").First.GetByRole(AriaRole.Link)).ToHaveAttributeAsync("href", new Regex("product="));
+        await Expect(page.Locator("tbody tr").First.GetByRole(AriaRole.Link))
+            .ToHaveAttributeAsync("href", new Regex("product="));
         await Expect(page.GetByRole(AriaRole.Img, new() { Name = "equals" })).ToBeVisibleAsync();
 
         await page.Locator("tbody tr").First.GetByRole(AriaRole.Link).ClickAsync();
@@ -278,13 +324,16 @@ public sealed class JourneyTests(Product product, BrowserFixture browser) : Brow
     {
         var page = (await OpenSignedInAsync(product.App, Overview, locale: "de-DE")).Page;
         await page.InteractiveAsync();
-        await Expect(page.Tile("Total sales").Locator(".value")).ToHaveTextAsync(new Regex(@"^\d{1,3}(\.\d{3})*\sUS\$$"));
+        await Expect(page.Tile("Total sales").Locator(".value"))
+            .ToHaveTextAsync(new Regex(@"^\d{1,3}(\.\d{3})*\sUS\$$"));
         var before = await page.Tile("Total sales").Locator(".value").InnerTextAsync();
 
         await product.PlaceOrderAsync(number: 9_000_002, amount: 54_321);
 
-        await Expect(page.Tile("Total sales").Locator(".value")).Not.ToHaveTextAsync(before, new() { Timeout = SoonMilliseconds });
-        await Expect(page.Tile("Total sales").Locator(".value")).ToHaveTextAsync(new Regex(@"^\d{1,3}(\.\d{3})*\sUS\$$"));
+        await Expect(page.Tile("Total sales").Locator(".value"))
+            .Not.ToHaveTextAsync(before, new() { Timeout = SoonMilliseconds });
+        await Expect(page.Tile("Total sales").Locator(".value"))
+            .ToHaveTextAsync(new Regex(@"^\d{1,3}(\.\d{3})*\sUS\$$"));
     }
 
     [Fact]
@@ -297,7 +346,8 @@ public sealed class JourneyTests(Product product, BrowserFixture browser) : Brow
 
         await cell.ClickAsync();
         await Expect(page.Locator("tfoot th").First).ToHaveTextAsync($"All {customers}");
-        await Expect(page.GetByRole(AriaRole.Button, new() { NameRegex = new Regex("^Remove First order") })).ToBeVisibleAsync();
+        await Expect(page.GetByRole(AriaRole.Button, new() { NameRegex = new Regex("^Remove First order") }))
+            .ToBeVisibleAsync();
         var name = await page.Locator("tbody tr").First.GetByRole(AriaRole.Link).InnerTextAsync();
         await page.Locator("tbody tr").First.GetByRole(AriaRole.Link).ClickAsync();
         await Expect(page.GetByRole(AriaRole.Heading, new() { Name = name, Exact = true })).ToBeVisibleAsync();
@@ -373,7 +423,8 @@ public sealed class JourneyTests(Product product, BrowserFixture browser) : Brow
               const theme = document.documentElement.dataset.theme ?? 'none';
               if (document.body && window.themes.at(-1) !== theme) window.themes.push(theme);
             }).observe(document, { subtree: true, childList: true, attributes: true });
-            """);
+            """
+        );
 
         await page.ReloadAsync();
         await page.InteractiveAsync();
@@ -394,16 +445,29 @@ public sealed class JourneyTests(Product product, BrowserFixture browser) : Brow
         var orders = await OrdersAsync(from, to);
         await Expect(page.GetByText($"{_days.FullWithWeekday(from)} – {_days.FullWithWeekday(to)}")).ToBeVisibleAsync();
         await Expect(page.Tile("Orders").Locator(".value")).ToHaveTextAsync(orders.ToString(_culture));
-        await Expect(page.GetByRole(AriaRole.Slider, new() { NameRegex = new Regex(Regex.Escape(_days.Span(from, to))) })).ToBeVisibleAsync();
+        await Expect(
+                page.GetByRole(AriaRole.Slider, new() { NameRegex = new Regex(Regex.Escape(_days.Span(from, to))) })
+            )
+            .ToBeVisibleAsync();
     }
 
     private Task<long> OrdersAsync() => OrdersAsync(Product.Today.AddDays(-27), Product.Today);
 
     private async Task<long> OrdersAsync(DateOnly from, DateOnly to) =>
-        Long(await product.Import.AskAsync(product.Tenant, $"overview?from={ImportHost.Day(from)}&to={ImportHost.Day(to)}"), "totalOrders");
+        Long(
+            await product.Import.AskAsync(
+                product.Tenant,
+                $"overview?from={ImportHost.Day(from)}&to={ImportHost.Day(to)}"
+            ),
+            "totalOrders"
+        );
 
     private static ILocator LedgerLine(IPage page, string name) =>
-        page.GetByRole(AriaRole.Complementary).GetByRole(AriaRole.Row).Filter(new() { Has = page.GetByRole(AriaRole.Rowheader, new() { Name = name, Exact = true }) }).GetByRole(AriaRole.Cell).First;
+        page.GetByRole(AriaRole.Complementary)
+            .GetByRole(AriaRole.Row)
+            .Filter(new() { Has = page.GetByRole(AriaRole.Rowheader, new() { Name = name, Exact = true }) })
+            .GetByRole(AriaRole.Cell)
+            .First;
 
     private static long Long(JsonElement answer, string name) => answer.GetProperty(name).GetInt64();
 }

@@ -39,7 +39,8 @@ public sealed class KeyboardTests(Product product, BrowserFixture browser) : Bro
         await page.Keyboard.PressAsync("x");
         await Expect(page).Not.ToHaveURLAsync(new Regex("compare=none"));
         await page.Keyboard.TypeAsync("gw");
-        await Expect(page.GetByRole(AriaRole.Heading, new() { Name = "What changed", Exact = true })).ToBeVisibleAsync();
+        await Expect(page.GetByRole(AriaRole.Heading, new() { Name = "What changed", Exact = true }))
+            .ToBeVisibleAsync();
         await TabToAsync(page, page.Locator("tbody a").First);
         await page.Keyboard.PressAsync("Enter");
         await Expect(page).ToHaveURLAsync(new Regex(@"/orders\?.*show=from-new"));
@@ -102,12 +103,24 @@ public sealed class KeyboardTests(Product product, BrowserFixture browser) : Bro
     private static async Task TabToAsync(IPage page, ILocator target)
     {
         await target.WaitForAsync();
-        for (var pressed = 0; !await target.EvaluateAsync<bool>("element => element === document.activeElement"); pressed++)
+        for (
+            var pressed = 0;
+            !await target.EvaluateAsync<bool>("element => element === document.activeElement");
+            pressed++
+        )
         {
-            Assert.True(pressed < 250, $"Tab does not reach {target}; it came to {await page.EvaluateAsync<string>("document.activeElement?.outerHTML.slice(0, 200)")}.");
+            Assert.True(
+                pressed < 250,
+                $"Tab does not reach {target}; it came to {await page.EvaluateAsync<string>("document.activeElement?.outerHTML.slice(0, 200)")}."
+            );
             await page.Keyboard.PressAsync("Tab");
         }
-        var ring = await target.EvaluateAsync<string>("element => element.matches(':focus-visible') + ' ' + getComputedStyle(element).outline");
-        Assert.True(ring.StartsWith("true", StringComparison.Ordinal) && ring.Contains("solid", StringComparison.Ordinal), $"{target} does not show that it has the focus: {ring}");
+        var ring = await target.EvaluateAsync<string>(
+            "element => element.matches(':focus-visible') + ' ' + getComputedStyle(element).outline"
+        );
+        Assert.True(
+            ring.StartsWith("true", StringComparison.Ordinal) && ring.Contains("solid", StringComparison.Ordinal),
+            $"{target} does not show that it has the focus: {ring}"
+        );
     }
 }

@@ -19,7 +19,9 @@ namespace XenoInsights.Tests.InBrowser;
 /// </summary>
 public sealed class Product(PostgresServer postgres) : IAsyncLifetime
 {
-    public const string Owner = "owner@demo.test", Viewer = "viewer@demo.test", Newcomer = "operator@demo.test";
+    public const string Owner = "owner@demo.test",
+        Viewer = "viewer@demo.test",
+        Newcomer = "operator@demo.test";
 
     private static readonly DemoStore _store = ImportStores.Mixed(7, orders: 400);
 
@@ -35,11 +37,15 @@ public sealed class Product(PostgresServer postgres) : IAsyncLifetime
     public static string ForeignPath => $"/stores/{HardCases.Domain.Split('.')[0]}/overview";
 
     /// <summary>The shop's day, on which its figures still change.</summary>
-    public static DateOnly Today => DateOnly.FromDateTime(TimeZoneInfo.ConvertTime(TimeProvider.System.GetUtcNow(), _store.Shop.Zone).DateTime);
+    public static DateOnly Today =>
+        DateOnly.FromDateTime(TimeZoneInfo.ConvertTime(TimeProvider.System.GetUtcNow(), _store.Shop.Zone).DateTime);
 
     public async ValueTask InitializeAsync()
     {
-        Import = await ImportHost.StartAsync(postgres, [_store, HardCases.CreateEuros(), HarbourLane.Create(4, TimeProvider.System)]);
+        Import = await ImportHost.StartAsync(
+            postgres,
+            [_store, HardCases.CreateEuros(), HarbourLane.Create(4, TimeProvider.System)]
+        );
         (Tenant, _) = await Import.ImportAsync(_store.Shop.Domain);
         await Import.ConnectAsync(HardCases.Domain);
         using var viewer = await App.SignInAsync(Viewer);
@@ -54,19 +60,36 @@ public sealed class Product(PostgresServer postgres) : IAsyncLifetime
         var now = TimeProvider.System.GetUtcNow();
         var order = new OrderRecord
         {
-            ShopifyId = _store.Shop.Ids.Order(number), UpdatedAt = now, Name = $"#{number}", CreatedAt = now, ProcessedAt = now, FinancialStatus = "PAID", CurrentTotal = amount,
+            ShopifyId = _store.Shop.Ids.Order(number),
+            UpdatedAt = now,
+            Name = $"#{number}",
+            CreatedAt = now,
+            ProcessedAt = now,
+            FinancialStatus = "PAID",
+            CurrentTotal = amount,
             Sales = [new SaleRecord(now, true, SaleMeasure.Sale, null, null, 1, amount, 0, 0)],
         };
         var shop = new StoreCalendar(Tenant, _store.Shop.Currency.Code, _store.Shop.TimeZone);
         return Import.InTenantAsync(Tenant, db => IngestionWriter.ApplyAsync(db, shop, [order]));
     }
 
-    private Task LetInAsync(string email) => App.Services.GetRequiredService<SystemDatabase>().RunAsync(async db =>
-    {
-        var user = await db.Set<User>().SingleAsync(u => u.Email == email);
-        db.Memberships.Add(new Membership { TenantId = Tenant, UserId = user.UserId, Role = MemberRole.Viewer, CreatedAt = DateTimeOffset.UnixEpoch });
-        await db.SaveChangesAsync();
-    });
+    private Task LetInAsync(string email) =>
+        App
+            .Services.GetRequiredService<SystemDatabase>()
+            .RunAsync(async db =>
+            {
+                var user = await db.Set<User>().SingleAsync(u => u.Email == email);
+                db.Memberships.Add(
+                    new Membership
+                    {
+                        TenantId = Tenant,
+                        UserId = user.UserId,
+                        Role = MemberRole.Viewer,
+                        CreatedAt = DateTimeOffset.UnixEpoch,
+                    }
+                );
+                await db.SaveChangesAsync();
+            });
 }
 
 [CollectionDefinition]
@@ -80,18 +103,23 @@ internal static class Reading
     public static Task InteractiveAsync(this IPage page) => page.Locator("[data-interactive]").WaitForAsync();
 
     /// <summary>Waits until the page hears its keys, a moment after it is drawn.</summary>
-    public static Task ListeningAsync(this IPage page) => page.Locator("#shortcuts[data-listening]").WaitForAsync(new() { State = WaitForSelectorState.Attached });
+    public static Task ListeningAsync(this IPage page) =>
+        page.Locator("#shortcuts[data-listening]").WaitForAsync(new() { State = WaitForSelectorState.Attached });
 
     /// <summary>A key figure's tile, which is the tab of its chart.</summary>
-    public static ILocator Tile(this IPage page, string label) => page.GetByRole(AriaRole.Tab, new() { NameRegex = new Regex("^" + Regex.Escape(label)) });
+    public static ILocator Tile(this IPage page, string label) =>
+        page.GetByRole(AriaRole.Tab, new() { NameRegex = new Regex("^" + Regex.Escape(label)) });
 
     /// <summary>The chart, by the sentence that describes it.</summary>
-    public static ILocator Chart(this IPage page, string label) => page.GetByRole(AriaRole.Slider, new() { NameRegex = new Regex("^" + Regex.Escape(label)) });
+    public static ILocator Chart(this IPage page, string label) =>
+        page.GetByRole(AriaRole.Slider, new() { NameRegex = new Regex("^" + Regex.Escape(label)) });
 
     /// <summary>Opens a menu and chooses from it.</summary>
     public static async Task ChooseAsync(this IPage page, string menu, string item)
     {
         await page.GetByRole(AriaRole.Button, new() { Name = menu, Exact = true }).ClickAsync();
-        await page.GetByRole(AriaRole.Button, new() { NameRegex = new Regex("^" + Regex.Escape(item)) }).And(page.Locator(".menu-item")).ClickAsync();
+        await page.GetByRole(AriaRole.Button, new() { NameRegex = new Regex("^" + Regex.Escape(item)) })
+            .And(page.Locator(".menu-item"))
+            .ClickAsync();
     }
 }

@@ -29,10 +29,13 @@ public sealed class ProductJourneyTests(Product product, BrowserFixture browser)
         await page.Locator("aside .sum a[title]").First.ClickAsync();
         await Expect(page.GetByText("Of each order only the lines of this product count here")).ToBeVisibleAsync();
         // Taxes of its lines are in the orders' total; the link asks for net sales.
-        await Expect(page.GetByRole(AriaRole.Region, new() { Name = "How the list adds up" }).Locator("b").First).ToHaveTextAsync(net);
+        await Expect(page.GetByRole(AriaRole.Region, new() { Name = "How the list adds up" }).Locator("b").First)
+            .ToHaveTextAsync(net);
 
         await page.GoBackAsync();
-        var also = page.GetByRole(AriaRole.Region, new() { NameRegex = new Regex("^Customers who also bought") }).Locator("tbody a").First;
+        var also = page.GetByRole(AriaRole.Region, new() { NameRegex = new Regex("^Customers who also bought") })
+            .Locator("tbody a")
+            .First;
         var other = await also.InnerTextAsync();
         await also.ClickAsync();
         await Expect(page.GetByRole(AriaRole.Heading, new() { Name = other, Exact = true })).ToBeVisibleAsync();
@@ -45,13 +48,18 @@ public sealed class ProductJourneyTests(Product product, BrowserFixture browser)
         var page = await OpenAsync("products?preset=91d");
         var bar = page.GetByRole(AriaRole.Region, new() { Name = "How the list adds up" });
         await Expect(bar.GetByRole(AriaRole.Img, new() { Name = "equals" })).ToBeVisibleAsync();
-        Assert.Equal(await bar.Locator("div > b").First.InnerTextAsync(), await bar.Locator("div > b").Nth(1).InnerTextAsync());
+        Assert.Equal(
+            await bar.Locator("div > b").First.InnerTextAsync(),
+            await bar.Locator("div > b").Nth(1).InnerTextAsync()
+        );
 
         await page.GetByRole(AriaRole.Button, new() { Name = "Product", Exact = true }).ClickAsync();
         await Expect(page).ToHaveURLAsync(new Regex("sort=title"));
         await Expect(page.Locator("th[aria-sort=ascending]")).ToHaveTextAsync(new Regex("^Product"));
         var first = await page.Locator("tbody tr a").First.InnerTextAsync();
-        await page.GetByRole(AriaRole.Button, new() { NameRegex = new Regex("^Product") }).And(page.Locator(".sorter")).ClickAsync();
+        await page.GetByRole(AriaRole.Button, new() { NameRegex = new Regex("^Product") })
+            .And(page.Locator(".sorter"))
+            .ClickAsync();
         await Expect(page).ToHaveURLAsync(new Regex("order=desc"));
         await Expect(page.Locator("tbody tr a").Last).ToHaveTextAsync(first);
 
@@ -62,7 +70,9 @@ public sealed class ProductJourneyTests(Product product, BrowserFixture browser)
         await Expect(page.Locator("tbody tr a").First).ToContainTextAsync(first);
         await Expect(bar.GetByRole(AriaRole.Img)).ToHaveCountAsync(0);
 
-        await page.GotoAsync(page.Url.Replace(Uri.EscapeDataString(first), "nothing-like-it", StringComparison.Ordinal));
+        await page.GotoAsync(
+            page.Url.Replace(Uri.EscapeDataString(first), "nothing-like-it", StringComparison.Ordinal)
+        );
         await page.InteractiveAsync();
         await Expect(page.GetByRole(AriaRole.Heading, new() { Name = "Nothing matches" })).ToBeVisibleAsync();
         await page.GetByRole(AriaRole.Button, new() { Name = "Remove “Matches “nothing-like-it””" }).ClickAsync();
@@ -74,8 +84,12 @@ public sealed class ProductJourneyTests(Product product, BrowserFixture browser)
     {
         var page = await OpenAsync("checkouts?preset=12m");
         await Expect(page.Chart("Abandoned by week")).ToBeVisibleAsync();
-        var answer = await product.Import.AskAsync(product.Tenant, $"checkouts?from={Sync.ImportHost.Day(Product.Today.AddYears(-1).AddDays(1))}&to={Sync.ImportHost.Day(Product.Today)}");
-        await Expect(page.Tile("Abandoned").Locator(".value")).ToHaveTextAsync(Numbers.Count(answer.GetProperty("abandoned").GetInt64(), _culture));
+        var answer = await product.Import.AskAsync(
+            product.Tenant,
+            $"checkouts?from={Sync.ImportHost.Day(Product.Today.AddYears(-1).AddDays(1))}&to={Sync.ImportHost.Day(Product.Today)}"
+        );
+        await Expect(page.Tile("Abandoned").Locator(".value"))
+            .ToHaveTextAsync(Numbers.Count(answer.GetProperty("abandoned").GetInt64(), _culture));
 
         await page.Tile("Recovery rate").ClickAsync();
         await Expect(page.Chart("Recovery rate by week")).ToBeVisibleAsync();
@@ -85,8 +99,13 @@ public sealed class ProductJourneyTests(Product product, BrowserFixture browser)
         await page.Keyboard.PressAsync("Enter");
         await Expect(page.Chart("Recovered by week")).ToBeVisibleAsync();
 
-        var row = page.GetByRole(AriaRole.Region, new() { Name = "What lies in the lost carts" }).Locator("tbody tr").First;
-        var (title, lost) = (await row.Locator("a").First.InnerTextAsync(), await row.Locator("a").Nth(1).InnerTextAsync());
+        var row = page.GetByRole(AriaRole.Region, new() { Name = "What lies in the lost carts" })
+            .Locator("tbody tr")
+            .First;
+        var (title, lost) = (
+            await row.Locator("a").First.InnerTextAsync(),
+            await row.Locator("a").Nth(1).InnerTextAsync()
+        );
         await row.Locator("a").Nth(1).ClickAsync();
         var open = page.GetByRole(AriaRole.Region, new() { Name = "Open checkouts" });
         await Expect(open.GetByText($"With {title}")).ToBeVisibleAsync();

@@ -16,7 +16,9 @@ public sealed class AppUrlTests(StoreHost host) : IClassFixture<StoreHost>
     [Theory]
     [InlineData("/")]
     [InlineData("/auth/start")]
-    public async Task Whom_Shopify_sends_meets_its_consent_first_then_signs_in_and_connects_the_store_by_a_button(string path)
+    public async Task Whom_Shopify_sends_meets_its_consent_first_then_signs_in_and_connects_the_store_by_a_button(
+        string path
+    )
     {
         using var browser = new Browser(host.App);
         var shop = host.Shopify.AddShop();
@@ -24,7 +26,10 @@ public sealed class AppUrlTests(StoreHost host) : IClassFixture<StoreHost>
 
         using var first = await browser.GetAsync(callback, Ct);
         Assert.Equal("/signin", first.Headers.Location!.AbsolutePath);
-        Assert.Equal(callback.ToString(), QueryHelpers.ParseQuery(first.Headers.Location.Query)["returnUrl"].ToString());
+        Assert.Equal(
+            callback.ToString(),
+            QueryHelpers.ParseQuery(first.Headers.Location.Query)["returnUrl"].ToString()
+        );
         await SignInAsync(browser);
         // Making an account takes a while.
         host.Clock.Advance(TimeSpan.FromMinutes(5));
@@ -37,7 +42,10 @@ public sealed class AppUrlTests(StoreHost host) : IClassFixture<StoreHost>
 
         Assert.Equal($"/stores/{shop.Domain.Split('.')[0]}/overview", connected.Headers.Location!.ToString());
         var tenant = (await host.FindTenantAsync(shop.ShopId))!;
-        Assert.Equal((TenantStatus.Connected, MemberRole.Owner), (tenant.Status, (await host.InTenantAsync(tenant, db => db.Memberships.SingleAsync(Ct))).Role));
+        Assert.Equal(
+            (TenantStatus.Connected, MemberRole.Owner),
+            (tenant.Status, (await host.InTenantAsync(tenant, db => db.Memberships.SingleAsync(Ct))).Role)
+        );
         await RefusedAsync(browser, callback, form, "bad_state");
     }
 
@@ -68,7 +76,8 @@ public sealed class AppUrlTests(StoreHost host) : IClassFixture<StoreHost>
         var shop = host.Shopify.AddShop();
         var callback = host.Callback(shop.Domain, await StoreHost.BeginAsync(browser, shop.Domain));
         using var stranger = new Browser(host.App);
-        foreach (Cookie cookie in browser.Cookies.GetAllCookies()) stranger.SetCookie(cookie.Name, cookie.Value);
+        foreach (Cookie cookie in browser.Cookies.GetAllCookies())
+            stranger.SetCookie(cookie.Name, cookie.Value);
         await SignInAsync(stranger, "viewer@demo.test");
 
         await StoreHost.RefusedAsync(stranger, callback, "bad_state");
@@ -89,7 +98,11 @@ public sealed class AppUrlTests(StoreHost host) : IClassFixture<StoreHost>
 
         // Removed and installed again in Shopify, and the webhook that told us was lost.
         shop.Revoke();
-        Assert.Contains("/admin/oauth/authorize", await OpenAsync(browser, AppUrl("/", shop.Domain)), StringComparison.Ordinal);
+        Assert.Contains(
+            "/admin/oauth/authorize",
+            await OpenAsync(browser, AppUrl("/", shop.Domain)),
+            StringComparison.Ordinal
+        );
         var callback = await ApprovedAsync(browser, shop, "/");
         using var connected = await browser.GetAsync(callback, Ct);
         Assert.Equal(dashboard, connected.Headers.Location!.ToString());
@@ -122,13 +135,29 @@ public sealed class AppUrlTests(StoreHost host) : IClassFixture<StoreHost>
 
         foreach (var browser in (Browser[])[visitor, member])
         {
-            Assert.Equal("/stores?shop=new-shop.myshopify.com", await OpenAsync(browser, new("/?shop=new-shop", UriKind.Relative)));
-            Assert.Equal("/stores?shop=new-shop.myshopify.com", await OpenAsync(browser, AppUrl("/", "new-shop.myshopify.com", TimeSpan.FromMinutes(3))));
-            Assert.Equal("/stores?shop=nothing%20like%20%C3%A9", await OpenAsync(browser, new("/?shop=nothing+like+%C3%A9", UriKind.Relative)));
-            await StoreHost.RefusedAsync(browser, StoreHost.SignedByShopify("/", "wrong", Parameters("new-shop.myshopify.com")), "bad_signature");
+            Assert.Equal(
+                "/stores?shop=new-shop.myshopify.com",
+                await OpenAsync(browser, new("/?shop=new-shop", UriKind.Relative))
+            );
+            Assert.Equal(
+                "/stores?shop=new-shop.myshopify.com",
+                await OpenAsync(browser, AppUrl("/", "new-shop.myshopify.com", TimeSpan.FromMinutes(3)))
+            );
+            Assert.Equal(
+                "/stores?shop=nothing%20like%20%C3%A9",
+                await OpenAsync(browser, new("/?shop=nothing+like+%C3%A9", UriKind.Relative))
+            );
+            await StoreHost.RefusedAsync(
+                browser,
+                StoreHost.SignedByShopify("/", "wrong", Parameters("new-shop.myshopify.com")),
+                "bad_signature"
+            );
         }
         using var form = await member.GetAsync(new Uri("/stores?shop=new-shop.myshopify.com", UriKind.Relative), Ct);
-        Assert.Matches("<input id=\"shop\"[^>]*value=\"new-shop.myshopify.com\"", await form.Content.ReadAsStringAsync(Ct));
+        Assert.Matches(
+            "<input id=\"shop\"[^>]*value=\"new-shop.myshopify.com\"",
+            await form.Content.ReadAsStringAsync(Ct)
+        );
     }
 
     [Theory]
@@ -152,7 +181,8 @@ public sealed class AppUrlTests(StoreHost host) : IClassFixture<StoreHost>
         using var response = await browser.SendAsync(request, Ct);
 
         Assert.Equal(asks ? HttpStatusCode.OK : HttpStatusCode.Redirect, response.StatusCode);
-        if (!asks) return;
+        if (!asks)
+            return;
         var form = Form(await response.Content.ReadAsStringAsync(Ct), ("shop", shop.Domain));
         using var forged = await browser.PostAsync(start, Fields(("shop", shop.Domain)), Ct);
         Assert.Equal(HttpStatusCode.BadRequest, forged.StatusCode);
@@ -164,7 +194,10 @@ public sealed class AppUrlTests(StoreHost host) : IClassFixture<StoreHost>
     public async Task A_link_that_Shopify_has_just_signed_may_come_from_its_site()
     {
         using var browser = await host.SignInAsync();
-        using var request = new HttpRequestMessage(HttpMethod.Get, AppUrl("/auth/start", host.Shopify.AddShop().Domain));
+        using var request = new HttpRequestMessage(
+            HttpMethod.Get,
+            AppUrl("/auth/start", host.Shopify.AddShop().Domain)
+        );
         request.Headers.Add("Sec-Fetch-Site", "cross-site");
 
         using var response = await browser.SendAsync(request, Ct);
@@ -172,18 +205,24 @@ public sealed class AppUrlTests(StoreHost host) : IClassFixture<StoreHost>
         Assert.Contains("/admin/oauth/authorize", response.Headers.Location!.ToString(), StringComparison.Ordinal);
     }
 
-    private Uri AppUrl(string path, string shop, TimeSpan age = default) => StoreHost.SignedByShopify(path, StoreHost.ClientSecret, Parameters(shop, age));
+    private Uri AppUrl(string path, string shop, TimeSpan age = default) =>
+        StoreHost.SignedByShopify(path, StoreHost.ClientSecret, Parameters(shop, age));
 
     private (string, string)[] Parameters(string shop, TimeSpan age = default) =>
-    [
-        ("embedded", "1"), ("host", "YWRtaW4uc2hvcGlmeS5jb20"), ("shop", shop),
-        ("timestamp", (host.Clock.GetUtcNow() - age).ToUnixTimeSeconds().ToString(CultureInfo.InvariantCulture)),
-    ];
+        [
+            ("embedded", "1"),
+            ("host", "YWRtaW4uc2hvcGlmeS5jb20"),
+            ("shop", shop),
+            ("timestamp", (host.Clock.GetUtcNow() - age).ToUnixTimeSeconds().ToString(CultureInfo.InvariantCulture)),
+        ];
 
     private static async Task<string> OpenAsync(Browser browser, Uri address)
     {
         using var response = await browser.GetAsync(address, Ct);
-        Assert.True(response.StatusCode == HttpStatusCode.Redirect, $"{address} answered {(int)response.StatusCode} {await response.Content.ReadAsStringAsync(Ct)}");
+        Assert.True(
+            response.StatusCode == HttpStatusCode.Redirect,
+            $"{address} answered {(int)response.StatusCode} {await response.Content.ReadAsStringAsync(Ct)}"
+        );
         return response.Headers.Location!.ToString();
     }
 
@@ -191,7 +230,12 @@ public sealed class AppUrlTests(StoreHost host) : IClassFixture<StoreHost>
     private async Task<Uri> ApprovedAsync(Browser browser, FakeShop shop, string path)
     {
         var consent = new Uri(await OpenAsync(browser, AppUrl(path, shop.Domain)));
-        Assert.Equal(new Uri(host.Shopify.ShopUrl.Replace("{shop}", shop.Domain, StringComparison.Ordinal) + "/admin/oauth/authorize").AbsolutePath, consent.AbsolutePath);
+        Assert.Equal(
+            new Uri(
+                host.Shopify.ShopUrl.Replace("{shop}", shop.Domain, StringComparison.Ordinal) + "/admin/oauth/authorize"
+            ).AbsolutePath,
+            consent.AbsolutePath
+        );
         return host.Callback(shop.Domain, QueryHelpers.ParseQuery(consent.Query)["state"].ToString());
     }
 

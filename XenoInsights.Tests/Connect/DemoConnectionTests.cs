@@ -12,7 +12,10 @@ public sealed class DemoConnectionTests(PostgresServer postgres)
     public async Task A_fresh_checkout_connects_its_demo_store_by_itself_for_owner_and_viewer()
     {
         await using var database = await postgres.CreateDatabaseAsync();
-        await using var app = await AppHost.StartAsync(database, new Dictionary<string, string?> { ["FakeShopify:ConnectStore"] = "true" });
+        await using var app = await AppHost.StartAsync(
+            database,
+            new Dictionary<string, string?> { ["FakeShopify:ConnectStore"] = "true" }
+        );
         using var owner = app.Visitor();
         using var viewer = app.Visitor();
         using var signedIn = await owner.GetAsync(AppHost.SignInPath("owner@demo.test", "/signed-out"), Ct);
@@ -31,5 +34,9 @@ public sealed class DemoConnectionTests(PostgresServer postgres)
     }
 
     private static async Task<string[]> StoresAsync(HttpClient browser) =>
-        [.. (await browser.GetFromJsonAsync<JsonElement[]>("/api/tenants", Ct))!.Select(s => $"{s.GetProperty("storeDomain")} {s.GetProperty("role")}")];
+        [
+            .. (await browser.GetFromJsonAsync<JsonElement[]>("/api/tenants", Ct))!.Select(s =>
+                $"{s.GetProperty("storeDomain")} {s.GetProperty("role")}"
+            ),
+        ];
 }

@@ -50,7 +50,9 @@ public sealed class ShopifyTokensTests(StoreHost host) : IClassFixture<StoreHost
         var (shop, tenant) = await ConnectedAsync(expiresIn: 60);
         (shop.TokenDelay, shop.ExpiresIn) = (TimeSpan.FromMilliseconds(200), 3600);
 
-        var tokens = await Task.WhenAll(Enumerable.Range(0, 8).Select(_ => Tokens.GetAccessTokenAsync(tenant.TenantId, Ct)));
+        var tokens = await Task.WhenAll(
+            Enumerable.Range(0, 8).Select(_ => Tokens.GetAccessTokenAsync(tenant.TenantId, Ct))
+        );
 
         Assert.Single(tokens.Distinct());
         Assert.Equal(2, shop.Calls);
@@ -64,9 +66,16 @@ public sealed class ShopifyTokensTests(StoreHost host) : IClassFixture<StoreHost
         var calls = shop.Calls;
 
         var refresh = Tokens.GetAccessTokenAsync(tenant.TenantId, Ct);
-        while (shop.Calls == calls) await Task.Delay(20, Ct);
-        var touched = await host.InTenantAsync(tenant, db => db.Database.ExecuteSqlAsync(
-            $"select 1 from shopify_credentials where tenant_id = {tenant.TenantId} for update nowait", Ct));
+        while (shop.Calls == calls)
+            await Task.Delay(20, Ct);
+        var touched = await host.InTenantAsync(
+            tenant,
+            db =>
+                db.Database.ExecuteSqlAsync(
+                    $"select 1 from shopify_credentials where tenant_id = {tenant.TenantId} for update nowait",
+                    Ct
+                )
+        );
 
         Assert.False(refresh.IsCompleted);
         Assert.NotEqual(0, touched);
@@ -78,8 +87,14 @@ public sealed class ShopifyTokensTests(StoreHost host) : IClassFixture<StoreHost
     {
         var (shop, tenant) = await ConnectedAsync(expiresIn: 60);
         shop.ExpiresIn = 3600;
-        await host.InTenantAsync(tenant, db => db.Database.ExecuteSqlAsync(
-            $"update shopify_credentials set refresh_lease = gen_random_uuid(), refresh_lease_until = now() + interval '1 second'", Ct));
+        await host.InTenantAsync(
+            tenant,
+            db =>
+                db.Database.ExecuteSqlAsync(
+                    $"update shopify_credentials set refresh_lease = gen_random_uuid(), refresh_lease_until = now() + interval '1 second'",
+                    Ct
+                )
+        );
 
         Assert.True(shop.Knows(await Tokens.GetAccessTokenAsync(tenant.TenantId, Ct)));
         Assert.Equal(2, shop.Calls);
@@ -107,7 +122,9 @@ public sealed class ShopifyTokensTests(StoreHost host) : IClassFixture<StoreHost
         var (shop, tenant) = await ConnectedAsync(expiresIn: 60);
         shop.TokenStatus = status;
 
-        var failure = await Assert.ThrowsAsync<ReconnectRequiredException>(() => Tokens.GetAccessTokenAsync(tenant.TenantId, Ct));
+        var failure = await Assert.ThrowsAsync<ReconnectRequiredException>(() =>
+            Tokens.GetAccessTokenAsync(tenant.TenantId, Ct)
+        );
         await Assert.ThrowsAsync<ReconnectRequiredException>(() => Tokens.GetAccessTokenAsync(tenant.TenantId, Ct));
 
         Assert.Contains(shop.Domain, failure.Message, StringComparison.Ordinal);
@@ -149,7 +166,9 @@ public sealed class ShopifyTokensTests(StoreHost host) : IClassFixture<StoreHost
 
         var token = await Tokens.GetAccessTokenAsync(tenant.TenantId, Ct);
         host.Clock.Advance(TimeSpan.FromMinutes(3));
-        var failure = await Assert.ThrowsAsync<HttpRequestException>(() => Tokens.GetAccessTokenAsync(tenant.TenantId, Ct));
+        var failure = await Assert.ThrowsAsync<HttpRequestException>(() =>
+            Tokens.GetAccessTokenAsync(tenant.TenantId, Ct)
+        );
 
         Assert.True(shop.Knows(token));
         Assert.Equal(HttpStatusCode.ServiceUnavailable, failure.StatusCode);

@@ -17,7 +17,9 @@ namespace XenoInsights.Tests.Connect;
 /// <summary>The product with a stand-in Shopify and a clock that tests may put forward.</summary>
 public sealed class StoreHost(PostgresServer postgres) : IAsyncLifetime
 {
-    public const string ClientId = "test-client", ClientSecret = "hush", PreviousClientSecret = "hush-hush";
+    public const string ClientId = "test-client",
+        ClientSecret = "hush",
+        PreviousClientSecret = "hush-hush";
 
     private readonly ConcurrentDictionary<string, Lazy<Task<Cookie>>> _sessions = new();
     private TestDatabase _database = null!;
@@ -34,17 +36,24 @@ public sealed class StoreHost(PostgresServer postgres) : IAsyncLifetime
         Shopify = await FakeShopifyServer.StartAsync();
         var settings = new Dictionary<string, string?>
         {
-            ["Shopify:ClientId"] = ClientId, ["Shopify:ClientSecret"] = ClientSecret, ["Shopify:PreviousClientSecret"] = PreviousClientSecret,
-            ["Shopify:ShopUrl"] = Shopify.ShopUrl, ["Shopify:Scopes"] = "read_orders,read_customers,read_products,read_all_orders",
+            ["Shopify:ClientId"] = ClientId,
+            ["Shopify:ClientSecret"] = ClientSecret,
+            ["Shopify:PreviousClientSecret"] = PreviousClientSecret,
+            ["Shopify:ShopUrl"] = Shopify.ShopUrl,
+            ["Shopify:Scopes"] = "read_orders,read_customers,read_products,read_all_orders",
             ["FakeShopify:Enabled"] = "false",
             ["Encryption:Keys:0"] = "test:" + Convert.ToBase64String(RandomNumberGenerator.GetBytes(32)),
         };
-        App = await AppHost.StartAsync(_database, settings, services: services =>
-        {
-            services.AddSingleton<TimeProvider>(Clock);
-            // The stand-in has nothing to import: runs stay queued.
-            services.Remove(services.Single(s => s.ImplementationType == typeof(SyncWorker)));
-        });
+        App = await AppHost.StartAsync(
+            _database,
+            settings,
+            services: services =>
+            {
+                services.AddSingleton<TimeProvider>(Clock);
+                // The stand-in has nothing to import: runs stay queued.
+                services.Remove(services.Single(s => s.ImplementationType == typeof(SyncWorker)));
+            }
+        );
     }
 
     public async ValueTask DisposeAsync()
@@ -80,7 +89,7 @@ public sealed class StoreHost(PostgresServer postgres) : IAsyncLifetime
     /// <summary>Follows the redirects of a sign-in.</summary>
     public async Task SignInAsync(Browser browser, string email)
     {
-        for (Uri? next = AppHost.SignInPath(email, "/signed-out"); next is not null;)
+        for (Uri? next = AppHost.SignInPath(email, "/signed-out"); next is not null; )
         {
             using var response = await browser.GetAsync(next);
             Assert.True((int)response.StatusCode < 400, $"{next} answered {(int)response.StatusCode}.");
@@ -97,17 +106,33 @@ public sealed class StoreHost(PostgresServer postgres) : IAsyncLifetime
     }
 
     /// <summary>Shopify's answer, signed as Shopify does.</summary>
-    public Uri Callback(string shop, string state, TimeSpan age = default, string secret = ClientSecret, string code = FakeShopifyServer.Code)
+    public Uri Callback(
+        string shop,
+        string state,
+        TimeSpan age = default,
+        string secret = ClientSecret,
+        string code = FakeShopifyServer.Code
+    )
     {
         var timestamp = (Clock.GetUtcNow() - age).ToUnixTimeSeconds().ToString(CultureInfo.InvariantCulture);
-        return SignedByShopify("/auth/callback", secret, ("code", code), ("host", "YWRtaW4uc2hvcGlmeS5jb20"), ("shop", shop), ("state", state), ("timestamp", timestamp));
+        return SignedByShopify(
+            "/auth/callback",
+            secret,
+            ("code", code),
+            ("host", "YWRtaW4uc2hvcGlmeS5jb20"),
+            ("shop", shop),
+            ("state", state),
+            ("timestamp", timestamp)
+        );
     }
 
     /// <summary>An address with Shopify's signature over its parameters, which come in alphabetical order.</summary>
     public static Uri SignedByShopify(string path, string secret, params (string Name, string Value)[] parameters)
     {
         var text = string.Join('&', parameters.Select(p => $"{p.Name}={Uri.EscapeDataString(p.Value)}"));
-        var hmac = Convert.ToHexStringLower(HMACSHA256.HashData(Encoding.UTF8.GetBytes(secret), Encoding.UTF8.GetBytes(text)));
+        var hmac = Convert.ToHexStringLower(
+            HMACSHA256.HashData(Encoding.UTF8.GetBytes(secret), Encoding.UTF8.GetBytes(text))
+        );
         return new($"{path}?{text}&hmac={hmac}", UriKind.Relative);
     }
 
@@ -121,34 +146,67 @@ public sealed class StoreHost(PostgresServer postgres) : IAsyncLifetime
         return (await FindTenantAsync(shop.ShopId))!;
     }
 
-    public Task<Tenant?> FindTenantAsync(long shopId) => Services.GetRequiredService<SystemDatabase>().RunAsync(db =>
-        db.Tenants.IgnoreQueryFilters([XenoDbContext.TenantFilter]).AsNoTracking().SingleOrDefaultAsync(t => t.ShopId == shopId));
+    public Task<Tenant?> FindTenantAsync(long shopId) =>
+        Services
+            .GetRequiredService<SystemDatabase>()
+            .RunAsync(db =>
+                db.Tenants.IgnoreQueryFilters([XenoDbContext.TenantFilter])
+                    .AsNoTracking()
+                    .SingleOrDefaultAsync(t => t.ShopId == shopId)
+            );
 
     /// <summary>Makes a person who has signed in an owner of the store.</summary>
-    public Task AddOwnerAsync(Tenant tenant, string email = "owner@demo.test") => Services.GetRequiredService<SystemDatabase>().RunAsync(async db =>
-    {
-        var user = await db.Users.Where(u => u.Email == email).Select(u => u.UserId).SingleAsync();
-        db.Memberships.Add(new() { TenantId = tenant.TenantId, UserId = user, Role = MemberRole.Owner, CreatedAt = DateTimeOffset.UnixEpoch });
-        await db.SaveChangesAsync();
-    });
+    public Task AddOwnerAsync(Tenant tenant, string email = "owner@demo.test") =>
+        Services
+            .GetRequiredService<SystemDatabase>()
+            .RunAsync(async db =>
+            {
+                var user = await db.Users.Where(u => u.Email == email).Select(u => u.UserId).SingleAsync();
+                db.Memberships.Add(
+                    new()
+                    {
+                        TenantId = tenant.TenantId,
+                        UserId = user,
+                        Role = MemberRole.Owner,
+                        CreatedAt = DateTimeOffset.UnixEpoch,
+                    }
+                );
+                await db.SaveChangesAsync();
+            });
 
     /// <summary>Does the store's queued recalculation, as the sync worker would.</summary>
     public async Task RecalculateAsync(Tenant shop)
     {
         var tenants = Services.GetRequiredService<TenantDatabase>();
-        var (tenant, job) = await InTenantAsync(shop, async db => (
-            await db.Tenants.AsNoTracking().SingleAsync(),
-            await db.SyncJobs.AsNoTracking().SingleAsync(j => j.Type == SyncJobType.Recalculate && j.Status == SyncJobStatus.Queued)));
+        var (tenant, job) = await InTenantAsync(
+            shop,
+            async db =>
+                (
+                    await db.Tenants.AsNoTracking().SingleAsync(),
+                    await db
+                        .SyncJobs.AsNoTracking()
+                        .SingleAsync(j => j.Type == SyncJobType.Recalculate && j.Status == SyncJobStatus.Queued)
+                )
+        );
         var lease = new SyncLease(tenants, shop.TenantId, job.Id, job.Type, job.Attempts, TimeSpan.FromMinutes(1));
         Assert.True(await lease.TakeAsync(CancellationToken.None));
         await Services.GetRequiredService<Recalculate>().RunAsync(lease, tenant, CancellationToken.None);
-        await lease.SucceedAsync(db => Recalculate.ConcludeAsync(db, tenant, CancellationToken.None), CancellationToken.None);
+        await lease.SucceedAsync(
+            db => Recalculate.ConcludeAsync(db, tenant, CancellationToken.None),
+            CancellationToken.None
+        );
     }
 
-    public Task<T> InTenantAsync<T>(Tenant tenant, Func<XenoDbContext, Task<T>> work) => Services.GetRequiredService<TenantDatabase>().RunAsync(tenant.TenantId, work);
+    public Task<T> InTenantAsync<T>(Tenant tenant, Func<XenoDbContext, Task<T>> work) =>
+        Services.GetRequiredService<TenantDatabase>().RunAsync(tenant.TenantId, work);
 
     /// <summary>Asserts that the app refused, and by which code.</summary>
-    public static async Task RefusedAsync(HttpClient browser, Uri address, string code, HttpStatusCode status = HttpStatusCode.BadRequest)
+    public static async Task RefusedAsync(
+        HttpClient browser,
+        Uri address,
+        string code,
+        HttpStatusCode status = HttpStatusCode.BadRequest
+    )
     {
         using var response = await browser.GetAsync(address);
         var body = await response.Content.ReadAsStringAsync();
@@ -161,9 +219,11 @@ public sealed class StoreHost(PostgresServer postgres) : IAsyncLifetime
 /// <summary>A browser that shows redirects instead of following them, and its cookies.</summary>
 public sealed class Browser : HttpClient
 {
-    public Browser(AppHost app) : this(app, new()) { }
+    public Browser(AppHost app)
+        : this(app, new()) { }
 
-    private Browser(AppHost app, CookieContainer cookies) : base(new SocketsHttpHandler { AllowAutoRedirect = false, CookieContainer = cookies }) =>
+    private Browser(AppHost app, CookieContainer cookies)
+        : base(new SocketsHttpHandler { AllowAutoRedirect = false, CookieContainer = cookies }) =>
         (BaseAddress, Cookies) = (app.Address, cookies);
 
     public CookieContainer Cookies { get; }

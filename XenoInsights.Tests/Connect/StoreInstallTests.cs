@@ -23,16 +23,28 @@ public sealed class StoreInstallTests(StoreHost host) : IClassFixture<StoreHost>
 
         var tenant = await host.ConnectAsync(browser, shop);
 
-        Assert.Equal((shop.Domain, $"Stand-in {shop.ShopId}", "GBP", "Europe/London", TenantStatus.Connected), (tenant.ShopDomain, tenant.Name, tenant.Currency, tenant.TimeZone, tenant.Status));
+        Assert.Equal(
+            (shop.Domain, $"Stand-in {shop.ShopId}", "GBP", "Europe/London", TenantStatus.Connected),
+            (tenant.ShopDomain, tenant.Name, tenant.Currency, tenant.TimeZone, tenant.Status)
+        );
         Assert.True(tenant.HistoryLimited);
-        var (member, job) = await host.InTenantAsync(tenant, async db => (await db.Memberships.SingleAsync(Ct), await db.SyncJobs.SingleAsync(Ct)));
+        var (member, job) = await host.InTenantAsync(
+            tenant,
+            async db => (await db.Memberships.SingleAsync(Ct), await db.SyncJobs.SingleAsync(Ct))
+        );
         Assert.Equal(MemberRole.Owner, member.Role);
         Assert.Equal((SyncJobType.Full, SyncJobStatus.Queued), (job.Type, job.Status));
         Assert.Equal(21, shop.Subscriptions.Count);
-        Assert.All(shop.Subscriptions.Values, uri => Assert.Equal(new Uri(host.App.Address, "/webhooks/shopify").ToString(), uri));
+        Assert.All(
+            shop.Subscriptions.Values,
+            uri => Assert.Equal(new Uri(host.App.Address, "/webhooks/shopify").ToString(), uri)
+        );
         var listed = await browser.GetFromJsonAsync<JsonElement[]>("/api/tenants", Ct);
         var store = Assert.Single(listed!, s => s.GetProperty("id").GetGuid() == tenant.TenantId);
-        Assert.Equal((shop.Domain, "owner"), (store.GetProperty("storeDomain").GetString(), store.GetProperty("role").GetString()));
+        Assert.Equal(
+            (shop.Domain, "owner"),
+            (store.GetProperty("storeDomain").GetString(), store.GetProperty("role").GetString())
+        );
     }
 
     [Fact]
@@ -68,16 +80,27 @@ public sealed class StoreInstallTests(StoreHost host) : IClassFixture<StoreHost>
         using var browser = await host.SignInAsync();
         var shop = host.Shopify.AddShop();
 
-        using var response = await browser.GetAsync(new Uri($"/auth/start?shop={shop.Domain.ToUpperInvariant()}", UriKind.Relative), Ct);
+        using var response = await browser.GetAsync(
+            new Uri($"/auth/start?shop={shop.Domain.ToUpperInvariant()}", UriKind.Relative),
+            Ct
+        );
 
         var consent = response.Headers.Location!;
         var query = Microsoft.AspNetCore.WebUtilities.QueryHelpers.ParseQuery(consent.Query);
-        Assert.Equal(new Uri(host.Shopify.ShopUrl.Replace("{shop}", shop.Domain, StringComparison.Ordinal) + "/admin/oauth/authorize").ToString(), consent.GetLeftPart(UriPartial.Path));
+        Assert.Equal(
+            new Uri(
+                host.Shopify.ShopUrl.Replace("{shop}", shop.Domain, StringComparison.Ordinal) + "/admin/oauth/authorize"
+            ).ToString(),
+            consent.GetLeftPart(UriPartial.Path)
+        );
         Assert.Equal(StoreHost.ClientId, query["client_id"]);
         Assert.Equal("read_orders,read_customers,read_products,read_all_orders", query["scope"]);
         Assert.Equal(new Uri(host.App.Address, "/auth/callback").ToString(), query["redirect_uri"]);
         Assert.Equal(43, query["state"].ToString().Length);
-        var cookie = Assert.Single(response.Headers.GetValues("Set-Cookie"), c => c.StartsWith("xeno-install=", StringComparison.Ordinal));
+        var cookie = Assert.Single(
+            response.Headers.GetValues("Set-Cookie"),
+            c => c.StartsWith("xeno-install=", StringComparison.Ordinal)
+        );
         Assert.Contains("httponly", cookie, StringComparison.OrdinalIgnoreCase);
         Assert.Contains("samesite=lax", cookie, StringComparison.OrdinalIgnoreCase);
     }
@@ -173,7 +196,11 @@ public sealed class StoreInstallTests(StoreHost host) : IClassFixture<StoreHost>
         var shop = host.Shopify.AddShop();
         var state = await StoreHost.BeginAsync(browser, shop.Domain);
 
-        await StoreHost.RefusedAsync(browser, host.Callback(shop.Domain, state, secret: "not the secret"), "bad_signature");
+        await StoreHost.RefusedAsync(
+            browser,
+            host.Callback(shop.Domain, state, secret: "not the secret"),
+            "bad_signature"
+        );
 
         using var second = await WithState(browser, state).GetAsync(host.Callback(shop.Domain, state), Ct);
         Assert.Equal(HttpStatusCode.Redirect, second.StatusCode);
@@ -198,7 +225,11 @@ public sealed class StoreInstallTests(StoreHost host) : IClassFixture<StoreHost>
         using var browser = await host.SignInAsync();
         var callback = host.Callback("x.myshopify.com", "state").ToString();
 
-        await StoreHost.RefusedAsync(browser, new Uri(callback[..callback.IndexOf("&hmac", StringComparison.Ordinal)], UriKind.Relative), "bad_signature");
+        await StoreHost.RefusedAsync(
+            browser,
+            new Uri(callback[..callback.IndexOf("&hmac", StringComparison.Ordinal)], UriKind.Relative),
+            "bad_signature"
+        );
     }
 
     [Fact]
@@ -208,7 +239,10 @@ public sealed class StoreInstallTests(StoreHost host) : IClassFixture<StoreHost>
         var shop = host.Shopify.AddShop();
         var state = await StoreHost.BeginAsync(browser, shop.Domain);
 
-        using var response = await browser.GetAsync(host.Callback(shop.Domain, state, secret: StoreHost.PreviousClientSecret), Ct);
+        using var response = await browser.GetAsync(
+            host.Callback(shop.Domain, state, secret: StoreHost.PreviousClientSecret),
+            Ct
+        );
 
         Assert.Equal(HttpStatusCode.Redirect, response.StatusCode);
     }
@@ -222,24 +256,58 @@ public sealed class StoreInstallTests(StoreHost host) : IClassFixture<StoreHost>
         var shop = host.Shopify.AddShop();
         var state = await StoreHost.BeginAsync(browser, shop.Domain);
 
-        await StoreHost.RefusedAsync(browser, host.Callback(shop.Domain, state, TimeSpan.FromSeconds(ageSeconds)), "stale");
+        await StoreHost.RefusedAsync(
+            browser,
+            host.Callback(shop.Domain, state, TimeSpan.FromSeconds(ageSeconds)),
+            "stale"
+        );
     }
 
     public static TheoryData<string> LookAlikes =>
-    [
-        "", "x.myshopify.com.evil.com", "evil.com/x.myshopify.com", "evil.com#.myshopify.com",
-        "evil.com?.myshopify.com", "user@x.myshopify.com", "x.myshopify.com@evil.com", "x.myshopify.com:8080",
-        "x y.myshopify.com", "x.myshopify.com\0", "x\0.myshopify.com", "-x.myshopify.com", "a.b.myshopify.com", ".myshopify.com",
-        "x_y.myshopify.com", "хshop.myshopify.com", "\u212Aiosk.myshopify.com", "x.myshopify.c\u043Em", "x.myshopify\u3002com", "x.myshopify.com.",
-        "x%00.myshopify.com", "..%2fx.myshopify.com", "xmyshopify.com", "x.myshopify.co", "https://evil.com/https://x.myshopify.com",
-    ];
+        [
+            "",
+            "x.myshopify.com.evil.com",
+            "evil.com/x.myshopify.com",
+            "evil.com#.myshopify.com",
+            "evil.com?.myshopify.com",
+            "user@x.myshopify.com",
+            "x.myshopify.com@evil.com",
+            "x.myshopify.com:8080",
+            "x y.myshopify.com",
+            "x.myshopify.com\0",
+            "x\0.myshopify.com",
+            "-x.myshopify.com",
+            "a.b.myshopify.com",
+            ".myshopify.com",
+            "x_y.myshopify.com",
+            "хshop.myshopify.com",
+            "\u212Aiosk.myshopify.com",
+            "x.myshopify.c\u043Em",
+            "x.myshopify\u3002com",
+            "x.myshopify.com.",
+            "x%00.myshopify.com",
+            "..%2fx.myshopify.com",
+            "xmyshopify.com",
+            "x.myshopify.co",
+            "https://evil.com/https://x.myshopify.com",
+        ];
 
     /// <summary>What people paste: read at the start as the form reads it, never in Shopify's answer.</summary>
     public static TheoryData<string> Pasted =>
-    [
-        "x", "X", "x.myshopify.com\n", "x.myshopify.com\r\n", "\nx.myshopify.com", "x.myshopify.com/", "https://x.myshopify.com", " x.myshopify.com", "x.myshopify.com ",
-        "x.myshopify.com\u2028", "https://x.myshopify.com/admin?y=1", "https://admin.shopify.com/store/x/settings",
-    ];
+        [
+            "x",
+            "X",
+            "x.myshopify.com\n",
+            "x.myshopify.com\r\n",
+            "\nx.myshopify.com",
+            "x.myshopify.com/",
+            "https://x.myshopify.com",
+            " x.myshopify.com",
+            "x.myshopify.com ",
+            "x.myshopify.com\u2028",
+            "https://x.myshopify.com/admin?y=1",
+            "https://admin.shopify.com/store/x/settings",
+        ];
 
     [Theory]
     [MemberData(nameof(Pasted))]
@@ -247,10 +315,20 @@ public sealed class StoreInstallTests(StoreHost host) : IClassFixture<StoreHost>
     {
         using var browser = await host.SignInAsync();
 
-        using var response = await browser.GetAsync(new Uri($"/auth/start?shop={Uri.EscapeDataString(shop)}", UriKind.Relative), Ct);
+        using var response = await browser.GetAsync(
+            new Uri($"/auth/start?shop={Uri.EscapeDataString(shop)}", UriKind.Relative),
+            Ct
+        );
 
-        Assert.Equal(new Uri(host.Shopify.ShopUrl.Replace("{shop}", "x.myshopify.com", StringComparison.Ordinal) + "/admin/oauth/authorize").ToString(), response.Headers.Location!.GetLeftPart(UriPartial.Path));
-        if (shop != "X") await StoreHost.RefusedAsync(browser, host.Callback(shop, "state"), "bad_shop");
+        Assert.Equal(
+            new Uri(
+                host.Shopify.ShopUrl.Replace("{shop}", "x.myshopify.com", StringComparison.Ordinal)
+                    + "/admin/oauth/authorize"
+            ).ToString(),
+            response.Headers.Location!.GetLeftPart(UriPartial.Path)
+        );
+        if (shop != "X")
+            await StoreHost.RefusedAsync(browser, host.Callback(shop, "state"), "bad_shop");
     }
 
     [Theory]
@@ -259,7 +337,11 @@ public sealed class StoreInstallTests(StoreHost host) : IClassFixture<StoreHost>
     {
         using var browser = await host.SignInAsync();
 
-        await StoreHost.RefusedAsync(browser, new Uri($"/auth/start?shop={Uri.EscapeDataString(shop)}", UriKind.Relative), "bad_shop");
+        await StoreHost.RefusedAsync(
+            browser,
+            new Uri($"/auth/start?shop={Uri.EscapeDataString(shop)}", UriKind.Relative),
+            "bad_shop"
+        );
         await StoreHost.RefusedAsync(browser, host.Callback(shop, "state"), "bad_shop");
     }
 
@@ -269,7 +351,11 @@ public sealed class StoreInstallTests(StoreHost host) : IClassFixture<StoreHost>
         using var browser = await host.SignInAsync();
 
         await StoreHost.RefusedAsync(browser, new Uri("/auth/start", UriKind.Relative), "bad_shop");
-        await StoreHost.RefusedAsync(browser, new Uri("/auth/start?shop=x.myshopify.com&shop=y.myshopify.com", UriKind.Relative), "bad_shop");
+        await StoreHost.RefusedAsync(
+            browser,
+            new Uri("/auth/start?shop=x.myshopify.com&shop=y.myshopify.com", UriKind.Relative),
+            "bad_shop"
+        );
     }
 
     [Fact]
@@ -278,10 +364,22 @@ public sealed class StoreInstallTests(StoreHost host) : IClassFixture<StoreHost>
         using var browser = await host.SignInAsync();
         var shop = host.Shopify.AddShop();
 
-        using var right = await browser.GetAsync(StoreHost.SignedByShopify("/auth/start", StoreHost.ClientSecret, ("shop", shop.Domain), ("timestamp", "1337178173")), Ct);
+        using var right = await browser.GetAsync(
+            StoreHost.SignedByShopify(
+                "/auth/start",
+                StoreHost.ClientSecret,
+                ("shop", shop.Domain),
+                ("timestamp", "1337178173")
+            ),
+            Ct
+        );
 
         Assert.Equal(HttpStatusCode.Redirect, right.StatusCode);
-        await StoreHost.RefusedAsync(browser, StoreHost.SignedByShopify("/auth/start", "wrong", ("shop", shop.Domain), ("timestamp", "1337178173")), "bad_signature");
+        await StoreHost.RefusedAsync(
+            browser,
+            StoreHost.SignedByShopify("/auth/start", "wrong", ("shop", shop.Domain), ("timestamp", "1337178173")),
+            "bad_signature"
+        );
     }
 
     [Fact]
@@ -334,10 +432,16 @@ public sealed class StoreInstallTests(StoreHost host) : IClassFixture<StoreHost>
         using var browser = await host.SignInAsync();
         var shop = host.Shopify.AddShop();
         var before = await host.ConnectAsync(browser, shop);
-        await host.InTenantAsync(before, db => db.Tenants.ExecuteUpdateAsync(set => set.SetProperty(t => t.Status, TenantStatus.Disconnected), Ct));
+        await host.InTenantAsync(
+            before,
+            db => db.Tenants.ExecuteUpdateAsync(set => set.SetProperty(t => t.Status, TenantStatus.Disconnected), Ct)
+        );
 
         var again = await host.ConnectAsync(browser, shop);
-        var moved = await host.ConnectAsync(browser, host.Shopify.AddShop(shop.ShopId, $"moved-{shop.ShopId}.myshopify.com"));
+        var moved = await host.ConnectAsync(
+            browser,
+            host.Shopify.AddShop(shop.ShopId, $"moved-{shop.ShopId}.myshopify.com")
+        );
 
         Assert.Equal((before.TenantId, TenantStatus.Connected), (again.TenantId, again.Status));
         Assert.Equal((before.TenantId, $"moved-{shop.ShopId}.myshopify.com"), (moved.TenantId, moved.ShopDomain));
@@ -357,7 +461,10 @@ public sealed class StoreInstallTests(StoreHost host) : IClassFixture<StoreHost>
 
         Assert.NotEqual(formerTenant.TenantId, tenant.TenantId);
         var parked = (await host.FindTenantAsync(formerTenant.ShopId))!;
-        Assert.Equal(($"shop-{formerTenant.ShopId}.invalid", TenantStatus.ReconnectRequired), (parked.ShopDomain, parked.Status));
+        Assert.Equal(
+            ($"shop-{formerTenant.ShopId}.invalid", TenantStatus.ReconnectRequired),
+            (parked.ShopDomain, parked.Status)
+        );
     }
 
     [Fact]
@@ -371,7 +478,10 @@ public sealed class StoreInstallTests(StoreHost host) : IClassFixture<StoreHost>
         var tenant = await host.ConnectAsync(second, shop);
         await host.ConnectAsync(owner, shop);
 
-        var roles = await host.InTenantAsync(tenant, db => db.Memberships.OrderBy(m => m.CreatedAt).Select(m => m.Role).ToListAsync(Ct));
+        var roles = await host.InTenantAsync(
+            tenant,
+            db => db.Memberships.OrderBy(m => m.CreatedAt).Select(m => m.Role).ToListAsync(Ct)
+        );
         Assert.Equal([MemberRole.Owner, MemberRole.Admin], roles);
     }
 
@@ -381,11 +491,17 @@ public sealed class StoreInstallTests(StoreHost host) : IClassFixture<StoreHost>
         using var viewer = await host.SignInAsync("viewer@demo.test");
         var shop = host.Shopify.AddShop();
         var tenant = await host.ConnectAsync(viewer, shop);
-        await host.InTenantAsync(tenant, db => db.Memberships.ExecuteUpdateAsync(set => set.SetProperty(m => m.Role, MemberRole.Viewer), Ct));
+        await host.InTenantAsync(
+            tenant,
+            db => db.Memberships.ExecuteUpdateAsync(set => set.SetProperty(m => m.Role, MemberRole.Viewer), Ct)
+        );
 
         await host.ConnectAsync(viewer, shop);
 
-        Assert.Equal(MemberRole.Owner, await host.InTenantAsync(tenant, db => db.Memberships.Select(m => m.Role).SingleAsync(Ct)));
+        Assert.Equal(
+            MemberRole.Owner,
+            await host.InTenantAsync(tenant, db => db.Memberships.Select(m => m.Role).SingleAsync(Ct))
+        );
     }
 
     [Fact]
@@ -395,7 +511,11 @@ public sealed class StoreInstallTests(StoreHost host) : IClassFixture<StoreHost>
         var shop = host.Shopify.AddShop();
         var state = await StoreHost.BeginAsync(browser, shop.Domain);
 
-        await StoreHost.RefusedAsync(browser, new Uri($"/auth/callback?error=access_denied&shop={shop.Domain}&state={state}", UriKind.Relative), "cancelled");
+        await StoreHost.RefusedAsync(
+            browser,
+            new Uri($"/auth/callback?error=access_denied&shop={shop.Domain}&state={state}", UriKind.Relative),
+            "cancelled"
+        );
     }
 
     [Theory]
@@ -403,7 +523,12 @@ public sealed class StoreInstallTests(StoreHost host) : IClassFixture<StoreHost>
     [InlineData(401, "invalid_client", "app_refused", HttpStatusCode.BadGateway)]
     [InlineData(500, "", "shop_unavailable", HttpStatusCode.BadGateway)]
     [InlineData(404, "", "shop_unavailable", HttpStatusCode.BadGateway)]
-    public async Task A_token_that_is_not_given_is_explained(int status, string error, string code, HttpStatusCode answer)
+    public async Task A_token_that_is_not_given_is_explained(
+        int status,
+        string error,
+        string code,
+        HttpStatusCode answer
+    )
     {
         using var browser = await host.SignInAsync();
         var shop = host.Shopify.AddShop();
@@ -430,14 +555,23 @@ public sealed class StoreInstallTests(StoreHost host) : IClassFixture<StoreHost>
     public async Task People_get_a_page_where_programs_get_problem_details()
     {
         using var browser = await host.SignInAsync();
-        using var request = new HttpRequestMessage(HttpMethod.Get, new Uri("/auth/start?shop=%3Cscript%3E", UriKind.Relative));
+        using var request = new HttpRequestMessage(
+            HttpMethod.Get,
+            new Uri("/auth/start?shop=%3Cscript%3E", UriKind.Relative)
+        );
         request.Headers.Accept.ParseAdd("text/html");
 
         using var page = await browser.SendAsync(request, Ct);
         using var problem = await browser.GetAsync(new Uri("/auth/start?shop=x.y", UriKind.Relative), Ct);
 
-        Assert.Equal((HttpStatusCode.BadRequest, "text/html"), (page.StatusCode, page.Content.Headers.ContentType!.MediaType));
-        Assert.Equal((HttpStatusCode.BadRequest, "application/problem+json"), (problem.StatusCode, problem.Content.Headers.ContentType!.MediaType));
+        Assert.Equal(
+            (HttpStatusCode.BadRequest, "text/html"),
+            (page.StatusCode, page.Content.Headers.ContentType!.MediaType)
+        );
+        Assert.Equal(
+            (HttpStatusCode.BadRequest, "application/problem+json"),
+            (problem.StatusCode, problem.Content.Headers.ContentType!.MediaType)
+        );
         var html = await page.Content.ReadAsStringAsync(Ct);
         Assert.Contains("your-store.myshopify.com", html, StringComparison.Ordinal);
         Assert.DoesNotContain("<script", html, StringComparison.Ordinal);

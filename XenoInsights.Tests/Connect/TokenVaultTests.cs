@@ -8,7 +8,8 @@ namespace XenoInsights.Tests.Connect;
 public sealed class TokenVaultTests
 {
     private static readonly Guid _tenant = Guid.NewGuid();
-    private static readonly string _old = NewKey("old"), _new = NewKey("new");
+    private static readonly string _old = NewKey("old"),
+        _new = NewKey("new");
 
     [Fact]
     public void A_token_opens_for_its_tenant_and_column()
@@ -51,8 +52,13 @@ public sealed class TokenVaultTests
         var rotated = Vault(_new, _old);
 
         Assert.Equal("shpat_1", rotated.Open(_tenant, "access_token", sealedBefore));
-        Assert.Equal("shpat_2", Vault(_new).Open(_tenant, "access_token", rotated.Seal(_tenant, "access_token", "shpat_2")));
-        var failure = Assert.Throws<CryptographicException>(() => Vault(_new).Open(_tenant, "access_token", sealedBefore));
+        Assert.Equal(
+            "shpat_2",
+            Vault(_new).Open(_tenant, "access_token", rotated.Seal(_tenant, "access_token", "shpat_2"))
+        );
+        var failure = Assert.Throws<CryptographicException>(() =>
+            Vault(_new).Open(_tenant, "access_token", sealedBefore)
+        );
         Assert.Contains("Encryption:Keys has no key 'old'", failure.Message, StringComparison.Ordinal);
     }
 
@@ -61,11 +67,16 @@ public sealed class TokenVaultTests
     [InlineData("Encryption:Keys:0 is not", "no-colon")]
     [InlineData("Encryption:Keys:0 is not", "k:c2hvcnQ=")]
     [InlineData("Encryption:Keys:0 is not", ":AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")]
-    [InlineData("same id", "k:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", "k:BAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")]
+    [InlineData(
+        "same id",
+        "k:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+        "k:BAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+    )]
     public void Unusable_keys_are_named(string complaint, params string[] keys)
     {
         var options = new EncryptionOptions();
-        foreach (var key in keys) options.Keys.Add(key);
+        foreach (var key in keys)
+            options.Keys.Add(key);
 
         var result = new EncryptionOptionsValidator().Validate(null, options);
 
@@ -93,7 +104,8 @@ public sealed class TokenVaultTests
     private static TokenEncryption Vault(params string[] keys)
     {
         var options = new EncryptionOptions();
-        foreach (var key in keys) options.Keys.Add(key);
+        foreach (var key in keys)
+            options.Keys.Add(key);
         return new(Options.Create(options));
     }
 

@@ -22,11 +22,14 @@ public sealed class BackfillTests(PostgresServer server)
         await PostgresServer.ExecuteAsync(stores.ConnectionString, "delete from product_months");
         var parts = new List<(Guid Store, string? From)>();
         var fails = true;
-        var backfill = Months((store, from) =>
-        {
-            parts.Add((store, from));
-            if (fails && store == shops[0].TenantId && from is not null) throw new InvalidOperationException("The power went.");
-        });
+        var backfill = Months(
+            (store, from) =>
+            {
+                parts.Add((store, from));
+                if (fails && store == shops[0].TenantId && from is not null)
+                    throw new InvalidOperationException("The power went.");
+            }
+        );
 
         var stopped = await Assert.ThrowsAsync<UpgradeStoppedException>(() => FinishAsync(stores, backfill));
 
@@ -59,7 +62,8 @@ public sealed class BackfillTests(PostgresServer server)
 
         var storing = Task.Run(async () =>
         {
-            for (var id = 1; id < 200; id += 5) await stores.ApplyAsync(shop, [.. Enumerable.Range(id, 5).Select(i => versions.Next(i, 3))]);
+            for (var id = 1; id < 200; id += 5)
+                await stores.ApplyAsync(shop, [.. Enumerable.Range(id, 5).Select(i => versions.Next(i, 3))]);
         });
         await FinishAsync(stores, Months((_, _) => Thread.Sleep(50)));
         await storing;
@@ -73,7 +77,9 @@ public sealed class BackfillTests(PostgresServer server)
         await using var stores = await TestStores.CreateAsync(server);
         await stores.AddAsync();
         string? required = null;
-        var backfill = Months((_, _) => required = (string?)Scalar(stores.ConnectionString, "select required_migration from schema_info"));
+        var backfill = Months(
+            (_, _) => required = (string?)Scalar(stores.ConnectionString, "select required_migration from schema_info")
+        );
 
         Assert.Equal(DBNull.Value, Scalar(stores.ConnectionString, "select required_migration from schema_info"));
         await FinishAsync(stores, backfill);
@@ -82,30 +88,43 @@ public sealed class BackfillTests(PostgresServer server)
     }
 
     /// <summary>One month of products a part.</summary>
-    private static Backfill Months(Action<Guid, string?> before) => new(Name, Schema.Known[^1], async (db, tenant, from, ct) =>
-    {
-        before(tenant, from);
-        await using var next = Command("select min(date_trunc('month', day::timestamp)::date)::text from product_days where tenant_id = $1 and ($2 is null or day >= $2::date + interval '1 month')", from);
-        if (await next.ExecuteScalarAsync(ct) is not string month) return null;
-        await using var fill = Command(
-            """
-            insert into product_months (tenant_id, month, product_id, units_ordered, units_returned, gross, discounts, returns)
-            select $1, $2::date, product_id, sum(units_ordered), sum(units_returned), sum(gross), sum(discounts), sum(returns)
-            from product_days where tenant_id = $1 and day >= $2::date and day < $2::date + interval '1 month' group by product_id
-            on conflict (tenant_id, month, product_id) do update set units_ordered = excluded.units_ordered, units_returned = excluded.units_returned,
-                gross = excluded.gross, discounts = excluded.discounts, returns = excluded.returns
-            """, month);
-        await fill.ExecuteNonQueryAsync(ct);
-        return month;
+    private static Backfill Months(Action<Guid, string?> before) =>
+        new(
+            Name,
+            Schema.Known[^1],
+            async (db, tenant, from, ct) =>
+            {
+                before(tenant, from);
+                await using var next = Command(
+                    "select min(date_trunc('month', day::timestamp)::date)::text from product_days where tenant_id = $1 and ($2 is null or day >= $2::date + interval '1 month')",
+                    from
+                );
+                if (await next.ExecuteScalarAsync(ct) is not string month)
+                    return null;
+                await using var fill = Command(
+                    """
+                    insert into product_months (tenant_id, month, product_id, units_ordered, units_returned, gross, discounts, returns)
+                    select $1, $2::date, product_id, sum(units_ordered), sum(units_returned), sum(gross), sum(discounts), sum(returns)
+                    from product_days where tenant_id = $1 and day >= $2::date and day < $2::date + interval '1 month' group by product_id
+                    on conflict (tenant_id, month, product_id) do update set units_ordered = excluded.units_ordered, units_returned = excluded.units_returned,
+                        gross = excluded.gross, discounts = excluded.discounts, returns = excluded.returns
+                    """,
+                    month
+                );
+                await fill.ExecuteNonQueryAsync(ct);
+                return month;
 
-        NpgsqlCommand Command(string sql, string? at)
-        {
-            var command = db.Command(sql);
-            command.Parameters.Add(new() { Value = tenant });
-            command.Parameters.Add(new() { Value = (object?)at ?? DBNull.Value, NpgsqlDbType = NpgsqlTypes.NpgsqlDbType.Text });
-            return command;
-        }
-    });
+                NpgsqlCommand Command(string sql, string? at)
+                {
+                    var command = db.Command(sql);
+                    command.Parameters.Add(new() { Value = tenant });
+                    command.Parameters.Add(
+                        new() { Value = (object?)at ?? DBNull.Value, NpgsqlDbType = NpgsqlTypes.NpgsqlDbType.Text }
+                    );
+                    return command;
+                }
+            }
+        );
 
     private static Task FinishAsync(TestStores stores, Backfill backfill) =>
         Migrator.FinishAsync(stores.ConnectionString, [backfill], TimeSpan.Zero, new(), Ct);

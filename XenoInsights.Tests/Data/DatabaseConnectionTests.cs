@@ -16,7 +16,9 @@ public sealed class DatabaseConnectionTests
     [Fact]
     public async Task A_url_is_read_with_its_escapes_and_parameters()
     {
-        var target = await UrlAsync("postgres://xeno%40eu:p%40ss%3Aw%2Frd%25@db.example.test:6543/xeno%20insights?sslmode=verify-full&channel_binding=require&application_name=shop&connect_timeout=7&pgbouncer=true");
+        var target = await UrlAsync(
+            "postgres://xeno%40eu:p%40ss%3Aw%2Frd%25@db.example.test:6543/xeno%20insights?sslmode=verify-full&channel_binding=require&application_name=shop&connect_timeout=7&pgbouncer=true"
+        );
 
         Assert.Equal(("db.example.test", 6543, "xeno insights"), (target.Host, target.Port, target.Database));
         Assert.Equal(("xeno@eu", "p@ss:w/rd%"), (target.Username, target.Password));
@@ -56,7 +58,11 @@ public sealed class DatabaseConnectionTests
     [Fact]
     public async Task The_connection_string_wins_over_the_url_and_serves_as_direct_connection_too()
     {
-        await using var database = await ResolveAsync("Production", ("ConnectionStrings:XenoInsights", Configured), ("DATABASE_URL", "postgres://other.test/x"));
+        await using var database = await ResolveAsync(
+            "Production",
+            ("ConnectionStrings:XenoInsights", Configured),
+            ("DATABASE_URL", "postgres://other.test/x")
+        );
 
         Assert.Equal((Configured, Configured), (database.Main, database.Direct));
         Assert.False(database.IsEmbedded);
@@ -65,7 +71,11 @@ public sealed class DatabaseConnectionTests
     [Fact]
     public async Task A_direct_connection_is_used_where_it_is_configured()
     {
-        await using var database = await ResolveAsync("Development", ("DATABASE_URL", "postgres://pooler.test/xeno"), ("ConnectionStrings:XenoInsightsDirect", Configured));
+        await using var database = await ResolveAsync(
+            "Development",
+            ("DATABASE_URL", "postgres://pooler.test/xeno"),
+            ("ConnectionStrings:XenoInsightsDirect", Configured)
+        );
 
         Assert.Equal(("Host=pooler.test;Database=xeno", Configured), (database.Main, database.Direct));
     }
@@ -73,7 +83,9 @@ public sealed class DatabaseConnectionTests
     [Fact]
     public async Task A_direct_connection_alone_is_refused()
     {
-        var refused = await Assert.ThrowsAsync<ConfigurationException>(() => ResolveAsync("Development", ("ConnectionStrings:XenoInsightsDirect", Configured)));
+        var refused = await Assert.ThrowsAsync<ConfigurationException>(() =>
+            ResolveAsync("Development", ("ConnectionStrings:XenoInsightsDirect", Configured))
+        );
 
         Assert.Contains("ConnectionStrings:XenoInsights is not", refused.Message, StringComparison.Ordinal);
     }
@@ -106,10 +118,16 @@ public sealed class DatabaseConnectionTests
         return new(database.Main);
     }
 
-    private static Task<DatabaseConnection> ResolveAsync(string environment, params (string Key, string Value)[] settings) =>
+    private static Task<DatabaseConnection> ResolveAsync(
+        string environment,
+        params (string Key, string Value)[] settings
+    ) =>
         DatabaseConnection.ResolveAsync(
-            new ConfigurationBuilder().AddInMemoryCollection(settings.Select(s => KeyValuePair.Create(s.Key, (string?)s.Value))).Build(),
+            new ConfigurationBuilder()
+                .AddInMemoryCollection(settings.Select(s => KeyValuePair.Create(s.Key, (string?)s.Value)))
+                .Build(),
             new HostingEnvironment { EnvironmentName = environment },
             DevelopmentParts.StartPostgres,
-            Ct);
+            Ct
+        );
 }

@@ -18,11 +18,17 @@ public sealed class MemberAccessTests(PostgresServer server)
         var database = stores.InScopeOf(shop.TenantId, caller);
 
         Assert.Equal(MemberRole.Admin, await database.InTenantAsync(MemberRole.Admin, db => Task.FromResult(db.Role)));
-        Assert.Equal(AccessDenial.RoleTooLow, await DeniedAsync(() => database.RequireAsync(MemberRole.Owner, default)));
+        Assert.Equal(
+            AccessDenial.RoleTooLow,
+            await DeniedAsync(() => database.RequireAsync(MemberRole.Owner, default))
+        );
 
         await ExecuteAsync(stores, $"update memberships set role = 'Viewer' where user_id = '{caller.UserId}'");
         Assert.Equal(MemberRole.Viewer, await database.InTenantAsync(db => Task.FromResult(db.Role)));
-        Assert.Equal(AccessDenial.RoleTooLow, await DeniedAsync(() => database.RequireAsync(MemberRole.Admin, default)));
+        Assert.Equal(
+            AccessDenial.RoleTooLow,
+            await DeniedAsync(() => database.RequireAsync(MemberRole.Admin, default))
+        );
     }
 
     [Theory]
@@ -30,7 +36,9 @@ public sealed class MemberAccessTests(PostgresServer server)
     [InlineData("delete from sessions where user_id = '{0}'")]
     [InlineData("delete from users where user_id = '{0}'")]
     [InlineData("update sessions set expires_at = now() where user_id = '{0}'")]
-    [InlineData("update sessions set user_id = (select user_id from users where user_id <> '{0}' limit 1) where user_id = '{0}'")]
+    [InlineData(
+        "update sessions set user_id = (select user_id from users where user_id <> '{0}' limit 1) where user_id = '{0}'"
+    )]
     public async Task Access_that_has_ended_runs_no_work_at_all(string end)
     {
         await using var stores = await TestStores.CreateAsync(server);
@@ -43,9 +51,18 @@ public sealed class MemberAccessTests(PostgresServer server)
         await ExecuteAsync(stores, string.Format(null, end, caller.UserId));
 
         var ran = false;
-        Assert.Equal(AccessDenial.NoAccess, await DeniedAsync(() => database.InTenantAsync(_ => Task.FromResult(ran = true))));
-        Assert.Equal(AccessDenial.NoAccess, await DeniedAsync(() => database.DryRunAsync(MemberRole.Viewer, _ => Task.FromResult(ran = true), default)));
-        Assert.Equal(AccessDenial.NoAccess, await DeniedAsync(() => database.AcrossTenantsAsync(_ => Task.FromResult(ran = true), default)));
+        Assert.Equal(
+            AccessDenial.NoAccess,
+            await DeniedAsync(() => database.InTenantAsync(_ => Task.FromResult(ran = true)))
+        );
+        Assert.Equal(
+            AccessDenial.NoAccess,
+            await DeniedAsync(() => database.DryRunAsync(MemberRole.Viewer, _ => Task.FromResult(ran = true), default))
+        );
+        Assert.Equal(
+            AccessDenial.NoAccess,
+            await DeniedAsync(() => database.AcrossTenantsAsync(_ => Task.FromResult(ran = true), default))
+        );
         Assert.False(ran);
     }
 
@@ -57,7 +74,10 @@ public sealed class MemberAccessTests(PostgresServer server)
         var caller = await stores.AddMemberAsync(mine.TenantId, MemberRole.Owner);
         await stores.AddMemberAsync(other.TenantId, MemberRole.Owner);
 
-        Assert.Equal(AccessDenial.NoAccess, await DeniedAsync(() => stores.InScopeOf(other.TenantId, caller).RequireAsync(MemberRole.Viewer, default)));
+        Assert.Equal(
+            AccessDenial.NoAccess,
+            await DeniedAsync(() => stores.InScopeOf(other.TenantId, caller).RequireAsync(MemberRole.Viewer, default))
+        );
     }
 
     [Fact]
@@ -114,18 +134,27 @@ public sealed class MemberAccessTests(PostgresServer server)
         await using var stores = await TestStores.CreateAsync(server);
         for (var i = 0; i < 5; i++)
         {
-            await Assert.ThrowsAsync<PostgresException>(() => stores.System.QueryAsync("select 1 / 0", [], reader => reader.GetInt32(0), default));
-            await Assert.ThrowsAsync<PostgresException>(() => stores.System.QueryAsync("select 1 from orders", [], reader => reader.GetInt32(0), default));
-            Assert.Equal(["xeno_system"], await stores.System.QueryAsync("select current_user::text", [], reader => reader.GetString(0), default));
+            await Assert.ThrowsAsync<PostgresException>(() =>
+                stores.System.QueryAsync("select 1 / 0", [], reader => reader.GetInt32(0), default)
+            );
+            await Assert.ThrowsAsync<PostgresException>(() =>
+                stores.System.QueryAsync("select 1 from orders", [], reader => reader.GetInt32(0), default)
+            );
+            Assert.Equal(
+                ["xeno_system"],
+                await stores.System.QueryAsync("select current_user::text", [], reader => reader.GetString(0), default)
+            );
         }
     }
 
     private const string Limits =
         "current_setting('statement_timeout') || ' ' || current_setting('lock_timeout') || ' ' || current_setting('idle_in_transaction_session_timeout')";
 
-    private static Task<string> LimitsAsync(XenoDbContext db) => db.Database.SqlQueryRaw<string>($"select {Limits} as \"Value\"").SingleAsync();
+    private static Task<string> LimitsAsync(XenoDbContext db) =>
+        db.Database.SqlQueryRaw<string>($"select {Limits} as \"Value\"").SingleAsync();
 
-    private static async Task<AccessDenial> DeniedAsync(Func<Task> work) => (await Assert.ThrowsAsync<AccessDeniedException>(work)).Reason;
+    private static async Task<AccessDenial> DeniedAsync(Func<Task> work) =>
+        (await Assert.ThrowsAsync<AccessDeniedException>(work)).Reason;
 
     private static async Task ExecuteAsync(TestStores stores, string sql) => await ScalarAsync(stores, sql);
 

@@ -22,25 +22,33 @@ public sealed class MigratorTests(PostgresServer server)
     {
         await using var database = await server.CreateEmptyDatabaseAsync();
         await MigrateToBaselineAsync(database.ConnectionString);
-        var tables = await ListAsync(database.ConnectionString, "select quote_ident(relname) from pg_class where relnamespace = 'public'::regnamespace and relkind = 'r' and relname <> '__EFMigrationsHistory'");
+        var tables = await ListAsync(
+            database.ConnectionString,
+            "select quote_ident(relname) from pg_class where relnamespace = 'public'::regnamespace and relkind = 'r' and relname <> '__EFMigrationsHistory'"
+        );
         using var upgraded = new CancellationTokenSource();
 
         // As writers do: a row lock here, then one there. Waiting for all of them at once would be a deadlock within moments.
-        var writers = Enumerable.Range(0, 4).Select(seed => Task.Run(async () =>
-        {
-            var random = new Random(seed);
-            await using var connection = await OpenAsync(database.ConnectionString);
-            while (!upgraded.IsCancellationRequested)
-            {
-                await using var transaction = await connection.BeginTransactionAsync(Ct);
-                foreach (var table in tables.OrderBy(_ => random.Next()).Take(5))
+        var writers = Enumerable
+            .Range(0, 4)
+            .Select(seed =>
+                Task.Run(async () =>
                 {
-                    await ExecuteAsync(connection, $"lock table {table} in row exclusive mode");
-                    await Task.Delay(random.Next(10), Ct);
-                }
-                await transaction.CommitAsync(Ct);
-            }
-        })).ToList();
+                    var random = new Random(seed);
+                    await using var connection = await OpenAsync(database.ConnectionString);
+                    while (!upgraded.IsCancellationRequested)
+                    {
+                        await using var transaction = await connection.BeginTransactionAsync(Ct);
+                        foreach (var table in tables.OrderBy(_ => random.Next()).Take(5))
+                        {
+                            await ExecuteAsync(connection, $"lock table {table} in row exclusive mode");
+                            await Task.Delay(random.Next(10), Ct);
+                        }
+                        await transaction.CommitAsync(Ct);
+                    }
+                })
+            )
+            .ToList();
         await Migrator.MigrateAsync(database.ConnectionString, ct: Ct);
         await upgraded.CancelAsync();
         await Task.WhenAll(writers);
@@ -54,7 +62,12 @@ public sealed class MigratorTests(PostgresServer server)
         await using var database = await server.CreateDatabaseAsync();
         await using var busy = await OpenAsync(database.ConnectionString);
         await using var transaction = await busy.BeginTransactionAsync(Ct);
-        foreach (var table in await ListAsync(database.ConnectionString, "select quote_ident(relname) from pg_class where relnamespace = 'public'::regnamespace and relkind = 'r'"))
+        foreach (
+            var table in await ListAsync(
+                database.ConnectionString,
+                "select quote_ident(relname) from pg_class where relnamespace = 'public'::regnamespace and relkind = 'r'"
+            )
+        )
             await ExecuteAsync(busy, $"lock table {table} in row exclusive mode");
 
         await Migrator.MigrateAsync(database.ConnectionString, Impatient, Ct);
@@ -71,15 +84,26 @@ public sealed class MigratorTests(PostgresServer server)
         await ExecuteAsync(busy, "lock table orders in row exclusive mode");
         var waiting = new TaskCompletionSource();
 
-        var upgrade = Task.Run(() => Migrator.MigrateAsync(database.ConnectionString, new()
-        {
-            LockTimeout = TimeSpan.FromMilliseconds(200),
-            Say = line => { if (line.EndsWith("trying again", StringComparison.Ordinal)) waiting.TrySetResult(); },
-        }, Ct));
+        var upgrade = Task.Run(() =>
+            Migrator.MigrateAsync(
+                database.ConnectionString,
+                new()
+                {
+                    LockTimeout = TimeSpan.FromMilliseconds(200),
+                    Say = line =>
+                    {
+                        if (line.EndsWith("trying again", StringComparison.Ordinal))
+                            waiting.TrySetResult();
+                    },
+                },
+                Ct
+            )
+        );
         await waiting.Task.WaitAsync(Ct);
         await using (var other = await OpenAsync(database.ConnectionString))
         {
-            for (var i = 0; i < 20; i++) await ExecuteAsync(other, "set lock_timeout = '5s'; update orders set name = name");
+            for (var i = 0; i < 20; i++)
+                await ExecuteAsync(other, "set lock_timeout = '5s'; update orders set name = name");
         }
         Assert.False(upgrade.IsCompleted);
         await transaction.CommitAsync(Ct);
@@ -97,7 +121,9 @@ public sealed class MigratorTests(PostgresServer server)
         await using var transaction = await busy.BeginTransactionAsync(Ct);
         await ExecuteAsync(busy, "lock table orders in row exclusive mode");
 
-        var stopped = await Assert.ThrowsAsync<UpgradeStoppedException>(() => Migrator.MigrateAsync(database.ConnectionString, Impatient, Ct));
+        var stopped = await Assert.ThrowsAsync<UpgradeStoppedException>(() =>
+            Migrator.MigrateAsync(database.ConnectionString, Impatient, Ct)
+        );
 
         Assert.Contains("Row-level security of orders", stopped.Message, StringComparison.Ordinal);
         Assert.Contains($"pid {busy.ProcessID}, ", stopped.Message, StringComparison.Ordinal);
@@ -109,7 +135,10 @@ public sealed class MigratorTests(PostgresServer server)
     {
         await using var database = await server.CreateEmptyDatabaseAsync();
 
-        await Task.WhenAll(Migrator.MigrateAsync(database.ConnectionString, ct: Ct), Migrator.MigrateAsync(database.ConnectionString, ct: Ct));
+        await Task.WhenAll(
+            Migrator.MigrateAsync(database.ConnectionString, ct: Ct),
+            Migrator.MigrateAsync(database.ConnectionString, ct: Ct)
+        );
 
         await AssertCompleteAsync(database.ConnectionString);
         await using var db = Migrator.Context(database.ConnectionString);
@@ -121,8 +150,14 @@ public sealed class MigratorTests(PostgresServer server)
     [InlineData("alter table orders disable row level security", "orders: row-level security is not enabled")]
     [InlineData("alter table orders no force row level security", "orders: row-level security is not forced")]
     [InlineData("drop policy tenant on customers", "customers: the policy tenant for xeno_app is missing")]
-    [InlineData("drop policy tenant on customers; create policy tenant on customers to xeno_app using (true)", "customers: the policy tenant for xeno_app is not as it must be")]
-    [InlineData("alter policy system on events to public", "events: the policy system for xeno_system is not as it must be")]
+    [InlineData(
+        "drop policy tenant on customers; create policy tenant on customers to xeno_app using (true)",
+        "customers: the policy tenant for xeno_app is not as it must be"
+    )]
+    [InlineData(
+        "alter policy system on events to public",
+        "events: the policy system for xeno_system is not as it must be"
+    )]
     [InlineData("revoke update on products from xeno_app", "products: xeno_app may not update")]
     [InlineData("revoke select (topic) on events from xeno_system", "events: xeno_system may not select topic")]
     public async Task What_is_missing_is_found_and_made(string damage, string problem)
@@ -139,9 +174,18 @@ public sealed class MigratorTests(PostgresServer server)
     /// <summary>An older version that still runs may need it, so only the end of an upgrade takes it away.</summary>
     [Theory]
     [InlineData("grant select on orders to xeno_system", "orders: xeno_system may select, which nothing here needs")]
-    [InlineData("grant select (email) on customers to public", "customers: public may select email, which nothing here needs")]
-    [InlineData("create policy everything on orders to xeno_system using (true)", "orders: there is a policy everything for xeno_system that nothing here needs")]
-    public async Task What_is_too_much_is_found_and_taken_away_when_the_upgrade_is_finished(string damage, string problem)
+    [InlineData(
+        "grant select (email) on customers to public",
+        "customers: public may select email, which nothing here needs"
+    )]
+    [InlineData(
+        "create policy everything on orders to xeno_system using (true)",
+        "orders: there is a policy everything for xeno_system that nothing here needs"
+    )]
+    public async Task What_is_too_much_is_found_and_taken_away_when_the_upgrade_is_finished(
+        string damage,
+        string problem
+    )
     {
         await using var database = await server.CreateDatabaseAsync();
         await PostgresServer.ExecuteAsync(database.ConnectionString, damage);
@@ -157,12 +201,17 @@ public sealed class MigratorTests(PostgresServer server)
     public async Task Indexes_that_are_missing_or_were_left_invalid_are_built_while_others_write()
     {
         await using var database = await server.CreateDatabaseAsync();
-        await PostgresServer.ExecuteAsync(database.ConnectionString,
+        await PostgresServer.ExecuteAsync(
+            database.ConnectionString,
             """
             drop index ix_orders_tenant_id_name;
             update pg_index set indisvalid = false where indexrelid in ('ux_sync_jobs_unfinished'::regclass, 'ix_events_waiting'::regclass);
-            """);
-        var definitions = await ListAsync(database.ConnectionString, "select indexdef from pg_indexes where schemaname = 'public' order by 1");
+            """
+        );
+        var definitions = await ListAsync(
+            database.ConnectionString,
+            "select indexdef from pg_indexes where schemaname = 'public' order by 1"
+        );
         var said = new ConcurrentQueue<string>();
 
         await Migrator.MigrateAsync(database.ConnectionString, new() { Say = said.Enqueue }, Ct);
@@ -170,8 +219,14 @@ public sealed class MigratorTests(PostgresServer server)
         await AssertCompleteAsync(database.ConnectionString);
         Assert.Equal(2, said.Count(line => line.StartsWith("Dropping index", StringComparison.Ordinal)));
         Assert.Equal(3, said.Count(line => line.StartsWith("Building index", StringComparison.Ordinal)));
-        var built = await ListAsync(database.ConnectionString, "select indexdef from pg_indexes where schemaname = 'public' order by 1");
-        Assert.Equal(["CREATE INDEX ix_orders_tenant_id_name ON public.orders USING btree (tenant_id, name)"], built.Except(definitions));
+        var built = await ListAsync(
+            database.ConnectionString,
+            "select indexdef from pg_indexes where schemaname = 'public' order by 1"
+        );
+        Assert.Equal(
+            ["CREATE INDEX ix_orders_tenant_id_name ON public.orders USING btree (tenant_id, name)"],
+            built.Except(definitions)
+        );
         Assert.Empty(definitions.Except(built));
     }
 
@@ -186,13 +241,29 @@ public sealed class MigratorTests(PostgresServer server)
         {
             var operations = assembly.CreateMigration(type, db.Database.ProviderName!).UpOperations;
             var created = operations.OfType<CreateTableOperation>().Select(t => t.Name).ToHashSet();
-            var contracts = operations.OfType<SqlOperation>().Any(o => o.Sql.Contains("set required_migration", StringComparison.Ordinal));
-            faults.AddRange(operations.Select(o => Fault(o, created, contracts)).OfType<string>().Select(fault => $"{id}: {fault}"));
+            var contracts = operations
+                .OfType<SqlOperation>()
+                .Any(o => o.Sql.Contains("set required_migration", StringComparison.Ordinal));
+            faults.AddRange(
+                operations.Select(o => Fault(o, created, contracts)).OfType<string>().Select(fault => $"{id}: {fault}")
+            );
         }
 
         Assert.Empty(faults);
         Assert.NotNull(Fault(new DropColumnOperation { Table = "orders", Name = "name" }, [], contracts: false));
-        Assert.NotNull(Fault(new CreateIndexOperation { Table = "orders", Name = "x", IsUnique = true, Columns = ["name"] }, [], contracts: false));
+        Assert.NotNull(
+            Fault(
+                new CreateIndexOperation
+                {
+                    Table = "orders",
+                    Name = "x",
+                    IsUnique = true,
+                    Columns = ["name"],
+                },
+                [],
+                contracts: false
+            )
+        );
         Assert.Null(Fault(new DropColumnOperation { Table = "orders", Name = "name" }, [], contracts: true));
     }
 
@@ -201,29 +272,41 @@ public sealed class MigratorTests(PostgresServer server)
     {
         await using var database = await server.CreateDatabaseAsync();
         await PostgresServer.ExecuteAsync(
-            database.ConnectionString, "update \"__EFMigrationsHistory\" set migration_id = '20261123033349_Initial'");
+            database.ConnectionString,
+            "update \"__EFMigrationsHistory\" set migration_id = '20261123033349_Initial'"
+        );
 
-        var stopped = await Assert.ThrowsAsync<UpgradeStoppedException>(() => Migrator.MigrateAsync(database.ConnectionString, ct: Ct));
+        var stopped = await Assert.ThrowsAsync<UpgradeStoppedException>(() =>
+            Migrator.MigrateAsync(database.ConnectionString, ct: Ct)
+        );
 
         Assert.Contains("before 0.2.0", stopped.Message, StringComparison.Ordinal);
         Assert.Contains(".data", stopped.Message, StringComparison.Ordinal);
     }
 
-    private static string? Fault(MigrationOperation operation, HashSet<string> created, bool contracts) => operation switch
-    {
-        CreateTableOperation or CreateIndexOperation { IsUnique: false } => null,
-        CreateIndexOperation index when created.Contains(index.Table) || contracts => null,
-        CreateIndexOperation index => $"unique {index.Name} on {index.Table}: what the version before stores may break it",
-        AddColumnOperation { IsNullable: false, DefaultValue: null, DefaultValueSql: null } column when !created.Contains(column.Table) => $"{column.Table}.{column.Name}: needs a default, which the version before stores",
-        AddColumnOperation { DefaultValueSql: { } sql } column when !sql.StartsWith("now()", StringComparison.Ordinal) => $"{column.Table}.{column.Name}: a default that is computed for each row writes the table anew",
-        AddColumnOperation => null,
-        AlterColumnOperation { IsNullable: true } column when column.ColumnType == column.OldColumn.ColumnType => null,
-        ITableMigrationOperation table when created.Contains(table.Table) => null,
-        SqlOperation => null,
-        _ when contracts => null,
-        DropIndexOperation => null,
-        _ => $"{operation.GetType().Name}: takes away or changes what the version before uses; it belongs into a later migration that calls for Migrator.Required",
-    };
+    private static string? Fault(MigrationOperation operation, HashSet<string> created, bool contracts) =>
+        operation switch
+        {
+            CreateTableOperation or CreateIndexOperation { IsUnique: false } => null,
+            CreateIndexOperation index when created.Contains(index.Table) || contracts => null,
+            CreateIndexOperation index =>
+                $"unique {index.Name} on {index.Table}: what the version before stores may break it",
+            AddColumnOperation { IsNullable: false, DefaultValue: null, DefaultValueSql: null } column
+                when !created.Contains(column.Table) =>
+                $"{column.Table}.{column.Name}: needs a default, which the version before stores",
+            AddColumnOperation { DefaultValueSql: { } sql } column
+                when !sql.StartsWith("now()", StringComparison.Ordinal) =>
+                $"{column.Table}.{column.Name}: a default that is computed for each row writes the table anew",
+            AddColumnOperation => null,
+            AlterColumnOperation { IsNullable: true } column when column.ColumnType == column.OldColumn.ColumnType =>
+                null,
+            ITableMigrationOperation table when created.Contains(table.Table) => null,
+            SqlOperation => null,
+            _ when contracts => null,
+            DropIndexOperation => null,
+            _ =>
+                $"{operation.GetType().Name}: takes away or changes what the version before uses; it belongs into a later migration that calls for Migrator.Required",
+        };
 
     private static MigrateOptions Impatient => new() { Patience = TimeSpan.Zero };
 
@@ -246,7 +329,13 @@ public sealed class MigratorTests(PostgresServer server)
     /// <summary>As the version of that time did it.</summary>
     private static async Task MigrateToBaselineAsync(string connectionString)
     {
-        await using var db = new XenoDbContext(new DbContextOptionsBuilder<XenoDbContext>().UseNpgsql(connectionString).UseSnakeCaseNamingConvention().Options, TransactionStart.ForNobody);
+        await using var db = new XenoDbContext(
+            new DbContextOptionsBuilder<XenoDbContext>()
+                .UseNpgsql(connectionString)
+                .UseSnakeCaseNamingConvention()
+                .Options,
+            TransactionStart.ForNobody
+        );
         await db.GetService<IMigrator>().MigrateAsync(Baseline, Ct);
     }
 
@@ -269,7 +358,8 @@ public sealed class MigratorTests(PostgresServer server)
         var rows = new List<string>();
         await using var command = new NpgsqlCommand(sql, connection);
         await using var reader = await command.ExecuteReaderAsync(Ct);
-        while (await reader.ReadAsync(Ct)) rows.Add(reader.GetString(0));
+        while (await reader.ReadAsync(Ct))
+            rows.Add(reader.GetString(0));
         return rows;
     }
 }

@@ -38,17 +38,28 @@ public sealed class EmbeddedPostgresTests : IDisposable
     [Fact]
     public async Task It_is_durable_unless_told_otherwise_and_listens_to_this_machine_only()
     {
-        await using var postgres = await EmbeddedPostgres.StartAsync(_options with { Settings = new Dictionary<string, string> { ["work_mem"] = "7MB" } }, Ct);
+        await using var postgres = await EmbeddedPostgres.StartAsync(
+            _options with
+            {
+                Settings = new Dictionary<string, string> { ["work_mem"] = "7MB" },
+            },
+            Ct
+        );
 
         Assert.Equal("on", await ScalarAsync<string>(postgres.ConnectionString, "show fsync"));
         Assert.Equal("7MB", await ScalarAsync<string>(postgres.ConnectionString, "show work_mem"));
         Assert.Equal("127.0.0.1", await ScalarAsync<string>(postgres.ConnectionString, "show listen_addresses"));
         Assert.Equal("UTC", await ScalarAsync<string>(postgres.ConnectionString, "show timezone"));
         Assert.Equal("élan", await ScalarAsync<string>(postgres.ConnectionString, "select lower('ÉLAN')"));
-        var refused = await Assert.ThrowsAsync<PostgresException>(() => ExecuteAsync(postgres.ConnectionString + ";Password=guessed", "select 1"));
+        var refused = await Assert.ThrowsAsync<PostgresException>(() =>
+            ExecuteAsync(postgres.ConnectionString + ";Password=guessed", "select 1")
+        );
         Assert.Equal(PostgresErrorCodes.InvalidPassword, refused.SqlState);
         if (!OperatingSystem.IsWindows())
-            Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite, File.GetUnixFileMode(Path.Combine(_root, "pg.password")));
+            Assert.Equal(
+                UnixFileMode.UserRead | UnixFileMode.UserWrite,
+                File.GetUnixFileMode(Path.Combine(_root, "pg.password"))
+            );
     }
 
     [Fact]
@@ -83,7 +94,9 @@ public sealed class EmbeddedPostgresTests : IDisposable
     [Fact]
     public async Task Processes_starting_at_the_same_moment_share_one_server()
     {
-        var all = await Task.WhenAll(Enumerable.Range(0, 4).Select(_ => Task.Run(() => EmbeddedPostgres.StartAsync(_options, Ct), Ct)));
+        var all = await Task.WhenAll(
+            Enumerable.Range(0, 4).Select(_ => Task.Run(() => EmbeddedPostgres.StartAsync(_options, Ct), Ct))
+        );
 
         Assert.Single(all.Select(postgres => postgres.ConnectionString).Distinct());
         await Task.WhenAll(all.Select(postgres => postgres.DisposeAsync().AsTask()));
@@ -110,7 +123,7 @@ public sealed class EmbeddedPostgresTests : IDisposable
         Assert.Equal(starter.ConnectionString, other.ConnectionString);
 
         starter.Process.Kill();
-        await Task.Delay(TimeSpan.FromSeconds(3), Ct);    // longer than the killed process's watchdog tries
+        await Task.Delay(TimeSpan.FromSeconds(3), Ct); // longer than the killed process's watchdog tries
 
         Assert.Equal(1, await ScalarAsync<int>(other.ConnectionString, "select 1"));
         await other.DisposeAsync();
@@ -151,10 +164,18 @@ public sealed class EmbeddedPostgresTests : IDisposable
         Directory.CreateDirectory(_root);
         if (!OperatingSystem.IsWindows())
             File.SetUnixFileMode(_root, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
-        var moves = Environment.IsPrivilegedProcess && !OperatingSystem.IsWindows();    // only root starts the server as somebody else
+        var moves = Environment.IsPrivilegedProcess && !OperatingSystem.IsWindows(); // only root starts the server as somebody else
 
         string data;
-        await using (var postgres = await EmbeddedPostgres.StartAsync(_options with { DataRoot = Path.Combine(_root, ".data") }, Ct))
+        await using (
+            var postgres = await EmbeddedPostgres.StartAsync(
+                _options with
+                {
+                    DataRoot = Path.Combine(_root, ".data"),
+                },
+                Ct
+            )
+        )
         {
             data = postgres.DataFolder;
             Assert.Equal(1, await ScalarAsync<int>(postgres.ConnectionString, "select 1"));
@@ -170,7 +191,9 @@ public sealed class EmbeddedPostgresTests : IDisposable
     {
         Directory.CreateDirectory(_root);
 
-        var refused = await Assert.ThrowsAsync<InvalidOperationException>(() => EmbeddedPostgres.StartAsync(_options with { Bin = _root }, Ct));
+        var refused = await Assert.ThrowsAsync<InvalidOperationException>(() =>
+            EmbeddedPostgres.StartAsync(_options with { Bin = _root }, Ct)
+        );
 
         Assert.Contains("Postgres:Bin", refused.Message, StringComparison.Ordinal);
     }
@@ -180,7 +203,9 @@ public sealed class EmbeddedPostgresTests : IDisposable
     {
         var settings = new Dictionary<string, string> { ["shared_buffers"] = "plenty" };
 
-        var failed = await Assert.ThrowsAsync<InvalidOperationException>(() => EmbeddedPostgres.StartAsync(_options with { Settings = settings }, Ct));
+        var failed = await Assert.ThrowsAsync<InvalidOperationException>(() =>
+            EmbeddedPostgres.StartAsync(_options with { Settings = settings }, Ct)
+        );
 
         Assert.Contains("invalid value for parameter \"shared_buffers\"", failed.Message, StringComparison.Ordinal);
     }
@@ -196,7 +221,13 @@ public sealed class EmbeddedPostgresTests : IDisposable
 
     private async Task<App> StartProcessAsync()
     {
-        var start = new ProcessStartInfo("dotnet", [typeof(EmbeddedPostgres).Assembly.Location, "postgres", $"--Postgres:DataRoot={_root}"]) { RedirectStandardOutput = true };
+        var start = new ProcessStartInfo(
+            "dotnet",
+            [typeof(EmbeddedPostgres).Assembly.Location, "postgres", $"--Postgres:DataRoot={_root}"]
+        )
+        {
+            RedirectStandardOutput = true,
+        };
         var process = Process.Start(start)!;
         var connectionString = await process.StandardOutput.ReadLineAsync(Ct);
         Assert.NotNull(connectionString);
@@ -217,7 +248,8 @@ public sealed class EmbeddedPostgresTests : IDisposable
             Assert.True(waited.Elapsed < _patience, $"It has not come true within {_patience.TotalSeconds} s.");
     }
 
-    private static async Task ExecuteAsync(string connectionString, string sql) => await ScalarAsync<object>(connectionString, sql);
+    private static async Task ExecuteAsync(string connectionString, string sql) =>
+        await ScalarAsync<object>(connectionString, sql);
 
     private static async Task<T?> ScalarAsync<T>(string connectionString, string sql)
     {

@@ -10,7 +10,8 @@ namespace XenoInsights.Tests.Data;
 /// <summary>The commands about a database, as an operator runs them.</summary>
 public sealed class VerifyCommandTests(PostgresServer server)
 {
-    private static readonly string _key = Convert.ToBase64String(new byte[32]), _otherKey = Convert.ToBase64String([.. Enumerable.Repeat((byte)7, 32)]);
+    private static readonly string _key = Convert.ToBase64String(new byte[32]),
+        _otherKey = Convert.ToBase64String([.. Enumerable.Repeat((byte)7, 32)]);
 
     [Fact]
     public async Task A_whole_database_is_fine_and_a_damaged_one_is_told_what_is_wrong_until_it_is_mended()
@@ -23,25 +24,30 @@ public sealed class VerifyCommandTests(PostgresServer server)
 
         Assert.Equal((0, "Nothing is wrong."), await LastLineAsync("verify", stores));
 
-        await PostgresServer.ExecuteAsync(stores.ConnectionString,
+        await PostgresServer.ExecuteAsync(
+            stores.ConnectionString,
             """
             drop policy tenant on customers;
             revoke select on orders from xeno_app;
             grant select on checkouts to xeno_system;
             update pg_index set indisvalid = false where indexrelid = 'ix_orders_tenant_id_name'::regclass;
-            """);
+            """
+        );
         var (status, output) = await RunAsync("verify", stores, $"k2:{_otherKey}");
 
         Assert.Equal(1, status);
-        foreach (var line in (string[])
-        [
-            "customers: the policy tenant for xeno_app is missing: run `XenoInsights migrate`",
-            "orders: xeno_app may not select: run `XenoInsights migrate`",
-            "checkouts: xeno_system may select, which nothing here needs: run `XenoInsights finish-upgrade`",
-            "ix_orders_tenant_id_name is invalid: its build was interrupted: run `XenoInsights migrate`",
-            "0 of 2 stored tokens open with a configured key",
-            "shop-1.myshopify.com: access_token does not open: Encryption:Keys has no key 'k1'",
-        ]) Assert.Contains(line, output, StringComparison.Ordinal);
+        foreach (
+            var line in (string[])
+                [
+                    "customers: the policy tenant for xeno_app is missing: run `XenoInsights migrate`",
+                    "orders: xeno_app may not select: run `XenoInsights migrate`",
+                    "checkouts: xeno_system may select, which nothing here needs: run `XenoInsights finish-upgrade`",
+                    "ix_orders_tenant_id_name is invalid: its build was interrupted: run `XenoInsights migrate`",
+                    "0 of 2 stored tokens open with a configured key",
+                    "shop-1.myshopify.com: access_token does not open: Encryption:Keys has no key 'k1'",
+                ]
+        )
+            Assert.Contains(line, output, StringComparison.Ordinal);
 
         Assert.Equal((0, "The schema is that of this version"), await LastLineAsync("migrate", stores));
         Assert.Equal((0, "The upgrade is finished"), await LastLineAsync("finish-upgrade", stores));
@@ -54,11 +60,13 @@ public sealed class VerifyCommandTests(PostgresServer server)
         await using var stores = await TestStores.CreateAsync(server);
         var shop = await stores.AddAsync();
         await stores.ApplyAsync(shop, new OrderVersions(6).Next(1, 0) with { Test = false });
-        await PostgresServer.ExecuteAsync(stores.ConnectionString,
+        await PostgresServer.ExecuteAsync(
+            stores.ConnectionString,
             """
             update sales_days set orders = orders + 1;
             insert into data_protection_keys (friendly_name, xml) values ('key', '<key id="80732141-ec8f-4b80-af9c-c4d2d1ff8901" version="1"><creationDate>2026-01-01T00:00:00Z</creationDate><activationDate>2026-01-01T00:00:00Z</activationDate><expirationDate>2099-01-01T00:00:00Z</expirationDate><descriptor deserializerType="none"><descriptor/></descriptor></key>');
-            """);
+            """
+        );
 
         var (status, output) = await RunAsync("verify", stores);
 
@@ -76,21 +84,32 @@ public sealed class VerifyCommandTests(PostgresServer server)
         var (status, output) = await RunAsync("verify", database.ConnectionString, $"k1:{_key}");
 
         Assert.Equal(1, status);
-        Assert.Contains("20261128131210_Baseline is pending: run `XenoInsights migrate`", output, StringComparison.Ordinal);
+        Assert.Contains(
+            "20261128131210_Baseline is pending: run `XenoInsights migrate`",
+            output,
+            StringComparison.Ordinal
+        );
     }
 
     private static async Task AddTokensAsync(TestStores stores, Guid tenant, string key)
     {
         var vault = new TokenEncryption(Options.Create(new EncryptionOptions { Keys = { key } }));
-        await stores.Tenants.RunAsync(tenant, async db =>
-        {
-            db.ShopifyCredentials.Add(new()
+        await stores.Tenants.RunAsync(
+            tenant,
+            async db =>
             {
-                TenantId = tenant, Scopes = "read_orders",
-                AccessToken = vault.Seal(tenant, "access_token", "a"), RefreshToken = vault.Seal(tenant, "refresh_token", "r"),
-            });
-            await db.SaveChangesAsync();
-        });
+                db.ShopifyCredentials.Add(
+                    new()
+                    {
+                        TenantId = tenant,
+                        Scopes = "read_orders",
+                        AccessToken = vault.Seal(tenant, "access_token", "a"),
+                        RefreshToken = vault.Seal(tenant, "refresh_token", "r"),
+                    }
+                );
+                await db.SaveChangesAsync();
+            }
+        );
     }
 
     private static async Task<(int Status, string Line)> LastLineAsync(string command, TestStores stores)
@@ -105,7 +124,10 @@ public sealed class VerifyCommandTests(PostgresServer server)
 
     private static async Task<(int Status, string Output)> RunAsync(string command, string connectionString, string key)
     {
-        var start = new ProcessStartInfo("dotnet", [Path.Combine(AppContext.BaseDirectory, "XenoInsights.dll"), command])
+        var start = new ProcessStartInfo(
+            "dotnet",
+            [Path.Combine(AppContext.BaseDirectory, "XenoInsights.dll"), command]
+        )
         {
             RedirectStandardOutput = true,
             Environment =

@@ -1,7 +1,7 @@
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.Hosting.Internal;
-using XenoInsights.Tests.Support;
 using XenoInsights.Data;
+using XenoInsights.Tests.Support;
 
 namespace XenoInsights.Tests.Development;
 
@@ -24,11 +24,14 @@ public sealed class DevelopmentPartsTests
     [Fact]
     public void All_that_is_asked_for_is_said_at_once()
     {
-        var refused = Assert.Throws<XenoInsights.Data.ConfigurationException>(
-            () => Refuse("Development", ("Postgres:Bin", "/usr/bin"), ("FakeShopify:Enabled", "true")));
+        var refused = Assert.Throws<XenoInsights.Data.ConfigurationException>(() =>
+            Refuse("Development", ("Postgres:Bin", "/usr/bin"), ("FakeShopify:Enabled", "true"))
+        );
 
-        Assert.All(["Postgres:Bin", "FakeShopify:Enabled", "ASPNETCORE_ENVIRONMENT is Development"], name =>
-            Assert.Contains(name, refused.Message, StringComparison.Ordinal));
+        Assert.All(
+            ["Postgres:Bin", "FakeShopify:Enabled", "ASPNETCORE_ENVIRONMENT is Development"],
+            name => Assert.Contains(name, refused.Message, StringComparison.Ordinal)
+        );
     }
 
     [Theory]
@@ -36,20 +39,32 @@ public sealed class DevelopmentPartsTests
     [InlineData("Access:BuiltInSignInForAll", "False")]
     [InlineData("Postgres:DataRoot", "")]
     [InlineData("Postgres:Connections", "30")]
-    public void A_setting_that_asks_for_nothing_is_accepted(string key, string value) => Refuse("Production", (key, value));
+    public void A_setting_that_asks_for_nothing_is_accepted(string key, string value) =>
+        Refuse("Production", (key, value));
 
     [Fact]
     public void The_app_reaches_the_development_parts_through_their_interface_only()
     {
-        var others = Repository.Sources("XenoInsights").Where(source => !source.Path.StartsWith("XenoInsights/Development/", StringComparison.Ordinal)
-            && !source.Path.StartsWith("XenoInsights/FakeShopify/", StringComparison.Ordinal));
+        var others = Repository
+            .Sources("XenoInsights")
+            .Where(source =>
+                !source.Path.StartsWith("XenoInsights/Development/", StringComparison.Ordinal)
+                && !source.Path.StartsWith("XenoInsights/FakeShopify/", StringComparison.Ordinal)
+            );
 
-        Assert.DoesNotContain(others, source => source.Text.Contains("using XenoInsights.Development", StringComparison.Ordinal)
-            || source.Text.Contains("using XenoInsights.Development.FakeShopify", StringComparison.Ordinal));
+        Assert.DoesNotContain(
+            others,
+            source =>
+                source.Text.Contains("using XenoInsights.Development", StringComparison.Ordinal)
+                || source.Text.Contains("using XenoInsights.Development.FakeShopify", StringComparison.Ordinal)
+        );
     }
 
     private static void Refuse(string environment, params (string Key, string Value)[] settings) =>
         DevelopmentParts.RefuseToBeAsked(
-            new ConfigurationBuilder().AddInMemoryCollection(settings.Select(s => KeyValuePair.Create(s.Key, (string?)s.Value))).Build(),
-            new HostingEnvironment { EnvironmentName = environment });
+            new ConfigurationBuilder()
+                .AddInMemoryCollection(settings.Select(s => KeyValuePair.Create(s.Key, (string?)s.Value)))
+                .Build(),
+            new HostingEnvironment { EnvironmentName = environment }
+        );
 }

@@ -10,7 +10,12 @@ internal static class DrillProgram
         switch (args)
         {
             case ["upgrade", var earlier, .. var size]:
-                return await UpgradeDrill.RunAsync(earlier, size is [var orders, ..] ? int.Parse(orders, CultureInfo.InvariantCulture) : 30_000) ? 0 : 1;
+                return await UpgradeDrill.RunAsync(
+                    earlier,
+                    size is [var orders, ..] ? int.Parse(orders, CultureInfo.InvariantCulture) : 30_000
+                )
+                    ? 0
+                    : 1;
             case ["rolling", var product, var haproxy]:
                 return await RollingDrill.RunAsync(product, haproxy) ? 0 : 1;
             case ["fill", var connectionString, var key]:
@@ -24,7 +29,8 @@ internal static class DrillProgram
                 return 0;
             default:
                 await Console.Error.WriteLineAsync(
-                    "drill upgrade EARLIER_DLL [orders] | rolling PRODUCT_DLL HAPROXY | fill CONNECTION KEY | sql CONNECTION SQL | base-backup CONNECTION FROM_FOLDER TO_FOLDER");
+                    "drill upgrade EARLIER_DLL [orders] | rolling PRODUCT_DLL HAPROXY | fill CONNECTION KEY | sql CONNECTION SQL | base-backup CONNECTION FROM_FOLDER TO_FOLDER"
+                );
                 return 2;
         }
     }

@@ -10,14 +10,18 @@ namespace XenoInsights.Tests.Drills;
 /// <summary>HAProxy as <c>docs/haproxy.cfg</c> configures it, at a port of this machine and for instances on it.</summary>
 internal sealed class HaProxy : IAsyncDisposable
 {
-    private const string Sample = "haproxy.cfg", Backend = "xenoinsights";
+    private const string Sample = "haproxy.cfg",
+        Backend = "xenoinsights";
     private const int KeptLines = 50;
-    private static readonly TimeSpan _patience = TimeSpan.FromSeconds(20), _poll = TimeSpan.FromMilliseconds(100);
+    private static readonly TimeSpan _patience = TimeSpan.FromSeconds(20),
+        _poll = TimeSpan.FromMilliseconds(100);
     private static readonly string[] _sampleServers = ["10.0.0.1:8080", "10.0.0.2:8080", "10.0.0.3:8080"];
 
     private readonly Process _process;
     private readonly string _socket;
-    private readonly ConcurrentQueue<string> _failed = new(), _changes = new(), _errors = new();
+    private readonly ConcurrentQueue<string> _failed = new(),
+        _changes = new(),
+        _errors = new();
 
     private HaProxy(Process process, string socket) => (_process, _socket) = (process, socket);
 
@@ -47,12 +51,22 @@ internal sealed class HaProxy : IAsyncDisposable
     /// <param name="instances">Host and port of each.</param>
     /// <param name="more">Further sections of its configuration.</param>
     public static async Task<HaProxy> StartAsync(
-        string binary, string folder, string certificate, int port, IReadOnlyList<string> instances, string more)
+        string binary,
+        string folder,
+        string certificate,
+        int port,
+        IReadOnlyList<string> instances,
+        string more
+    )
     {
         var (configuration, socket) = (Path.Combine(folder, Sample), Path.Combine(folder, "haproxy.sock"));
         var global = $"global\n    log stdout format raw local0\n    stats socket {socket}\n\n";
         await File.WriteAllTextAsync(configuration, global + Adapted(certificate, port, instances) + more);
-        var start = new ProcessStartInfo(binary, ["-db", "-f", configuration]) { RedirectStandardOutput = true, RedirectStandardError = true };
+        var start = new ProcessStartInfo(binary, ["-db", "-f", configuration])
+        {
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+        };
         var proxy = new HaProxy(Process.Start(start)!, socket);
         proxy.Read();
         try
@@ -78,14 +92,20 @@ internal sealed class HaProxy : IAsyncDisposable
         var names = lines[0].TrimStart('#', ' ').Split(',').ToList();
         var rows = lines.Skip(1).Select(line => line.Split(',')).Where(row => row[0] == Backend).ToList();
         var all = rows.Single(row => row[1] == "BACKEND");
-        return new(Of(all, "wretr"), Of(all, "wredis"), Of(all, "eresp"), [.. rows.Where(row => row != all).Select(row => Of(row, "stot"))]);
+        return new(
+            Of(all, "wretr"),
+            Of(all, "wredis"),
+            Of(all, "eresp"),
+            [.. rows.Where(row => row != all).Select(row => Of(row, "stot"))]
+        );
 
         long Of(string[] row, string name) => long.Parse(row[names.IndexOf(name)], CultureInfo.InvariantCulture);
     }
 
     public async ValueTask DisposeAsync()
     {
-        if (!_process.HasExited) _process.Kill();
+        if (!_process.HasExited)
+            _process.Kill();
         await _process.WaitForExitAsync();
         _process.Dispose();
     }
@@ -96,13 +116,15 @@ internal sealed class HaProxy : IAsyncDisposable
         var text = File.ReadAllText(Path.Combine(Repository.Root, "docs", Sample));
         text = Replaced(text, "bind :443 ", $"bind 127.0.0.1:{port} ");
         text = Replaced(text, "/etc/haproxy/xenoinsights.pem", certificate);
-        foreach (var (sample, here) in _sampleServers.Zip(instances)) text = Replaced(text, sample, here);
+        foreach (var (sample, here) in _sampleServers.Zip(instances))
+            text = Replaced(text, sample, here);
         return text;
     }
 
-    private static string Replaced(string text, string sample, string here) => text.Contains(sample, StringComparison.Ordinal)
-        ? text.Replace(sample, here, StringComparison.Ordinal)
-        : throw new InvalidOperationException($"docs/{Sample} has no \"{sample}\".");
+    private static string Replaced(string text, string sample, string here) =>
+        text.Contains(sample, StringComparison.Ordinal)
+            ? text.Replace(sample, here, StringComparison.Ordinal)
+            : throw new InvalidOperationException($"docs/{Sample} has no \"{sample}\".");
 
     private void Read()
     {
@@ -115,16 +137,24 @@ internal sealed class HaProxy : IAsyncDisposable
     private void Keep(string line)
     {
         var now = TimeProvider.System.GetUtcNow().ToString("HH:mm:ss.f", CultureInfo.InvariantCulture);
-        if (line.StartsWith("Server ", StringComparison.Ordinal)) _changes.Enqueue($"{now} {line}");
-        else if (!IsSuccess(line) && _failed.Count < KeptLines) _failed.Enqueue(line);
+        if (line.StartsWith("Server ", StringComparison.Ordinal))
+            _changes.Enqueue($"{now} {line}");
+        else if (!IsSuccess(line) && _failed.Count < KeptLines)
+            _failed.Enqueue(line);
     }
 
     private static bool IsSuccess(string line) =>
-        line.Length == 0 || line.Contains(" 200 ", StringComparison.Ordinal) || line.Contains(" 302 ", StringComparison.Ordinal);
+        line.Length == 0
+        || line.Contains(" 200 ", StringComparison.Ordinal)
+        || line.Contains(" 302 ", StringComparison.Ordinal);
 
     private async Task ListeningAsync(int port)
     {
-        for (var began = TimeProvider.System.GetTimestamp(); TimeProvider.System.GetElapsedTime(began) < _patience && !_process.HasExited; await Task.Delay(_poll))
+        for (
+            var began = TimeProvider.System.GetTimestamp();
+            TimeProvider.System.GetElapsedTime(began) < _patience && !_process.HasExited;
+            await Task.Delay(_poll)
+        )
         {
             try
             {

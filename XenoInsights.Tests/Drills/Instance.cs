@@ -14,8 +14,14 @@ namespace XenoInsights.Tests.Drills;
 internal sealed class Instance : IAsyncDisposable
 {
     private const string Secret = "drill-secret";
-    private static readonly TimeSpan _patience = TimeSpan.FromMinutes(3), _poll = TimeSpan.FromMilliseconds(200);
-    private static readonly HttpClient _http = new(new SocketsHttpHandler { PooledConnectionIdleTimeout = TimeSpan.FromSeconds(5) }) { Timeout = TimeSpan.FromSeconds(10) };
+    private static readonly TimeSpan _patience = TimeSpan.FromMinutes(3),
+        _poll = TimeSpan.FromMilliseconds(200);
+    private static readonly HttpClient _http = new(
+        new SocketsHttpHandler { PooledConnectionIdleTimeout = TimeSpan.FromSeconds(5) }
+    )
+    {
+        Timeout = TimeSpan.FromSeconds(10),
+    };
 
     private readonly Process _process;
     private readonly ConcurrentQueue<string> _output = new();
@@ -33,8 +39,12 @@ internal sealed class Instance : IAsyncDisposable
     /// <param name="settings">Keys as in appsettings.json; they win over those of every instance.</param>
     /// <param name="port">Where it listens; null: at a free port.</param>
     public static async Task<Instance> StartAsync(
-        string dll, string connectionString, string key, IReadOnlyDictionary<string, string>? settings = null,
-        int? port = null)
+        string dll,
+        string connectionString,
+        string key,
+        IReadOnlyDictionary<string, string>? settings = null,
+        int? port = null
+    )
     {
         var address = new Uri($"http://127.0.0.1:{port ?? FreePort()}/");
         var command = Command(dll, connectionString, key, "", address);
@@ -65,19 +75,30 @@ internal sealed class Instance : IAsyncDisposable
         var errors = process.StandardError.ReadToEndAsync();
         var output = await process.StandardOutput.ReadToEndAsync();
         await process.WaitForExitAsync();
-        return process.ExitCode == 0 ? output : throw new InvalidOperationException($"{command} ended with {process.ExitCode}:\n{output}{await errors}");
+        return process.ExitCode == 0
+            ? output
+            : throw new InvalidOperationException($"{command} ended with {process.ExitCode}:\n{output}{await errors}");
     }
 
     /// <summary>A signed delivery.</summary>
     /// <param name="to">The app's address.</param>
     public static HttpRequestMessage Delivery(Uri to, string topic, string domain, string webhookId, byte[] body)
     {
-        var request = new HttpRequestMessage(HttpMethod.Post, new Uri(to, "webhooks/shopify")) { Content = new ByteArrayContent(body) };
+        var request = new HttpRequestMessage(HttpMethod.Post, new Uri(to, "webhooks/shopify"))
+        {
+            Content = new ByteArrayContent(body),
+        };
         request.Headers.Add("X-Shopify-Topic", topic);
         request.Headers.Add("X-Shopify-Shop-Domain", domain);
         request.Headers.Add("X-Shopify-Webhook-Id", webhookId);
-        request.Headers.Add("X-Shopify-Triggered-At", TimeProvider.System.GetUtcNow().ToString("O", CultureInfo.InvariantCulture));
-        request.Headers.Add("X-Shopify-Hmac-Sha256", Convert.ToBase64String(HMACSHA256.HashData(Encoding.UTF8.GetBytes(Secret), body)));
+        request.Headers.Add(
+            "X-Shopify-Triggered-At",
+            TimeProvider.System.GetUtcNow().ToString("O", CultureInfo.InvariantCulture)
+        );
+        request.Headers.Add(
+            "X-Shopify-Hmac-Sha256",
+            Convert.ToBase64String(HMACSHA256.HashData(Encoding.UTF8.GetBytes(Secret), body))
+        );
         request.Content.Headers.ContentType = new("application/json");
         return request;
     }
@@ -100,19 +121,27 @@ internal sealed class Instance : IAsyncDisposable
     /// <summary>SIGTERM, as whoever runs it would; returns when it has ended by itself.</summary>
     public async Task StopAsync()
     {
-        using (var kill = Process.Start("kill", ["-TERM", $"{_process.Id}"])) await kill.WaitForExitAsync();
+        using (var kill = Process.Start("kill", ["-TERM", $"{_process.Id}"]))
+            await kill.WaitForExitAsync();
         using var patience = new CancellationTokenSource(_patience);
         await _process.WaitForExitAsync(patience.Token);
     }
 
     public async ValueTask DisposeAsync()
     {
-        if (!_process.HasExited) _process.Kill();
+        if (!_process.HasExited)
+            _process.Kill();
         await _process.WaitForExitAsync();
         _process.Dispose();
     }
 
-    private static ProcessStartInfo Command(string dll, string connectionString, string key, string command, Uri? address) =>
+    private static ProcessStartInfo Command(
+        string dll,
+        string connectionString,
+        string key,
+        string command,
+        Uri? address
+    ) =>
         new("dotnet", command.Length > 0 ? [dll, command] : [dll])
         {
             RedirectStandardOutput = true,
@@ -135,25 +164,30 @@ internal sealed class Instance : IAsyncDisposable
 
     private async Task ReadyAsync()
     {
-        for (var began = TimeProvider.System.GetTimestamp(); TimeProvider.System.GetElapsedTime(began) < _patience && !_process.HasExited; await Task.Delay(_poll))
+        for (
+            var began = TimeProvider.System.GetTimestamp();
+            TimeProvider.System.GetElapsedTime(began) < _patience && !_process.HasExited;
+            await Task.Delay(_poll)
+        )
         {
             try
             {
                 using var response = await _http.GetAsync(new Uri(Address, "health/ready"));
-                if (response.IsSuccessStatusCode) return;
+                if (response.IsSuccessStatusCode)
+                    return;
             }
-            catch (Exception notYet) when (notYet is HttpRequestException or TaskCanceledException)
-            {
-            }
+            catch (Exception notYet) when (notYet is HttpRequestException or TaskCanceledException) { }
         }
         throw new InvalidOperationException($"An instance does not become ready. It wrote:\n{Output}");
     }
 
     private void Keep(string? line)
     {
-        if (line is null) return;
+        if (line is null)
+            return;
         _output.Enqueue(line);
-        if (_output.Count > 50) _output.TryDequeue(out _);
+        if (_output.Count > 50)
+            _output.TryDequeue(out _);
     }
 
     internal static int FreePort()

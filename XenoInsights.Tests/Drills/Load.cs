@@ -12,7 +12,8 @@ internal static class Load
         for (var i = 0; !stop.IsCancellationRequested; i++)
         {
             var early = TimeSpan.FromSeconds(i / (double)perSecond) - TimeProvider.System.GetElapsedTime(began);
-            if (early > TimeSpan.Zero) await Task.Delay(early, CancellationToken.None);
+            if (early > TimeSpan.Zero)
+                await Task.Delay(early, CancellationToken.None);
             sent.Add(sendAsync(i));
         }
         await Task.WhenAll(sent);

@@ -25,17 +25,33 @@ namespace XenoInsights.Tests.Drills;
 /// </summary>
 internal sealed class RollingDrill(string product, string owner, string superuser, Uri publicUrl)
 {
-    private const int Instances = 3, Stores = 20, Browsers = 6, WebhooksPerSecond = 60, PagesPerSecond = 5;
-    private const string Person = "owner@example.test", Prefix = "drill-";
+    private const int Instances = 3,
+        Stores = 20,
+        Browsers = 6,
+        WebhooksPerSecond = 60,
+        PagesPerSecond = 5;
+    private const string Person = "owner@example.test",
+        Prefix = "drill-";
     private static readonly string _key = "k1:" + Convert.ToBase64String(new byte[32]);
-    private static readonly TimeSpan _first = TimeSpan.FromSeconds(15), _undisturbed = TimeSpan.FromSeconds(5), _applying = TimeSpan.FromMinutes(2);
+    private static readonly TimeSpan _first = TimeSpan.FromSeconds(15),
+        _undisturbed = TimeSpan.FromSeconds(5),
+        _applying = TimeSpan.FromMinutes(2);
 
     // What Shopify waits for an answer.
-    private static readonly TimeSpan _webhookWithin = TimeSpan.FromSeconds(5), _pageWithin = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan _webhookWithin = TimeSpan.FromSeconds(5),
+        _pageWithin = TimeSpan.FromSeconds(30);
 
     private static readonly string[] _pages =
     [
-        "overview?preset=today", "what-changed", "orders", "customers", "cohorts", "products", "checkouts", "sync", "events",
+        "overview?preset=today",
+        "what-changed",
+        "orders",
+        "customers",
+        "cohorts",
+        "products",
+        "checkouts",
+        "sync",
+        "events",
     ];
 
     private readonly ConcurrentQueue<Answer> _answers = new();
@@ -52,19 +68,31 @@ internal sealed class RollingDrill(string product, string owner, string superuse
     public static async Task<bool> RunAsync(string product, string haproxy)
     {
         var root = Directory.CreateTempSubdirectory("xeno-drill-");
-        if (!OperatingSystem.IsWindows()) File.SetUnixFileMode(root.FullName, (UnixFileMode)Convert.ToInt32("755", 8));
+        if (!OperatingSystem.IsWindows())
+            File.SetUnixFileMode(root.FullName, (UnixFileMode)Convert.ToInt32("755", 8));
         try
         {
             await using var postgres = await EmbeddedPostgres.StartAsync(
-                new() { DataRoot = Path.Combine(root.FullName, "postgres"), StartFolder = AppContext.BaseDirectory }, default);
-            Console.WriteLine($"  PostgreSQL {postgres.Version}, HAProxy {HaProxy.Version(haproxy)}, {Instances} instances, {Stores} stores, "
-                + $"{WebhooksPerSecond} webhooks and {PagesPerSecond} pages a second");
+                new() { DataRoot = Path.Combine(root.FullName, "postgres"), StartFolder = AppContext.BaseDirectory },
+                default
+            );
+            Console.WriteLine(
+                $"  PostgreSQL {postgres.Version}, HAProxy {HaProxy.Version(haproxy)}, {Instances} instances, {Stores} stores, "
+                    + $"{WebhooksPerSecond} webhooks and {PagesPerSecond} pages a second"
+            );
             // As in docs/operations.md: a login that is no superuser.
             await using var source = NpgsqlDataSource.Create(postgres.ConnectionString);
-            await using (var role = source.CreateCommand("create role xeno login password 'drill' createrole")) await role.ExecuteNonQueryAsync();
-            await using (var database = source.CreateCommand("create database drill owner xeno")) await database.ExecuteNonQueryAsync();
+            await using (var role = source.CreateCommand("create role xeno login password 'drill' createrole"))
+                await role.ExecuteNonQueryAsync();
+            await using (var database = source.CreateCommand("create database drill owner xeno"))
+                await database.ExecuteNonQueryAsync();
             var superuser = new NpgsqlConnectionStringBuilder(postgres.ConnectionString) { Database = "drill" };
-            var login = new NpgsqlConnectionStringBuilder(postgres.ConnectionString) { Database = "drill", Username = "xeno", Password = "drill" };
+            var login = new NpgsqlConnectionStringBuilder(postgres.ConnectionString)
+            {
+                Database = "drill",
+                Username = "xeno",
+                Password = "drill",
+            };
             var publicUrl = new Uri($"https://127.0.0.1:{Instance.FreePort()}/");
             var drill = new RollingDrill(product, login.ConnectionString, superuser.ConnectionString, publicUrl);
             return await drill.RunBehindAsync(haproxy, root.FullName);
@@ -84,22 +112,36 @@ internal sealed class RollingDrill(string product, string owner, string superuse
         var settings = Settings(provider, trusted);
         int[] ports = [.. Enumerable.Range(0, Instances).Select(_ => Instance.FreePort())];
         await using var proxy = await HaProxy.StartAsync(
-            haproxy, root, pem, publicUrl.Port, [.. ports.Select(port => $"127.0.0.1:{port}")], ProviderSection(providerPort, pem, provider));
+            haproxy,
+            root,
+            pem,
+            publicUrl.Port,
+            [.. ports.Select(port => $"127.0.0.1:{port}")],
+            ProviderSection(providerPort, pem, provider)
+        );
         try
         {
-            await Task.WhenAll(ports.Select(async (port, i) => _instances[i] = await Instance.StartAsync(product, owner, _key, settings, port)));
+            await Task.WhenAll(
+                ports.Select(
+                    async (port, i) => _instances[i] = await Instance.StartAsync(product, owner, _key, settings, port)
+                )
+            );
             await ConnectAsync(certificate);
             await RestartAllAsync(certificate, settings);
             var faults = await FaultsAsync(proxy);
-            foreach (var fault in faults) Console.WriteLine($"  WRONG: {fault}");
-            if (faults.Count > 0) TellMore(proxy);
+            foreach (var fault in faults)
+                Console.WriteLine($"  WRONG: {fault}");
+            if (faults.Count > 0)
+                TellMore(proxy);
             Console.Write(UpgradeDrill.Indented(await Instance.RunAsync(product, owner, _key, "verify")));
             return faults.Count == 0;
         }
         finally
         {
             _browsers.ForEach(browser => browser.Dispose());
-            foreach (var instance in _instances) if (instance is not null) await instance.DisposeAsync();
+            foreach (var instance in _instances)
+                if (instance is not null)
+                    await instance.DisposeAsync();
         }
     }
 
@@ -109,7 +151,8 @@ internal sealed class RollingDrill(string product, string owner, string superuse
         using var stop = new CancellationTokenSource();
         var sending = Task.WhenAll(
             Load.SendAsync(WebhooksPerSecond, i => DeliverAsync(shopify, i), stop.Token),
-            Load.SendAsync(PagesPerSecond, AskForPageAsync, stop.Token));
+            Load.SendAsync(PagesPerSecond, AskForPageAsync, stop.Token)
+        );
         // Three new instances at once under full load are no restart one after the other: what they answer first is not judged.
         await Task.Delay(_first);
         _answers.Clear();
@@ -122,7 +165,11 @@ internal sealed class RollingDrill(string product, string owner, string superuse
             await _instances[i].DisposeAsync();
             _instances[i] = await Instance.StartAsync(product, owner, _key, settings, _instances[i].Address.Port);
             var ready = TimeProvider.System.GetElapsedTime(began);
-            Console.WriteLine(Text($"  instance {i + 1} ended {ended.TotalSeconds:N1} s after SIGTERM and was ready {(ready - ended).TotalSeconds:N1} s after that"));
+            Console.WriteLine(
+                Text(
+                    $"  instance {i + 1} ended {ended.TotalSeconds:N1} s after SIGTERM and was ready {(ready - ended).TotalSeconds:N1} s after that"
+                )
+            );
         }
         await Task.Delay(_undisturbed);
         await stop.CancelAsync();
@@ -134,9 +181,16 @@ internal sealed class RollingDrill(string product, string owner, string superuse
     {
         var (order, version) = (1 + i / 2, 1 + i % 2);
         var body = WebhooksBenchmark.Run.Body(order, version, today: true);
-        using var request = Instance.Delivery(publicUrl, "orders/updated", Domain(1 + order % Stores), Webhook(i), body);
+        using var request = Instance.Delivery(
+            publicUrl,
+            "orders/updated",
+            Domain(1 + order % Stores),
+            Webhook(i),
+            body
+        );
         var answer = await AnswerAsync(isPage: false, Webhook(i), () => shopify.SendAsync(request), _ => null);
-        if (answer.Fault is null) _acknowledged[i] = true;
+        if (answer.Fault is null)
+            _acknowledged[i] = true;
     }
 
     private async Task AskForPageAsync(int i)
@@ -149,7 +203,11 @@ internal sealed class RollingDrill(string product, string owner, string superuse
         html.Contains("class=\"failed\"", StringComparison.Ordinal) ? "with a part that did not load" : null;
 
     private async Task<Answer> AnswerAsync(
-        bool isPage, string name, Func<Task<HttpResponseMessage>> sendAsync, Func<string, string?> faultIn)
+        bool isPage,
+        string name,
+        Func<Task<HttpResponseMessage>> sendAsync,
+        Func<string, string?> faultIn
+    )
     {
         var began = TimeProvider.System.GetTimestamp();
         string? fault;
@@ -165,7 +223,11 @@ internal sealed class RollingDrill(string product, string owner, string superuse
         }
         var at = TimeProvider.System.GetUtcNow().ToString("HH:mm:ss.f", CultureInfo.InvariantCulture);
         var took = TimeProvider.System.GetElapsedTime(began).TotalMilliseconds;
-        var answer = new Answer(isPage, took, fault is null ? null : Text($"{name} was answered {fault} at {at} after {took:N0} ms"));
+        var answer = new Answer(
+            isPage,
+            took,
+            fault is null ? null : Text($"{name} was answered {fault} at {at} after {took:N0} ms")
+        );
         _answers.Enqueue(answer);
         return answer;
     }
@@ -177,12 +239,20 @@ internal sealed class RollingDrill(string product, string owner, string superuse
             var answers = _answers.Where(a => a.IsPage == isPage).ToList();
             var times = answers.ConvertAll(a => a.Milliseconds);
             times.Sort();
-            Console.WriteLine(Text($"  {answers.Count:N0} {(isPage ? "pages" : "webhooks")}: {answers.Count(a => a.Fault is null):N0} answered 200, ")
-                + Text($"p50 {WebhooksBenchmark.At(times, 0.5):N0} ms, p99 {WebhooksBenchmark.At(times, 0.99):N0} ms, longest {times[^1]:N0} ms"));
+            Console.WriteLine(
+                Text(
+                    $"  {answers.Count:N0} {(isPage ? "pages" : "webhooks")}: {answers.Count(a => a.Fault is null):N0} answered 200, "
+                )
+                    + Text(
+                        $"p50 {WebhooksBenchmark.At(times, 0.5):N0} ms, p99 {WebhooksBenchmark.At(times, 0.99):N0} ms, longest {times[^1]:N0} ms"
+                    )
+            );
         }
         var figures = await proxy.FiguresAsync();
-        Console.WriteLine($"  HAProxy: {figures.Retries} connections tried again, {figures.Redispatches} requests sent to another instance, "
-            + $"{figures.BrokenAnswers} answers broken off; {string.Join(" + ", figures.PerInstance)} requests to the instances");
+        Console.WriteLine(
+            $"  HAProxy: {figures.Retries} connections tried again, {figures.Redispatches} requests sent to another instance, "
+                + $"{figures.BrokenAnswers} answers broken off; {string.Join(" + ", figures.PerInstance)} requests to the instances"
+        );
         var faults = _answers.Where(a => a.Fault is not null).Select(a => a.Fault!).Take(20).ToList();
         faults.AddRange(await LostAsync());
         return faults;
@@ -190,26 +260,39 @@ internal sealed class RollingDrill(string product, string owner, string superuse
 
     private async Task<List<string>> LostAsync()
     {
-        for (var began = TimeProvider.System.GetTimestamp(); await CountAsync("events where status = 1") > 0; await Task.Delay(200))
-            if (TimeProvider.System.GetElapsedTime(began) > _applying) return ["Deliveries wait, and are not applied."];
+        for (
+            var began = TimeProvider.System.GetTimestamp();
+            await CountAsync("events where status = 1") > 0;
+            await Task.Delay(200)
+        )
+            if (TimeProvider.System.GetElapsedTime(began) > _applying)
+                return ["Deliveries wait, and are not applied."];
         var faults = new List<string>();
         var applied = await AppliedAsync();
         var lost = _acknowledged.Keys.Where(i => !applied.Contains(i)).ToList();
-        if (lost.Count > 0) faults.Add($"{lost.Count} of {_acknowledged.Count} that were acknowledged are not stored and applied, such as {Webhook(lost[0])}");
+        if (lost.Count > 0)
+            faults.Add(
+                $"{lost.Count} of {_acknowledged.Count} that were acknowledged are not stored and applied, such as {Webhook(lost[0])}"
+            );
         // What was answered too late for its sender may be stored all the same.
         var orders = applied.Select(i => i / 2).Distinct().Count();
-        if (await CountAsync("orders") is var stored && stored != orders) faults.Add($"{orders} orders came, and {stored} are stored");
+        if (await CountAsync("orders") is var stored && stored != orders)
+            faults.Add($"{orders} orders came, and {stored} are stored");
         var second = applied.Count(i => i % 2 == 1);
         if (await CountAsync("orders where current_total = 2000") is var newest && newest != second)
             faults.Add($"{second} orders have a second version, and {newest} are stored with it");
-        Console.WriteLine($"  {_acknowledged.Count:N0} acknowledged, {applied.Count:N0} stored and applied, {stored:N0} orders");
+        Console.WriteLine(
+            $"  {_acknowledged.Count:N0} acknowledged, {applied.Count:N0} stored and applied, {stored:N0} orders"
+        );
         return faults;
     }
 
     private void TellMore(HaProxy proxy)
     {
-        foreach (var line in proxy.Changes.Concat(proxy.FailedRequests)) Console.WriteLine($"  HAProxy: {line}");
-        for (var i = 0; i < Instances; i++) Console.WriteLine($"  Instance {i + 1} wrote:\n{_instances[i].Output}");
+        foreach (var line in proxy.Changes.Concat(proxy.FailedRequests))
+            Console.WriteLine($"  HAProxy: {line}");
+        for (var i = 0; i < Instances; i++)
+            Console.WriteLine($"  Instance {i + 1} wrote:\n{_instances[i].Output}");
     }
 
     /// <summary>Stores, and browsers of their owner that have signed in.</summary>
@@ -220,7 +303,10 @@ internal sealed class RollingDrill(string product, string owner, string superuse
             var browser = Client(certificate, _pageWithin);
             _browsers.Add(browser);
             using var landing = await browser.GetAsync(AppHost.SignInPath(Person, "/signed-out"));
-            if (!landing.IsSuccessStatusCode) throw new InvalidOperationException($"Signing in ended at {landing.RequestMessage!.RequestUri} with {(int)landing.StatusCode}.\n{string.Join('\n', _instances.Select(instance => instance.Output))}");
+            if (!landing.IsSuccessStatusCode)
+                throw new InvalidOperationException(
+                    $"Signing in ended at {landing.RequestMessage!.RequestUri} with {(int)landing.StatusCode}.\n{string.Join('\n', _instances.Select(instance => instance.Output))}"
+                );
         }
         await using var transactions = new TenantTransactions(owner, NullLoggerFactory.Instance);
         await new SystemDatabase(transactions).RunAsync(async db =>
@@ -228,54 +314,86 @@ internal sealed class RollingDrill(string product, string owner, string superuse
             var user = await db.Set<User>().SingleAsync(u => u.Email == Person);
             for (var shop = 1; shop <= Stores; shop++)
             {
-                var tenant = new Tenant { TenantId = Guid.CreateVersion7(), ShopId = shop, ShopDomain = Domain(shop), Name = $"Drill {shop}", Currency = "EUR", TimeZone = "Europe/Berlin", Status = TenantStatus.Connected };
+                var tenant = new Tenant
+                {
+                    TenantId = Guid.CreateVersion7(),
+                    ShopId = shop,
+                    ShopDomain = Domain(shop),
+                    Name = $"Drill {shop}",
+                    Currency = "EUR",
+                    TimeZone = "Europe/Berlin",
+                    Status = TenantStatus.Connected,
+                };
                 db.Tenants.Add(tenant);
-                db.ShopDomains.Add(new() { Domain = tenant.ShopDomain, TenantId = tenant.TenantId, ShopId = shop });
-                db.Memberships.Add(new() { TenantId = tenant.TenantId, UserId = user.UserId, Role = MemberRole.Owner, CreatedAt = DateTimeOffset.UnixEpoch });
+                db.ShopDomains.Add(
+                    new()
+                    {
+                        Domain = tenant.ShopDomain,
+                        TenantId = tenant.TenantId,
+                        ShopId = shop,
+                    }
+                );
+                db.Memberships.Add(
+                    new()
+                    {
+                        TenantId = tenant.TenantId,
+                        UserId = user.UserId,
+                        Role = MemberRole.Owner,
+                        CreatedAt = DateTimeOffset.UnixEpoch,
+                    }
+                );
             }
             await db.SaveChangesAsync();
         });
     }
 
-    private Dictionary<string, string> Settings(FakeProvider provider, string trusted) => new()
-    {
-        ["App:PublicUrl"] = publicUrl.GetLeftPart(UriPartial.Authority),
-        ["Oidc:Authority"] = provider.Issuer,
-        ["Oidc:ClientId"] = FakeProvider.ClientId,
-        ["Oidc:ClientSecret"] = FakeProvider.ClientSecret,
-        ["SSL_CERT_FILE"] = trusted,
-    };
+    private Dictionary<string, string> Settings(FakeProvider provider, string trusted) =>
+        new()
+        {
+            ["App:PublicUrl"] = publicUrl.GetLeftPart(UriPartial.Authority),
+            ["Oidc:Authority"] = provider.Issuer,
+            ["Oidc:ClientId"] = FakeProvider.ClientId,
+            ["Oidc:ClientSecret"] = FakeProvider.ClientSecret,
+            ["SSL_CERT_FILE"] = trusted,
+        };
 
     /// <summary>In Production a provider has to be reached by https.</summary>
     private static string ProviderSection(int port, string pem, FakeProvider provider) =>
         $"""
 
-        frontend provider
-            bind 127.0.0.1:{port} ssl crt {pem}
-            default_backend provider
+            frontend provider
+                bind 127.0.0.1:{port} ssl crt {pem}
+                default_backend provider
 
-        backend provider
-            server provider {new Uri(provider.Address).Authority}
+            backend provider
+                server provider {new Uri(provider.Address).Authority}
 
-        """;
+            """;
 
     /// <summary>As a browser: HTTP/2, cookies, redirects.</summary>
     private HttpClient Client(X509Certificate2 certificate, TimeSpan timeout)
     {
-        var policy = new X509ChainPolicy { TrustMode = X509ChainTrustMode.CustomRootTrust, RevocationMode = X509RevocationMode.NoCheck };
+        var policy = new X509ChainPolicy
+        {
+            TrustMode = X509ChainTrustMode.CustomRootTrust,
+            RevocationMode = X509RevocationMode.NoCheck,
+        };
         policy.CustomTrustStore.Add(certificate);
 #pragma warning disable CA2000 // The client disposes its handler.
         var handler = new SocketsHttpHandler
         {
-            CookieContainer = new CookieContainer(), SslOptions = new SslClientAuthenticationOptions { CertificateChainPolicy = policy },
+            CookieContainer = new CookieContainer(),
+            SslOptions = new SslClientAuthenticationOptions { CertificateChainPolicy = policy },
             // Before the proxy closes them.
             PooledConnectionIdleTimeout = TimeSpan.FromSeconds(5),
         };
 #pragma warning restore CA2000
         return new(handler)
         {
-            BaseAddress = publicUrl, Timeout = timeout,
-            DefaultRequestVersion = HttpVersion.Version20, DefaultVersionPolicy = HttpVersionPolicy.RequestVersionOrLower,
+            BaseAddress = publicUrl,
+            Timeout = timeout,
+            DefaultRequestVersion = HttpVersion.Version20,
+            DefaultVersionPolicy = HttpVersionPolicy.RequestVersionOrLower,
         };
     }
 
@@ -299,10 +417,13 @@ internal sealed class RollingDrill(string product, string owner, string superuse
     private async Task<HashSet<int>> AppliedAsync()
     {
         await using var source = NpgsqlDataSource.Create(superuser);
-        await using var command = source.CreateCommand($"select substr(webhook_id, {Prefix.Length + 1})::int from events where status = 2");
+        await using var command = source.CreateCommand(
+            $"select substr(webhook_id, {Prefix.Length + 1})::int from events where status = 2"
+        );
         await using var reader = await command.ExecuteReaderAsync();
         var applied = new HashSet<int>();
-        while (await reader.ReadAsync()) applied.Add(reader.GetInt32(0));
+        while (await reader.ReadAsync())
+            applied.Add(reader.GetInt32(0));
         return applied;
     }
 

@@ -16,9 +16,13 @@ namespace XenoInsights.Tests.Drills;
 /// </summary>
 internal sealed class UpgradeDrill(string earlier, string owner, string superuser, string serverLog)
 {
-    private const int Stores = 20, PerSecond = 20;
-    private static readonly TimeSpan _before = TimeSpan.FromSeconds(5), _repeatAfter = TimeSpan.FromSeconds(2), _applying = TimeSpan.FromMinutes(30);
-    private static readonly string _now = Path.Combine(AppContext.BaseDirectory, "XenoInsights.dll"), _key = "k1:" + Convert.ToBase64String(new byte[32]);
+    private const int Stores = 20,
+        PerSecond = 20;
+    private static readonly TimeSpan _before = TimeSpan.FromSeconds(5),
+        _repeatAfter = TimeSpan.FromSeconds(2),
+        _applying = TimeSpan.FromMinutes(30);
+    private static readonly string _now = Path.Combine(AppContext.BaseDirectory, "XenoInsights.dll"),
+        _key = "k1:" + Convert.ToBase64String(new byte[32]);
 
     private readonly ConcurrentDictionary<string, List<HttpStatusCode?>> _answers = new();
     private volatile Instance[] _serving = [];
@@ -31,18 +35,41 @@ internal sealed class UpgradeDrill(string earlier, string owner, string superuse
     public static async Task<bool> RunAsync(string earlier, int orders)
     {
         var root = Directory.CreateTempSubdirectory("xeno-drill-");
-        if (!OperatingSystem.IsWindows()) File.SetUnixFileMode(root.FullName, (UnixFileMode)Convert.ToInt32("755", 8));
+        if (!OperatingSystem.IsWindows())
+            File.SetUnixFileMode(root.FullName, (UnixFileMode)Convert.ToInt32("755", 8));
         try
         {
             await using var postgres = await EmbeddedPostgres.StartAsync(
-                new() { DataRoot = Path.Combine(root.FullName, "postgres"), StartFolder = AppContext.BaseDirectory }, default);
-            Console.WriteLine($"  PostgreSQL {postgres.Version}, {orders:N0} orders in {Stores} stores, {PerSecond} webhooks a second");
+                new() { DataRoot = Path.Combine(root.FullName, "postgres"), StartFolder = AppContext.BaseDirectory },
+                default
+            );
+            Console.WriteLine(
+                $"  PostgreSQL {postgres.Version}, {orders:N0} orders in {Stores} stores, {PerSecond} webhooks a second"
+            );
             // As in docs/operations.md: a login that is no superuser.
             await ExecuteAsync(postgres.ConnectionString, "create role xeno login password 'drill' createrole");
             await ExecuteAsync(postgres.ConnectionString, "create database drill owner xeno");
-            var database = new NpgsqlConnectionStringBuilder(postgres.ConnectionString) { Database = "drill", CommandTimeout = 1800 };
-            var login = new NpgsqlConnectionStringBuilder(postgres.ConnectionString) { Database = "drill", Username = "xeno", Password = "drill", MaxPoolSize = 30 };
-            var drill = new UpgradeDrill(earlier, login.ConnectionString, database.ConnectionString, Path.Combine(postgres.DataFolder, "server.log")) { _orders = orders };
+            var database = new NpgsqlConnectionStringBuilder(postgres.ConnectionString)
+            {
+                Database = "drill",
+                CommandTimeout = 1800,
+            };
+            var login = new NpgsqlConnectionStringBuilder(postgres.ConnectionString)
+            {
+                Database = "drill",
+                Username = "xeno",
+                Password = "drill",
+                MaxPoolSize = 30,
+            };
+            var drill = new UpgradeDrill(
+                earlier,
+                login.ConnectionString,
+                database.ConnectionString,
+                Path.Combine(postgres.DataFolder, "server.log")
+            )
+            {
+                _orders = orders,
+            };
             return await drill.RunAsync();
         }
         finally
@@ -59,7 +86,8 @@ internal sealed class UpgradeDrill(string earlier, string owner, string superuse
         await using var second = await Instance.StartAsync(earlier, owner, _key);
         _serving = [first, second];
         await MakeRollupsAsync(first);
-        foreach (var statement in _wear) await ExecuteAsync(superuser, statement);
+        foreach (var statement in _wear)
+            await ExecuteAsync(superuser, statement);
 
         using var stop = new CancellationTokenSource();
         var sending = Load.SendAsync(PerSecond, DeliverAsync, stop.Token);
@@ -77,7 +105,8 @@ internal sealed class UpgradeDrill(string earlier, string owner, string superuse
         await AppliedAsync();
 
         var faults = await FaultsAsync();
-        foreach (var fault in faults) Console.WriteLine($"  WRONG: {fault}");
+        foreach (var fault in faults)
+            Console.WriteLine($"  WRONG: {fault}");
         Console.Write(Indented(await Instance.RunAsync(_now, owner, _key, "verify")));
         return faults.Count == 0;
     }
@@ -100,11 +129,14 @@ internal sealed class UpgradeDrill(string earlier, string owner, string superuse
         var body = WebhooksBenchmark.Run.Body(order, version: 1);
         for (var attempt = 0; attempt < 5; attempt++)
         {
-            if (attempt > 0) await Task.Delay(_repeatAfter);
+            if (attempt > 0)
+                await Task.Delay(_repeatAfter);
             var serving = _serving;
-            var answer = await serving[(i + attempt) % serving.Length].SendAsync("orders/updated", Domain(order % Stores + 1), $"drill-{i}", body);
+            var answer = await serving[(i + attempt) % serving.Length]
+                .SendAsync("orders/updated", Domain(order % Stores + 1), $"drill-{i}", body);
             answers.Add(answer);
-            if (answer == HttpStatusCode.OK) return;
+            if (answer == HttpStatusCode.OK)
+                return;
         }
     }
 
@@ -112,14 +144,26 @@ internal sealed class UpgradeDrill(string earlier, string owner, string superuse
     {
         var faults = new List<string>();
         var refused = _answers.Values.Where(a => a[0] != HttpStatusCode.OK).ToList();
-        Console.WriteLine($"  {_answers.Count:N0} webhooks: {_answers.Count - refused.Count:N0} acknowledged at once, {refused.Count} after they were sent again");
+        Console.WriteLine(
+            $"  {_answers.Count:N0} webhooks: {_answers.Count - refused.Count:N0} acknowledged at once, {refused.Count} after they were sent again"
+        );
         Console.WriteLine($"  longest wait for a lock: {_longestWait.Milliseconds:N0} ms {_longestWait.Where}");
-        faults.AddRange(_answers.Where(a => !(a.Value is [HttpStatusCode.OK] or [HttpStatusCode.ServiceUnavailable, HttpStatusCode.OK]))
-            .Select(a => $"{a.Key} was answered {string.Join(", ", a.Value.Select(status => status is { } s ? $"{(int)s}" : "not at all"))}"));
-        var stored = (long)(await ScalarAsync("select count(*) from events where webhook_id like 'drill-%' and status = 2"))!;
-        if (stored != _answers.Count) faults.Add($"{_answers.Count} were acknowledged, and {stored} stored and applied");
+        faults.AddRange(
+            _answers
+                .Where(a => !(a.Value is [HttpStatusCode.OK] or [HttpStatusCode.ServiceUnavailable, HttpStatusCode.OK]))
+                .Select(a =>
+                    $"{a.Key} was answered {string.Join(", ", a.Value.Select(status => status is { } s ? $"{(int)s}" : "not at all"))}"
+                )
+        );
+        var stored = (long)
+            (await ScalarAsync("select count(*) from events where webhook_id like 'drill-%' and status = 2"))!;
+        if (stored != _answers.Count)
+            faults.Add($"{_answers.Count} were acknowledged, and {stored} stored and applied");
         var log = await File.ReadAllLinesAsync(serverLog);
-        faults.AddRange(log.Where(line => line.Contains("deadlock detected", StringComparison.Ordinal)).Select(line => $"PostgreSQL: {line}"));
+        faults.AddRange(
+            log.Where(line => line.Contains("deadlock detected", StringComparison.Ordinal))
+                .Select(line => $"PostgreSQL: {line}")
+        );
         return faults;
     }
 
@@ -132,11 +176,14 @@ internal sealed class UpgradeDrill(string earlier, string owner, string superuse
             """
             select extract(epoch from clock_timestamp() - l.waitstart)::float8 * 1000, format('(%s %s, %s)', l.locktype, coalesce(l.relation::regclass::text, ''), left(regexp_replace(a.query, '\s+', ' ', 'g'), 80))
             from pg_locks l join pg_stat_activity a using (pid) where not l.granted and l.waitstart is not null order by l.waitstart limit 1
-            """, connection);
+            """,
+            connection
+        );
         for (; !stop.IsCancellationRequested; await Task.Delay(20, CancellationToken.None))
         {
             await using var reader = await command.ExecuteReaderAsync(CancellationToken.None);
-            if (await reader.ReadAsync(CancellationToken.None) && reader.GetDouble(0) > _longestWait.Milliseconds) _longestWait = (reader.GetDouble(0), reader.GetString(1));
+            if (await reader.ReadAsync(CancellationToken.None) && reader.GetDouble(0) > _longestWait.Milliseconds)
+                _longestWait = (reader.GetDouble(0), reader.GetString(1));
         }
     }
 
@@ -145,45 +192,60 @@ internal sealed class UpgradeDrill(string earlier, string owner, string superuse
     {
         for (var store = 1; store <= Stores; store++)
         {
-            var body = Encoding.UTF8.GetBytes($$"""{"id":{{store}},"name":"Drill {{store}}","currency":"EUR","iana_timezone":"Europe/Berlin"}""");
-            while (await instance.SendAsync("shop/update", Domain(store), $"move-{store}", body) != HttpStatusCode.OK) await Task.Delay(_repeatAfter);
+            var body = Encoding.UTF8.GetBytes(
+                $$"""{"id":{{store}},"name":"Drill {{store}}","currency":"EUR","iana_timezone":"Europe/Berlin"}"""
+            );
+            while (await instance.SendAsync("shop/update", Domain(store), $"move-{store}", body) != HttpStatusCode.OK)
+                await Task.Delay(_repeatAfter);
         }
         await AppliedAsync();
-        if ((long)(await ScalarAsync("select count(*) from order_entries"))! < _orders) throw new InvalidOperationException("The earlier version has not made its rollups.");
+        if ((long)(await ScalarAsync("select count(*) from order_entries"))! < _orders)
+            throw new InvalidOperationException("The earlier version has not made its rollups.");
         await ExecuteAsync(superuser, "analyze");
     }
 
     private async Task AppliedAsync()
     {
-        for (var began = TimeProvider.System.GetTimestamp(); (long)(await ScalarAsync("select count(*) from events where status = 1"))! > 0; await Task.Delay(200))
-            if (TimeProvider.System.GetElapsedTime(began) > _applying) throw new InvalidOperationException("Deliveries wait, and are not applied.");
+        for (
+            var began = TimeProvider.System.GetTimestamp();
+            (long)(await ScalarAsync("select count(*) from events where status = 1"))! > 0;
+            await Task.Delay(200)
+        )
+            if (TimeProvider.System.GetElapsedTime(began) > _applying)
+                throw new InvalidOperationException("Deliveries wait, and are not applied.");
     }
 
     /// <summary>Stores, orders and their ledgers as the earlier version keeps them; this is of its schema, so it never changes.</summary>
-    private string Fill => string.Create(CultureInfo.InvariantCulture,
-        $"""
-        insert into tenants (tenant_id, shop_id, shop_domain, name, currency, time_zone, status, connected_at, history_limited)
-        select gen_random_uuid(), n, 'drill-' || n || '.myshopify.com', 'Drill ' || n, 'EUR', 'Europe/Paris', 'Connected', '2020-01-01', false from generate_series(1, {Stores}) n;
-        insert into shop_domains (domain, tenant_id, shop_id) select shop_domain, tenant_id, shop_id from tenants;
-        insert into orders (tenant_id, shopify_id, name, created_at, processed_at, business_day, customer_id, test, financial_status, source_name, currency, current_total, counted, updated_at, source, content_hash)
-        select tenant_id, i, '#' || i, placed, placed, (placed at time zone time_zone)::date, nullif(i % 4000, 0), false, 'PAID', case when i % 3 = 0 then 'pos' else 'web' end, 'EUR', 2500, true, placed, 2, i
-        from generate_series(1, {_orders}) i join tenants on shop_id = i % {Stores} + 1, lateral (select timestamptz '2025-05-01' + (i::bigint * 7919 % 432000) * interval '1 minute' placed) minutes;
-        insert into order_sales (tenant_id, order_id, ordinal, day, happened_at, original, measure, line_item_id, product_id, quantity, amount, discount, tax)
-        select tenant_id, shopify_id, n, business_day, processed_at, true, case n when 0 then 1 else 3 end, case n when 0 then shopify_id end, case n when 0 then shopify_id % 200 + 1 end,
-               case n when 0 then 2 else 0 end, case n when 0 then 2000 else 500 end, 0, 0
-        from orders cross join generate_series(0, 1) n;
-        """);
+    private string Fill =>
+        string.Create(
+            CultureInfo.InvariantCulture,
+            $"""
+            insert into tenants (tenant_id, shop_id, shop_domain, name, currency, time_zone, status, connected_at, history_limited)
+            select gen_random_uuid(), n, 'drill-' || n || '.myshopify.com', 'Drill ' || n, 'EUR', 'Europe/Paris', 'Connected', '2020-01-01', false from generate_series(1, {Stores}) n;
+            insert into shop_domains (domain, tenant_id, shop_id) select shop_domain, tenant_id, shop_id from tenants;
+            insert into orders (tenant_id, shopify_id, name, created_at, processed_at, business_day, customer_id, test, financial_status, source_name, currency, current_total, counted, updated_at, source, content_hash)
+            select tenant_id, i, '#' || i, placed, placed, (placed at time zone time_zone)::date, nullif(i % 4000, 0), false, 'PAID', case when i % 3 = 0 then 'pos' else 'web' end, 'EUR', 2500, true, placed, 2, i
+            from generate_series(1, {_orders}) i join tenants on shop_id = i % {Stores} + 1, lateral (select timestamptz '2025-05-01' + (i::bigint * 7919 % 432000) * interval '1 minute' placed) minutes;
+            insert into order_sales (tenant_id, order_id, ordinal, day, happened_at, original, measure, line_item_id, product_id, quantity, amount, discount, tax)
+            select tenant_id, shopify_id, n, business_day, processed_at, true, case n when 0 then 1 else 3 end, case n when 0 then shopify_id end, case n when 0 then shopify_id % 200 + 1 end,
+                   case n when 0 then 2 else 0 end, case n when 0 then 2000 else 500 end, 0, 0
+            from orders cross join generate_series(0, 1) n;
+            """
+        );
 
     /// <summary>Gives the upgrade something to lock on the tables that are busiest, and an index to build.</summary>
     private static readonly string[] _wear =
     [
-        .. ((string[])["orders", "order_sales", "order_entries", "sales_days", "events", "data_versions"]).Select(table => $"alter table {table} no force row level security"),
+        .. ((string[])["orders", "order_sales", "order_entries", "sales_days", "events", "data_versions"]).Select(
+            table => $"alter table {table} no force row level security"
+        ),
         "drop index ix_orders_tenant_id_name",
     ];
 
     private static string Domain(int store) => $"drill-{store}.myshopify.com";
 
-    internal static string Indented(string output) => string.Concat(output.Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(line => $"    {line}\n"));
+    internal static string Indented(string output) =>
+        string.Concat(output.Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(line => $"    {line}\n"));
 
     private static async Task ExecuteAsync(string connectionString, string sql)
     {

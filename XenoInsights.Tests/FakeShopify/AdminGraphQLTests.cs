@@ -16,12 +16,14 @@ public sealed class AdminGraphQLTests(SmallStores stores) : IClassFixture<SmallS
         string? after = null;
         do
         {
-            var answer = await session.QueryAsync("query($after: String) { orders(first: 60, after: $after, sortKey: UPDATED_AT) { pageInfo { hasNextPage endCursor } nodes { name updatedAt } } }", new { after });
+            var answer = await session.QueryAsync(
+                "query($after: String) { orders(first: 60, after: $after, sortKey: UPDATED_AT) { pageInfo { hasNextPage endCursor } nodes { name updatedAt } } }",
+                new { after }
+            );
             var page = answer["data"]!["orders"]!;
             names.AddRange(page["nodes"]!.AsArray().Select(n => (string)n!["updatedAt"]! + (string)n["name"]!));
             after = (bool)page["pageInfo"]!["hasNextPage"]! ? (string)page["pageInfo"]!["endCursor"]! : null;
-        }
-        while (after is not null);
+        } while (after is not null);
 
         Assert.Equal(700, names.Distinct().Count());
         Assert.Equal(names.Select(n => n[..20]).Order(StringComparer.Ordinal), names.Select(n => n[..20]));
@@ -31,17 +33,26 @@ public sealed class AdminGraphQLTests(SmallStores stores) : IClassFixture<SmallS
     public async Task Cursors_are_the_platforms()
     {
         using var session = await ShopifySession.InstallAsync(stores.Host, SmallStores.Generated);
-        var answer = await session.QueryAsync("{ orders(first: 1, sortKey: CREATED_AT) { edges { cursor node { legacyResourceId createdAt } } } }");
+        var answer = await session.QueryAsync(
+            "{ orders(first: 1, sortKey: CREATED_AT) { edges { cursor node { legacyResourceId createdAt } } } }"
+        );
         var edge = answer["data"]!["orders"]!["edges"]![0]!;
-        var created = DateTimeOffset.Parse((string)edge["node"]!["createdAt"]!, System.Globalization.CultureInfo.InvariantCulture).ToUnixTimeMilliseconds();
-        Assert.Equal($"{{\"last_id\":{edge["node"]!["legacyResourceId"]},\"last_value\":{created}}}", Encoding.ASCII.GetString(Convert.FromBase64String((string)edge["cursor"]!)));
+        var created = DateTimeOffset
+            .Parse((string)edge["node"]!["createdAt"]!, System.Globalization.CultureInfo.InvariantCulture)
+            .ToUnixTimeMilliseconds();
+        Assert.Equal(
+            $"{{\"last_id\":{edge["node"]!["legacyResourceId"]},\"last_value\":{created}}}",
+            Encoding.ASCII.GetString(Convert.FromBase64String((string)edge["cursor"]!))
+        );
     }
 
     [Fact]
     public async Task The_last_page_backwards_is_the_first_page_reversed()
     {
         using var session = await ShopifySession.InstallAsync(stores.Host, SmallStores.Generated);
-        var answer = await session.QueryAsync("{ last: orders(last: 3, sortKey: CREATED_AT) { nodes { id } pageInfo { hasNextPage hasPreviousPage } } newest: orders(first: 3, sortKey: CREATED_AT, reverse: true) { nodes { id } } }");
+        var answer = await session.QueryAsync(
+            "{ last: orders(last: 3, sortKey: CREATED_AT) { nodes { id } pageInfo { hasNextPage hasPreviousPage } } newest: orders(first: 3, sortKey: CREATED_AT, reverse: true) { nodes { id } } }"
+        );
         Assert.Equal(Ids(answer["data"]!["newest"]!).Reverse(), Ids(answer["data"]!["last"]!));
         Assert.False((bool)answer["data"]!["last"]!["pageInfo"]!["hasNextPage"]!);
         Assert.True((bool)answer["data"]!["last"]!["pageInfo"]!["hasPreviousPage"]!);
@@ -52,7 +63,10 @@ public sealed class AdminGraphQLTests(SmallStores stores) : IClassFixture<SmallS
     [InlineData("{ orders(first: 1, last: 1) { nodes { id } } }", "providing both first and last is not supported")]
     [InlineData("{ bulkOperation(id: \"not-a-gid\") { id } }", "Invalid global id 'not-a-gid'")]
     [InlineData("{ bulkOperation(id: \"gid://shopify/Product/1\") { id } }", "Invalid id: gid://shopify/Product/1")]
-    [InlineData("{ bulkOperations(first: 1, query: \"created_at:not-a-date\") { nodes { id } } }", "Invalid timestamp for query filter `created_at`.")]
+    [InlineData(
+        "{ bulkOperations(first: 1, query: \"created_at:not-a-date\") { nodes { id } } }",
+        "Invalid timestamp for query filter `created_at`."
+    )]
     public async Task Mistakes_are_answered_in_the_platforms_words(string query, string message)
     {
         using var session = await ShopifySession.InstallAsync(stores.Host, HardCases.Domain);
@@ -66,9 +80,14 @@ public sealed class AdminGraphQLTests(SmallStores stores) : IClassFixture<SmallS
         using var session = await ShopifySession.InstallAsync(stores.Host, SmallStores.Generated);
         var answer = await session.QueryAsync("{ ordersCount(query: \"made_up:value\", limit: null) { count } }");
         Assert.Equal(700, (int)answer["data"]!["ordersCount"]!["count"]!);
-        Assert.True(JsonNode.DeepEquals(
-            JsonNode.Parse("""[{"path":["ordersCount"],"query":"made_up:value","parsed":{"field":"made_up","match_all":"value"},"warnings":[{"field":"made_up","message":"Invalid search field for this query.","code":"invalid_field"}]}]"""),
-            answer["extensions"]!["search"]));
+        Assert.True(
+            JsonNode.DeepEquals(
+                JsonNode.Parse(
+                    """[{"path":["ordersCount"],"query":"made_up:value","parsed":{"field":"made_up","match_all":"value"},"warnings":[{"field":"made_up","message":"Invalid search field for this query.","code":"invalid_field"}]}]"""
+                ),
+                answer["extensions"]!["search"]
+            )
+        );
     }
 
     [Theory]
@@ -84,7 +103,10 @@ public sealed class AdminGraphQLTests(SmallStores stores) : IClassFixture<SmallS
     public async Task Search_finds(string query, int count)
     {
         using var session = await ShopifySession.InstallAsync(stores.Host, HardCases.Domain);
-        var answer = await session.QueryAsync("query($query: String!) { ordersCount(query: $query, limit: null) { count } }", new { query });
+        var answer = await session.QueryAsync(
+            "query($query: String!) { ordersCount(query: $query, limit: null) { count } }",
+            new { query }
+        );
         Assert.Null(answer["extensions"]!["search"]);
         Assert.Equal(count, (int)answer["data"]!["ordersCount"]!["count"]!);
     }
@@ -93,7 +115,9 @@ public sealed class AdminGraphQLTests(SmallStores stores) : IClassFixture<SmallS
     public async Task A_time_without_quotes_is_read_as_its_whole_day()
     {
         using var session = await ShopifySession.InstallAsync(stores.Host, HardCases.Domain);
-        var answer = await session.QueryAsync("""{ quoted: ordersCount(query: "created_at:>='2025-06-05T20:00:00Z' created_at:<'2025-06-06T00:00:00Z'") { count } bare: ordersCount(query: "created_at:>=2025-06-05T20:00:00Z created_at:<'2025-06-06T00:00:00Z'") { count } }""");
+        var answer = await session.QueryAsync(
+            """{ quoted: ordersCount(query: "created_at:>='2025-06-05T20:00:00Z' created_at:<'2025-06-06T00:00:00Z'") { count } bare: ordersCount(query: "created_at:>=2025-06-05T20:00:00Z created_at:<'2025-06-06T00:00:00Z'") { count } }"""
+        );
         Assert.Equal(0, (int)answer["data"]!["quoted"]!["count"]!);
         Assert.Equal(1, (int)answer["data"]!["bare"]!["count"]!);
     }
@@ -102,8 +126,13 @@ public sealed class AdminGraphQLTests(SmallStores stores) : IClassFixture<SmallS
     public async Task Counts_stop_at_their_limit()
     {
         using var session = await ShopifySession.InstallAsync(stores.Host, SmallStores.Generated);
-        var answer = await session.QueryAsync("{ some: ordersCount(limit: 500) { count precision } all: ordersCount(limit: null) { count precision } few: customersCount { count precision } }");
-        Assert.Equal("""{"some":{"count":500,"precision":"AT_LEAST"},"all":{"count":700,"precision":"EXACT"},"few":{"count":400,"precision":"EXACT"}}""", answer["data"]!.ToJsonString());
+        var answer = await session.QueryAsync(
+            "{ some: ordersCount(limit: 500) { count precision } all: ordersCount(limit: null) { count precision } few: customersCount { count precision } }"
+        );
+        Assert.Equal(
+            """{"some":{"count":500,"precision":"AT_LEAST"},"all":{"count":700,"precision":"EXACT"},"few":{"count":400,"precision":"EXACT"}}""",
+            answer["data"]!.ToJsonString()
+        );
     }
 
     [Fact]
@@ -111,15 +140,27 @@ public sealed class AdminGraphQLTests(SmallStores stores) : IClassFixture<SmallS
     {
         using var all = await ShopifySession.InstallAsync(stores.Host, SmallStores.Generated);
         using var recent = await ShopifySession.InstallAsync(stores.Host, HarbourLane.Domain);
-        var answer = await recent.QueryAsync("{ orders(first: 250, sortKey: CREATED_AT) { nodes { id createdAt } } ordersCount(limit: null) { count } }");
+        var answer = await recent.QueryAsync(
+            "{ orders(first: 250, sortKey: CREATED_AT) { nodes { id createdAt } } ordersCount(limit: null) { count } }"
+        );
         var orders = answer["data"]!["orders"]!["nodes"]!.AsArray();
-        var oldest = DateTimeOffset.Parse((string)orders[0]!["createdAt"]!, System.Globalization.CultureInfo.InvariantCulture);
+        var oldest = DateTimeOffset.Parse(
+            (string)orders[0]!["createdAt"]!,
+            System.Globalization.CultureInfo.InvariantCulture
+        );
 
         Assert.InRange(orders.Count, 100, 200);
         Assert.Equal(orders.Count, (int)answer["data"]!["ordersCount"]!["count"]!);
         Assert.True(oldest > TimeProvider.System.GetUtcNow().AddDays(-60));
         var hidden = (await stores.Host.Store(HarbourLane.Domain).DataAsync()).Orders.All().First();
-        Assert.Null((await recent.QueryAsync("query($id: ID!) { order(id: $id) { id } }", new { id = $"gid://shopify/Order/{hidden.Id}" }))["data"]!["order"]);
+        Assert.Null(
+            (
+                await recent.QueryAsync(
+                    "query($id: ID!) { order(id: $id) { id } }",
+                    new { id = $"gid://shopify/Order/{hidden.Id}" }
+                )
+            )["data"]!["order"]
+        );
         var operation = await recent.RunBulkAsync("{ orders { edges { node { id } } } }");
         Assert.Equal(orders.Count, (await recent.ReadAsync(operation)).Length);
     }
@@ -130,7 +171,10 @@ public sealed class AdminGraphQLTests(SmallStores stores) : IClassFixture<SmallS
         await using var shopify = await SmallStores.StartAsync();
         using var session = await ShopifySession.InstallAsync(shopify, HardCases.Domain, "read_orders");
         var error = (await session.QueryAsync("{ customersCount { count } }"))["errors"]![0]!;
-        Assert.Equal("Access denied for customersCount field. Required access: `read_customers` access scope.", (string)error["message"]!);
+        Assert.Equal(
+            "Access denied for customersCount field. Required access: `read_customers` access scope.",
+            (string)error["message"]!
+        );
         Assert.Equal("ACCESS_DENIED", (string)error["extensions"]!["code"]!);
     }
 
@@ -159,8 +203,15 @@ public sealed class AdminGraphQLTests(SmallStores stores) : IClassFixture<SmallS
     public async Task Objects_asked_for_by_id_cost_each()
     {
         using var session = await ShopifySession.InstallAsync(stores.Host, HardCases.Domain);
-        var ids = (await stores.Host.Store(HardCases.Domain).DataAsync()).Orders.All().Take(20).Select(o => $"gid://shopify/Order/{o.Id}").ToArray();
-        var answer = await session.QueryAsync("query($ids: [ID!]!) { nodes(ids: $ids) { ... on Order { id customer { id } } } }", new { ids });
+        var ids = (await stores.Host.Store(HardCases.Domain).DataAsync())
+            .Orders.All()
+            .Take(20)
+            .Select(o => $"gid://shopify/Order/{o.Id}")
+            .ToArray();
+        var answer = await session.QueryAsync(
+            "query($ids: [ID!]!) { nodes(ids: $ids) { ... on Order { id customer { id } } } }",
+            new { ids }
+        );
         Assert.Equal(ids, answer["data"]!["nodes"]!.AsArray().Select(n => (string)n!["id"]!));
         Assert.Equal(40, (int)answer["extensions"]!["cost"]!["requestedQueryCost"]!);
     }
@@ -169,8 +220,14 @@ public sealed class AdminGraphQLTests(SmallStores stores) : IClassFixture<SmallS
     public async Task A_refund_is_found_by_its_id()
     {
         using var session = await ShopifySession.InstallAsync(stores.Host, HardCases.Domain);
-        var refund = (await stores.Host.Store(HardCases.Domain).DataAsync()).Orders.All().SelectMany(o => o.Refunds).Last();
-        var answer = await session.QueryAsync("query($id: ID!) { refund(id: $id) { id order { id } } }", new { id = $"gid://shopify/Refund/{refund.Id}" });
+        var refund = (await stores.Host.Store(HardCases.Domain).DataAsync())
+            .Orders.All()
+            .SelectMany(o => o.Refunds)
+            .Last();
+        var answer = await session.QueryAsync(
+            "query($id: ID!) { refund(id: $id) { id order { id } } }",
+            new { id = $"gid://shopify/Refund/{refund.Id}" }
+        );
         Assert.NotNull(answer["data"]!["refund"]!["order"]!["id"]);
     }
 
@@ -178,7 +235,11 @@ public sealed class AdminGraphQLTests(SmallStores stores) : IClassFixture<SmallS
     public async Task A_query_above_a_thousand_points_is_refused()
     {
         using var session = await ShopifySession.InstallAsync(stores.Host, HardCases.Domain);
-        var error = (await session.QueryAsync("{ orders(first: 250) { nodes { lineItems(first: 250) { nodes { product { id } variants: variant { id product { variants(first: 250) { nodes { id } } } } } } } } }"))["errors"]![0]!;
+        var error = (
+            await session.QueryAsync(
+                "{ orders(first: 250) { nodes { lineItems(first: 250) { nodes { product { id } variants: variant { id product { variants(first: 250) { nodes { id } } } } } } } } }"
+            )
+        )["errors"]![0]!;
         Assert.Equal("MAX_COST_EXCEEDED", (string)error["extensions"]!["code"]!);
     }
 
@@ -188,12 +249,15 @@ public sealed class AdminGraphQLTests(SmallStores stores) : IClassFixture<SmallS
         var clock = new StoppedClock(DateTimeOffset.UnixEpoch.AddYears(56));
         await using var shopify = await SmallStores.StartAsync(clock, bucket: 100);
         using var session = await ShopifySession.InstallAsync(shopify, HardCases.Domain);
-        const string expensive = "{ ordersCount { count } a: ordersCount { count } b: ordersCount { count } c: ordersCount { count } d: ordersCount { count } e: ordersCount { count } f: ordersCount { count } }";
+        const string expensive =
+            "{ ordersCount { count } a: ordersCount { count } b: ordersCount { count } c: ordersCount { count } d: ordersCount { count } e: ordersCount { count } f: ordersCount { count } }";
 
         Assert.Null((await session.QueryAsync(expensive))["errors"]);
         var response = await session.PostAsync(expensive);
         Assert.Equal(HttpStatusCode.OK, response.StatusCode);
-        var throttled = JsonNode.Parse(await response.Content.ReadAsStringAsync(TestContext.Current.CancellationToken))!;
+        var throttled = JsonNode.Parse(
+            await response.Content.ReadAsStringAsync(TestContext.Current.CancellationToken)
+        )!;
         Assert.Equal("THROTTLED", (string)throttled["errors"]![0]!["extensions"]!["code"]!);
         Assert.Null(throttled["extensions"]!["cost"]!["actualQueryCost"]);
         Assert.Equal(30, (int)throttled["extensions"]!["cost"]!["throttleStatus"]!["currentlyAvailable"]!);
@@ -231,19 +295,43 @@ public sealed class AdminGraphQLTests(SmallStores stores) : IClassFixture<SmallS
     {
         await using var shopify = await SmallStores.StartAsync();
         using var session = await ShopifySession.InstallAsync(shopify, HardCases.Domain);
-        async Task<string?> Create(string uri) => (string?)(await session.QueryAsync(
-            "mutation($sub: WebhookSubscriptionInput!) { webhookSubscriptionCreate(topic: ORDERS_CREATE, webhookSubscription: $sub) { webhookSubscription { id } userErrors { field message } } }",
-            new { sub = new { uri, format = "JSON" } }))["data"]!["webhookSubscriptionCreate"]!["userErrors"]!.AsArray().FirstOrDefault()?["message"];
+        async Task<string?> Create(string uri) =>
+            (string?)
+                (
+                    await session.QueryAsync(
+                        "mutation($sub: WebhookSubscriptionInput!) { webhookSubscriptionCreate(topic: ORDERS_CREATE, webhookSubscription: $sub) { webhookSubscription { id } userErrors { field message } } }",
+                        new { sub = new { uri, format = "JSON" } }
+                    )
+                )["data"]!["webhookSubscriptionCreate"]!["userErrors"]!
+                    .AsArray()
+                    .FirstOrDefault()
+                    ?["message"];
 
         Assert.Null(await Create("http://localhost:5080/webhooks/shopify"));
-        Assert.Equal("Address for this topic has already been taken", await Create("http://localhost:5080/webhooks/shopify"));
+        Assert.Equal(
+            "Address for this topic has already been taken",
+            await Create("http://localhost:5080/webhooks/shopify")
+        );
         Assert.Equal("Address protocol http:// is not supported", await Create("http://example.com/webhooks"));
         Assert.Equal("Address can't be blank", await Create(""));
         var listed = await session.QueryAsync("{ webhookSubscriptions(first: 10) { nodes { id uri topic } } }");
         var id = (string)listed["data"]!["webhookSubscriptions"]!["nodes"]!.AsArray().Single()!["id"]!;
-        const string delete = "mutation($id: ID!) { webhookSubscriptionDelete(id: $id) { deletedWebhookSubscriptionId userErrors { message } } }";
-        Assert.Equal(id, (string)(await session.QueryAsync(delete, new { id }))["data"]!["webhookSubscriptionDelete"]!["deletedWebhookSubscriptionId"]!);
-        Assert.Equal("Webhook subscription does not exist", (string)(await session.QueryAsync(delete, new { id }))["data"]!["webhookSubscriptionDelete"]!["userErrors"]![0]!["message"]!);
+        const string delete =
+            "mutation($id: ID!) { webhookSubscriptionDelete(id: $id) { deletedWebhookSubscriptionId userErrors { message } } }";
+        Assert.Equal(
+            id,
+            (string)
+                (await session.QueryAsync(delete, new { id }))["data"]!["webhookSubscriptionDelete"]![
+                    "deletedWebhookSubscriptionId"
+                ]!
+        );
+        Assert.Equal(
+            "Webhook subscription does not exist",
+            (string)
+                (await session.QueryAsync(delete, new { id }))["data"]!["webhookSubscriptionDelete"]!["userErrors"]![
+                    0
+                ]!["message"]!
+        );
     }
 
     [Fact]
@@ -260,12 +348,15 @@ public sealed class AdminGraphQLTests(SmallStores stores) : IClassFixture<SmallS
         orders.Put(old with { Note = "changed", UpdatedAt = now.AddSeconds(1) });
         orders.Remove(orders.All().Skip(1).First().Id);
 
-        var answer = await session.QueryAsync("{ orders(first: 2, sortKey: UPDATED_AT, reverse: true) { nodes { name note totalPriceSet { shopMoney { amount currencyCode } } } } ordersCount(limit: null) { count } }");
+        var answer = await session.QueryAsync(
+            "{ orders(first: 2, sortKey: UPDATED_AT, reverse: true) { nodes { name note totalPriceSet { shopMoney { amount currencyCode } } } } ordersCount(limit: null) { count } }"
+        );
         var nodes = answer["data"]!["orders"]!["nodes"]!;
         Assert.Equal(700, (int)answer["data"]!["ordersCount"]!["count"]!);
         Assert.Equal("changed", (string)nodes[0]!["note"]!);
         Assert.Equal("25.0", (string)nodes[1]!["totalPriceSet"]!["shopMoney"]!["amount"]!);
     }
 
-    private static string[] Ids(JsonNode connection) => [.. connection["nodes"]!.AsArray().Select(n => (string)n!["id"]!)];
+    private static string[] Ids(JsonNode connection) =>
+        [.. connection["nodes"]!.AsArray().Select(n => (string)n!["id"]!)];
 }

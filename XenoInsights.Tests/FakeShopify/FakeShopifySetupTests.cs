@@ -3,8 +3,8 @@ using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using XenoInsights.App;
-using XenoInsights.Development.FakeShopify;
 using XenoInsights.Data;
+using XenoInsights.Development.FakeShopify;
 
 namespace XenoInsights.Tests.FakeShopify;
 
@@ -13,7 +13,9 @@ public sealed class FakeShopifySetupTests
     [Fact]
     public void Outside_Development_it_refuses_by_name()
     {
-        var refused = Assert.Throws<ConfigurationException>(() => Builder("Production", ("FakeShopify:Enabled", "true")).AddFakeShopify());
+        var refused = Assert.Throws<ConfigurationException>(() =>
+            Builder("Production", ("FakeShopify:Enabled", "true")).AddFakeShopify()
+        );
         Assert.Contains("FakeShopify:Enabled", refused.Message, StringComparison.Ordinal);
     }
 
@@ -23,7 +25,8 @@ public sealed class FakeShopifySetupTests
     [InlineData("Development", null, true)]
     public void It_runs_in_Development_without_a_real_app_only(string environment, string? clientId, bool runs)
     {
-        var builder = Builder(environment, ("Shopify:ClientId", clientId), ("FakeShopify:Url", "http://localhost:5299")).AddFakeShopify();
+        var builder = Builder(environment, ("Shopify:ClientId", clientId), ("FakeShopify:Url", "http://localhost:5299"))
+            .AddFakeShopify();
         Assert.Equal(runs, builder.Services.Any(s => s.ServiceType == typeof(IHostedService)));
         Assert.Equal(runs ? "http://localhost:5299/{shop}" : null, builder.Configuration["Shopify:ShopUrl"]);
     }

@@ -17,7 +17,11 @@ public sealed class OAuthTests
 
         var page = await session.AuthorizeAsync();
         Assert.Equal(HttpStatusCode.OK, page.StatusCode);
-        Assert.Contains("Install XenoInsights on Hard Cases", await page.Content.ReadAsStringAsync(Cancellation), StringComparison.Ordinal);
+        Assert.Contains(
+            "Install XenoInsights on Hard Cases",
+            await page.Content.ReadAsStringAsync(Cancellation),
+            StringComparison.Ordinal
+        );
 
         var answer = ShopifySession.Query(await session.ApproveAsync());
         var hmac = answer["hmac"];
@@ -28,9 +32,20 @@ public sealed class OAuthTests
     }
 
     [Fact]
-    public void The_documented_signature_comes_out() => Assert.Equal(
-        "700e2dadb827fcc8609e9d5ce208b2e9cdaab9df07390d2cbca10d7c328fc4bf",
-        Signature.Of(new() { ["code"] = "0907a61c0c8d55e99db179b68161bc00", ["shop"] = "some-shop.myshopify.com", ["state"] = "0.6784241404160823", ["timestamp"] = "1337178173" }, "hush"));
+    public void The_documented_signature_comes_out() =>
+        Assert.Equal(
+            "700e2dadb827fcc8609e9d5ce208b2e9cdaab9df07390d2cbca10d7c328fc4bf",
+            Signature.Of(
+                new()
+                {
+                    ["code"] = "0907a61c0c8d55e99db179b68161bc00",
+                    ["shop"] = "some-shop.myshopify.com",
+                    ["state"] = "0.6784241404160823",
+                    ["timestamp"] = "1337178173",
+                },
+                "hush"
+            )
+        );
 
     [Fact]
     public async Task An_installed_app_is_sent_back_at_once()
@@ -48,7 +63,10 @@ public sealed class OAuthTests
         await using var shopify = await SmallStores.StartAsync();
         using var session = new ShopifySession(shopify, HardCases.Domain);
 
-        Assert.Equal(HttpStatusCode.BadRequest, (await session.AuthorizeAsync(redirect: "https://evil.example.com/auth/callback")).StatusCode);
+        Assert.Equal(
+            HttpStatusCode.BadRequest,
+            (await session.AuthorizeAsync(redirect: "https://evil.example.com/auth/callback")).StatusCode
+        );
         Assert.Equal(HttpStatusCode.BadRequest, (await session.AuthorizeAsync(client: "somebody")).StatusCode);
     }
 
@@ -59,13 +77,21 @@ public sealed class OAuthTests
         using var session = new ShopifySession(shopify, HardCases.Domain);
         var code = ShopifySession.Query(await session.ApproveAsync())["code"];
 
-        var first = await (await session.TokenAsync(("code", code), ("expiring", "1"))).Content.ReadFromJsonAsync<JsonObject>(Cancellation);
-        Assert.Equal(["access_token", "scope", "expires_in", "refresh_token", "refresh_token_expires_in"], first!.Select(p => p.Key));
+        var first = await (
+            await session.TokenAsync(("code", code), ("expiring", "1"))
+        ).Content.ReadFromJsonAsync<JsonObject>(Cancellation);
+        Assert.Equal(
+            ["access_token", "scope", "expires_in", "refresh_token", "refresh_token_expires_in"],
+            first!.Select(p => p.Key)
+        );
         Assert.Equal(3600, (int)first!["expires_in"]!);
 
         var second = await session.TokenAsync(("code", code), ("expiring", "1"));
         Assert.Equal(HttpStatusCode.BadRequest, second.StatusCode);
-        Assert.Equal("invalid_request", (string)(await second.Content.ReadFromJsonAsync<JsonObject>(Cancellation))!["error"]!);
+        Assert.Equal(
+            "invalid_request",
+            (string)(await second.Content.ReadFromJsonAsync<JsonObject>(Cancellation))!["error"]!
+        );
     }
 
     [Fact]
@@ -75,7 +101,9 @@ public sealed class OAuthTests
         using var session = new ShopifySession(shopify, HardCases.Domain);
         var code = ShopifySession.Query(await session.ApproveAsync())["code"];
 
-        var tokens = await (await session.TokenAsync(("code", code))).Content.ReadFromJsonAsync<JsonObject>(Cancellation);
+        var tokens = await (await session.TokenAsync(("code", code))).Content.ReadFromJsonAsync<JsonObject>(
+            Cancellation
+        );
         Assert.Equal(["access_token", "scope"], tokens!.Select(p => p.Key));
     }
 
@@ -86,7 +114,10 @@ public sealed class OAuthTests
         using var session = await ShopifySession.InstallAsync(shopify, HarbourLane.Domain);
 
         var answer = await session.QueryAsync("{ currentAppInstallation { accessScopes { handle } } }");
-        Assert.Equal(["read_customers", "read_orders", "read_products"], answer["data"]!["currentAppInstallation"]!["accessScopes"]!.AsArray().Select(s => (string)s!["handle"]!));
+        Assert.Equal(
+            ["read_customers", "read_orders", "read_products"],
+            answer["data"]!["currentAppInstallation"]!["accessScopes"]!.AsArray().Select(s => (string)s!["handle"]!)
+        );
     }
 
     [Fact]
@@ -137,7 +168,10 @@ public sealed class OAuthTests
 
         var answer = await session.PostAsync("{ shop { id } }");
         Assert.Equal(HttpStatusCode.Unauthorized, answer.StatusCode);
-        Assert.Equal("{\"errors\":\"[API] Invalid API key or access token (unrecognized login or wrong password)\"}", await answer.Content.ReadAsStringAsync(Cancellation));
+        Assert.Equal(
+            "{\"errors\":\"[API] Invalid API key or access token (unrecognized login or wrong password)\"}",
+            await answer.Content.ReadAsStringAsync(Cancellation)
+        );
         Assert.Equal(HttpStatusCode.BadRequest, (await session.RefreshAsync(session.RefreshToken)).StatusCode);
     }
 
@@ -170,7 +204,15 @@ internal static class Signature
 {
     public static string Of(Dictionary<string, string> parameters, string secret)
     {
-        var text = string.Join('&', parameters.Keys.Order(StringComparer.Ordinal).Select(key => $"{key}={parameters[key]}"));
-        return Convert.ToHexStringLower(System.Security.Cryptography.HMACSHA256.HashData(System.Text.Encoding.UTF8.GetBytes(secret), System.Text.Encoding.UTF8.GetBytes(text)));
+        var text = string.Join(
+            '&',
+            parameters.Keys.Order(StringComparer.Ordinal).Select(key => $"{key}={parameters[key]}")
+        );
+        return Convert.ToHexStringLower(
+            System.Security.Cryptography.HMACSHA256.HashData(
+                System.Text.Encoding.UTF8.GetBytes(secret),
+                System.Text.Encoding.UTF8.GetBytes(text)
+            )
+        );
     }
 }

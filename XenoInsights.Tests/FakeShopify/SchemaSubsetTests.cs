@@ -13,7 +13,13 @@ public sealed class SchemaSubsetTests
     public async Task Every_document_the_product_sends_is_valid_against_the_platforms_schema()
     {
         var assembly = typeof(FakeShopifyHost).Assembly;
-        var documents = assembly.GetManifestResourceNames().Where(name => name.Contains("Documents", StringComparison.Ordinal) && name.EndsWith(".graphql", StringComparison.Ordinal)).ToArray();
+        var documents = assembly
+            .GetManifestResourceNames()
+            .Where(name =>
+                name.Contains("Documents", StringComparison.Ordinal)
+                && name.EndsWith(".graphql", StringComparison.Ordinal)
+            )
+            .ToArray();
 
         Assert.NotEmpty(documents);
         foreach (var name in documents)
@@ -26,14 +32,24 @@ public sealed class SchemaSubsetTests
     public async Task A_field_the_platform_does_not_have_is_found()
     {
         Assert.NotEmpty(await ProblemsAsync("{ orders(first: 1) { nodes { id totalPriceInCents } } }"));
-        Assert.Empty(await ProblemsAsync("{ orders(first: 1) { nodes { id agreements(first: 5) { nodes { id ... on RefundAgreement { refund { id } } } } } } }"));
+        Assert.Empty(
+            await ProblemsAsync(
+                "{ orders(first: 1) { nodes { id agreements(first: 5) { nodes { id ... on RefundAgreement { refund { id } } } } } } }"
+            )
+        );
     }
 
     [Fact]
     public void Every_field_of_the_subset_has_an_answer()
     {
-        var unanswered = AdminSchema.AllTypes.OfType<IObjectGraphType>()
-            .Where(type => !type.Name.StartsWith("__", StringComparison.Ordinal) && type.Name != "Return" && type.Name != "OrderApp" && type.Name != "MediaImage")
+        var unanswered = AdminSchema
+            .AllTypes.OfType<IObjectGraphType>()
+            .Where(type =>
+                !type.Name.StartsWith("__", StringComparison.Ordinal)
+                && type.Name != "Return"
+                && type.Name != "OrderApp"
+                && type.Name != "MediaImage"
+            )
             .SelectMany(type => type.Fields.Select(field => (type.Name, Field: field.Name)))
             .Where(field => !FakeShopifyHost.Answers(field.Name, field.Field));
         Assert.Empty(unanswered);
@@ -53,14 +69,16 @@ public sealed class SchemaSubsetTests
         var problems = new List<string>();
         foreach (var operation in document.Definitions.OfType<GraphQLOperationDefinition>())
         {
-            var result = await new DocumentValidator().ValidateAsync(new ValidationOptions
-            {
-                Schema = AdminSchema,
-                Document = document,
-                Operation = operation,
-                Rules = DocumentValidator.CoreRules,
-                Variables = Inputs.Empty,
-            });
+            var result = await new DocumentValidator().ValidateAsync(
+                new ValidationOptions
+                {
+                    Schema = AdminSchema,
+                    Document = document,
+                    Operation = operation,
+                    Rules = DocumentValidator.CoreRules,
+                    Variables = Inputs.Empty,
+                }
+            );
             // The documents are looked at without values for their variables.
             problems.AddRange(result.Errors.Where(e => e is not InvalidVariableError).Select(e => e.Message));
         }

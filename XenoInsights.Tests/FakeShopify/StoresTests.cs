@@ -37,27 +37,48 @@ public sealed class StoresTests
     [Fact]
     public void The_retail_year_ends_within_a_week_and_keeps_its_numbers_and_wall_clock()
     {
-        var summer = OnlineRetail.Load(RetailShop, new StoppedClock(new DateTimeOffset(2026, 7, 1, 12, 0, 0, TimeSpan.Zero))).Data();
-        var winter = OnlineRetail.Load(RetailShop, new StoppedClock(new DateTimeOffset(2026, 12, 1, 12, 0, 0, TimeSpan.Zero))).Data();
+        var summer = OnlineRetail
+            .Load(RetailShop, new StoppedClock(new DateTimeOffset(2026, 7, 1, 12, 0, 0, TimeSpan.Zero)))
+            .Data();
+        var winter = OnlineRetail
+            .Load(RetailShop, new StoppedClock(new DateTimeOffset(2026, 12, 1, 12, 0, 0, TimeSpan.Zero)))
+            .Data();
         var (a, b) = (summer.Orders.All().ToArray(), winter.Orders.All().ToArray());
 
-        Assert.InRange(new DateTimeOffset(2026, 7, 1, 12, 0, 0, TimeSpan.Zero) - a.Max(o => o.UpdatedAt), TimeSpan.Zero, TimeSpan.FromDays(7));
-        Assert.InRange(new DateTimeOffset(2026, 12, 1, 12, 0, 0, TimeSpan.Zero) - b.Max(o => o.UpdatedAt), TimeSpan.Zero, TimeSpan.FromDays(7));
+        Assert.InRange(
+            new DateTimeOffset(2026, 7, 1, 12, 0, 0, TimeSpan.Zero) - a.Max(o => o.UpdatedAt),
+            TimeSpan.Zero,
+            TimeSpan.FromDays(7)
+        );
+        Assert.InRange(
+            new DateTimeOffset(2026, 12, 1, 12, 0, 0, TimeSpan.Zero) - b.Max(o => o.UpdatedAt),
+            TimeSpan.Zero,
+            TimeSpan.FromDays(7)
+        );
         Assert.Equal(a.Select(o => o.Id), b.Select(o => o.Id));
-        Assert.Equal(a.Select(o => TimeZoneInfo.ConvertTime(o.CreatedAt, RetailShop.Zone).TimeOfDay), b.Select(o => TimeZoneInfo.ConvertTime(o.CreatedAt, RetailShop.Zone).TimeOfDay));
-        Assert.Equal(a.Select(o => TimeZoneInfo.ConvertTime(o.CreatedAt, RetailShop.Zone).DayOfWeek), b.Select(o => TimeZoneInfo.ConvertTime(o.CreatedAt, RetailShop.Zone).DayOfWeek));
+        Assert.Equal(
+            a.Select(o => TimeZoneInfo.ConvertTime(o.CreatedAt, RetailShop.Zone).TimeOfDay),
+            b.Select(o => TimeZoneInfo.ConvertTime(o.CreatedAt, RetailShop.Zone).TimeOfDay)
+        );
+        Assert.Equal(
+            a.Select(o => TimeZoneInfo.ConvertTime(o.CreatedAt, RetailShop.Zone).DayOfWeek),
+            b.Select(o => TimeZoneInfo.ConvertTime(o.CreatedAt, RetailShop.Zone).DayOfWeek)
+        );
     }
 
     [Fact]
     public void No_more_is_ever_given_back_than_was_bought()
     {
         var orders = OnlineRetail.Load(RetailShop, TimeProvider.System).Data().Orders.All();
-        Assert.All(orders, order =>
-        {
-            Assert.True(order.Lines.All(l => l.CurrentQuantity >= 0));
-            Assert.True(order.CurrentTotal.Minor >= 0);
-            Assert.True(order.Refunds.All(r => r.CreatedAt >= order.CreatedAt));
-        });
+        Assert.All(
+            orders,
+            order =>
+            {
+                Assert.True(order.Lines.All(l => l.CurrentQuantity >= 0));
+                Assert.True(order.CurrentTotal.Minor >= 0);
+                Assert.True(order.Refunds.All(r => r.CreatedAt >= order.CreatedAt));
+            }
+        );
     }
 
     [Fact]
@@ -67,9 +88,15 @@ public sealed class StoresTests
         var first = await GeneratedStore.Create(options, TimeProvider.System).DataAsync();
         var second = await GeneratedStore.Create(options, TimeProvider.System).DataAsync();
 
-        Assert.Equal(first.Orders.All().Select(o => (o.Id, o.CreatedAt, o.Total.Minor)), second.Orders.All().Select(o => (o.Id, o.CreatedAt, o.Total.Minor)));
+        Assert.Equal(
+            first.Orders.All().Select(o => (o.Id, o.CreatedAt, o.Total.Minor)),
+            second.Orders.All().Select(o => (o.Id, o.CreatedAt, o.Total.Minor))
+        );
         Assert.All(first.Orders.All(), order => Assert.Equal(order.Total, first.Orders.Find(order.Id)!.Total));
-        Assert.Equal(first.Orders.All().Count(o => o.CustomerId is not null), first.Customers.All().Sum(c => c.NumberOfOrders));
+        Assert.Equal(
+            first.Orders.All().Count(o => o.CustomerId is not null),
+            first.Customers.All().Sum(c => c.NumberOfOrders)
+        );
     }
 
     private static DemoShop RetailShop { get; } = OnlineRetail.Create(1, TimeProvider.System).Shop;
@@ -81,25 +108,29 @@ public sealed class StoresTests
         {
             return [];
         }
-        return order.Agreements.GroupBy(a => DayOf(a.HappenedAt)).Select(day =>
-        {
-            var sales = day.SelectMany(a => a.Sales).ToArray();
-            var goods = sales.Where(s => s.Line == SaleLine.Product).ToArray();
-            var sold = goods.Where(s => s.Action != SaleAction.Return).ToArray();
-            long Total(SaleLine line) => sales.Where(s => s.Line == line).Sum(s => s.Total.Minor);
-            return new ExpectedDay(day.Key)
+        return order
+            .Agreements.GroupBy(a => DayOf(a.HappenedAt))
+            .Select(day =>
             {
-                Orders = day.Count(a => a.Kind == AgreementKind.Order),
-                Gross = sold.Sum(s => s.Total.Minor - s.Tax.Minor + s.DiscountBeforeTaxes.Minor),
-                Discounts = sold.Sum(s => s.DiscountBeforeTaxes.Minor),
-                Returns = -goods.Where(s => s.Action == SaleAction.Return).Sum(s => s.Total.Minor - s.Tax.Minor) - Total(SaleLine.Adjustment),
-                Shipping = sales.Where(s => s.Line == SaleLine.Shipping).Sum(s => s.Total.Minor - s.Tax.Minor),
-                Taxes = sales.Sum(s => s.Tax.Minor),
-                Tips = Total(SaleLine.Tip),
-                Duties = Total(SaleLine.Duty),
-                Fees = Total(SaleLine.AdditionalFee),
-                GiftCards = Total(SaleLine.GiftCard),
-            };
-        });
+                var sales = day.SelectMany(a => a.Sales).ToArray();
+                var goods = sales.Where(s => s.Line == SaleLine.Product).ToArray();
+                var sold = goods.Where(s => s.Action != SaleAction.Return).ToArray();
+                long Total(SaleLine line) => sales.Where(s => s.Line == line).Sum(s => s.Total.Minor);
+                return new ExpectedDay(day.Key)
+                {
+                    Orders = day.Count(a => a.Kind == AgreementKind.Order),
+                    Gross = sold.Sum(s => s.Total.Minor - s.Tax.Minor + s.DiscountBeforeTaxes.Minor),
+                    Discounts = sold.Sum(s => s.DiscountBeforeTaxes.Minor),
+                    Returns =
+                        -goods.Where(s => s.Action == SaleAction.Return).Sum(s => s.Total.Minor - s.Tax.Minor)
+                        - Total(SaleLine.Adjustment),
+                    Shipping = sales.Where(s => s.Line == SaleLine.Shipping).Sum(s => s.Total.Minor - s.Tax.Minor),
+                    Taxes = sales.Sum(s => s.Tax.Minor),
+                    Tips = Total(SaleLine.Tip),
+                    Duties = Total(SaleLine.Duty),
+                    Fees = Total(SaleLine.AdditionalFee),
+                    GiftCards = Total(SaleLine.GiftCard),
+                };
+            });
     }
 }

@@ -11,7 +11,8 @@ namespace XenoInsights.Tests.Ingestion;
 /// <summary>The outcome of a commit whose answer is lost is unknown; whoever tries again must not count twice.</summary>
 public sealed class CommitCutTests(PostgresServer server)
 {
-    private const int Cuts = 1000, Orders = 25;
+    private const int Cuts = 1000,
+        Orders = 25;
 
     [Fact]
     public async Task A_thousand_connections_cut_at_commit_leave_no_drift()
@@ -20,22 +21,30 @@ public sealed class CommitCutTests(PostgresServer server)
         var shop = await stores.AddAsync();
         var direct = new NpgsqlConnectionStringBuilder(stores.ConnectionString);
         await using var proxy = new CuttingProxy(direct.Port);
-        await using var transactions = new TenantTransactions(new NpgsqlConnectionStringBuilder(direct.ConnectionString) { Port = proxy.Port }.ConnectionString, NullLoggerFactory.Instance);
+        await using var transactions = new TenantTransactions(
+            new NpgsqlConnectionStringBuilder(direct.ConnectionString) { Port = proxy.Port }.ConnectionString,
+            NullLoggerFactory.Instance
+        );
         var tenants = new TenantDatabase(transactions);
         var versions = new OrderVersions(seed: 5);
         var newest = new Dictionary<long, OrderRecord>();
 
         for (var version = 0; proxy.Cuts < Cuts; version++)
-            for (var id = 1; id <= Orders && proxy.Cuts < Cuts; id++)
-            {
-                var order = versions.Next(id, version);
-                newest[id] = order;
-                proxy.CutNext(reachesServer: (id + version) % 2 == 0);
-                while (!await TryAsync(tenants, shop, order)) { }
-            }
+        for (var id = 1; id <= Orders && proxy.Cuts < Cuts; id++)
+        {
+            var order = versions.Next(id, version);
+            newest[id] = order;
+            proxy.CutNext(reachesServer: (id + version) % 2 == 0);
+            while (!await TryAsync(tenants, shop, order)) { }
+        }
 
         Assert.Empty(await stores.RollupDifferencesAsync(shop));
-        var stored = await stores.Tenants.RunAsync(shop.TenantId, db => db.Orders.IgnoreQueryFilters([XenoDbContext.DeletedFilter]).ToDictionaryAsync(o => o.ShopifyId, o => o.UpdatedAt));
+        var stored = await stores.Tenants.RunAsync(
+            shop.TenantId,
+            db =>
+                db.Orders.IgnoreQueryFilters([XenoDbContext.DeletedFilter])
+                    .ToDictionaryAsync(o => o.ShopifyId, o => o.UpdatedAt)
+        );
         Assert.Equal(newest.Count, stored.Count);
         Assert.All(newest.Values, order => Assert.Equal(order.UpdatedAt, stored[order.ShopifyId]));
     }

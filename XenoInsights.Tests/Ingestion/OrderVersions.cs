@@ -27,9 +27,37 @@ internal sealed class OrderVersions(int seed)
             Test = _random.Next(15) == 0,
             FinancialStatus = "PAID",
             CurrentTotal = _random.Next(0, 10_000),
-            Lines = [.. Enumerable.Range(1, _random.Next(1, 4)).Select(line => new OrderLineRecord(id * 10 + line, _random.Next(1, 5), null, $"Product {line}", null, 2, 2, false, 1000, 0))],
+            Lines =
+            [
+                .. Enumerable
+                    .Range(1, _random.Next(1, 4))
+                    .Select(line => new OrderLineRecord(
+                        id * 10 + line,
+                        _random.Next(1, 5),
+                        null,
+                        $"Product {line}",
+                        null,
+                        2,
+                        2,
+                        false,
+                        1000,
+                        0
+                    )),
+            ],
             Sales = deleted ? [] : [.. Enumerable.Range(0, _random.Next(1, 7)).Select(_ => Sale(id, processed))],
-            Refunds = _random.Next(4) == 0 ? [new RefundRecord(id * 10, processed.AddDays(1), processed.AddDays(1), 500, [new RefundLineRecord(id * 10 + 1, 1, 400, 100)])] : [],
+            Refunds =
+                _random.Next(4) == 0
+                    ?
+                    [
+                        new RefundRecord(
+                            id * 10,
+                            processed.AddDays(1),
+                            processed.AddDays(1),
+                            500,
+                            [new RefundLineRecord(id * 10 + 1, 1, 400, 100)]
+                        ),
+                    ]
+                    : [],
         };
     }
 
@@ -37,7 +65,15 @@ internal sealed class OrderVersions(int seed)
     {
         var original = _random.Next(2) == 0;
         return new SaleRecord(
-            original ? processed : processed.AddHours(_random.Next(1, 200)), original, (SaleMeasure)_random.Next(0, 6),
-            orderId * 10 + 1, _random.Next(6) == 0 ? null : _random.Next(1, 5), _random.Next(-3, 4), _random.Next(-2000, 5000), _random.Next(-100, 500), _random.Next(-200, 900));
+            original ? processed : processed.AddHours(_random.Next(1, 200)),
+            original,
+            (SaleMeasure)_random.Next(0, 6),
+            orderId * 10 + 1,
+            _random.Next(6) == 0 ? null : _random.Next(1, 5),
+            _random.Next(-3, 4),
+            _random.Next(-2000, 5000),
+            _random.Next(-100, 500),
+            _random.Next(-200, 900)
+        );
     }
 }

@@ -21,29 +21,53 @@ public sealed partial class ZoneOffsetsTests(PostgresServer server)
         // PostgreSQL does not have.
         string[] zones =
         [
-            "America/New_York", "America/Santiago", "Africa/Cairo", "Asia/Kolkata", "Asia/Calcutta", "Asia/Kathmandu",
-            "Australia/Lord_Howe", "Pacific/Apia",
-            "Africa/Casablanca", "Europe/Dublin", "Antarctica/Troll", "America/Godthab", "EST5EDT", "Etc/UTC",
+            "America/New_York",
+            "America/Santiago",
+            "Africa/Cairo",
+            "Asia/Kolkata",
+            "Asia/Calcutta",
+            "Asia/Kathmandu",
+            "Australia/Lord_Howe",
+            "Pacific/Apia",
+            "Africa/Casablanca",
+            "Europe/Dublin",
+            "Antarctica/Troll",
+            "America/Godthab",
+            "EST5EDT",
+            "Etc/UTC",
             "India Standard Time",
         ];
         foreach (var name in zones)
         {
             var shop = await stores.AddAsync(timeZone: name);
             var zone = TimeZoneInfo.FindSystemTimeZoneById(name);
-            List<DateTime> instants = [.. Enumerable.Range(0, 400)
-                .Select(_ =>
-                new DateTime(1900, 1, 1, 0, 0, 0, DateTimeKind.Utc).AddSeconds(random.NextInt64(200L * 365 * 86_400)))];
+            List<DateTime> instants =
+            [
+                .. Enumerable
+                    .Range(0, 400)
+                    .Select(_ =>
+                        new DateTime(1900, 1, 1, 0, 0, 0, DateTimeKind.Utc).AddSeconds(
+                            random.NextInt64(200L * 365 * 86_400)
+                        )
+                    ),
+            ];
             instants.Add(new DateTime(1, 1, 2, 0, 0, 0, DateTimeKind.Utc));
-            var told = await stores.Tenants.RunAsync(shop.TenantId, async db =>
-            {
-                await using var command = db.Command($"select {ZoneOffsets.Local("at", 1)} from unnest($3::timestamptz[]) with ordinality as i(at, n) order by n");
-                command.Parameters.AddRange((await ZoneOffsets.OfStoreAsync(db, Ct)).Parameters());
-                command.Parameters.Add(new NpgsqlParameter { Value = instants });
-                var clocks = new List<DateTime>();
-                await using var reader = await command.ExecuteReaderAsync(Ct);
-                while (await reader.ReadAsync(Ct)) clocks.Add(reader.GetDateTime(0));
-                return clocks;
-            });
+            var told = await stores.Tenants.RunAsync(
+                shop.TenantId,
+                async db =>
+                {
+                    await using var command = db.Command(
+                        $"select {ZoneOffsets.Local("at", 1)} from unnest($3::timestamptz[]) with ordinality as i(at, n) order by n"
+                    );
+                    command.Parameters.AddRange((await ZoneOffsets.OfStoreAsync(db, Ct)).Parameters());
+                    command.Parameters.Add(new NpgsqlParameter { Value = instants });
+                    var clocks = new List<DateTime>();
+                    await using var reader = await command.ExecuteReaderAsync(Ct);
+                    while (await reader.ReadAsync(Ct))
+                        clocks.Add(reader.GetDateTime(0));
+                    return clocks;
+                }
+            );
             Assert.Equal(instants.ConvertAll(at => TimeZoneInfo.ConvertTimeFromUtc(at, zone)), told);
             Assert.Equal(instants.ConvertAll(at => shop.DayOf(at)), told.ConvertAll(DateOnly.FromDateTime));
         }
@@ -52,8 +76,11 @@ public sealed partial class ZoneOffsetsTests(PostgresServer server)
     [Fact]
     public void No_SQL_names_a_time_zone() =>
         Assert.Empty(
-            Repository.Sources("XenoInsights").Where(s => !s.Path.Contains("/Migrations/", StringComparison.Ordinal))
-            .SelectMany(s => Named().Matches(s.Text).Select(m => $"{s.Path}: {m.Value}")));
+            Repository
+                .Sources("XenoInsights")
+                .Where(s => !s.Path.Contains("/Migrations/", StringComparison.Ordinal))
+                .SelectMany(s => Named().Matches(s.Text).Select(m => $"{s.Path}: {m.Value}"))
+        );
 
     [GeneratedRegex(@"at time zone (?!\(\$\{|interval )[^\n]{0,30}", RegexOptions.IgnoreCase)]
     private static partial Regex Named();

@@ -23,12 +23,27 @@ public sealed class AnswerCacheTests(PostgresServer postgres)
         await cache.GetAsync(quiet.Database, quiet.TenantId, "quiet", (_, _) => Task.FromResult("kept"), Ct);
 
         for (var question = 0; question < 300; question++)
-            await cache.GetAsync(loud.Database, loud.TenantId, question, (_, _) => Task.FromResult(new string('x', 100_000)), Ct);
+            await cache.GetAsync(
+                loud.Database,
+                loud.TenantId,
+                question,
+                (_, _) => Task.FromResult(new string('x', 100_000)),
+                Ct
+            );
 
         Assert.InRange(cache.KeptBytes, 500_000, Megabyte + 10_000);
-        Assert.Equal("kept", await cache.GetAsync(quiet.Database, quiet.TenantId, "quiet", (_, _) => Task.FromResult("found again"), Ct));
-        Assert.Equal(new string('x', 100_000), await cache.GetAsync(loud.Database, loud.TenantId, 299, (_, _) => Task.FromResult("found again"), Ct));
-        Assert.Equal("found again", await cache.GetAsync(loud.Database, loud.TenantId, 0, (_, _) => Task.FromResult("found again"), Ct));
+        Assert.Equal(
+            "kept",
+            await cache.GetAsync(quiet.Database, quiet.TenantId, "quiet", (_, _) => Task.FromResult("found again"), Ct)
+        );
+        Assert.Equal(
+            new string('x', 100_000),
+            await cache.GetAsync(loud.Database, loud.TenantId, 299, (_, _) => Task.FromResult("found again"), Ct)
+        );
+        Assert.Equal(
+            "found again",
+            await cache.GetAsync(loud.Database, loud.TenantId, 0, (_, _) => Task.FromResult("found again"), Ct)
+        );
     }
 
     [Fact]
@@ -42,12 +57,27 @@ public sealed class AnswerCacheTests(PostgresServer postgres)
         {
             var large = await MemberAsync(stores);
             for (var question = 0; question < 9; question++)
-                await cache.GetAsync(large.Database, large.TenantId, question, (_, _) => Task.FromResult(new string('x', 100_000)), Ct);
+                await cache.GetAsync(
+                    large.Database,
+                    large.TenantId,
+                    question,
+                    (_, _) => Task.FromResult(new string('x', 100_000)),
+                    Ct
+                );
         }
-        await cache.GetAsync(small.Database, small.TenantId, "too large to keep", (_, _) => Task.FromResult(new string('x', 2 * Megabyte)), Ct);
+        await cache.GetAsync(
+            small.Database,
+            small.TenantId,
+            "too large to keep",
+            (_, _) => Task.FromResult(new string('x', 2 * Megabyte)),
+            Ct
+        );
 
         Assert.InRange(cache.KeptBytes, Megabyte, 2 * Megabyte);
-        Assert.Equal("kept", await cache.GetAsync(small.Database, small.TenantId, "small", (_, _) => Task.FromResult("found again"), Ct));
+        Assert.Equal(
+            "kept",
+            await cache.GetAsync(small.Database, small.TenantId, "small", (_, _) => Task.FromResult("found again"), Ct)
+        );
     }
 
     [Fact]
@@ -56,10 +86,23 @@ public sealed class AnswerCacheTests(PostgresServer postgres)
         await using var stores = await TestStores.CreateAsync(postgres);
         var cache = Cache(stores);
         var (one, other) = (await MemberAsync(stores), await MemberAsync(stores));
-        Task<string> AskAsync(Member member, string fresh) => cache.GetAsync(member.Database, member.TenantId, "same question", (_, _) => Task.FromResult(fresh), Ct);
+        Task<string> AskAsync(Member member, string fresh) =>
+            cache.GetAsync(member.Database, member.TenantId, "same question", (_, _) => Task.FromResult(fresh), Ct);
 
-        Assert.Equal(("first", "other", "first"), (await AskAsync(one, "first"), await AskAsync(other, "other"), await AskAsync(one, "second")));
-        await stores.ApplyAsync(one.Shop, new ProductRecord { ShopifyId = 1, UpdatedAt = DateTimeOffset.UnixEpoch, CreatedAt = DateTimeOffset.UnixEpoch, Title = "Lamp" });
+        Assert.Equal(
+            ("first", "other", "first"),
+            (await AskAsync(one, "first"), await AskAsync(other, "other"), await AskAsync(one, "second"))
+        );
+        await stores.ApplyAsync(
+            one.Shop,
+            new ProductRecord
+            {
+                ShopifyId = 1,
+                UpdatedAt = DateTimeOffset.UnixEpoch,
+                CreatedAt = DateTimeOffset.UnixEpoch,
+                Title = "Lamp",
+            }
+        );
 
         Assert.Equal(("second", "other"), (await AskAsync(one, "second"), await AskAsync(other, "another")));
     }
@@ -77,14 +120,19 @@ public sealed class AnswerCacheTests(PostgresServer postgres)
             begun.TrySetResult();
             await goOn.Task.WaitAsync(token);
             // Its unit of work sees the store, although whoever asked first has gone.
-            await using var command = db.Command("select shop_domain from tenants where tenant_id = current_setting('app.tenant_id')::uuid");
+            await using var command = db.Command(
+                "select shop_domain from tenants where tenant_id = current_setting('app.tenant_id')::uuid"
+            );
             return (string)(await command.ExecuteScalarAsync(token))!;
         }
 
         using var left = CancellationTokenSource.CreateLinkedTokenSource(Ct);
         var first = cache.GetAsync(shop.Database, shop.TenantId, "q", ComputeAsync, left.Token);
         await begun.Task;
-        var others = Enumerable.Range(0, 5).Select(_ => cache.GetAsync(shop.Database, shop.TenantId, "q", ComputeAsync, Ct)).ToArray();
+        var others = Enumerable
+            .Range(0, 5)
+            .Select(_ => cache.GetAsync(shop.Database, shop.TenantId, "q", ComputeAsync, Ct))
+            .ToArray();
         await cache.GetAsync(shop.Database, shop.TenantId, "another", (_, _) => Task.FromResult(""), Ct);
         await left.CancelAsync();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => first);
@@ -117,7 +165,10 @@ public sealed class AnswerCacheTests(PostgresServer postgres)
 
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => only);
         await ended.Task;
-        Assert.Equal("anew", await cache.GetAsync(shop.Database, shop.TenantId, "q", (_, _) => Task.FromResult("anew"), Ct));
+        Assert.Equal(
+            "anew",
+            await cache.GetAsync(shop.Database, shop.TenantId, "q", (_, _) => Task.FromResult("anew"), Ct)
+        );
     }
 
     [Fact]
@@ -127,9 +178,20 @@ public sealed class AnswerCacheTests(PostgresServer postgres)
         var cache = Cache(stores);
         var shop = await MemberAsync(stores);
 
-        await Assert.ThrowsAsync<InvalidOperationException>(() => cache.GetCostlyAsync<string>(shop.Database, shop.TenantId, "q", (_, _) => throw new InvalidOperationException("no"), Ct));
+        await Assert.ThrowsAsync<InvalidOperationException>(() =>
+            cache.GetCostlyAsync<string>(
+                shop.Database,
+                shop.TenantId,
+                "q",
+                (_, _) => throw new InvalidOperationException("no"),
+                Ct
+            )
+        );
 
-        Assert.Equal("found", await cache.GetCostlyAsync(shop.Database, shop.TenantId, "q", (_, _) => Task.FromResult("found"), Ct));
+        Assert.Equal(
+            "found",
+            await cache.GetCostlyAsync(shop.Database, shop.TenantId, "q", (_, _) => Task.FromResult("found"), Ct)
+        );
     }
 
     [Fact]
@@ -145,8 +207,12 @@ public sealed class AnswerCacheTests(PostgresServer postgres)
 
         var foreign = stores.InScopeOf(member.TenantId, former);
         foreach (var question in (string[])["kept", "under way"])
-            await Assert.ThrowsAsync<AccessDeniedException>(() => cache.GetAsync(foreign, member.TenantId, question, (_, _) => Task.FromResult("stolen"), Ct));
-        await Assert.ThrowsAsync<AccessDeniedException>(() => cache.GetCostlyAsync(foreign, member.TenantId, "costly", (_, _) => Task.FromResult("stolen"), Ct));
+            await Assert.ThrowsAsync<AccessDeniedException>(() =>
+                cache.GetAsync(foreign, member.TenantId, question, (_, _) => Task.FromResult("stolen"), Ct)
+            );
+        await Assert.ThrowsAsync<AccessDeniedException>(() =>
+            cache.GetCostlyAsync(foreign, member.TenantId, "costly", (_, _) => Task.FromResult("stolen"), Ct)
+        );
 
         goOn.SetResult("found");
         Assert.Equal("found", await underWay);
@@ -159,7 +225,11 @@ public sealed class AnswerCacheTests(PostgresServer postgres)
     }
 
     private static AnswerCache Cache(TestStores stores, int megabytes = 16, int ofOne = 4) =>
-        new(stores.Tenants, TimeProvider.System, Options.Create(new AnswerOptions { Megabytes = megabytes, MegabytesPerStore = ofOne }));
+        new(
+            stores.Tenants,
+            TimeProvider.System,
+            Options.Create(new AnswerOptions { Megabytes = megabytes, MegabytesPerStore = ofOne })
+        );
 
     /// <summary>Somebody who may read a store.</summary>
     private sealed record Member(StoreCalendar Shop, XenoDatabase Database)

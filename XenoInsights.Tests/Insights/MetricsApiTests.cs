@@ -16,10 +16,42 @@ namespace XenoInsights.Tests.Insights;
 /// <summary>The contract of <c>/api/metrics</c>: parameters, defaults, refusals and shapes.</summary>
 public sealed class MetricsApiTests(MetricsStores stores) : IClassFixture<MetricsStores>
 {
-    private static readonly string[] _questions = ["overview", "orders/by-date", "orders/by-date.csv", "customers/top", "products/top", "orders", "orders.csv", "orders/sums", "what-changed", "what-changed.csv",
-        "products", "products.csv", "products/sums", "products/0", "products/0/by-date", "products/0/by-date.csv", "products/0/also-bought", "products/0/also-bought.csv",
-        "checkouts", "checkouts/by-date", "checkouts/by-date.csv", "checkouts/by-hour", "checkouts/by-hour.csv", "checkouts/products", "checkouts/products.csv", "checkouts/open", "checkouts/open.csv",
-        "customers", "customers.csv", "customers/sums", "customers/segments", "cohorts", "cohorts.csv"];
+    private static readonly string[] _questions =
+    [
+        "overview",
+        "orders/by-date",
+        "orders/by-date.csv",
+        "customers/top",
+        "products/top",
+        "orders",
+        "orders.csv",
+        "orders/sums",
+        "what-changed",
+        "what-changed.csv",
+        "products",
+        "products.csv",
+        "products/sums",
+        "products/0",
+        "products/0/by-date",
+        "products/0/by-date.csv",
+        "products/0/also-bought",
+        "products/0/also-bought.csv",
+        "checkouts",
+        "checkouts/by-date",
+        "checkouts/by-date.csv",
+        "checkouts/by-hour",
+        "checkouts/by-hour.csv",
+        "checkouts/products",
+        "checkouts/products.csv",
+        "checkouts/open",
+        "checkouts/open.csv",
+        "customers",
+        "customers.csv",
+        "customers/sums",
+        "customers/segments",
+        "cohorts",
+        "cohorts.csv",
+    ];
 
     private static CancellationToken Ct => TestContext.Current.CancellationToken;
 
@@ -30,7 +62,9 @@ public sealed class MetricsApiTests(MetricsStores stores) : IClassFixture<Metric
         get
         {
             var refusals = new TheoryData<string, string, string>();
-            foreach (var question in _questions.Where(q => q is not ("customers/segments" or "cohorts" or "cohorts.csv")))
+            foreach (
+                var question in _questions.Where(q => q is not ("customers/segments" or "cohorts" or "cohorts.csv"))
+            )
             {
                 refusals.Add(question, "from=2025-02-30", "from");
                 refusals.Add(question, "from=", "from");
@@ -42,7 +76,8 @@ public sealed class MetricsApiTests(MetricsStores stores) : IClassFixture<Metric
                 refusals.Add(question, "from=2025-03-02&to=2025-03-01", "from");
                 refusals.Add(question, "from=9999-12-31", "from");
                 // Lists of orders have nothing for each day.
-                if (!IsListOfOrders(question)) refusals.Add(question, "from=1980-01-01&to=2025-01-01", "from");
+                if (!IsListOfOrders(question))
+                    refusals.Add(question, "from=1980-01-01&to=2025-01-01", "from");
             }
             foreach (var limit in (string[])["0", "-1", "251", "abc", "", "5.0", "1e2", "99999999999999999999"])
             {
@@ -62,7 +97,11 @@ public sealed class MetricsApiTests(MetricsStores stores) : IClassFixture<Metric
             }
             refusals.Add("orders", "limit=251", "limit");
             refusals.Add("orders/by-date", "granularity=hour&from=2025-01-01&to=2025-01-08", "granularity");
-            foreach (var place in (string[])["", "x", "1.2.3.4", "-1.0.0.0.0", "9999999.1.1.1.1", "739000.99999999999999999999.1.1.1"]) refusals.Add("orders", $"after={place}", "after");
+            foreach (
+                var place in (string[])
+                    ["", "x", "1.2.3.4", "-1.0.0.0.0", "9999999.1.1.1.1", "739000.99999999999999999999.1.1.1"]
+            )
+                refusals.Add("orders", $"after={place}", "after");
             foreach (var question in (string[])["customers", "customers.csv", "customers/sums"])
             {
                 refusals.Add(question, "who=me", "who");
@@ -72,7 +111,8 @@ public sealed class MetricsApiTests(MetricsStores stores) : IClassFixture<Metric
                 refusals.Add(question, "first_to=soon", "first_to");
                 refusals.Add(question, $"q={new string('x', 101)}", "q");
             }
-            foreach (var place in (string[])["", "x", "1", "1.2.3", "1.-2"]) refusals.Add("customers", $"after={place}", "after");
+            foreach (var place in (string[])["", "x", "1", "1.2.3", "1.-2"])
+                refusals.Add("customers", $"after={place}", "after");
             refusals.Add("cohorts", "period=day", "period");
             refusals.Add("cohorts.csv", "period=", "period");
             foreach (var question in (string[])["what-changed", "what-changed.csv"])
@@ -88,32 +128,49 @@ public sealed class MetricsApiTests(MetricsStores stores) : IClassFixture<Metric
                 refusals.Add(question, "compare=month", "compare");
                 refusals.Add(question, "sort=best", "sort");
                 refusals.Add(question, "order=up", "order");
-                foreach (var part in (string[])["q", "vendor", "type"]) refusals.Add(question, $"{part}={new string('x', 101)}", part);
+                foreach (var part in (string[])["q", "vendor", "type"])
+                    refusals.Add(question, $"{part}={new string('x', 101)}", part);
                 refusals.Add(question, "compare=year&from=0001-01-01&to=0001-01-31", "from");
             }
-            foreach (var question in (string[])["products", "products/0/also-bought", "checkouts/products", "checkouts/open"]) refusals.Add(question, "limit=251", "limit");
-            foreach (var place in (string[])["", "x", "1", "1.x", "x.1", "99999999999999999999.1"]) refusals.Add("products", $"after={place}", "after");
-            foreach (var place in (string[])["!.1", "AA.1", "gICA.1"]) refusals.Add("products", $"sort=title&after={place}", "after");
-            foreach (var question in (string[])["products/0/by-date", "products/0/by-date.csv"]) refusals.Add(question, "granularity=hour", "granularity");
-            foreach (var question in (string[])["checkouts/by-date", "checkouts/by-date.csv"]) refusals.Add(question, "granularity=hour&from=2025-01-01&to=2025-01-08", "granularity");
+            foreach (
+                var question in (string[])["products", "products/0/also-bought", "checkouts/products", "checkouts/open"]
+            )
+                refusals.Add(question, "limit=251", "limit");
+            foreach (var place in (string[])["", "x", "1", "1.x", "x.1", "99999999999999999999.1"])
+                refusals.Add("products", $"after={place}", "after");
+            foreach (var place in (string[])["!.1", "AA.1", "gICA.1"])
+                refusals.Add("products", $"sort=title&after={place}", "after");
+            foreach (var question in (string[])["products/0/by-date", "products/0/by-date.csv"])
+                refusals.Add(question, "granularity=hour", "granularity");
+            foreach (var question in (string[])["checkouts/by-date", "checkouts/by-date.csv"])
+                refusals.Add(question, "granularity=hour&from=2025-01-01&to=2025-01-08", "granularity");
             foreach (var question in (string[])["checkouts/open", "checkouts/open.csv"])
             {
                 refusals.Add(question, "sort=best", "sort");
                 refusals.Add(question, "product=-1", "product");
             }
-            foreach (var place in (string[])["", "x", "1.2.3", "-1.0.0.0", "9999999.1.1.1"]) refusals.Add("checkouts/open", $"after={place}", "after");
-            foreach (var granularity in (string[])["year", "", "Day", "1"]) refusals.Add("orders/by-date", $"granularity={granularity}", "granularity");
+            foreach (var place in (string[])["", "x", "1.2.3", "-1.0.0.0", "9999999.1.1.1"])
+                refusals.Add("checkouts/open", $"after={place}", "after");
+            foreach (var granularity in (string[])["year", "", "Day", "1"])
+                refusals.Add("orders/by-date", $"granularity={granularity}", "granularity");
             return refusals;
         }
     }
 
     [Theory]
     [MemberData(nameof(Refusals))]
-    public async Task A_parameter_that_cannot_be_used_is_named_in_a_400(string question, string parameters, string named)
+    public async Task A_parameter_that_cannot_be_used_is_named_in_a_400(
+        string question,
+        string parameters,
+        string named
+    )
     {
         using var response = await GetAsync(stores.Owner, $"{question}?{parameters}&tenant_id={stores.Empty}");
 
-        Assert.Equal((HttpStatusCode.BadRequest, "application/problem+json"), (response.StatusCode, response.Content.Headers.ContentType?.MediaType));
+        Assert.Equal(
+            (HttpStatusCode.BadRequest, "application/problem+json"),
+            (response.StatusCode, response.Content.Headers.ContentType?.MediaType)
+        );
         using var problem = JsonDocument.Parse(await response.Content.ReadAsStringAsync(Ct));
         Assert.Equal(named, Assert.Single(problem.RootElement.GetProperty("errors").EnumerateObject()).Name);
         Assert.Equal(400, problem.RootElement.GetProperty("status").GetInt32());
@@ -127,8 +184,25 @@ public sealed class MetricsApiTests(MetricsStores stores) : IClassFixture<Metric
     public async Task The_ends_of_the_calendar_and_the_longest_range_are_answered(string parameters, int days)
     {
         var points = await stores.AskAsync(stores.Empty, $"orders/by-date?{parameters}");
-        foreach (var question in _questions.Where(q => !q.Contains(".csv", StringComparison.Ordinal) && !(q == "what-changed" && (parameters.Contains("0001", StringComparison.Ordinal) || parameters.Contains("9999", StringComparison.Ordinal)))).Append("orders/by-date?granularity=week").Append("orders/by-date?granularity=month"))
-            await stores.AskAsync(stores.Empty, question + (question.Contains('?', StringComparison.Ordinal) ? '&' : '?') + parameters);
+        foreach (
+            var question in _questions
+                .Where(q =>
+                    !q.Contains(".csv", StringComparison.Ordinal)
+                    && !(
+                        q == "what-changed"
+                        && (
+                            parameters.Contains("0001", StringComparison.Ordinal)
+                            || parameters.Contains("9999", StringComparison.Ordinal)
+                        )
+                    )
+                )
+                .Append("orders/by-date?granularity=week")
+                .Append("orders/by-date?granularity=month")
+        )
+            await stores.AskAsync(
+                stores.Empty,
+                question + (question.Contains('?', StringComparison.Ordinal) ? '&' : '?') + parameters
+            );
 
         Assert.Equal(days, points.GetArrayLength());
     }
@@ -141,7 +215,10 @@ public sealed class MetricsApiTests(MetricsStores stores) : IClassFixture<Metric
 
         using var response = await GetAsync(visitor, $"{question}?tenant_id={stores.Empty}");
 
-        Assert.Equal((HttpStatusCode.Unauthorized, "application/problem+json"), (response.StatusCode, response.Content.Headers.ContentType?.MediaType));
+        Assert.Equal(
+            (HttpStatusCode.Unauthorized, "application/problem+json"),
+            (response.StatusCode, response.Content.Headers.ContentType?.MediaType)
+        );
         using var problem = JsonDocument.Parse(await response.Content.ReadAsStringAsync(Ct));
         Assert.Equal(401, problem.RootElement.GetProperty("status").GetInt32());
     }
@@ -153,7 +230,10 @@ public sealed class MetricsApiTests(MetricsStores stores) : IClassFixture<Metric
         using var foreign = await GetAsync(stores.Owner, $"{question}?tenant_id={stores.Foreign}");
         using var nonexistent = await GetAsync(stores.Owner, $"{question}?tenant_id={Guid.NewGuid()}");
 
-        Assert.Equal((HttpStatusCode.NotFound, "application/problem+json"), (foreign.StatusCode, foreign.Content.Headers.ContentType?.MediaType));
+        Assert.Equal(
+            (HttpStatusCode.NotFound, "application/problem+json"),
+            (foreign.StatusCode, foreign.Content.Headers.ContentType?.MediaType)
+        );
         Assert.Equal(HttpStatusCode.NotFound, nonexistent.StatusCode);
         Assert.Equal(await WithoutTraceAsync(nonexistent), await WithoutTraceAsync(foreign));
         Assert.Equal(Headers(nonexistent), Headers(foreign));
@@ -189,9 +269,17 @@ public sealed class MetricsApiTests(MetricsStores stores) : IClassFixture<Metric
         Assert.Equal(
             """
             {"totalOrders":0,"totalRevenueCents":0,"totalCustomers":0,"averageOrderValueCents":0,"currency":"JPY","timeZone":"Asia/Tokyo","from":"2025-03-01","to":"2025-03-09","grossSalesCents":0,"discountsCents":0,"returnsCents":0,"netSalesCents":0,"shippingCents":0,"taxesCents":0,"dutiesCents":0,"feesCents":0,"newCustomers":0,"returningCustomers":0}
-            """, overview.GetRawText());
-        Assert.Equal(Enumerable.Range(1, 9).Select(day => $"2025-03-0{day}"), points.EnumerateArray().Select(p => p.GetProperty("date").GetString()));
-        Assert.All(points.EnumerateArray(), p => Assert.All(p.EnumerateObject().Where(f => f.Name != "date"), f => Assert.Equal(0, f.Value.GetInt64())));
+            """,
+            overview.GetRawText()
+        );
+        Assert.Equal(
+            Enumerable.Range(1, 9).Select(day => $"2025-03-0{day}"),
+            points.EnumerateArray().Select(p => p.GetProperty("date").GetString())
+        );
+        Assert.All(
+            points.EnumerateArray(),
+            p => Assert.All(p.EnumerateObject().Where(f => f.Name != "date"), f => Assert.Equal(0, f.Value.GetInt64()))
+        );
         Assert.Equal(0, (await stores.AskAsync(stores.Empty, $"customers/top?{range}")).GetArrayLength());
         Assert.Equal(0, (await stores.AskAsync(stores.Empty, $"products/top?{range}")).GetArrayLength());
     }
@@ -199,43 +287,78 @@ public sealed class MetricsApiTests(MetricsStores stores) : IClassFixture<Metric
     [Fact]
     public async Task Weeks_begin_on_Monday_and_empty_ones_are_there()
     {
-        var points = await stores.AskAsync(stores.Busy, "orders/by-date?granularity=week&from=2025-01-01&to=2025-02-02");
+        var points = await stores.AskAsync(
+            stores.Busy,
+            "orders/by-date?granularity=week&from=2025-01-01&to=2025-02-02"
+        );
 
         // Orders on Wednesday the 1st, Sunday the 5th and Monday the 27th.
         Assert.Equal(
             ["2024-12-30 2", "2025-01-06 0", "2025-01-13 0", "2025-01-20 0", "2025-01-27 1"],
-            points.EnumerateArray().Select(p => $"{p.GetProperty("date").GetString()} {p.GetProperty("orders").GetInt64()}"));
+            points
+                .EnumerateArray()
+                .Select(p => $"{p.GetProperty("date").GetString()} {p.GetProperty("orders").GetInt64()}")
+        );
     }
 
     [Fact]
     public async Task Hours_are_those_of_the_shop_and_hold_what_happened_in_them()
     {
-        var points = (await stores.AskAsync(stores.Busy, "orders/by-date?granularity=hour&from=2025-03-30&to=2025-03-31")).EnumerateArray().ToArray();
+        var points = (
+            await stores.AskAsync(stores.Busy, "orders/by-date?granularity=hour&from=2025-03-30&to=2025-03-31")
+        )
+            .EnumerateArray()
+            .ToArray();
 
         Assert.Equal(48, points.Length);
         Assert.Equal(Enumerable.Range(0, 48).Select(i => i % 24), points.Select(p => p.GetProperty("hour").GetInt32()));
         // Placed at 23:00 UTC, when it was midnight in London's summer.
         var point = Assert.Single(points, p => p.GetProperty("orders").GetInt64() > 0);
-        Assert.Equal(("2025-03-31", 0, 2800L, 1L, 0L), (point.GetProperty("date").GetString(), point.GetProperty("hour").GetInt32(), point.GetProperty("revenueCents").GetInt64(), point.GetProperty("totalCustomers").GetInt64(), point.GetProperty("newCustomers").GetInt64()));
+        Assert.Equal(
+            ("2025-03-31", 0, 2800L, 1L, 0L),
+            (
+                point.GetProperty("date").GetString(),
+                point.GetProperty("hour").GetInt32(),
+                point.GetProperty("revenueCents").GetInt64(),
+                point.GetProperty("totalCustomers").GetInt64(),
+                point.GetProperty("newCustomers").GetInt64()
+            )
+        );
     }
 
     [Fact]
     public async Task Months_are_calendar_months_and_empty_ones_are_there()
     {
-        var points = await stores.AskAsync(stores.Busy, "orders/by-date?granularity=month&from=2024-11-20&to=2025-03-31");
+        var points = await stores.AskAsync(
+            stores.Busy,
+            "orders/by-date?granularity=month&from=2024-11-20&to=2025-03-31"
+        );
 
         Assert.Equal(
             ["2024-11-01 0", "2024-12-01 0", "2025-01-01 3", "2025-02-01 0", "2025-03-01 1"],
-            points.EnumerateArray().Select(p => $"{p.GetProperty("date").GetString()} {p.GetProperty("orders").GetInt64()}"));
+            points
+                .EnumerateArray()
+                .Select(p => $"{p.GetProperty("date").GetString()} {p.GetProperty("orders").GetInt64()}")
+        );
     }
 
     [Fact]
     public async Task A_bucket_that_the_range_cuts_holds_only_the_days_of_the_range()
     {
-        var points = await stores.AskAsync(stores.Busy, "orders/by-date?granularity=week&from=2025-01-02&to=2025-01-05");
+        var points = await stores.AskAsync(
+            stores.Busy,
+            "orders/by-date?granularity=week&from=2025-01-02&to=2025-01-05"
+        );
 
         var point = Assert.Single(points.EnumerateArray());
-        Assert.Equal(("2024-12-30", 1L, 700L), (point.GetProperty("date").GetString(), point.GetProperty("orders").GetInt64(), point.GetProperty("revenueCents").GetInt64()));
+        Assert.Equal(
+            ("2024-12-30", 1L, 700L),
+            (
+                point.GetProperty("date").GetString(),
+                point.GetProperty("orders").GetInt64(),
+                point.GetProperty("revenueCents").GetInt64()
+            )
+        );
     }
 
     [Fact]
@@ -245,14 +368,18 @@ public sealed class MetricsApiTests(MetricsStores stores) : IClassFixture<Metric
 
         Assert.Equal(5, (await stores.AskAsync(stores.Busy, $"products/top?{range}")).GetArrayLength());
         Assert.Equal(1, (await stores.AskAsync(stores.Busy, $"products/top?limit=1&{range}")).GetArrayLength());
-        Assert.Equal(MetricsStores.Products, (await stores.AskAsync(stores.Busy, $"products/top?limit=250&{range}")).GetArrayLength());
+        Assert.Equal(
+            MetricsStores.Products,
+            (await stores.AskAsync(stores.Busy, $"products/top?limit=250&{range}")).GetArrayLength()
+        );
         Assert.Equal(1, (await stores.AskAsync(stores.Busy, $"customers/top?limit=250&{range}")).GetArrayLength());
     }
 
     [Fact]
     public async Task By_default_the_last_thirty_days_of_the_shop_are_meant_and_its_day_begins_at_its_own_midnight()
     {
-        if (stores.Clock.GetUtcNow().Minute == 59) stores.Clock.Advance(TimeSpan.FromMinutes(1));
+        if (stores.Clock.GetUtcNow().Minute == 59)
+            stores.Clock.Advance(TimeSpan.FromMinutes(1));
         var now = stores.Clock.GetUtcNow();
         var tillMidnight = TimeSpan.FromHours(1) - TimeSpan.FromTicks(now.Ticks % TimeSpan.TicksPerHour);
         // There is always a zone in which the next full hour is midnight.
@@ -283,19 +410,53 @@ public sealed class MetricsApiTests(MetricsStores stores) : IClassFixture<Metric
     {
         var shop = new StoreCalendar(stores.Busy, "GBP", "Europe/London");
         var at = new DateTimeOffset(2025, 5, 5, 10, 0, 0, TimeSpan.Zero);
-        var evil = new CustomerRecord { ShopifyId = 666, UpdatedAt = at, CreatedAt = at, DisplayName = "=HYPERLINK(\"http://x\",\"1\")", Email = "e@example.com" };
+        var evil = new CustomerRecord
+        {
+            ShopifyId = 666,
+            UpdatedAt = at,
+            CreatedAt = at,
+            DisplayName = "=HYPERLINK(\"http://x\",\"1\")",
+            Email = "e@example.com",
+        };
         var order = new OrderRecord
         {
-            ShopifyId = 9001, UpdatedAt = at, Name = "#9001", CreatedAt = at, ProcessedAt = at, CustomerId = 666, CurrentTotal = 0,
-            Sales = [new SaleRecord(at, true, SaleMeasure.Sale, null, null, 1, 1234, 0, 200), new SaleRecord(at.AddDays(1), false, SaleMeasure.Return, null, null, -1, -1234, 0, -200)],
+            ShopifyId = 9001,
+            UpdatedAt = at,
+            Name = "#9001",
+            CreatedAt = at,
+            ProcessedAt = at,
+            CustomerId = 666,
+            CurrentTotal = 0,
+            Sales =
+            [
+                new SaleRecord(at, true, SaleMeasure.Sale, null, null, 1, 1234, 0, 200),
+                new SaleRecord(at.AddDays(1), false, SaleMeasure.Return, null, null, -1, -1234, 0, -200),
+            ],
         };
-        await stores.App.Services.GetRequiredService<TenantDatabase>().RunAsync(stores.Busy, db => IngestionWriter.ApplyAsync(db, shop, [evil, order]));
+        await stores
+            .App.Services.GetRequiredService<TenantDatabase>()
+            .RunAsync(stores.Busy, db => IngestionWriter.ApplyAsync(db, shop, [evil, order]));
 
-        using var response = await GetAsync(stores.Owner, $"orders.csv?from=2025-05-05&to=2025-05-06&sort=oldest&tenant_id={stores.Busy}");
-        var lines = (await response.Content.ReadAsStringAsync(Ct)).TrimStart('\uFEFF').Split("\r\n", StringSplitOptions.RemoveEmptyEntries);
+        using var response = await GetAsync(
+            stores.Owner,
+            $"orders.csv?from=2025-05-05&to=2025-05-06&sort=oldest&tenant_id={stores.Busy}"
+        );
+        var lines = (await response.Content.ReadAsStringAsync(Ct))
+            .TrimStart('\uFEFF')
+            .Split("\r\n", StringSplitOptions.RemoveEmptyEntries);
 
-        Assert.Equal(("text/csv", "attachment"), (response.Content.Headers.ContentType?.MediaType, response.Content.Headers.ContentDisposition?.DispositionType));
-        Assert.EndsWith("orders-2025-05-05-2025-05-06.csv", response.Content.Headers.ContentDisposition?.FileNameStar, StringComparison.Ordinal);
+        Assert.Equal(
+            ("text/csv", "attachment"),
+            (
+                response.Content.Headers.ContentType?.MediaType,
+                response.Content.Headers.ContentDisposition?.DispositionType
+            )
+        );
+        Assert.EndsWith(
+            "orders-2025-05-05-2025-05-06.csv",
+            response.Content.Headers.ContentDisposition?.FileNameStar,
+            StringComparison.Ordinal
+        );
         var head = lines.TakeWhile(l => l.StartsWith('#')).ToArray();
         Assert.Contains(head, l => l.Contains("Shop days 2025-05-05 to 2025-05-06", StringComparison.Ordinal));
         Assert.Contains(head, l => l.Contains("Time zone Europe/London, currency GBP", StringComparison.Ordinal));
@@ -305,7 +466,9 @@ public sealed class MetricsApiTests(MetricsStores stores) : IClassFixture<Metric
                 "Order,Kind,Counted on,At,Customer,Units,Gross sales,Discounts,Returns,Shipping,Taxes,Duties,Fees,Total sales,Shopify id,Customer id",
                 "\"#9001\",Order,2025-05-05,2025-05-05T11:00:00+01:00,\"'=HYPERLINK(\"\"http://x\"\",\"\"1\"\")\",1,12.34,0.00,0.00,0.00,2.00,0.00,0.00,14.34,9001,666",
                 "\"#9001\",Refund,2025-05-06,2025-05-06T11:00:00+01:00,\"'=HYPERLINK(\"\"http://x\"\",\"\"1\"\")\",-1,0.00,0.00,12.34,0.00,-2.00,0.00,0.00,-14.34,9001,666",
-            ], lines[head.Length..]);
+            ],
+            lines[head.Length..]
+        );
     }
 
     [Fact]
@@ -315,7 +478,14 @@ public sealed class MetricsApiTests(MetricsStores stores) : IClassFixture<Metric
         using var foreign = await GetAsync(stores.Owner, $"orders/4?tenant_id={stores.Foreign}");
         using var missing = await GetAsync(stores.Owner, $"orders/4?tenant_id={stores.Empty}");
 
-        Assert.Equal((MetricsStores.Products, "2025-03-31", 2800L), (order.GetProperty("lines").GetArrayLength(), order.GetProperty("day").GetString(), order.GetProperty("ledger").EnumerateArray().Sum(e => e.GetProperty("amountCents").GetInt64())));
+        Assert.Equal(
+            (MetricsStores.Products, "2025-03-31", 2800L),
+            (
+                order.GetProperty("lines").GetArrayLength(),
+                order.GetProperty("day").GetString(),
+                order.GetProperty("ledger").EnumerateArray().Sum(e => e.GetProperty("amountCents").GetInt64())
+            )
+        );
         Assert.Equal((HttpStatusCode.NotFound, HttpStatusCode.NotFound), (foreign.StatusCode, missing.StatusCode));
     }
 
@@ -327,7 +497,8 @@ public sealed class MetricsApiTests(MetricsStores stores) : IClassFixture<Metric
     [InlineData("products")]
     public async Task A_search_may_hold_anything(string question)
     {
-        foreach (var search in (string[])["%00", "a%00b", "%25", "_", "%5C", "'%3B--", "%F0%9F%9B%92"]) await stores.AskAsync(stores.Busy, $"{question}?from=2025-01-01&to=2025-12-31&q={search}");
+        foreach (var search in (string[])["%00", "a%00b", "%25", "_", "%5C", "'%3B--", "%F0%9F%9B%92"])
+            await stores.AskAsync(stores.Busy, $"{question}?from=2025-01-01&to=2025-12-31&q={search}");
     }
 
     [Fact]
@@ -336,7 +507,10 @@ public sealed class MetricsApiTests(MetricsStores stores) : IClassFixture<Metric
         var sums = await stores.AskAsync(stores.Busy, "orders/sums?product=3&from=2025-03-31&to=2025-03-31");
         var rows = await stores.AskAsync(stores.Busy, "orders?product=3&from=2025-03-31&to=2025-03-31");
 
-        Assert.Equal((1L, 300L), (sums.GetProperty("entries").GetInt64(), sums.GetProperty("netSalesCents").GetInt64()));
+        Assert.Equal(
+            (1L, 300L),
+            (sums.GetProperty("entries").GetInt64(), sums.GetProperty("netSalesCents").GetInt64())
+        );
         Assert.Equal(300, Assert.Single(rows.EnumerateArray()).GetProperty("totalCents").GetInt64());
     }
 
@@ -350,7 +524,13 @@ public sealed class MetricsApiTests(MetricsStores stores) : IClassFixture<Metric
     [InlineData("/api/metrics/customers/4711", HttpStatusCode.NotFound)]
     public async Task Nothing_that_the_api_says_is_stored_on_the_way(string path, HttpStatusCode status)
     {
-        using var response = await stores.Owner.GetAsync(new Uri($"{path}{(path.Contains('?', StringComparison.Ordinal) ? '&' : '?')}tenant_id={stores.Busy}", UriKind.Relative), Ct);
+        using var response = await stores.Owner.GetAsync(
+            new Uri(
+                $"{path}{(path.Contains('?', StringComparison.Ordinal) ? '&' : '?')}tenant_id={stores.Busy}",
+                UriKind.Relative
+            ),
+            Ct
+        );
 
         Assert.Equal((status, true), (response.StatusCode, response.Headers.CacheControl?.NoStore));
     }
@@ -358,9 +538,13 @@ public sealed class MetricsApiTests(MetricsStores stores) : IClassFixture<Metric
     private static bool IsListOfOrders(string question) => question is "orders" or "orders.csv" or "orders/sums";
 
     private static (DateOnly, DateOnly) RangeOf(JsonElement overview) =>
-        (DateOnly.ParseExact(overview.GetProperty("from").GetString()!, "yyyy-MM-dd", CultureInfo.InvariantCulture), DateOnly.ParseExact(overview.GetProperty("to").GetString()!, "yyyy-MM-dd", CultureInfo.InvariantCulture));
+        (
+            DateOnly.ParseExact(overview.GetProperty("from").GetString()!, "yyyy-MM-dd", CultureInfo.InvariantCulture),
+            DateOnly.ParseExact(overview.GetProperty("to").GetString()!, "yyyy-MM-dd", CultureInfo.InvariantCulture)
+        );
 
-    private static Task<HttpResponseMessage> GetAsync(HttpClient client, string question) => client.GetAsync(new Uri("/api/metrics/" + question, UriKind.Relative), Ct);
+    private static Task<HttpResponseMessage> GetAsync(HttpClient client, string question) =>
+        client.GetAsync(new Uri("/api/metrics/" + question, UriKind.Relative), Ct);
 
     private static async Task<string> WithoutTraceAsync(HttpResponseMessage response)
     {
@@ -370,7 +554,11 @@ public sealed class MetricsApiTests(MetricsStores stores) : IClassFixture<Metric
     }
 
     private static IEnumerable<string> Headers(HttpResponseMessage response) =>
-        response.Headers.Concat(response.Content.Headers).Select(h => h.Key).Where(name => name is not ("Date" or "Content-Length")).Order();
+        response
+            .Headers.Concat(response.Content.Headers)
+            .Select(h => h.Key)
+            .Where(name => name is not ("Date" or "Content-Length"))
+            .Order();
 }
 
 /// <summary>The product with stores whose data are put through the door directly: an empty one, one with a few orders, and one of somebody else.</summary>
@@ -399,11 +587,19 @@ public sealed class MetricsStores(PostgresServer postgres) : IAsyncLifetime
         var shop = new StoreCalendar(Busy, "GBP", "Europe/London");
         IngestRecord[] orders =
         [
-            Order(1, new(2025, 1, 1, 12, 0, 0, TimeSpan.Zero), 500), Order(2, new(2025, 1, 5, 23, 59, 59, TimeSpan.Zero), 700), Order(3, new(2025, 1, 27, 0, 0, 0, TimeSpan.Zero), 900),
+            Order(1, new(2025, 1, 1, 12, 0, 0, TimeSpan.Zero), 500),
+            Order(2, new(2025, 1, 5, 23, 59, 59, TimeSpan.Zero), 700),
+            Order(3, new(2025, 1, 27, 0, 0, 0, TimeSpan.Zero), 900),
             // Summer time has begun: it is already the 31st in London.
-            Order(4, new(2025, 3, 30, 23, 0, 0, TimeSpan.Zero), [.. Enumerable.Range(1, Products).Select(i => 100L * i)]),
+            Order(
+                4,
+                new(2025, 3, 30, 23, 0, 0, TimeSpan.Zero),
+                [.. Enumerable.Range(1, Products).Select(i => 100L * i)]
+            ),
         ];
-        await App.Services.GetRequiredService<TenantDatabase>().RunAsync(Busy, db => IngestionWriter.ApplyAsync(db, shop, orders));
+        await App
+            .Services.GetRequiredService<TenantDatabase>()
+            .RunAsync(Busy, db => IngestionWriter.ApplyAsync(db, shop, orders));
     }
 
     public async ValueTask DisposeAsync()
@@ -421,23 +617,62 @@ public sealed class MetricsStores(PostgresServer postgres) : IAsyncLifetime
         var shop = Interlocked.Increment(ref _shops);
         var tenant = new Tenant
         {
-            TenantId = Guid.CreateVersion7(), ShopId = shop, ShopDomain = $"metrics-{shop}.myshopify.com", Name = $"Metrics {shop}",
-            Currency = currency, TimeZone = timeZone, Status = TenantStatus.Connected, ConnectedAt = DateTimeOffset.UnixEpoch,
+            TenantId = Guid.CreateVersion7(),
+            ShopId = shop,
+            ShopDomain = $"metrics-{shop}.myshopify.com",
+            Name = $"Metrics {shop}",
+            Currency = currency,
+            TimeZone = timeZone,
+            Status = TenantStatus.Connected,
+            ConnectedAt = DateTimeOffset.UnixEpoch,
         };
-        return App.Services.GetRequiredService<SystemDatabase>().RunAsync(async db =>
-        {
-            db.Tenants.Add(tenant);
-            await db.SaveChangesAsync();
-            if (role is not null)
-                await db.Database.ExecuteSqlAsync($"insert into memberships (tenant_id, user_id, role, created_at) select {tenant.TenantId}, user_id, {role.ToString()}, now() from users where email = 'owner@demo.test'");
-            return tenant.TenantId;
-        });
+        return App
+            .Services.GetRequiredService<SystemDatabase>()
+            .RunAsync(async db =>
+            {
+                db.Tenants.Add(tenant);
+                await db.SaveChangesAsync();
+                if (role is not null)
+                    await db.Database.ExecuteSqlAsync(
+                        $"insert into memberships (tenant_id, user_id, role, created_at) select {tenant.TenantId}, user_id, {role.ToString()}, now() from users where email = 'owner@demo.test'"
+                    );
+                return tenant.TenantId;
+            });
     }
 
-    private static OrderRecord Order(long id, DateTimeOffset at, params long[] amounts) => new()
-    {
-        ShopifyId = id, UpdatedAt = at, Name = $"#{id}", CreatedAt = at, ProcessedAt = at, CustomerId = 77, CurrentTotal = amounts.Sum(),
-        Lines = [.. amounts.Select((amount, i) => new OrderLineRecord((id * 100) + i, i + 1, null, $"Product {i + 1}", null, 1, 1, false, amount, 0))],
-        Sales = [.. amounts.Select((amount, i) => new SaleRecord(at, true, SaleMeasure.Sale, (id * 100) + i, i + 1, 1, amount, 0, 0))],
-    };
+    private static OrderRecord Order(long id, DateTimeOffset at, params long[] amounts) =>
+        new()
+        {
+            ShopifyId = id,
+            UpdatedAt = at,
+            Name = $"#{id}",
+            CreatedAt = at,
+            ProcessedAt = at,
+            CustomerId = 77,
+            CurrentTotal = amounts.Sum(),
+            Lines =
+            [
+                .. amounts.Select(
+                    (amount, i) =>
+                        new OrderLineRecord(
+                            (id * 100) + i,
+                            i + 1,
+                            null,
+                            $"Product {i + 1}",
+                            null,
+                            1,
+                            1,
+                            false,
+                            amount,
+                            0
+                        )
+                ),
+            ],
+            Sales =
+            [
+                .. amounts.Select(
+                    (amount, i) => new SaleRecord(at, true, SaleMeasure.Sale, (id * 100) + i, i + 1, 1, amount, 0, 0)
+                ),
+            ],
+        };
 }

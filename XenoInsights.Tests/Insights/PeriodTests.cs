@@ -19,11 +19,15 @@ public sealed class PeriodTests
     [InlineData(Preset.LastMonth, "2026-10-01", "2026-10-31")]
     [InlineData(Preset.YearToDate, "2026-01-01", "2026-11-23")]
     [InlineData(Preset.Last12Months, "2025-11-24", "2026-11-23")]
-    public void Presets_run_up_to_today(Preset preset, string from, string to) => Assert.Equal(Days(from, to), Period.Of(preset, Today).Range);
+    public void Presets_run_up_to_today(Preset preset, string from, string to) =>
+        Assert.Equal(Days(from, to), Period.Of(preset, Today).Range);
 
     [Fact]
     public void All_time_begins_with_the_history() =>
-        Assert.Equal(Days("2025-03-04", "2026-11-23"), Period.Of(Preset.AllTime, Today, Days("2025-03-04", "2026-11-20")).Range);
+        Assert.Equal(
+            Days("2025-03-04", "2026-11-23"),
+            Period.Of(Preset.AllTime, Today, Days("2025-03-04", "2026-11-20")).Range
+        );
 
     [Fact]
     public void Last_month_is_whole_whatever_its_length()
@@ -37,7 +41,12 @@ public sealed class PeriodTests
     [InlineData("2026-10-25", "2026-11-23", "2026-09-20", "2026-10-19")]
     [InlineData("2026-11-23", "2026-11-23", "2026-11-16", "2026-11-16")]
     [InlineData("2026-11-02", "2026-11-04", "2026-10-26", "2026-10-28")]
-    public void A_period_is_held_against_the_same_weekdays_before_it(string from, string to, string beforeFrom, string beforeTo)
+    public void A_period_is_held_against_the_same_weekdays_before_it(
+        string from,
+        string to,
+        string beforeFrom,
+        string beforeTo
+    )
     {
         var before = new Period(Preset.Custom, Days(from, to)).ComparedWith(Comparison.PreviousPeriod)!.Value;
         Assert.Equal(Days(beforeFrom, beforeTo), before);
@@ -47,27 +56,49 @@ public sealed class PeriodTests
     [Fact]
     public void Months_are_held_against_months()
     {
-        Assert.Equal(Days("2026-10-01", "2026-10-23"), Period.Of(Preset.MonthToDate, Today).ComparedWith(Comparison.PreviousPeriod));
-        Assert.Equal(Days("2026-09-01", "2026-09-30"), Period.Of(Preset.LastMonth, Today).ComparedWith(Comparison.PreviousPeriod));
-        Assert.Equal(Days("2025-10-01", "2025-10-31"), Period.Of(Preset.LastMonth, Today).ComparedWith(Comparison.PreviousYear));
+        Assert.Equal(
+            Days("2026-10-01", "2026-10-23"),
+            Period.Of(Preset.MonthToDate, Today).ComparedWith(Comparison.PreviousPeriod)
+        );
+        Assert.Equal(
+            Days("2026-09-01", "2026-09-30"),
+            Period.Of(Preset.LastMonth, Today).ComparedWith(Comparison.PreviousPeriod)
+        );
+        Assert.Equal(
+            Days("2025-10-01", "2025-10-31"),
+            Period.Of(Preset.LastMonth, Today).ComparedWith(Comparison.PreviousYear)
+        );
         // 31 March against a February of 28 days: all of it.
-        Assert.Equal(Days("2026-02-01", "2026-02-28"), Period.Of(Preset.MonthToDate, new(2026, 3, 31)).ComparedWith(Comparison.PreviousPeriod));
-        Assert.Equal(Days("2026-02-01", "2026-02-28"), Period.Of(Preset.MonthToDate, new(2026, 3, 30)).ComparedWith(Comparison.PreviousPeriod));
+        Assert.Equal(
+            Days("2026-02-01", "2026-02-28"),
+            Period.Of(Preset.MonthToDate, new(2026, 3, 31)).ComparedWith(Comparison.PreviousPeriod)
+        );
+        Assert.Equal(
+            Days("2026-02-01", "2026-02-28"),
+            Period.Of(Preset.MonthToDate, new(2026, 3, 30)).ComparedWith(Comparison.PreviousPeriod)
+        );
     }
 
     [Fact]
     public void Years_are_held_against_years() =>
-        Assert.Equal(Days("2025-01-01", "2025-11-23"), Period.Of(Preset.YearToDate, Today).ComparedWith(Comparison.PreviousPeriod));
+        Assert.Equal(
+            Days("2025-01-01", "2025-11-23"),
+            Period.Of(Preset.YearToDate, Today).ComparedWith(Comparison.PreviousPeriod)
+        );
 
     [Fact]
     public void The_year_before_is_52_weeks_away_for_days_and_weeks() =>
-        Assert.Equal(Days("2025-10-28", "2025-11-24"), Period.Of(Preset.Last28Days, Today).ComparedWith(Comparison.PreviousYear));
+        Assert.Equal(
+            Days("2025-10-28", "2025-11-24"),
+            Period.Of(Preset.Last28Days, Today).ComparedWith(Comparison.PreviousYear)
+        );
 
     [Theory]
     [InlineData(Preset.AllTime, "previous")]
     [InlineData(Preset.AllTime, "year")]
     [InlineData(Preset.Last28Days, "none")]
-    public void Sometimes_there_is_nothing_to_compare_with(Preset preset, string comparison) => Assert.Null(Period.Of(preset, Today).ComparedWith(Period.ComparisonOf(comparison)));
+    public void Sometimes_there_is_nothing_to_compare_with(Preset preset, string comparison) =>
+        Assert.Null(Period.Of(preset, Today).ComparedWith(Period.ComparisonOf(comparison)));
 
     [Fact]
     public void A_chosen_day_begins_as_many_days_and_is_written_in_the_address()
@@ -95,8 +126,14 @@ public sealed class PeriodTests
     public void Stepping_keeps_the_length_and_months_stay_months()
     {
         Assert.Equal(Days("2026-09-29", "2026-10-26"), Period.Of(Preset.Last28Days, Today).Earlier(Today).Range);
-        Assert.Equal(new Period(Preset.LastMonth, Days("2026-10-01", "2026-10-31")), Period.Of(Preset.MonthToDate, Today).Earlier(Today));
-        Assert.Equal(new Period(Preset.MonthToDate, Days("2026-11-01", "2026-11-23")), Period.Of(Preset.LastMonth, Today).Later(Today));
+        Assert.Equal(
+            new Period(Preset.LastMonth, Days("2026-10-01", "2026-10-31")),
+            Period.Of(Preset.MonthToDate, Today).Earlier(Today)
+        );
+        Assert.Equal(
+            new Period(Preset.MonthToDate, Days("2026-11-01", "2026-11-23")),
+            Period.Of(Preset.LastMonth, Today).Later(Today)
+        );
         Assert.Null(Period.Of(Preset.Last28Days, Today).Later(Today));
     }
 
@@ -110,11 +147,19 @@ public sealed class PeriodTests
     [InlineData(null, "2026-11-05", "2026-11-01", Preset.Last28Days)]
     [InlineData(null, "2026-13-05", "2026-11-01", Preset.Last28Days)]
     [InlineData(null, "2027-01-01", "2027-01-02", Preset.Last28Days)]
-    public void An_address_that_cannot_be_read_opens_the_default(string? preset, string? from, string? to, Preset opened) =>
-        Assert.Equal(opened, Period.Read(preset, from, to, Today, null).Preset);
+    public void An_address_that_cannot_be_read_opens_the_default(
+        string? preset,
+        string? from,
+        string? to,
+        Preset opened
+    ) => Assert.Equal(opened, Period.Read(preset, from, to, Today, null).Preset);
 
     [Fact]
-    public void Days_to_come_are_cut_off() => Assert.Equal(Days("2026-11-10", "2026-11-23"), Period.Read(null, "2026-11-10", "2026-12-24", Today, null).Range);
+    public void Days_to_come_are_cut_off() =>
+        Assert.Equal(
+            Days("2026-11-10", "2026-11-23"),
+            Period.Read(null, "2026-11-10", "2026-12-24", Today, null).Range
+        );
 
     [Theory]
     [InlineData("Europe/London", "2026-11-23T00:30:00Z", "2026-11-23")]
@@ -124,10 +169,19 @@ public sealed class PeriodTests
     [InlineData("Europe/Berlin", "2026-03-29T22:30:00Z", "2026-03-30")]
     [InlineData("Europe/Berlin", "2026-10-24T22:30:00Z", "2026-10-25")]
     public void Today_is_the_shop_s(string zone, string instant, string today) =>
-        Assert.Equal(DateOnly.Parse(today, System.Globalization.CultureInfo.InvariantCulture), new StoreClock(new At(DateTimeOffset.Parse(instant, System.Globalization.CultureInfo.InvariantCulture)), zone).Today);
+        Assert.Equal(
+            DateOnly.Parse(today, System.Globalization.CultureInfo.InvariantCulture),
+            new StoreClock(
+                new At(DateTimeOffset.Parse(instant, System.Globalization.CultureInfo.InvariantCulture)),
+                zone
+            ).Today
+        );
 
     private static DateRange Days(string from, string to) =>
-        new(DateOnly.Parse(from, System.Globalization.CultureInfo.InvariantCulture), DateOnly.Parse(to, System.Globalization.CultureInfo.InvariantCulture));
+        new(
+            DateOnly.Parse(from, System.Globalization.CultureInfo.InvariantCulture),
+            DateOnly.Parse(to, System.Globalization.CultureInfo.InvariantCulture)
+        );
 
     private sealed class At(DateTimeOffset now) : TimeProvider
     {

@@ -23,14 +23,24 @@ public sealed class FleetIncidentTests(PostgresServer server) : IAsyncLifetime
     public async ValueTask InitializeAsync()
     {
         _database = await server.CreateDatabaseAsync();
-        _app = await AppHost.StartAsync(_database, new Dictionary<string, string?>
-        {
-            ["FakeShopify:Enabled"] = "false", ["Shopify:ClientId"] = "x", ["Shopify:ClientSecret"] = "y",
-            ["Encryption:Keys:0"] = "test:" + Convert.ToBase64String(new byte[32]), ["Access:Operators:0"] = "duty@insights.test",
-            ["Smtp:Host"] = "127.0.0.1", ["Smtp:Port"] = _mail.Port.ToString(CultureInfo.InvariantCulture), ["Smtp:Security"] = "None",
-            ["Notifications:RetrySeconds"] = "0.1", ["Serilog:MinimumLevel:Default"] = "Fatal",
-        });
-        for (var i = 0; i < Stores; i++) _stores.Add(await AddStoreAsync(i));
+        _app = await AppHost.StartAsync(
+            _database,
+            new Dictionary<string, string?>
+            {
+                ["FakeShopify:Enabled"] = "false",
+                ["Shopify:ClientId"] = "x",
+                ["Shopify:ClientSecret"] = "y",
+                ["Encryption:Keys:0"] = "test:" + Convert.ToBase64String(new byte[32]),
+                ["Access:Operators:0"] = "duty@insights.test",
+                ["Smtp:Host"] = "127.0.0.1",
+                ["Smtp:Port"] = _mail.Port.ToString(CultureInfo.InvariantCulture),
+                ["Smtp:Security"] = "None",
+                ["Notifications:RetrySeconds"] = "0.1",
+                ["Serilog:MinimumLevel:Default"] = "Fatal",
+            }
+        );
+        for (var i = 0; i < Stores; i++)
+            _stores.Add(await AddStoreAsync(i));
     }
 
     public async ValueTask DisposeAsync()
@@ -49,7 +59,10 @@ public sealed class FleetIncidentTests(PostgresServer server) : IAsyncLifetime
         await LookAsync();
 
         await MailsAsync("duty@insights.test", "operator@demo.test");
-        Assert.All(_mail.Mails, mail => Assert.Equal("XenoInsights: 10 stores at once: deliveries were given up", mail.Subject));
+        Assert.All(
+            _mail.Mails,
+            mail => Assert.Equal("XenoInsights: 10 stores at once: deliveries were given up", mail.Subject)
+        );
         Assert.Equal(10, await OpenIncidentsAsync());
         using var operators = await _app.SignInAsync("operator@demo.test");
         var page = await operators.GetStringAsync(new Uri("/operations", UriKind.Relative), Ct);
@@ -62,7 +75,11 @@ public sealed class FleetIncidentTests(PostgresServer server) : IAsyncLifetime
         await LookAsync();
         await MailsAsync("duty@insights.test", "operator@demo.test", "duty@insights.test", "operator@demo.test");
         Assert.Equal(0, await OpenIncidentsAsync());
-        Assert.DoesNotContain("stores at once", await operators.GetStringAsync(new Uri("/operations", UriKind.Relative), Ct), StringComparison.Ordinal);
+        Assert.DoesNotContain(
+            "stores at once",
+            await operators.GetStringAsync(new Uri("/operations", UriKind.Relative), Ct),
+            StringComparison.Ordinal
+        );
     }
 
     [Fact]
@@ -76,7 +93,14 @@ public sealed class FleetIncidentTests(PostgresServer server) : IAsyncLifetime
         await LookAsync();
         await LookAsync();
 
-        await MailsAsync("duty@insights.test", "operator@demo.test", "duty@insights.test", "operator@demo.test", "owner-0@demo.test", "owner-1@demo.test");
+        await MailsAsync(
+            "duty@insights.test",
+            "operator@demo.test",
+            "duty@insights.test",
+            "operator@demo.test",
+            "owner-0@demo.test",
+            "owner-1@demo.test"
+        );
     }
 
     [Fact]
@@ -92,7 +116,9 @@ public sealed class FleetIncidentTests(PostgresServer server) : IAsyncLifetime
         string[] operators = ["duty@insights.test", "operator@demo.test"];
         await MailsAsync([.. few, .. operators]);
 
-        await SqlAsync($"update incidents set opened_at = opened_at - interval '61 minutes' where tenant_id = '{_stores[10]}'");
+        await SqlAsync(
+            $"update incidents set opened_at = opened_at - interval '61 minutes' where tenant_id = '{_stores[10]}'"
+        );
         await LookAsync();
         await LookAsync();
         await MailsAsync([.. few, .. operators, "owner-10@demo.test"]);
@@ -100,26 +126,49 @@ public sealed class FleetIncidentTests(PostgresServer server) : IAsyncLifetime
 
     private Task LookAsync() => ActivatorUtilities.CreateInstance<IncidentDetector>(_app.Services).LookAsync(Ct);
 
-    private Task FailAsync(IEnumerable<Guid> stores) => SqlAsync(string.Join(';', stores.Select(store =>
-        "insert into events (tenant_id, webhook_id, topic, received_at, headers, payload, status, attempts, due_at) "
-        + $"values ('{store}', 'dead', 'orders/updated', now(), '{{}}', '\\x7b7d', 4, 1, now())")));
+    private Task FailAsync(IEnumerable<Guid> stores) =>
+        SqlAsync(
+            string.Join(
+                ';',
+                stores.Select(store =>
+                    "insert into events (tenant_id, webhook_id, topic, received_at, headers, payload, status, attempts, due_at) "
+                    + $"values ('{store}', 'dead', 'orders/updated', now(), '{{}}', '\\x7b7d', 4, 1, now())"
+                )
+            )
+        );
 
     private Task SqlAsync(string sql) => PostgresServer.ExecuteAsync(_database.ConnectionString, sql);
 
-    private Task<int> OpenIncidentsAsync() => _app.Services.GetRequiredService<SystemDatabase>().RunAsync(
-        db => db.Incidents.IgnoreQueryFilters([XenoDbContext.TenantFilter]).CountAsync(i => i.ResolvedAt == null, Ct), Ct);
+    private Task<int> OpenIncidentsAsync() =>
+        _app
+            .Services.GetRequiredService<SystemDatabase>()
+            .RunAsync(
+                db =>
+                    db.Incidents.IgnoreQueryFilters([XenoDbContext.TenantFilter])
+                        .CountAsync(i => i.ResolvedAt == null, Ct),
+                Ct
+            );
 
     /// <summary>Exactly these mails, in any order, and no other comes.</summary>
     private async Task MailsAsync(params string[] recipients)
     {
-        for (var patience = 0; _mail.Mails.Count < recipients.Length && patience < 200; patience++) await Task.Delay(50, Ct);
+        for (var patience = 0; _mail.Mails.Count < recipients.Length && patience < 200; patience++)
+            await Task.Delay(50, Ct);
         var waiting = 1;
         for (var patience = 0; waiting > 0 && patience < 200; patience++)
         {
-            waiting = await _app.Services.GetRequiredService<SystemDatabase>().RunAsync(
-                async db => await db.Mails.IgnoreQueryFilters([XenoDbContext.TenantFilter]).CountAsync(m => m.SentAt == null, Ct)
-                    + await db.OperatorMails.CountAsync(m => m.SentAt == null, Ct), Ct);
-            if (waiting > 0) await Task.Delay(50, Ct);
+            waiting = await _app
+                .Services.GetRequiredService<SystemDatabase>()
+                .RunAsync(
+                    async db =>
+                        await db
+                            .Mails.IgnoreQueryFilters([XenoDbContext.TenantFilter])
+                            .CountAsync(m => m.SentAt == null, Ct)
+                        + await db.OperatorMails.CountAsync(m => m.SentAt == null, Ct),
+                    Ct
+                );
+            if (waiting > 0)
+                await Task.Delay(50, Ct);
         }
         Assert.Equal(recipients.Order(), _mail.Mails.Select(mail => mail.To.Mailboxes.Single().Address).Order());
     }
@@ -128,20 +177,43 @@ public sealed class FleetIncidentTests(PostgresServer server) : IAsyncLifetime
     {
         var tenant = new Tenant
         {
-            TenantId = Guid.CreateVersion7(), ShopId = number + 1, ShopDomain = $"store-{number}.myshopify.com", Name = $"Store {number}",
-            Currency = "EUR", TimeZone = "Europe/Berlin", Status = TenantStatus.Connected, ConnectedAt = TimeProvider.System.GetUtcNow(),
+            TenantId = Guid.CreateVersion7(),
+            ShopId = number + 1,
+            ShopDomain = $"store-{number}.myshopify.com",
+            Name = $"Store {number}",
+            Currency = "EUR",
+            TimeZone = "Europe/Berlin",
+            Status = TenantStatus.Connected,
+            ConnectedAt = TimeProvider.System.GetUtcNow(),
         };
         var owner = new User
         {
-            UserId = Guid.CreateVersion7(), Issuer = "test", Subject = $"{number}", Email = $"owner-{number}@demo.test", EmailVerified = true,
+            UserId = Guid.CreateVersion7(),
+            Issuer = "test",
+            Subject = $"{number}",
+            Email = $"owner-{number}@demo.test",
+            EmailVerified = true,
         };
-        await _app.Services.GetRequiredService<SystemDatabase>().RunAsync(async db =>
-        {
-            db.Tenants.Add(tenant);
-            db.Users.Add(owner);
-            db.Memberships.Add(new() { TenantId = tenant.TenantId, UserId = owner.UserId, Role = MemberRole.Owner, CreatedAt = DateTimeOffset.UnixEpoch });
-            await db.SaveChangesAsync(Ct);
-        }, Ct);
+        await _app
+            .Services.GetRequiredService<SystemDatabase>()
+            .RunAsync(
+                async db =>
+                {
+                    db.Tenants.Add(tenant);
+                    db.Users.Add(owner);
+                    db.Memberships.Add(
+                        new()
+                        {
+                            TenantId = tenant.TenantId,
+                            UserId = owner.UserId,
+                            Role = MemberRole.Owner,
+                            CreatedAt = DateTimeOffset.UnixEpoch,
+                        }
+                    );
+                    await db.SaveChangesAsync(Ct);
+                },
+                Ct
+            );
         return tenant.TenantId;
     }
 }

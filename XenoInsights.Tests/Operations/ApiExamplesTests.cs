@@ -13,17 +13,27 @@ public sealed partial class ApiExamplesTests(PostgresServer postgres)
     {
         await using var database = await postgres.CreateDatabaseAsync();
         await using var host = await AppHost.StartAsync(database);
-        var routes = host.Services.GetRequiredService<EndpointDataSource>().Endpoints.OfType<RouteEndpoint>()
-            .Select(endpoint => "/" + endpoint.RoutePattern.RawText!.Trim('/')).ToHashSet();
+        var routes = host
+            .Services.GetRequiredService<EndpointDataSource>()
+            .Endpoints.OfType<RouteEndpoint>()
+            .Select(endpoint => "/" + endpoint.RoutePattern.RawText!.Trim('/'))
+            .ToHashSet();
 
         foreach (var file in (string[])["XenoInsights/XenoInsights.http", "docs/api.md"])
         {
-            var examples = await File.ReadAllTextAsync(Path.Combine(Repository.Root, file), TestContext.Current.CancellationToken);
+            var examples = await File.ReadAllTextAsync(
+                Path.Combine(Repository.Root, file),
+                TestContext.Current.CancellationToken
+            );
             var called = Address().Matches(examples).Select(match => match.Groups[1].Value).ToList();
 
             Assert.NotEmpty(called);
-            Assert.DoesNotContain(called, path =>
-                !routes.Contains(path) && !routes.Any(route => route.StartsWith(path + "/{", StringComparison.Ordinal)));
+            Assert.DoesNotContain(
+                called,
+                path =>
+                    !routes.Contains(path)
+                    && !routes.Any(route => route.StartsWith(path + "/{", StringComparison.Ordinal))
+            );
         }
     }
 

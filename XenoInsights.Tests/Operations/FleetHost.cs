@@ -27,10 +27,13 @@ public sealed class FleetHost(PostgresServer postgres) : IAsyncLifetime
             _database,
             new Dictionary<string, string?>
             {
-                ["FakeShopify:Enabled"] = "false", ["Shopify:ClientId"] = "x", ["Shopify:ClientSecret"] = "y",
+                ["FakeShopify:Enabled"] = "false",
+                ["Shopify:ClientId"] = "x",
+                ["Shopify:ClientSecret"] = "y",
                 ["Encryption:Keys:0"] = "test:" + Convert.ToBase64String(new byte[32]),
             },
-            services: StopWorkers);
+            services: StopWorkers
+        );
         Operator = await App.SignInAsync("operator@demo.test");
     }
 
@@ -46,43 +49,72 @@ public sealed class FleetHost(PostgresServer postgres) : IAsyncLifetime
         var shopId = Interlocked.Increment(ref _shopIds);
         var tenant = new Tenant
         {
-            TenantId = Guid.CreateVersion7(), ShopId = shopId, ShopDomain = $"fleet-{shopId}.myshopify.com", Name = "secret name",
-            Currency = "EUR", TimeZone = "Europe/Berlin", Status = status, ConnectedAt = TimeProvider.System.GetUtcNow(),
+            TenantId = Guid.CreateVersion7(),
+            ShopId = shopId,
+            ShopDomain = $"fleet-{shopId}.myshopify.com",
+            Name = "secret name",
+            Currency = "EUR",
+            TimeZone = "Europe/Berlin",
+            Status = status,
+            ConnectedAt = TimeProvider.System.GetUtcNow(),
         };
-        await App.Services.GetRequiredService<SystemDatabase>().RunAsync(async db =>
-        {
-            db.Tenants.Add(tenant);
-            await db.SaveChangesAsync(Ct);
-        }, Ct);
+        await App
+            .Services.GetRequiredService<SystemDatabase>()
+            .RunAsync(
+                async db =>
+                {
+                    db.Tenants.Add(tenant);
+                    await db.SaveChangesAsync(Ct);
+                },
+                Ct
+            );
         return tenant.TenantId;
     }
 
     /// <summary>Failed events of a store, received one minute after the other, the last one now.</summary>
     public Task AddFailedAsync(Guid store, int count, string topic = "orders/create", string error = "refused") =>
-        InStoreAsync(store, async db =>
-        {
-            var now = TimeProvider.System.GetUtcNow();
-            db.Events.AddRange(Enumerable.Range(0, count).Select(i => new Event
+        InStoreAsync(
+            store,
+            async db =>
             {
-                TenantId = store, WebhookId = $"{topic} {error} {i}", Topic = topic, Headers = """{"x":"secret"}""",
-                Payload = "secret"u8.ToArray(), Status = EventStatus.Dead, LastError = error, Attempts = 8,
-                ReceivedAt = now.AddMinutes(i + 1 - count), DueAt = now,
-            }));
-            return await db.SaveChangesAsync(Ct);
-        });
+                var now = TimeProvider.System.GetUtcNow();
+                db.Events.AddRange(
+                    Enumerable
+                        .Range(0, count)
+                        .Select(i => new Event
+                        {
+                            TenantId = store,
+                            WebhookId = $"{topic} {error} {i}",
+                            Topic = topic,
+                            Headers = """{"x":"secret"}""",
+                            Payload = "secret"u8.ToArray(),
+                            Status = EventStatus.Dead,
+                            LastError = error,
+                            Attempts = 8,
+                            ReceivedAt = now.AddMinutes(i + 1 - count),
+                            DueAt = now,
+                        })
+                );
+                return await db.SaveChangesAsync(Ct);
+            }
+        );
 
     public Task<T> InStoreAsync<T>(Guid store, Func<XenoDbContext, Task<T>> work) =>
         App.Services.GetRequiredService<TenantDatabase>().RunAsync(store, work, Ct);
 
     public Task SqlAsync(string sql, params object[] values) =>
-        PostgresServer.ExecuteAsync(_database.ConnectionString, string.Format(CultureInfo.InvariantCulture, sql, values));
+        PostgresServer.ExecuteAsync(
+            _database.ConnectionString,
+            string.Format(CultureInfo.InvariantCulture, sql, values)
+        );
 
     private static void StopWorkers(IServiceCollection services)
     {
         Type[] workers = [typeof(WebhookWorker), typeof(SyncWorker)];
         foreach (var worker in services.Where(s => s.ServiceType == typeof(IHostedService)).ToList())
         {
-            if (workers.Contains(worker.ImplementationType)) services.Remove(worker);
+            if (workers.Contains(worker.ImplementationType))
+                services.Remove(worker);
         }
     }
 }

@@ -28,27 +28,36 @@ public sealed class LogTests(PostgresServer postgres) : ILogEventSink
             database,
             new Dictionary<string, string?>
             {
-                ["FakeShopify:Enabled"] = "false", ["Shopify:ClientId"] = "x", ["Shopify:ClientSecret"] = "y",
+                ["FakeShopify:Enabled"] = "false",
+                ["Shopify:ClientId"] = "x",
+                ["Shopify:ClientSecret"] = "y",
                 ["Encryption:Keys:0"] = "test:" + Convert.ToBase64String(new byte[32]),
                 ["Serilog:MinimumLevel:Default"] = "Information",
             },
-            services: services => services.AddSingleton<ILogEventSink>(this));
+            services: services => services.AddSingleton<ILogEventSink>(this)
+        );
         // Nothing of it can be read: it has no credential.
         var store = await AddStoreAsync(app);
-        await app.Services.GetRequiredService<TenantDatabase>().RunAsync(
-            store, db => SyncJobs.EnqueueAsync(db, store, SyncJobType.Full, null, Ct), Ct);
+        await app
+            .Services.GetRequiredService<TenantDatabase>()
+            .RunAsync(store, db => SyncJobs.EnqueueAsync(db, store, SyncJobType.Full, null, Ct), Ct);
         await PostgresServer.ExecuteAsync(
             database.ConnectionString,
             $"""
             insert into events (tenant_id, webhook_id, topic, received_at, headers, payload, status, attempts, due_at, trace_id)
             select '{store}', i::text, 'carts/update', now(), '{"{}"}', '\x7b7d', 1, 0, now(), md5(i::text) from generate_series(1, 50) i
-            """);
+            """
+        );
 
         var failed = await LoggedAsync("The run failed");
         var applied = await LoggedAsync("deliveries of");
 
         Assert.Equal((LogEventLevel.Warning, null), (failed.Level, failed.Exception));
-        Assert.Contains("Connect the store again", failed.RenderMessage(CultureInfo.InvariantCulture), StringComparison.Ordinal);
+        Assert.Contains(
+            "Connect the store again",
+            failed.RenderMessage(CultureInfo.InvariantCulture),
+            StringComparison.Ordinal
+        );
         Assert.Equal(10, Assert.IsType<SequenceValue>(applied.Properties["Traces"]).Elements.Count);
     }
 
@@ -56,7 +65,11 @@ public sealed class LogTests(PostgresServer postgres) : ILogEventSink
     {
         for (var patience = 0; patience < 400; patience++)
         {
-            if (_events.FirstOrDefault(e => e.MessageTemplate.Text.Contains(text, StringComparison.Ordinal)) is { } found) return found;
+            if (
+                _events.FirstOrDefault(e => e.MessageTemplate.Text.Contains(text, StringComparison.Ordinal)) is
+                { } found
+            )
+                return found;
             await Task.Delay(50, Ct);
         }
         throw new InvalidOperationException($"'{text}' was not logged.");
@@ -66,14 +79,25 @@ public sealed class LogTests(PostgresServer postgres) : ILogEventSink
     {
         var tenant = new Tenant
         {
-            TenantId = Guid.CreateVersion7(), ShopId = 1, ShopDomain = "log.myshopify.com", Name = "Log", Currency = "EUR",
-            TimeZone = "Europe/Berlin", Status = TenantStatus.Connected, ConnectedAt = TimeProvider.System.GetUtcNow(),
+            TenantId = Guid.CreateVersion7(),
+            ShopId = 1,
+            ShopDomain = "log.myshopify.com",
+            Name = "Log",
+            Currency = "EUR",
+            TimeZone = "Europe/Berlin",
+            Status = TenantStatus.Connected,
+            ConnectedAt = TimeProvider.System.GetUtcNow(),
         };
-        await app.Services.GetRequiredService<SystemDatabase>().RunAsync(async db =>
-        {
-            db.Tenants.Add(tenant);
-            await db.SaveChangesAsync(Ct);
-        }, Ct);
+        await app
+            .Services.GetRequiredService<SystemDatabase>()
+            .RunAsync(
+                async db =>
+                {
+                    db.Tenants.Add(tenant);
+                    await db.SaveChangesAsync(Ct);
+                },
+                Ct
+            );
         return tenant.TenantId;
     }
 }

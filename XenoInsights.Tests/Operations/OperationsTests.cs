@@ -12,16 +12,21 @@ using Npgsql;
 using Serilog.Core;
 using Serilog.Events;
 using XenoInsights.App;
+using XenoInsights.Data;
 using XenoInsights.Hosting;
 using XenoInsights.Operations;
 using XenoInsights.Tests.Support;
-using XenoInsights.Data;
 
 namespace XenoInsights.Tests.Operations;
 
 public sealed class OperationsTests(PostgresServer postgres)
 {
-    private static readonly string[] _quiet = ["Serilog:MinimumLevel:Default", "Serilog:MinimumLevel:Override:Microsoft", "Serilog:MinimumLevel:Override:Microsoft.Hosting.Lifetime"];
+    private static readonly string[] _quiet =
+    [
+        "Serilog:MinimumLevel:Default",
+        "Serilog:MinimumLevel:Override:Microsoft",
+        "Serilog:MinimumLevel:Override:Microsoft.Hosting.Lifetime",
+    ];
 
     private static CancellationToken Ct => TestContext.Current.CancellationToken;
 
@@ -29,20 +34,35 @@ public sealed class OperationsTests(PostgresServer postgres)
     public async Task A_database_that_goes_away_is_503_on_requests_and_leaves_the_instance_ready()
     {
         await using var database = await postgres.CreateDatabaseAsync();
-        await using var host = await AppHost.StartAsync(database, _quiet.ToDictionary(key => key, string? (_) => "Fatal"));
+        await using var host = await AppHost.StartAsync(
+            database,
+            _quiet.ToDictionary(key => key, string? (_) => "Fatal")
+        );
         using var http = host.Visitor();
 
-        Assert.Equal((HttpStatusCode.OK, HttpStatusCode.OK), (await StatusAsync(http, "/health/live"), await StatusAsync(http, "/health/ready")));
+        Assert.Equal(
+            (HttpStatusCode.OK, HttpStatusCode.OK),
+            (await StatusAsync(http, "/health/live"), await StatusAsync(http, "/health/ready"))
+        );
 
         using var person = await host.SignInAsync();
         await database.DisposeAsync();
 
-        Assert.Equal((HttpStatusCode.OK, HttpStatusCode.OK), (await StatusAsync(http, "/health/live"), await StatusAsync(http, "/health/ready")));
+        Assert.Equal(
+            (HttpStatusCode.OK, HttpStatusCode.OK),
+            (await StatusAsync(http, "/health/live"), await StatusAsync(http, "/health/ready"))
+        );
         using var api = await person.GetAsync(new Uri("/api/tenants", UriKind.Relative), Ct);
-        Assert.Equal((HttpStatusCode.ServiceUnavailable, "application/problem+json"), (api.StatusCode, api.Content.Headers.ContentType?.MediaType));
+        Assert.Equal(
+            (HttpStatusCode.ServiceUnavailable, "application/problem+json"),
+            (api.StatusCode, api.Content.Headers.ContentType?.MediaType)
+        );
         Assert.Equal(TimeSpan.FromSeconds(5), api.Headers.RetryAfter?.Delta);
         using var page = await person.GetAsync(new Uri("/stores", UriKind.Relative), Ct);
-        Assert.Equal((HttpStatusCode.ServiceUnavailable, "text/html"), (page.StatusCode, page.Content.Headers.ContentType?.MediaType));
+        Assert.Equal(
+            (HttpStatusCode.ServiceUnavailable, "text/html"),
+            (page.StatusCode, page.Content.Headers.ContentType?.MediaType)
+        );
         Assert.Contains("does not answer", await page.Content.ReadAsStringAsync(Ct), StringComparison.Ordinal);
     }
 
@@ -95,7 +115,10 @@ public sealed class OperationsTests(PostgresServer postgres)
         using var response = await http.SendAsync(request, Ct);
         var problem = await response.Content.ReadFromJsonAsync<JsonElement>(Ct);
 
-        Assert.Equal((status, "application/problem+json"), ((int)response.StatusCode, response.Content.Headers.ContentType?.MediaType));
+        Assert.Equal(
+            (status, "application/problem+json"),
+            ((int)response.StatusCode, response.Content.Headers.ContentType?.MediaType)
+        );
         Assert.Equal(status, problem.GetProperty("status").GetInt32());
         Assert.Equal("0af7651916cd43dd8448eb211c80319c", problem.GetProperty("traceId").GetString());
         Assert.DoesNotContain("secret", problem.ToString(), StringComparison.Ordinal);
@@ -105,7 +128,10 @@ public sealed class OperationsTests(PostgresServer postgres)
     [InlineData("ForwardedHeaders:KnownNetworks:0", "127.0.0.0/8")]
     [InlineData("Unrelated", "")]
     [InlineData("FORWARDEDHEADERS_ENABLED", "true")]
-    public async Task A_proxy_on_this_machine_or_in_a_known_network_tells_scheme_and_address_and_one_hop_only(string key, string value)
+    public async Task A_proxy_on_this_machine_or_in_a_known_network_tells_scheme_and_address_and_one_hop_only(
+        string key,
+        string value
+    )
     {
         await using var app = await StartAsync((key, value));
         using var http = new HttpClient { BaseAddress = new Uri(app.Urls.First()) };
@@ -130,7 +156,10 @@ public sealed class OperationsTests(PostgresServer postgres)
     public async Task Requests_are_logged_by_their_path_and_never_by_their_query()
     {
         var log = new KeptLog();
-        var builder = WebApplication.CreateBuilder(["--Serilog:MinimumLevel:Default=Information", "--Serilog:MinimumLevel:Override:Microsoft=Warning"]);
+        var builder = WebApplication.CreateBuilder([
+            "--Serilog:MinimumLevel:Default=Information",
+            "--Serilog:MinimumLevel:Override:Microsoft=Warning",
+        ]);
         builder.WebHost.UseUrls("http://127.0.0.1:0");
         builder.Services.AddSingleton<ILogEventSink>(log);
         builder.AddHosting();
@@ -141,12 +170,21 @@ public sealed class OperationsTests(PostgresServer postgres)
         await app.StartAsync(Ct);
         using (var http = new HttpClient { BaseAddress = new Uri(app.Urls.First()) })
         {
-            foreach (var path in (string[])["/api/found", "/api/broken", "/api/missing", "/found"]) await StatusAsync(http, path + "?q=ann%40shop.test&login_hint=ann");
+            foreach (var path in (string[])["/api/found", "/api/broken", "/api/missing", "/found"])
+                await StatusAsync(http, path + "?q=ann%40shop.test&login_hint=ann");
         }
         await app.StopAsync(Ct);
 
-        Assert.All(["/api/found", "/api/broken", "/api/missing", "/found"], path => Assert.Contains(log.Lines, line => line.Contains(path, StringComparison.Ordinal)));
-        Assert.DoesNotContain(log.Lines, line => line.Contains("shop.test", StringComparison.Ordinal) || line.Contains("login_hint", StringComparison.Ordinal));
+        Assert.All(
+            ["/api/found", "/api/broken", "/api/missing", "/found"],
+            path => Assert.Contains(log.Lines, line => line.Contains(path, StringComparison.Ordinal))
+        );
+        Assert.DoesNotContain(
+            log.Lines,
+            line =>
+                line.Contains("shop.test", StringComparison.Ordinal)
+                || line.Contains("login_hint", StringComparison.Ordinal)
+        );
     }
 
     [Fact]
@@ -154,7 +192,10 @@ public sealed class OperationsTests(PostgresServer postgres)
     {
         var log = new KeptLog();
         await using var database = await postgres.CreateDatabaseAsync();
-        await using var host = await AppHost.StartAsync(database, services: services => services.AddSingleton<ILogEventSink>(log));
+        await using var host = await AppHost.StartAsync(
+            database,
+            services: services => services.AddSingleton<ILogEventSink>(log)
+        );
         using var http = host.Visitor();
         Assert.Equal(HttpStatusCode.OK, await StatusAsync(http, "/health/ready"));
 
@@ -162,7 +203,12 @@ public sealed class OperationsTests(PostgresServer postgres)
 
         Assert.Equal(HttpStatusCode.ServiceUnavailable, await StatusAsync(http, "/health/ready"));
         Assert.Equal(HttpStatusCode.OK, await StatusAsync(http, "/health/live"));
-        Assert.DoesNotContain(log.Lines, line => line.Contains("/health", StringComparison.Ordinal) || line.Contains("HealthCheck", StringComparison.Ordinal));
+        Assert.DoesNotContain(
+            log.Lines,
+            line =>
+                line.Contains("/health", StringComparison.Ordinal)
+                || line.Contains("HealthCheck", StringComparison.Ordinal)
+        );
     }
 
     [Fact]
@@ -172,12 +218,17 @@ public sealed class OperationsTests(PostgresServer postgres)
         await using var source = NpgsqlDataSource.Create(database.ConnectionString + ";Pooling=false");
         await using var holder = await source.OpenConnectionAsync(Ct);
         await using var transaction = await holder.BeginTransactionAsync(Ct);
-        await using (var hold = new NpgsqlCommand("lock table events in share mode", holder)) await hold.ExecuteNonQueryAsync(Ct);
-        await using var host = await AppHost.StartAsync(database, new Dictionary<string, string?> { ["Instance:WarmUp"] = "true" });
+        await using (var hold = new NpgsqlCommand("lock table events in share mode", holder))
+            await hold.ExecuteNonQueryAsync(Ct);
+        await using var host = await AppHost.StartAsync(
+            database,
+            new Dictionary<string, string?> { ["Instance:WarmUp"] = "true" }
+        );
         using var http = host.Visitor();
 
         await using var waits = source.CreateCommand(
-            "select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock' and query like '%insert into events%')");
+            "select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock' and query like '%insert into events%')"
+        );
         for (var patience = 0; await waits.ExecuteScalarAsync(Ct) is false; patience++)
         {
             Assert.True(patience < 600, "It does not try to store a delivery.");
@@ -202,10 +253,15 @@ public sealed class OperationsTests(PostgresServer postgres)
     {
         await using var database = await postgres.CreateDatabaseAsync();
 
-        var refused = await Assert.ThrowsAnyAsync<ConfigurationException>(
-            () => AppHost.StartAsync(database, new Dictionary<string, string?> { ["Schedules:KeepTokensAlive"] = cron }));
+        var refused = await Assert.ThrowsAnyAsync<ConfigurationException>(() =>
+            AppHost.StartAsync(database, new Dictionary<string, string?> { ["Schedules:KeepTokensAlive"] = cron })
+        );
 
-        Assert.Contains("Schedules:KeepTokensAlive must be a cron expression", refused.Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "Schedules:KeepTokensAlive must be a cron expression",
+            refused.Message,
+            StringComparison.Ordinal
+        );
     }
 
     [Fact]
@@ -213,8 +269,9 @@ public sealed class OperationsTests(PostgresServer postgres)
     {
         await using var database = await postgres.CreateDatabaseAsync();
 
-        var refused = await Assert.ThrowsAnyAsync<ConfigurationException>(
-            () => AppHost.StartAsync(database, new Dictionary<string, string?> { ["Schedules:NightlySync"] = "0 3 * * * ?" }));
+        var refused = await Assert.ThrowsAnyAsync<ConfigurationException>(() =>
+            AppHost.StartAsync(database, new Dictionary<string, string?> { ["Schedules:NightlySync"] = "0 3 * * * ?" })
+        );
 
         Assert.Contains("Schedules:NightlySync", refused.Message, StringComparison.Ordinal);
     }
@@ -225,7 +282,10 @@ public sealed class OperationsTests(PostgresServer postgres)
     [InlineData("https://+:443;http://+:5000", "9090", "http://localhost:5000/")]
     [InlineData("http://0.0.0.0", null, "http://localhost/")]
     public void The_health_check_asks_where_the_app_listens(string? urls, string? ports, string address) =>
-        Assert.Equal(new Uri(address), HealthCheckCommand.ServerAddress(key => key == "ASPNETCORE_URLS" ? urls : ports));
+        Assert.Equal(
+            new Uri(address),
+            HealthCheckCommand.ServerAddress(key => key == "ASPNETCORE_URLS" ? urls : ports)
+        );
 
     /// <summary>Everything that was logged, with all properties.</summary>
     private sealed class KeptLog : ILogEventSink
@@ -235,7 +295,9 @@ public sealed class OperationsTests(PostgresServer postgres)
         public IReadOnlyCollection<string> Lines => _lines;
 
         public void Emit(LogEvent logEvent) =>
-            _lines.Enqueue($"{logEvent.RenderMessage(CultureInfo.InvariantCulture)} {string.Join(' ', logEvent.Properties)} {logEvent.Exception}");
+            _lines.Enqueue(
+                $"{logEvent.RenderMessage(CultureInfo.InvariantCulture)} {string.Join(' ', logEvent.Properties)} {logEvent.Exception}"
+            );
     }
 
     private static async Task<HttpStatusCode> StatusAsync(HttpClient http, string path)
@@ -246,7 +308,10 @@ public sealed class OperationsTests(PostgresServer postgres)
 
     private static async Task<WebApplication> StartAsync(params (string Key, string Value)[] settings)
     {
-        var builder = WebApplication.CreateBuilder([.. settings.Select(setting => $"--{setting.Key}={setting.Value}"), .. _quiet.Select(key => $"--{key}=Fatal")]);
+        var builder = WebApplication.CreateBuilder([
+            .. settings.Select(setting => $"--{setting.Key}={setting.Value}"),
+            .. _quiet.Select(key => $"--{key}=Fatal"),
+        ]);
         builder.WebHost.UseUrls("http://127.0.0.1:0");
         builder.AddHosting();
         var app = builder.Build();
@@ -254,7 +319,10 @@ public sealed class OperationsTests(PostgresServer postgres)
         app.MapGet("/api/broken", string () => throw new InvalidOperationException("the secret of the house"));
         app.MapGet("/api/number", (int n) => n);
         app.MapHosting();
-        app.MapGet("/api/seen", (HttpContext context) => $"{context.Request.Scheme} {context.Connection.RemoteIpAddress}");
+        app.MapGet(
+            "/api/seen",
+            (HttpContext context) => $"{context.Request.Scheme} {context.Connection.RemoteIpAddress}"
+        );
         await app.StartAsync(Ct);
         return app;
     }

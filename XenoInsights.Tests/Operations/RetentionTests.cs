@@ -31,7 +31,11 @@ public sealed class RetentionTests(PostgresServer postgres)
         await job.Execute(null!, Ct);
 
         Assert.Empty(await job.StoresWithOldPayloadsAsync(Ct));
-        var kept = await stores.Tenants.RunAsync(busy, db => db.Events.Where(e => e.Payload != null).Select(e => e.Status).ToListAsync(Ct), Ct);
+        var kept = await stores.Tenants.RunAsync(
+            busy,
+            db => db.Events.Where(e => e.Payload != null).Select(e => e.Status).ToListAsync(Ct),
+            Ct
+        );
         Assert.Equal([EventStatus.Pending, EventStatus.Applied, EventStatus.Dead], kept.Order());
         Assert.Equal(2504, await stores.Tenants.RunAsync(busy, db => db.Events.CountAsync(Ct), Ct));
     }
@@ -53,7 +57,8 @@ public sealed class RetentionTests(PostgresServer postgres)
             create function refuse() returns trigger language plpgsql as 'begin raise exception ''no''; end';
             create trigger refuse before update or delete on events for each row
                 when (old.tenant_id = '{failing}') execute function refuse()
-            """);
+            """
+        );
 
         await Job(stores).Execute(null!, Ct);
 
@@ -74,22 +79,29 @@ public sealed class RetentionTests(PostgresServer postgres)
             select '{store}', i::text, 'orders/create', '{"{}"}', 2, 1, now(), now() - interval '10 days', now()
             from generate_series(1, 20000) i;
             analyze events
-            """);
+            """
+        );
         await AddAsync(stores, store, EventStatus.Applied, daysAgo: 8);
 
-        var plan = await stores.Tenants.RunAsync(store, async db =>
-        {
-            await using var command = db.Command(
-                $"""
-                explain (analyze, buffers off, costs off, timing off, summary off)
-                select webhook_id from events where tenant_id = '{store}' and received_at < now() - interval '7 days'
-                and status in (2, 3) and payload_dropped_at is null order by received_at limit 2000
-                """);
-            var lines = new List<string>();
-            await using var reader = await command.ExecuteReaderAsync(Ct);
-            while (await reader.ReadAsync(Ct)) lines.Add(reader.GetString(0));
-            return string.Join('\n', lines);
-        }, Ct);
+        var plan = await stores.Tenants.RunAsync(
+            store,
+            async db =>
+            {
+                await using var command = db.Command(
+                    $"""
+                    explain (analyze, buffers off, costs off, timing off, summary off)
+                    select webhook_id from events where tenant_id = '{store}' and received_at < now() - interval '7 days'
+                    and status in (2, 3) and payload_dropped_at is null order by received_at limit 2000
+                    """
+                );
+                var lines = new List<string>();
+                await using var reader = await command.ExecuteReaderAsync(Ct);
+                while (await reader.ReadAsync(Ct))
+                    lines.Add(reader.GetString(0));
+                return string.Join('\n', lines);
+            },
+            Ct
+        );
 
         Assert.Contains("ix_events_payload_kept", plan, StringComparison.Ordinal);
         Assert.DoesNotContain("Rows Removed", plan, StringComparison.Ordinal);
@@ -112,28 +124,47 @@ public sealed class RetentionTests(PostgresServer postgres)
                 attempts, created_at, started_at, finished_at)
             select '{store}', gen_random_uuid(), 'Delta', at::text, 'Succeeded', 0, 0, 0, 0, 0, 0, 1, at, at, at
             from unnest(array[now() - interval '92 days', now() - interval '91 days']) at;
-            """);
+            """
+        );
 
         await new PurgeEmails(stores.System, stores.Tenants, NullLogger<PurgeEmails>.Instance).Execute(null!, Ct);
         await new PurgeSyncJobs(stores.System, stores.Tenants, NullLogger<PurgeSyncJobs>.Instance).Execute(null!, Ct);
 
         var left = await stores.Tenants.RunAsync(
-            store, async db => (await db.Mails.CountAsync(Ct), await db.Incidents.CountAsync(Ct), await db.SyncJobs.CountAsync(Ct)), Ct);
+            store,
+            async db =>
+                (await db.Mails.CountAsync(Ct), await db.Incidents.CountAsync(Ct), await db.SyncJobs.CountAsync(Ct)),
+            Ct
+        );
         Assert.Equal((1, 1, 1), left);
     }
 
-    private static PurgeEvents Job(TestStores stores) => new(
-        stores.System, stores.Tenants, Options.Create(new RetentionOptions()), NullLogger<PurgeEvents>.Instance);
+    private static PurgeEvents Job(TestStores stores) =>
+        new(stores.System, stores.Tenants, Options.Create(new RetentionOptions()), NullLogger<PurgeEvents>.Instance);
 
     private static Task AddAsync(TestStores stores, Guid store, EventStatus status, int daysAgo, int count = 1) =>
-        stores.Tenants.RunAsync(store, async db =>
-        {
-            var at = TimeProvider.System.GetUtcNow().AddDays(-daysAgo);
-            db.Events.AddRange(Enumerable.Range(0, count).Select(i => new Event
+        stores.Tenants.RunAsync(
+            store,
+            async db =>
             {
-                TenantId = store, WebhookId = $"{status} {daysAgo} {i}", Topic = "orders/create", Headers = "{}", Payload = "{}"u8.ToArray(),
-                Status = status, ReceivedAt = at, DueAt = at,
-            }));
-            await db.SaveChangesAsync(Ct);
-        }, Ct);
+                var at = TimeProvider.System.GetUtcNow().AddDays(-daysAgo);
+                db.Events.AddRange(
+                    Enumerable
+                        .Range(0, count)
+                        .Select(i => new Event
+                        {
+                            TenantId = store,
+                            WebhookId = $"{status} {daysAgo} {i}",
+                            Topic = "orders/create",
+                            Headers = "{}",
+                            Payload = "{}"u8.ToArray(),
+                            Status = status,
+                            ReceivedAt = at,
+                            DueAt = at,
+                        })
+                );
+                await db.SaveChangesAsync(Ct);
+            },
+            Ct
+        );
 }

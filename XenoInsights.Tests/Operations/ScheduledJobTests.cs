@@ -21,9 +21,13 @@ public sealed class ScheduledJobTests(StoreHost host, PostgresServer postgres) :
     {
         await using var stores = await TestStores.CreateAsync(postgres);
         var runs = new Counter();
-        var instances = Enumerable.Range(0, 5).Select(_ => new ScheduledJob<Counter>(runs, stores.System, NullLogger<Counter>.Instance));
+        var instances = Enumerable
+            .Range(0, 5)
+            .Select(_ => new ScheduledJob<Counter>(runs, stores.System, NullLogger<Counter>.Instance));
 
-        await Task.WhenAll(instances.Select(instance => instance.RunAsync(TimeSpan.FromMinutes(30), runs.RunAsync, Ct)));
+        await Task.WhenAll(
+            instances.Select(instance => instance.RunAsync(TimeSpan.FromMinutes(30), runs.RunAsync, Ct))
+        );
 
         Assert.Equal(1, runs.Count);
     }
@@ -53,11 +57,15 @@ public sealed class ScheduledJobTests(StoreHost host, PostgresServer postgres) :
         await new[] { first, failing, last }.ForEachTenantAsync(
             (tenant, _) =>
             {
-                if (tenant == failing) throw new InvalidOperationException("This one fails.");
+                if (tenant == failing)
+                    throw new InvalidOperationException("This one fails.");
                 done.Add(tenant);
                 return Task.CompletedTask;
             },
-            NullLogger.Instance, "The test", Ct);
+            NullLogger.Instance,
+            "The test",
+            Ct
+        );
 
         Assert.Equal([first, last], done);
     }
@@ -86,7 +94,8 @@ public sealed class ScheduledJobTests(StoreHost host, PostgresServer postgres) :
         public bool Fails { get; set; }
         public int Count => _count;
 
-        public ValueTask Execute(IJobExecutionContext context, CancellationToken cancellationToken = default) => RunAsync(cancellationToken);
+        public ValueTask Execute(IJobExecutionContext context, CancellationToken cancellationToken = default) =>
+            RunAsync(cancellationToken);
 
         public ValueTask RunAsync(CancellationToken ct)
         {

@@ -26,12 +26,17 @@ public sealed class SecurityHeadersTests(BrowserFixture browser) : BrowserTest(b
         await Assertions.Expect(page.Page.Locator("#count")).ToHaveTextAsync("1");
         Assert.Empty(page.Problems);
 
-        await page.Page.EvaluateAsync("""
+        await page.Page.EvaluateAsync(
+            """
             for (const [name, value] of [['text', 'window.injected = true'], ['src', 'data:text/javascript,window.injected = true']])
                 document.body.appendChild(Object.assign(document.createElement('script'), { [name]: value }))
-            """);
+            """
+        );
         Assert.Null(await page.Page.EvaluateAsync<bool?>("window.injected ?? null"));
-        Assert.Equal(2, page.ConsoleErrors.Count(error => error.Contains("Content Security Policy", StringComparison.Ordinal)));
+        Assert.Equal(
+            2,
+            page.ConsoleErrors.Count(error => error.Contains("Content Security Policy", StringComparison.Ordinal))
+        );
         await page.Page.CloseAsync();
         await app.StopAsync(Ct);
     }
@@ -46,7 +51,9 @@ public sealed class SecurityHeadersTests(BrowserFixture browser) : BrowserTest(b
         await page.Page.GetByText("/probe").First.WaitForAsync();
 
         Assert.Empty(page.Problems);
-        await page.Page.EvaluateAsync("document.body.appendChild(Object.assign(document.createElement('script'), { text: 'window.injected = true' }))");
+        await page.Page.EvaluateAsync(
+            "document.body.appendChild(Object.assign(document.createElement('script'), { text: 'window.injected = true' }))"
+        );
         Assert.Null(await page.Page.EvaluateAsync<bool?>("window.injected ?? null"));
         Assert.Single(page.ConsoleErrors, error => error.Contains("Content Security Policy", StringComparison.Ordinal));
         await page.Page.CloseAsync();
@@ -72,12 +79,14 @@ public sealed class SecurityHeadersTests(BrowserFixture browser) : BrowserTest(b
 
     private static async Task<WebApplication> StartAsync(string environment)
     {
-        var builder = WebApplication.CreateBuilder(new WebApplicationOptions
-        {
-            ApplicationName = typeof(Program).Assembly.GetName().Name,
-            EnvironmentName = environment,
-            ContentRootPath = AppContext.BaseDirectory,
-        });
+        var builder = WebApplication.CreateBuilder(
+            new WebApplicationOptions
+            {
+                ApplicationName = typeof(Program).Assembly.GetName().Name,
+                EnvironmentName = environment,
+                ContentRootPath = AppContext.BaseDirectory,
+            }
+        );
         builder.WebHost.UseStaticWebAssets().UseUrls("http://127.0.0.1:0");
         builder.Configuration["Serilog:MinimumLevel:Default"] = "Fatal";
         builder.Configuration["Serilog:MinimumLevel:Override:Microsoft.Hosting.Lifetime"] = "Fatal";
@@ -88,7 +97,11 @@ public sealed class SecurityHeadersTests(BrowserFixture browser) : BrowserTest(b
         app.UseHosting();
         app.UseAntiforgery();
         app.MapHosting();
-        app.MapGet("/openapi/v1.json", () => """{"openapi":"3.1.1","info":{"title":"Probe","version":"1"},"paths":{"/probe":{"get":{"responses":{"200":{"description":"OK"}}}}}}""");
+        app.MapGet(
+            "/openapi/v1.json",
+            () =>
+                """{"openapi":"3.1.1","info":{"title":"Probe","version":"1"},"paths":{"/probe":{"get":{"responses":{"200":{"description":"OK"}}}}}}"""
+        );
         app.MapScalarApiReference("/api/docs", options => options.WithNonce().DisableDefaultFonts());
         app.MapStaticAssets(Path.Combine(AppContext.BaseDirectory, "XenoInsights.staticwebassets.endpoints.json"));
         app.MapRazorComponents<PolicyPage>().AddInteractiveServerRenderMode();

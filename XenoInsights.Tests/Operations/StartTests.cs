@@ -12,18 +12,34 @@ public sealed class StartTests
     {
         var (exitCode, errors) = await RunAsync(
             [],
-            ("Sync__Parallel", "many"), ("Postgres__Connections", "3"), ("Schedules__IncidentDetector", "often"), ("Retention__PayloadDays", "1"),
-            ("ForwardedHeaders__KnownNetworks__0", "office"), ("App__PublicUrl", "http://insights.test"),
-            ("DemoShopify__Enabled", "false"), ("Schedules__ForgetOldRuns", "never"));
+            ("Sync__Parallel", "many"),
+            ("Postgres__Connections", "3"),
+            ("Schedules__IncidentDetector", "often"),
+            ("Retention__PayloadDays", "1"),
+            ("ForwardedHeaders__KnownNetworks__0", "office"),
+            ("App__PublicUrl", "http://insights.test"),
+            ("DemoShopify__Enabled", "false"),
+            ("Schedules__ForgetOldRuns", "never")
+        );
 
         Assert.Equal(1, exitCode);
         Assert.All(
             [
-                "ConnectionStrings:XenoInsights", "Oidc:Authority", "Encryption:Keys", "Shopify:ClientId", "Sync:Parallel", "Postgres:Connections",
-                "Schedules:IncidentDetector", "Retention:PayloadDays", "ForwardedHeaders:KnownNetworks", "App:PublicUrl",
-                "DemoShopify is FakeShopify now", "Schedules:ForgetOldRuns is Schedules:PurgeSyncJobs now",
+                "ConnectionStrings:XenoInsights",
+                "Oidc:Authority",
+                "Encryption:Keys",
+                "Shopify:ClientId",
+                "Sync:Parallel",
+                "Postgres:Connections",
+                "Schedules:IncidentDetector",
+                "Retention:PayloadDays",
+                "ForwardedHeaders:KnownNetworks",
+                "App:PublicUrl",
+                "DemoShopify is FakeShopify now",
+                "Schedules:ForgetOldRuns is Schedules:PurgeSyncJobs now",
             ],
-            key => Assert.Contains(key, errors, StringComparison.Ordinal));
+            key => Assert.Contains(key, errors, StringComparison.Ordinal)
+        );
         Assert.DoesNotContain("   at ", errors, StringComparison.Ordinal);
         Assert.DoesNotContain("Unhandled", errors, StringComparison.Ordinal);
     }
@@ -41,13 +57,21 @@ public sealed class StartTests
         Assert.DoesNotContain("   at ", errors, StringComparison.Ordinal);
     }
 
-    private static async Task<(int ExitCode, string Output)> RunAsync(string[] arguments, params (string Key, string Value)[] settings)
+    private static async Task<(int ExitCode, string Output)> RunAsync(
+        string[] arguments,
+        params (string Key, string Value)[] settings
+    )
     {
         var dll = Path.Combine(AppContext.BaseDirectory, "XenoInsights.dll");
-        var start = new ProcessStartInfo("dotnet", [dll, .. arguments]) { RedirectStandardError = true, RedirectStandardOutput = true };
+        var start = new ProcessStartInfo("dotnet", [dll, .. arguments])
+        {
+            RedirectStandardError = true,
+            RedirectStandardOutput = true,
+        };
         start.Environment["ASPNETCORE_ENVIRONMENT"] = "Production";
         start.Environment.Remove("DATABASE_URL");
-        foreach (var (key, value) in settings) start.Environment[key] = value;
+        foreach (var (key, value) in settings)
+            start.Environment[key] = value;
         using var process = Process.Start(start)!;
         var output = process.StandardOutput.ReadToEndAsync(Ct);
         var errors = await process.StandardError.ReadToEndAsync(Ct);

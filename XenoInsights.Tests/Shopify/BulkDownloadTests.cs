@@ -24,7 +24,13 @@ public sealed class BulkDownloadTests
     [Fact]
     public async Task A_dropped_connection_is_taken_up_where_it_left_off()
     {
-        await using var store = await Fake.StartAsync(Serve(dropAfter: 100_000), Serve(dropAfter: 50_000), Fake.Hangup, Fake.Json("", 503), Serve());
+        await using var store = await Fake.StartAsync(
+            Serve(dropAfter: 100_000),
+            Serve(dropAfter: 50_000),
+            Fake.Hangup,
+            Fake.Json("", 503),
+            Serve()
+        );
 
         Assert.Equal(File, await DownloadAsync(store, File.Length));
         Assert.Equal(5, store.Requests.Count);
@@ -56,15 +62,23 @@ public sealed class BulkDownloadTests
     {
         await using var store = await Fake.StartAsync(Serve());
 
-        Assert.Equal(ShopifyFailure.PartialData, (await Assert.ThrowsAsync<ShopifyException>(() => DownloadAsync(store, File.Length + 1))).Failure);
+        Assert.Equal(
+            ShopifyFailure.PartialData,
+            (await Assert.ThrowsAsync<ShopifyException>(() => DownloadAsync(store, File.Length + 1))).Failure
+        );
     }
 
     [Fact]
     public async Task A_file_that_ends_early_without_saying_its_length_is_a_failure()
     {
-        await using var store = await Fake.StartAsync(context => context.Response.Body.WriteAsync(File.AsMemory(0, 1000)).AsTask());
+        await using var store = await Fake.StartAsync(context =>
+            context.Response.Body.WriteAsync(File.AsMemory(0, 1000)).AsTask()
+        );
 
-        Assert.NotEqual(ShopifyFailure.NotFound, (await Assert.ThrowsAsync<ShopifyException>(() => DownloadAsync(store, File.Length))).Failure);
+        Assert.NotEqual(
+            ShopifyFailure.NotFound,
+            (await Assert.ThrowsAsync<ShopifyException>(() => DownloadAsync(store, File.Length))).Failure
+        );
     }
 
     [Fact]
@@ -72,21 +86,32 @@ public sealed class BulkDownloadTests
     {
         await using var store = await Fake.StartAsync(Fake.Json("<Error/>", 403));
 
-        Assert.Equal(ShopifyFailure.NotFound, (await Assert.ThrowsAsync<ShopifyException>(() => DownloadAsync(store, null))).Failure);
+        Assert.Equal(
+            ShopifyFailure.NotFound,
+            (await Assert.ThrowsAsync<ShopifyException>(() => DownloadAsync(store, null))).Failure
+        );
         Assert.Single(store.Requests);
     }
 
     [Fact]
     public async Task A_file_replaced_meanwhile_is_not_mixed_with_the_old_one()
     {
-        await using var store = await Fake.StartAsync(Serve(dropAfter: 100_000, version: "\"one\""), Serve(version: "\"two\""));
+        await using var store = await Fake.StartAsync(
+            Serve(dropAfter: 100_000, version: "\"one\""),
+            Serve(version: "\"two\"")
+        );
 
-        Assert.Equal(ShopifyFailure.PartialData, (await Assert.ThrowsAsync<ShopifyException>(() => DownloadAsync(store, File.Length))).Failure);
+        Assert.Equal(
+            ShopifyFailure.PartialData,
+            (await Assert.ThrowsAsync<ShopifyException>(() => DownloadAsync(store, File.Length))).Failure
+        );
     }
 
     [Theory]
     [InlineData(
-        "https://storage.googleapis.com/shopify-tiers-assets-prod-us-east1/bulk-operation-outputs/x?Expires=1", true)]
+        "https://storage.googleapis.com/shopify-tiers-assets-prod-us-east1/bulk-operation-outputs/x?Expires=1",
+        true
+    )]
     [InlineData("https://STORAGE.googleapis.com/x", true)]
     [InlineData("http://storage.googleapis.com/x", false)]
     [InlineData("https://storage.googleapis.com:8443/x", false)]
@@ -106,8 +131,9 @@ public sealed class BulkDownloadTests
     {
         await using var store = await Fake.StartAsync(Serve());
 
-        var failure = await Assert.ThrowsAsync<ShopifyException>(
-            () => store.Download.OpenAsync(new Uri(url), null, Cancellation));
+        var failure = await Assert.ThrowsAsync<ShopifyException>(() =>
+            store.Download.OpenAsync(new Uri(url), null, Cancellation)
+        );
 
         Assert.Equal((ShopifyFailure.InvalidRequest, false), (failure.Failure, failure.IsTransient));
         Assert.Contains("Shopify:BulkFileHosts", failure.Message, StringComparison.Ordinal);
@@ -120,8 +146,10 @@ public sealed class BulkDownloadTests
         await using var store = await Fake.StartAsync(Fake.Json("", 302, ("Location", "/internal")), Serve());
 
         Assert.Contains(
-            "not followed", (await Assert.ThrowsAsync<ShopifyException>(() => DownloadAsync(store, null))).Message,
-            StringComparison.Ordinal);
+            "not followed",
+            (await Assert.ThrowsAsync<ShopifyException>(() => DownloadAsync(store, null))).Message,
+            StringComparison.Ordinal
+        );
         Assert.Single(store.Requests);
     }
 
@@ -130,18 +158,22 @@ public sealed class BulkDownloadTests
     [InlineData(false, 1)]
     [InlineData(false, 0)]
     public async Task A_file_larger_than_is_allowed_is_refused_however_its_size_is_told(
-        bool isAnnounced, int tellsLength)
+        bool isAnnounced,
+        int tellsLength
+    )
     {
         var large = new byte[(1 << 20) + 1];
         await using var store = await Fake.StartAsync(context =>
         {
-            if (tellsLength == 1) context.Response.ContentLength = large.Length;
+            if (tellsLength == 1)
+                context.Response.ContentLength = large.Length;
             return context.Response.Body.WriteAsync(large).AsTask();
         });
         store.Options.MaxBulkFileMegabytes = 1;
 
-        var failure = await Assert.ThrowsAsync<ShopifyException>(
-            () => DownloadAsync(store, isAnnounced ? large.Length : null));
+        var failure = await Assert.ThrowsAsync<ShopifyException>(() =>
+            DownloadAsync(store, isAnnounced ? large.Length : null)
+        );
 
         Assert.Contains("Shopify:MaxBulkFileMegabytes", failure.Message, StringComparison.Ordinal);
     }
@@ -152,8 +184,10 @@ public sealed class BulkDownloadTests
         await using var store = await Fake.StartAsync(Fake.Json("x", 200, ("Content-Encoding", "gzip")));
 
         Assert.Contains(
-            "compressed", (await Assert.ThrowsAsync<ShopifyException>(() => DownloadAsync(store, null))).Message,
-            StringComparison.Ordinal);
+            "compressed",
+            (await Assert.ThrowsAsync<ShopifyException>(() => DownloadAsync(store, null))).Message,
+            StringComparison.Ordinal
+        );
     }
 
     [Fact]
@@ -171,27 +205,39 @@ public sealed class BulkDownloadTests
 
     private static async Task<byte[]> DownloadAsync(Fake store, long? size)
     {
-        await using var file = await store.Download.OpenAsync(new Uri(store.Address + "/file.jsonl?signature=x"), size, Cancellation);
+        await using var file = await store.Download.OpenAsync(
+            new Uri(store.Address + "/file.jsonl?signature=x"),
+            size,
+            Cancellation
+        );
         using var copy = new MemoryStream();
         await file.CopyToAsync(copy, Cancellation);
         return copy.ToArray();
     }
 
-    private static RequestDelegate Serve(int? dropAfter = null, bool ranges = true, string version = "\"one\"") => async context =>
-    {
-        var from = ranges && RangeOf(context.Request, version) is { } asked ? asked : 0;
-        if (from > 0) context.Response.StatusCode = StatusCodes.Status206PartialContent;
-        if (from > 0) context.Response.Headers.ContentRange = string.Create(CultureInfo.InvariantCulture, $"bytes {from}-{File.Length - 1}/{File.Length}");
-        context.Response.Headers.ETag = version;
-        context.Response.ContentLength = File.Length - from;
-        await context.Response.Body.WriteAsync(File.AsMemory(from, dropAfter ?? (File.Length - from)));
-        await context.Response.Body.FlushAsync();
-        if (dropAfter is null) return;
-        await Task.Delay(50);
-        context.Abort();
-    };
+    private static RequestDelegate Serve(int? dropAfter = null, bool ranges = true, string version = "\"one\"") =>
+        async context =>
+        {
+            var from = ranges && RangeOf(context.Request, version) is { } asked ? asked : 0;
+            if (from > 0)
+                context.Response.StatusCode = StatusCodes.Status206PartialContent;
+            if (from > 0)
+                context.Response.Headers.ContentRange = string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"bytes {from}-{File.Length - 1}/{File.Length}"
+                );
+            context.Response.Headers.ETag = version;
+            context.Response.ContentLength = File.Length - from;
+            await context.Response.Body.WriteAsync(File.AsMemory(from, dropAfter ?? (File.Length - from)));
+            await context.Response.Body.FlushAsync();
+            if (dropAfter is null)
+                return;
+            await Task.Delay(50);
+            context.Abort();
+        };
 
     private static int? RangeOf(HttpRequest request, string version) =>
         request.Headers.IfRange.FirstOrDefault() is { } onlyIf && onlyIf != version ? null
-        : RangeHeaderValue.TryParse(request.Headers.Range.ToString(), out var range) ? (int?)range.Ranges.Single().From : null;
+        : RangeHeaderValue.TryParse(request.Headers.Range.ToString(), out var range) ? (int?)range.Ranges.Single().From
+        : null;
 }

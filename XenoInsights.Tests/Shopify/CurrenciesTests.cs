@@ -18,15 +18,18 @@ public sealed class CurrenciesTests
     [InlineData("KWD", 3)]
     [InlineData("CLF", 4)]
     [InlineData("ZZZ", 2)]
-    public void Exponents_are_those_of_ISO_4217(string currency, int exponent) => Assert.Equal(exponent, Currencies.ExponentOf(currency));
+    public void Exponents_are_those_of_ISO_4217(string currency, int exponent) =>
+        Assert.Equal(exponent, Currencies.ExponentOf(currency));
 
     [Fact]
     public void Every_amount_written_in_full_is_read_back_exactly() =>
-        Gen.Select(Gen.Long, Exponents).Sample((minor, exponent) => Assert.Equal(minor, Parse(Written(minor, exponent), exponent)));
+        Gen.Select(Gen.Long, Exponents)
+            .Sample((minor, exponent) => Assert.Equal(minor, Parse(Written(minor, exponent), exponent)));
 
     [Fact]
     public void Every_amount_written_as_Shopify_does_without_superfluous_zeros_is_read_back_exactly() =>
-        Gen.Select(Gen.Long, Exponents).Sample((minor, exponent) => Assert.Equal(minor, Parse(Short(Written(minor, exponent)), exponent)));
+        Gen.Select(Gen.Long, Exponents)
+            .Sample((minor, exponent) => Assert.Equal(minor, Parse(Short(Written(minor, exponent)), exponent)));
 
     [Theory]
     [InlineData("-20.7", 2, -2070)]
@@ -60,7 +63,8 @@ public sealed class CurrenciesTests
     public void What_is_not_exactly_an_amount_of_the_currency_is_refused(string amount, int exponent) =>
         Assert.Throws<FormatException>(() => Parse(amount, exponent));
 
-    private static long Parse(string amount, int exponent) => Currencies.ParseMinor(Encoding.UTF8.GetBytes(amount), exponent);
+    private static long Parse(string amount, int exponent) =>
+        Currencies.ParseMinor(Encoding.UTF8.GetBytes(amount), exponent);
 
     private static string Written(long minor, int exponent)
     {
@@ -71,7 +75,8 @@ public sealed class CurrenciesTests
 
     private static string Short(string written)
     {
-        if (!written.Contains('.', StringComparison.Ordinal)) return written + ".0";
+        if (!written.Contains('.', StringComparison.Ordinal))
+            return written + ".0";
         var trimmed = written.TrimEnd('0');
         return trimmed.EndsWith('.') ? trimmed + "0" : trimmed;
     }

@@ -6,18 +6,29 @@ namespace XenoInsights.Tests.Shopify;
 
 public sealed class JsonlAssemblerTests
 {
-    private const string Order1 = """{"__typename":"Order","id":"gid:\/\/shopify\/Order\/8891577729330","name":"#1001","createdAt":"2026-03-05T09:00:00Z","processedAt":"2026-03-01T23:30:00Z","updatedAt":"2026-03-06T10:00:00Z","cancelledAt":null,"test":false,"displayFinancialStatus":"PARTIALLY_REFUNDED","displayFulfillmentStatus":"FULFILLED","sourceName":"web","customer":{"id":"gid:\/\/shopify\/Customer\/7"},"currentTotalPriceSet":{"shopMoney":{"amount":"137.5","currencyCode":"CAD"}},"refunds":[{"id":"gid:\/\/shopify\/Refund\/55","createdAt":"2026-03-06T09:59:00Z","processedAt":"2026-03-06T09:59:00Z","totalRefundedSet":{"shopMoney":{"amount":"20.7"}}}]}""";
-    private const string Line1 = """{"__typename":"LineItem","id":"gid:\/\/shopify\/LineItem\/11","title":"Caf\u00e9 cr\u00e8me \ud83c\udf70","sku":"A-1","quantity":2,"currentQuantity":1,"isGiftCard":false,"product":{"id":"gid:\/\/shopify\/Product\/101"},"variant":{"id":"gid:\/\/shopify\/ProductVariant\/201"},"originalTotalSet":{"shopMoney":{"amount":"40.0"}},"discountAllocations":[{"allocatedAmountSet":{"shopMoney":{"amount":"1.5"}}},{"allocatedAmountSet":{"shopMoney":{"amount":"0.5"}}}],"__parentId":"gid:\/\/shopify\/Order\/8891577729330"}""";
-    private const string Line2 = """{"__typename":"LineItem","id":"gid:\/\/shopify\/LineItem\/12","title":"Gone","sku":null,"quantity":1,"currentQuantity":1,"isGiftCard":false,"product":null,"variant":null,"originalTotalSet":{"shopMoney":{"amount":"100.00"}},"discountAllocations":[],"__parentId":"gid:\/\/shopify\/Order\/8891577729330"}""";
-    private const string Placed = """{"__typename":"OrderAgreement","id":"gid:\/\/shopify\/OrderAgreement\/900","happenedAt":"2026-03-05T09:00:01Z","__parentId":"gid:\/\/shopify\/Order\/8891577729330"}""";
-    private const string Sold1 = """{"__typename":"ProductSale","id":"gid:\/\/shopify\/Sale\/1","actionType":"ORDER","lineType":"PRODUCT","quantity":2,"totalAmount":{"shopMoney":{"amount":"38.28"}},"totalDiscountAmountBeforeTaxes":{"shopMoney":{"amount":"2.0"}},"totalTaxAmount":{"shopMoney":{"amount":"0.28"}},"lineItem":{"id":"gid:\/\/shopify\/LineItem\/11"},"__parentId":"gid:\/\/shopify\/OrderAgreement\/900"}""";
-    private const string Sold2 = """{"__typename":"ProductSale","id":"gid:\/\/shopify\/Sale\/2","actionType":"ORDER","lineType":"PRODUCT","quantity":1,"totalAmount":{"shopMoney":{"amount":"100.0"}},"totalDiscountAmountBeforeTaxes":{"shopMoney":{"amount":"0.0"}},"totalTaxAmount":{"shopMoney":{"amount":"0.0"}},"lineItem":{"id":"gid:\/\/shopify\/LineItem\/12"},"__parentId":"gid:\/\/shopify\/OrderAgreement\/900"}""";
-    private const string Shipped = """{"__typename":"ShippingLineSale","id":"gid:\/\/shopify\/Sale\/3","actionType":"ORDER","lineType":"SHIPPING","quantity":null,"totalAmount":{"shopMoney":{"amount":"22.0"}},"totalDiscountAmountBeforeTaxes":{"shopMoney":{"amount":"0.0"}},"totalTaxAmount":{"shopMoney":{"amount":"2.0"}},"__parentId":"gid:\/\/shopify\/OrderAgreement\/900"}""";
-    private const string Refunded = """{"__typename":"RefundAgreement","id":"gid:\/\/shopify\/RefundAgreement\/901","happenedAt":"2026-03-06T09:59:00Z","__parentId":"gid:\/\/shopify\/Order\/8891577729330"}""";
-    private const string Returned = """{"__typename":"ProductSale","id":"gid:\/\/shopify\/Sale\/4","actionType":"RETURN","lineType":"PRODUCT","quantity":-1,"totalAmount":{"shopMoney":{"amount":"-20.7"}},"totalDiscountAmountBeforeTaxes":{"shopMoney":{"amount":"-1.0"}},"totalTaxAmount":{"shopMoney":{"amount":"-0.14"}},"lineItem":{"id":"gid:\/\/shopify\/LineItem\/11"},"__parentId":"gid:\/\/shopify\/RefundAgreement\/901"}""";
-    private const string Adjusted = """{"__typename":"AdjustmentSale","id":"gid:\/\/shopify\/Sale\/5","actionType":"RETURN","lineType":"ADJUSTMENT","quantity":null,"totalAmount":{"shopMoney":{"amount":"3.0"}},"totalDiscountAmountBeforeTaxes":{"shopMoney":{"amount":"0.0"}},"totalTaxAmount":{"shopMoney":{"amount":"0.0"}},"__parentId":"gid:\/\/shopify\/RefundAgreement\/901"}""";
+    private const string Order1 =
+        """{"__typename":"Order","id":"gid:\/\/shopify\/Order\/8891577729330","name":"#1001","createdAt":"2026-03-05T09:00:00Z","processedAt":"2026-03-01T23:30:00Z","updatedAt":"2026-03-06T10:00:00Z","cancelledAt":null,"test":false,"displayFinancialStatus":"PARTIALLY_REFUNDED","displayFulfillmentStatus":"FULFILLED","sourceName":"web","customer":{"id":"gid:\/\/shopify\/Customer\/7"},"currentTotalPriceSet":{"shopMoney":{"amount":"137.5","currencyCode":"CAD"}},"refunds":[{"id":"gid:\/\/shopify\/Refund\/55","createdAt":"2026-03-06T09:59:00Z","processedAt":"2026-03-06T09:59:00Z","totalRefundedSet":{"shopMoney":{"amount":"20.7"}}}]}""";
+    private const string Line1 =
+        """{"__typename":"LineItem","id":"gid:\/\/shopify\/LineItem\/11","title":"Caf\u00e9 cr\u00e8me \ud83c\udf70","sku":"A-1","quantity":2,"currentQuantity":1,"isGiftCard":false,"product":{"id":"gid:\/\/shopify\/Product\/101"},"variant":{"id":"gid:\/\/shopify\/ProductVariant\/201"},"originalTotalSet":{"shopMoney":{"amount":"40.0"}},"discountAllocations":[{"allocatedAmountSet":{"shopMoney":{"amount":"1.5"}}},{"allocatedAmountSet":{"shopMoney":{"amount":"0.5"}}}],"__parentId":"gid:\/\/shopify\/Order\/8891577729330"}""";
+    private const string Line2 =
+        """{"__typename":"LineItem","id":"gid:\/\/shopify\/LineItem\/12","title":"Gone","sku":null,"quantity":1,"currentQuantity":1,"isGiftCard":false,"product":null,"variant":null,"originalTotalSet":{"shopMoney":{"amount":"100.00"}},"discountAllocations":[],"__parentId":"gid:\/\/shopify\/Order\/8891577729330"}""";
+    private const string Placed =
+        """{"__typename":"OrderAgreement","id":"gid:\/\/shopify\/OrderAgreement\/900","happenedAt":"2026-03-05T09:00:01Z","__parentId":"gid:\/\/shopify\/Order\/8891577729330"}""";
+    private const string Sold1 =
+        """{"__typename":"ProductSale","id":"gid:\/\/shopify\/Sale\/1","actionType":"ORDER","lineType":"PRODUCT","quantity":2,"totalAmount":{"shopMoney":{"amount":"38.28"}},"totalDiscountAmountBeforeTaxes":{"shopMoney":{"amount":"2.0"}},"totalTaxAmount":{"shopMoney":{"amount":"0.28"}},"lineItem":{"id":"gid:\/\/shopify\/LineItem\/11"},"__parentId":"gid:\/\/shopify\/OrderAgreement\/900"}""";
+    private const string Sold2 =
+        """{"__typename":"ProductSale","id":"gid:\/\/shopify\/Sale\/2","actionType":"ORDER","lineType":"PRODUCT","quantity":1,"totalAmount":{"shopMoney":{"amount":"100.0"}},"totalDiscountAmountBeforeTaxes":{"shopMoney":{"amount":"0.0"}},"totalTaxAmount":{"shopMoney":{"amount":"0.0"}},"lineItem":{"id":"gid:\/\/shopify\/LineItem\/12"},"__parentId":"gid:\/\/shopify\/OrderAgreement\/900"}""";
+    private const string Shipped =
+        """{"__typename":"ShippingLineSale","id":"gid:\/\/shopify\/Sale\/3","actionType":"ORDER","lineType":"SHIPPING","quantity":null,"totalAmount":{"shopMoney":{"amount":"22.0"}},"totalDiscountAmountBeforeTaxes":{"shopMoney":{"amount":"0.0"}},"totalTaxAmount":{"shopMoney":{"amount":"2.0"}},"__parentId":"gid:\/\/shopify\/OrderAgreement\/900"}""";
+    private const string Refunded =
+        """{"__typename":"RefundAgreement","id":"gid:\/\/shopify\/RefundAgreement\/901","happenedAt":"2026-03-06T09:59:00Z","__parentId":"gid:\/\/shopify\/Order\/8891577729330"}""";
+    private const string Returned =
+        """{"__typename":"ProductSale","id":"gid:\/\/shopify\/Sale\/4","actionType":"RETURN","lineType":"PRODUCT","quantity":-1,"totalAmount":{"shopMoney":{"amount":"-20.7"}},"totalDiscountAmountBeforeTaxes":{"shopMoney":{"amount":"-1.0"}},"totalTaxAmount":{"shopMoney":{"amount":"-0.14"}},"lineItem":{"id":"gid:\/\/shopify\/LineItem\/11"},"__parentId":"gid:\/\/shopify\/RefundAgreement\/901"}""";
+    private const string Adjusted =
+        """{"__typename":"AdjustmentSale","id":"gid:\/\/shopify\/Sale\/5","actionType":"RETURN","lineType":"ADJUSTMENT","quantity":null,"totalAmount":{"shopMoney":{"amount":"3.0"}},"totalDiscountAmountBeforeTaxes":{"shopMoney":{"amount":"0.0"}},"totalTaxAmount":{"shopMoney":{"amount":"0.0"}},"__parentId":"gid:\/\/shopify\/RefundAgreement\/901"}""";
 
-    private static string[] WholeOrder => [Order1, Line1, Line2, Placed, Sold1, Sold2, Shipped, Refunded, Returned, Adjusted];
+    private static string[] WholeOrder =>
+        [Order1, Line1, Line2, Placed, Sold1, Sold2, Shipped, Refunded, Returned, Adjusted];
 
     [Fact]
     public async Task An_order_is_assembled_from_its_lines()
@@ -38,8 +49,12 @@ public sealed class JsonlAssemblerTests
         Assert.Equal(RecordSource.BulkExport, order.Source);
         Assert.Equal(10, order.SourceObjects);
         Assert.Equal(
-            [new OrderLineRecord(11, 101, 201, "Café crème 🍰", "A-1", 2, 1, false, 4000, 200), new OrderLineRecord(12, null, null, "Gone", null, 1, 1, false, 10000, 0)],
-            order.Lines);
+            [
+                new OrderLineRecord(11, 101, 201, "Café crème 🍰", "A-1", 2, 1, false, 4000, 200),
+                new OrderLineRecord(12, null, null, "Gone", null, 1, 1, false, 10000, 0),
+            ],
+            order.Lines
+        );
         var refund = Assert.Single(order.Refunds);
         Assert.Equal((55, 2070), (refund.ShopifyId, refund.Total));
         Assert.Equal(new DateTimeOffset(2026, 3, 6, 9, 59, 0, TimeSpan.Zero), refund.CreatedAt);
@@ -60,7 +75,8 @@ public sealed class JsonlAssemblerTests
                 new SaleRecord(refunded, false, SaleMeasure.Return, 11, 101, -1, -2056, -100, -14),
                 new SaleRecord(refunded, false, SaleMeasure.Return, null, null, 0, 300, 0, 0),
             ],
-            order.Sales);
+            order.Sales
+        );
     }
 
     [Fact]
@@ -70,7 +86,10 @@ public sealed class JsonlAssemblerTests
 
         var order = Assert.IsType<OrderRecord>((await OnlyAsync(shuffled)).Record);
 
-        Assert.Equal(-2056 + 300, order.Sales.Where(sale => sale.Measure == SaleMeasure.Return).Sum(sale => sale.Amount));
+        Assert.Equal(
+            -2056 + 300,
+            order.Sales.Where(sale => sale.Measure == SaleMeasure.Return).Sum(sale => sale.Amount)
+        );
         Assert.Equal(101, order.Sales.Single(sale => sale is { LineItemId: 11, Measure: SaleMeasure.Sale }).ProductId);
         Assert.Equal(3, order.Sales.Count(sale => sale.Original));
     }
@@ -81,7 +100,9 @@ public sealed class JsonlAssemblerTests
         var earlier = Placed.Replace("900", "899").Replace("09:00:01", "09:00:00");
         var soldEarlier = Sold2.Replace("900", "899");
 
-        var order = Assert.IsType<OrderRecord>((await OnlyAsync(Order1, Line1, Line2, Placed, Sold1, earlier, soldEarlier)).Record);
+        var order = Assert.IsType<OrderRecord>(
+            (await OnlyAsync(Order1, Line1, Line2, Placed, Sold1, earlier, soldEarlier)).Record
+        );
 
         Assert.Equal([false, true], order.Sales.Select(sale => sale.Original));
     }
@@ -89,7 +110,10 @@ public sealed class JsonlAssemblerTests
     [Fact]
     public async Task Line_breaks_blank_lines_a_byte_order_mark_and_a_missing_last_break_do_not_matter()
     {
-        var text = "\uFEFF" + string.Join("\r\n", WholeOrder).Replace("\r\n{\"__typename\":\"RefundAgreement", "\r\n\r\n{\"__typename\":\"RefundAgreement");
+        var text =
+            "\uFEFF"
+            + string.Join("\r\n", WholeOrder)
+                .Replace("\r\n{\"__typename\":\"RefundAgreement", "\r\n\r\n{\"__typename\":\"RefundAgreement");
 
         var (items, assembler) = await ReadAsync(text, "CAD");
 
@@ -100,10 +124,17 @@ public sealed class JsonlAssemblerTests
     [Fact]
     public async Task It_does_not_matter_how_the_bytes_arrive()
     {
-        var bytes = Encoding.UTF8.GetBytes(string.Join('\n', WholeOrder.Concat(WholeOrder.Select(line => line.Replace("8891577729330", "8891577729331")))) + "\n");
+        var bytes = Encoding.UTF8.GetBytes(
+            string.Join(
+                '\n',
+                WholeOrder.Concat(WholeOrder.Select(line => line.Replace("8891577729330", "8891577729331")))
+            ) + "\n"
+        );
         foreach (var size in (int[])[1, 7, 512, 100_000])
         {
-            var items = await new JsonlAssembler("CAD").ReadAsync(new Trickle(bytes, size), TestContext.Current.CancellationToken).ToListAsync(TestContext.Current.CancellationToken);
+            var items = await new JsonlAssembler("CAD")
+                .ReadAsync(new Trickle(bytes, size), TestContext.Current.CancellationToken)
+                .ToListAsync(TestContext.Current.CancellationToken);
             Assert.Equal([8891577729330, 8891577729331], items.Select(item => item.Record!.ShopifyId));
             Assert.All(items, item => Assert.Equal(10, item.SourceObjects));
         }
@@ -127,7 +158,10 @@ public sealed class JsonlAssemblerTests
         var (items, assembler) = await ReadAsync(string.Join('\n', [Order1, Line1, stray, Placed, Sold1]), "CAD");
 
         var rejected = Assert.Single(items, item => item.Rejected is not null).Rejected!;
-        Assert.Equal((3, "gid://shopify/LineItem/12", "gid://shopify/Order/42"), (rejected.Line, rejected.Gid, rejected.ParentGid));
+        Assert.Equal(
+            (3, "gid://shopify/LineItem/12", "gid://shopify/Order/42"),
+            (rejected.Line, rejected.Gid, rejected.ParentGid)
+        );
         var order = Assert.IsType<OrderRecord>(Assert.Single(items, item => item.Record is not null).Record);
         Assert.Equal(11, Assert.Single(order.Lines).ShopifyId);
         Assert.Equal(assembler.Lines, items.Sum(item => item.SourceObjects));
@@ -140,7 +174,10 @@ public sealed class JsonlAssemblerTests
 
         var (items, assembler) = await ReadAsync(string.Join('\n', doubled), "CAD");
 
-        Assert.Equal((await OnlyAsync(WholeOrder)).Record!.SourceObjects, Assert.Single(items, item => item.Record is not null).Record!.SourceObjects);
+        Assert.Equal(
+            (await OnlyAsync(WholeOrder)).Record!.SourceObjects,
+            Assert.Single(items, item => item.Record is not null).Record!.SourceObjects
+        );
         Assert.Equal(10, items.Count(item => item.Rejected is { Reason: "It came before." }));
         Assert.Equal(20, assembler.Lines);
     }
@@ -150,7 +187,10 @@ public sealed class JsonlAssemblerTests
     {
         var (items, _) = await ReadAsync(string.Join('\n', [Order1, Sold1]), "CAD");
 
-        Assert.Equal("gid://shopify/OrderAgreement/900", Assert.Single(items, item => item.Rejected is not null).Rejected!.ParentGid);
+        Assert.Equal(
+            "gid://shopify/OrderAgreement/900",
+            Assert.Single(items, item => item.Rejected is not null).Rejected!.ParentGid
+        );
     }
 
     [Theory]
@@ -161,9 +201,15 @@ public sealed class JsonlAssemblerTests
     [InlineData("""{"id":"gid:\/\/shopify\/LineItem\/12"}""")]
     [InlineData("""{"__typename":7}""")]
     [InlineData("""{"__typename":"Customer","id":"gid:\/\/shopify\/Customer\/7"}""")]
-    [InlineData("""{"__typename":"LineItem","id":"gid:\/\/shopify\/LineItem\/12","__parentId":"gid:\/\/shopify\/Order\/8891577729330"}""")]
-    [InlineData("""{"__typename":"OrderAgreement","id":"gid:\/\/shopify\/OrderAgreement\/900","happenedAt":"yesterday","__parentId":"gid:\/\/shopify\/Order\/8891577729330"}""")]
-    [InlineData("""{"__typename":"OrderAgreement","id":"gid:\/\/shopify\/OrderAgreement\/900","happenedAt":"2026-03-05T09:00:01Z","__parentId":"gid:\/\/shopify\/Order\/8891577729330"} trailing""")]
+    [InlineData(
+        """{"__typename":"LineItem","id":"gid:\/\/shopify\/LineItem\/12","__parentId":"gid:\/\/shopify\/Order\/8891577729330"}"""
+    )]
+    [InlineData(
+        """{"__typename":"OrderAgreement","id":"gid:\/\/shopify\/OrderAgreement\/900","happenedAt":"yesterday","__parentId":"gid:\/\/shopify\/Order\/8891577729330"}"""
+    )]
+    [InlineData(
+        """{"__typename":"OrderAgreement","id":"gid:\/\/shopify\/OrderAgreement\/900","happenedAt":"2026-03-05T09:00:01Z","__parentId":"gid:\/\/shopify\/Order\/8891577729330"} trailing"""
+    )]
     public async Task An_order_with_an_unreadable_child_is_given_up_as_a_whole(string malformed)
     {
         var next = Order1.Replace("8891577729330", "2");
@@ -172,7 +218,10 @@ public sealed class JsonlAssemblerTests
 
         Assert.Equal(2, Assert.Single(items, item => item.Record is not null).Record!.ShopifyId);
         Assert.Contains(items, item => item.Rejected is { Line: 3 });
-        Assert.Contains(items, item => item.Rejected is { Line: 1, Gid: "gid://shopify/Order/8891577729330", SourceObjects: 3 });
+        Assert.Contains(
+            items,
+            item => item.Rejected is { Line: 1, Gid: "gid://shopify/Order/8891577729330", SourceObjects: 3 }
+        );
         Assert.Equal(5, assembler.Lines);
         Assert.Equal(assembler.Lines, items.Sum(item => item.SourceObjects));
     }
@@ -194,10 +243,14 @@ public sealed class JsonlAssemblerTests
     public async Task An_order_in_a_former_currency_of_the_shop_is_read_in_that_currency()
     {
         var (items, _) = await ReadAsync(
-            string.Join('\n', WholeOrder).Replace("\"CAD\"", "\"KWD\"", StringComparison.Ordinal), "CAD");
+            string.Join('\n', WholeOrder).Replace("\"CAD\"", "\"KWD\"", StringComparison.Ordinal),
+            "CAD"
+        );
 
-        var (order, own) = (Assert.IsType<OrderRecord>(items[0].Record),
-            Assert.IsType<OrderRecord>((await ReadAsync(string.Join('\n', WholeOrder), "CAD")).Items[0].Record));
+        var (order, own) = (
+            Assert.IsType<OrderRecord>(items[0].Record),
+            Assert.IsType<OrderRecord>((await ReadAsync(string.Join('\n', WholeOrder), "CAD")).Items[0].Record)
+        );
         Assert.Equal(("KWD", "CAD"), (order.Currency, own.Currency));
         Assert.Equal(own.Sales.Select(s => s.Amount * 10), order.Sales.Select(s => s.Amount));
     }
@@ -210,54 +263,106 @@ public sealed class JsonlAssemblerTests
         var (items, _) = await ReadAsync(whole[..^20], "CAD");
 
         Assert.All(items, item => Assert.Null(item.Record));
-        Assert.Contains(items, item => item.Rejected!.Reason.StartsWith("The file ends in the middle of a line", StringComparison.Ordinal));
+        Assert.Contains(
+            items,
+            item => item.Rejected!.Reason.StartsWith("The file ends in the middle of a line", StringComparison.Ordinal)
+        );
     }
 
     [Fact]
     public async Task Amounts_have_the_decimals_of_the_shops_currency()
     {
-        var yen = """{"__typename":"Customer","id":"gid:\/\/shopify\/Customer\/1","createdAt":"2026-01-01T00:00:00Z","updatedAt":"2026-01-01T00:00:00Z","numberOfOrders":"2","amountSpent":{"amount":"1500.0","currencyCode":"JPY"}}""";
+        var yen =
+            """{"__typename":"Customer","id":"gid:\/\/shopify\/Customer\/1","createdAt":"2026-01-01T00:00:00Z","updatedAt":"2026-01-01T00:00:00Z","numberOfOrders":"2","amountSpent":{"amount":"1500.0","currencyCode":"JPY"}}""";
 
-        Assert.Equal(1500, Assert.IsType<CustomerRecord>(Assert.Single((await ReadAsync(yen, "JPY")).Items).Record).AmountSpent);
-        Assert.Equal(1500000, Assert.IsType<CustomerRecord>(Assert.Single((await ReadAsync(yen.Replace("JPY", "KWD"), "KWD")).Items).Record).AmountSpent);
+        Assert.Equal(
+            1500,
+            Assert.IsType<CustomerRecord>(Assert.Single((await ReadAsync(yen, "JPY")).Items).Record).AmountSpent
+        );
+        Assert.Equal(
+            1500000,
+            Assert
+                .IsType<CustomerRecord>(Assert.Single((await ReadAsync(yen.Replace("JPY", "KWD"), "KWD")).Items).Record)
+                .AmountSpent
+        );
     }
 
     [Fact]
     public async Task A_customer_is_read()
     {
-        var customer = Assert.IsType<CustomerRecord>((await OnlyAsync("""{"__typename":"Customer","id":"gid:\/\/shopify\/Customer\/10901547909426","createdAt":"2026-07-05T23:00:00Z","updatedAt":"2026-07-06T01:02:03Z","firstName":"Ana","lastName":null,"displayName":"Ana","defaultEmailAddress":{"emailAddress":"ana@example.com"},"defaultPhoneNumber":null,"defaultAddress":{"countryCodeV2":"CA","city":"Montr\u00e9al"},"state":"DISABLED","numberOfOrders":"3","amountSpent":{"amount":"86.5","currencyCode":"CAD"}}""")).Record);
+        var customer = Assert.IsType<CustomerRecord>(
+            (
+                await OnlyAsync(
+                    """{"__typename":"Customer","id":"gid:\/\/shopify\/Customer\/10901547909426","createdAt":"2026-07-05T23:00:00Z","updatedAt":"2026-07-06T01:02:03Z","firstName":"Ana","lastName":null,"displayName":"Ana","defaultEmailAddress":{"emailAddress":"ana@example.com"},"defaultPhoneNumber":null,"defaultAddress":{"countryCodeV2":"CA","city":"Montr\u00e9al"},"state":"DISABLED","numberOfOrders":"3","amountSpent":{"amount":"86.5","currencyCode":"CAD"}}"""
+                )
+            ).Record
+        );
 
         Assert.Equal(
             new CustomerRecord
             {
-                ShopifyId = 10901547909426, Source = RecordSource.BulkExport, CreatedAt = new(2026, 7, 5, 23, 0, 0, TimeSpan.Zero), UpdatedAt = new(2026, 7, 6, 1, 2, 3, TimeSpan.Zero),
-                FirstName = "Ana", DisplayName = "Ana", Email = "ana@example.com", CountryCode = "CA", City = "Montréal", State = "DISABLED", NumberOfOrders = 3, AmountSpent = 8650,
+                ShopifyId = 10901547909426,
+                Source = RecordSource.BulkExport,
+                CreatedAt = new(2026, 7, 5, 23, 0, 0, TimeSpan.Zero),
+                UpdatedAt = new(2026, 7, 6, 1, 2, 3, TimeSpan.Zero),
+                FirstName = "Ana",
+                DisplayName = "Ana",
+                Email = "ana@example.com",
+                CountryCode = "CA",
+                City = "Montréal",
+                State = "DISABLED",
+                NumberOfOrders = 3,
+                AmountSpent = 8650,
             },
-            customer);
+            customer
+        );
     }
 
     [Fact]
     public async Task A_product_is_read()
     {
-        var product = Assert.IsType<ProductRecord>((await OnlyAsync("""{"__typename":"Product","id":"gid:\/\/shopify\/Product\/9801098821938","createdAt":"2026-01-01T00:00:00Z","updatedAt":"2026-01-02T00:00:00Z","title":"Gift Card","handle":"gift-card","status":"ACTIVE","vendor":"Snowboard Vendor","productType":"giftcard","isGiftCard":true}""")).Record);
+        var product = Assert.IsType<ProductRecord>(
+            (
+                await OnlyAsync(
+                    """{"__typename":"Product","id":"gid:\/\/shopify\/Product\/9801098821938","createdAt":"2026-01-01T00:00:00Z","updatedAt":"2026-01-02T00:00:00Z","title":"Gift Card","handle":"gift-card","status":"ACTIVE","vendor":"Snowboard Vendor","productType":"giftcard","isGiftCard":true}"""
+                )
+            ).Record
+        );
 
         Assert.Equal(
             new ProductRecord
             {
-                ShopifyId = 9801098821938, Source = RecordSource.BulkExport, CreatedAt = new(2026, 1, 1, 0, 0, 0, TimeSpan.Zero), UpdatedAt = new(2026, 1, 2, 0, 0, 0, TimeSpan.Zero),
-                Title = "Gift Card", Handle = "gift-card", Status = "ACTIVE", Vendor = "Snowboard Vendor", ProductType = "giftcard", GiftCard = true,
+                ShopifyId = 9801098821938,
+                Source = RecordSource.BulkExport,
+                CreatedAt = new(2026, 1, 1, 0, 0, 0, TimeSpan.Zero),
+                UpdatedAt = new(2026, 1, 2, 0, 0, 0, TimeSpan.Zero),
+                Title = "Gift Card",
+                Handle = "gift-card",
+                Status = "ACTIVE",
+                Vendor = "Snowboard Vendor",
+                ProductType = "giftcard",
+                GiftCard = true,
             },
-            product);
+            product
+        );
     }
 
     [Fact]
     public async Task A_checkout_is_read_with_lines_whose_ids_are_no_numbers()
     {
-        var checkout = Assert.IsType<CheckoutRecord>((await OnlyAsync(
-            """{"__typename":"AbandonedCheckout","id":"gid:\/\/shopify\/AbandonedCheckout\/33","name":"#33","createdAt":"2026-01-01T00:00:00Z","updatedAt":"2026-01-02T00:00:00Z","completedAt":"2026-01-02T00:00:00Z","abandonedCheckoutUrl":"https:\/\/shop.example\/recover","customer":null,"totalPriceSet":{"shopMoney":{"amount":"30.0","currencyCode":"CAD"}}}""",
-            """{"__typename":"AbandonedCheckoutLineItem","id":"gid:\/\/shopify\/AbandonedCheckoutLineItem\/9f2c?key=ab","title":"Hat","sku":"H","quantity":3,"product":{"id":"gid:\/\/shopify\/Product\/5"},"discountedTotalPriceSet":{"shopMoney":{"amount":"30.0"}},"__parentId":"gid:\/\/shopify\/AbandonedCheckout\/33"}""")).Record);
+        var checkout = Assert.IsType<CheckoutRecord>(
+            (
+                await OnlyAsync(
+                    """{"__typename":"AbandonedCheckout","id":"gid:\/\/shopify\/AbandonedCheckout\/33","name":"#33","createdAt":"2026-01-01T00:00:00Z","updatedAt":"2026-01-02T00:00:00Z","completedAt":"2026-01-02T00:00:00Z","abandonedCheckoutUrl":"https:\/\/shop.example\/recover","customer":null,"totalPriceSet":{"shopMoney":{"amount":"30.0","currencyCode":"CAD"}}}""",
+                    """{"__typename":"AbandonedCheckoutLineItem","id":"gid:\/\/shopify\/AbandonedCheckoutLineItem\/9f2c?key=ab","title":"Hat","sku":"H","quantity":3,"product":{"id":"gid:\/\/shopify\/Product\/5"},"discountedTotalPriceSet":{"shopMoney":{"amount":"30.0"}},"__parentId":"gid:\/\/shopify\/AbandonedCheckout\/33"}"""
+                )
+            ).Record
+        );
 
-        Assert.Equal((33, "https://shop.example/recover", 3000, 2), (checkout.ShopifyId, checkout.RecoveryUrl, checkout.Total, checkout.SourceObjects));
+        Assert.Equal(
+            (33, "https://shop.example/recover", 3000, 2),
+            (checkout.ShopifyId, checkout.RecoveryUrl, checkout.Total, checkout.SourceObjects)
+        );
         Assert.NotNull(checkout.CompletedAt);
         Assert.Null(checkout.CustomerId);
         Assert.Equal([new CheckoutLineRecord(5, "Hat", "H", 3, 3000)], checkout.Lines);
@@ -283,7 +388,12 @@ public sealed class JsonlAssemblerTests
     {
         var assembler = new JsonlAssembler(currency);
         using var source = new MemoryStream(Encoding.UTF8.GetBytes(text));
-        return (await assembler.ReadAsync(source, TestContext.Current.CancellationToken).ToListAsync(TestContext.Current.CancellationToken), assembler);
+        return (
+            await assembler
+                .ReadAsync(source, TestContext.Current.CancellationToken)
+                .ToListAsync(TestContext.Current.CancellationToken),
+            assembler
+        );
     }
 
     /// <summary>Hands out so many bytes at a time at most.</summary>

@@ -23,7 +23,10 @@ public sealed class SalesLedgerTests
     [InlineData("UNKNOWN", "ORDER", SaleMeasure.Uncounted)]
     [InlineData("SOMETHING_NEW", "ORDER", SaleMeasure.Uncounted)]
     public void Every_kind_of_entry_counts_in_one_measure(string lineType, string actionType, SaleMeasure measure) =>
-        Assert.Equal(measure, SalesLedger.Measure(Encoding.UTF8.GetBytes(lineType), Encoding.UTF8.GetBytes(actionType)));
+        Assert.Equal(
+            measure,
+            SalesLedger.Measure(Encoding.UTF8.GetBytes(lineType), Encoding.UTF8.GetBytes(actionType))
+        );
 
     [Theory]
     [InlineData("PRODUCT", "ORDER", 2, 2)]
@@ -34,6 +37,14 @@ public sealed class SalesLedgerTests
     [InlineData("GIFT_CARD", "ORDER", 1, 1)]
     [InlineData("SHIPPING", "ORDER", 1, 0)]
     [InlineData("ADJUSTMENT", "RETURN", -1, 0)]
-    public void Units_are_those_of_goods_and_negative_when_they_come_back(string lineType, string actionType, int quantity, int units) =>
-        Assert.Equal(units, SalesLedger.Units(Encoding.UTF8.GetBytes(lineType), Encoding.UTF8.GetBytes(actionType), quantity));
+    public void Units_are_those_of_goods_and_negative_when_they_come_back(
+        string lineType,
+        string actionType,
+        int quantity,
+        int units
+    ) =>
+        Assert.Equal(
+            units,
+            SalesLedger.Units(Encoding.UTF8.GetBytes(lineType), Encoding.UTF8.GetBytes(actionType), quantity)
+        );
 }

@@ -45,41 +45,54 @@ public sealed class StorableJsonTests
     [Fact]
     public async Task Bulk_lines_answers_and_payloads_say_the_same()
     {
-        const string fields = "\"createdAt\":\"2026-01-01T00:00:00Z\",\"updatedAt\":\"2026-01-01T00:00:00Z\",\"title\":\"Cup\\u0000board \\ud83d\",\"vendor\":\"\\udc00\"";
+        const string fields =
+            "\"createdAt\":\"2026-01-01T00:00:00Z\",\"updatedAt\":\"2026-01-01T00:00:00Z\",\"title\":\"Cup\\u0000board \\ud83d\",\"vendor\":\"\\udc00\"";
         const string node = "{\"__typename\":\"Product\",\"id\":\"gid://shopify/Product/5\"," + fields + "}";
         await using var shopify = await Fake.StartAsync(Fake.Data("{\"nodes\":[" + node + "]}"));
 
         var answered = Assert.Single(await shopify.Objects.ProductsAsync(Fake.Shop, [5], Ct));
         var exported = Assert.IsType<ProductRecord>((await ItemsAsync(node)).Single().Record);
-        using var payload = JsonDocument.Parse(StorableJson.Clean("""{"id":5,"title":"Cup\u0000board \ud83d","vendor":"\udc00","created_at":"2026-01-01T00:00:00Z","updated_at":"2026-01-01T00:00:00Z"}"""u8.ToArray()));
+        using var payload = JsonDocument.Parse(
+            StorableJson.Clean(
+                """{"id":5,"title":"Cup\u0000board \ud83d","vendor":"\udc00","created_at":"2026-01-01T00:00:00Z","updated_at":"2026-01-01T00:00:00Z"}"""u8.ToArray()
+            )
+        );
 
         var told = WebhookPayload.ReadProduct(payload.RootElement);
         Assert.All(
-            [answered, exported, told], product =>
-            Assert.Equal(("Cupboard \ufffd", "\ufffd"), (product.Title, product.Vendor)));
+            [answered, exported, told],
+            product => Assert.Equal(("Cupboard \ufffd", "\ufffd"), (product.Title, product.Vendor))
+        );
     }
 
     [Fact]
     public async Task A_line_without_an_end_is_rejected_alone()
     {
-        const string product = """{"__typename":"Product","id":"gid://shopify/Product/5","createdAt":"2026-01-01T00:00:00Z","updatedAt":"2026-01-01T00:00:00Z","title":"Hat"}""";
+        const string product =
+            """{"__typename":"Product","id":"gid://shopify/Product/5","createdAt":"2026-01-01T00:00:00Z","updatedAt":"2026-01-01T00:00:00Z","title":"Hat"}""";
 
         var items = await ItemsAsync(
-            product + "\n{\"__typename\":\"Product\",\"id\":\"" + new string(
-            'x', JsonlAssembler.LongestLine + 100_000) + "\n" + product.Replace(
-            "Product/5", "Product/6", StringComparison.Ordinal));
+            product
+                + "\n{\"__typename\":\"Product\",\"id\":\""
+                + new string('x', JsonlAssembler.LongestLine + 100_000)
+                + "\n"
+                + product.Replace("Product/5", "Product/6", StringComparison.Ordinal)
+        );
 
         Assert.Equal([5, 6], items.Where(i => i.Record is not null).Select(i => i.Record!.ShopifyId));
         Assert.Contains(
-            "longer than", Assert.Single(items, i => i.Rejected is { Line: 2 }).Rejected!.Reason,
-            StringComparison.Ordinal);
+            "longer than",
+            Assert.Single(items, i => i.Rejected is { Line: 2 }).Rejected!.Reason,
+            StringComparison.Ordinal
+        );
     }
 
     private static async Task<List<BulkItem>> ItemsAsync(string file)
     {
         using var source = new MemoryStream(Encoding.UTF8.GetBytes(file));
         var items = new List<BulkItem>();
-        await foreach (var item in new JsonlAssembler("CAD").ReadAsync(source, Ct)) items.Add(item);
+        await foreach (var item in new JsonlAssembler("CAD").ReadAsync(source, Ct))
+            items.Add(item);
         return items;
     }
 }

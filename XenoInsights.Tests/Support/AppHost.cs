@@ -19,7 +19,12 @@ public sealed class AppHost : WebApplicationFactory<Program>
     private readonly string _environment;
     private readonly Action<IServiceCollection>? _services;
 
-    private AppHost(string connectionString, IReadOnlyDictionary<string, string?>? settings, string environment, Action<IServiceCollection>? services)
+    private AppHost(
+        string connectionString,
+        IReadOnlyDictionary<string, string?>? settings,
+        string environment,
+        Action<IServiceCollection>? services
+    )
     {
         _environment = environment;
         _services = services;
@@ -57,7 +62,11 @@ public sealed class AppHost : WebApplicationFactory<Program>
     /// <param name="settings">Keys as in appsettings.json, such as <c>FakeShopify:Url</c>; they win over all others.</param>
     /// <param name="services">Last word on the services, such as another clock.</param>
     public static Task<AppHost> StartAsync(
-        TestDatabase database, IReadOnlyDictionary<string, string?>? settings = null, string environment = "Development", Action<IServiceCollection>? services = null) =>
+        TestDatabase database,
+        IReadOnlyDictionary<string, string?>? settings = null,
+        string environment = "Development",
+        Action<IServiceCollection>? services = null
+    ) =>
         Task.Run(() =>
         {
             var host = new AppHost(database.ConnectionString, settings, environment, services);
@@ -77,7 +86,11 @@ public sealed class AppHost : WebApplicationFactory<Program>
     public HttpClient Visitor(bool followRedirects = true)
     {
 #pragma warning disable CA2000 // The client disposes its handler.
-        var handler = new SocketsHttpHandler { AllowAutoRedirect = followRedirects, CookieContainer = new CookieContainer() };
+        var handler = new SocketsHttpHandler
+        {
+            AllowAutoRedirect = followRedirects,
+            CookieContainer = new CookieContainer(),
+        };
 #pragma warning restore CA2000
         return new HttpClient(handler) { BaseAddress = Address };
     }
@@ -87,13 +100,19 @@ public sealed class AppHost : WebApplicationFactory<Program>
     {
         var client = Visitor();
         using var landing = await client.GetAsync(SignInPath(email));
-        Assert.True(landing.IsSuccessStatusCode, $"Signing in as {email} ended at {landing.RequestMessage!.RequestUri} with {(int)landing.StatusCode}.");
+        Assert.True(
+            landing.IsSuccessStatusCode,
+            $"Signing in as {email} ended at {landing.RequestMessage!.RequestUri} with {(int)landing.StatusCode}."
+        );
         return client;
     }
 
     /// <summary>Where to send a browser to be signed in as a demo user.</summary>
     public static Uri SignInPath(string email = "owner@demo.test", string returnUrl = "/") =>
-        new($"/signin?login_hint={Uri.EscapeDataString(email)}&returnUrl={Uri.EscapeDataString(returnUrl)}", UriKind.Relative);
+        new(
+            $"/signin?login_hint={Uri.EscapeDataString(email)}&returnUrl={Uri.EscapeDataString(returnUrl)}",
+            UriKind.Relative
+        );
 
     protected override void ConfigureWebHost(IWebHostBuilder builder)
     {
@@ -103,7 +122,9 @@ public sealed class AppHost : WebApplicationFactory<Program>
         builder.ConfigureTestServices(services =>
         {
             services.AddSingleton<IHttpMessageHandlerBuilderFilter>(Outbound);
-            services.ConfigureAll<OpenIdConnectOptions>(options => options.BackchannelHttpHandler = Outbound.Guard(new SocketsHttpHandler()));
+            services.ConfigureAll<OpenIdConnectOptions>(options =>
+                options.BackchannelHttpHandler = Outbound.Guard(new SocketsHttpHandler())
+            );
             _services?.Invoke(services);
         });
     }

@@ -32,7 +32,12 @@ internal sealed partial class BlazorCircuit : IAsyncDisposable
     public string? Failure { get; private set; }
 
     /// <param name="drawn">Is given each batch of changes as it comes.</param>
-    public static async Task<BlazorCircuit> OpenAsync(HttpClient http, CookieContainer cookies, string path, Action<BlazorCircuit, byte[]> drawn)
+    public static async Task<BlazorCircuit> OpenAsync(
+        HttpClient http,
+        CookieContainer cookies,
+        string path,
+        Action<BlazorCircuit, byte[]> drawn
+    )
     {
         var page = await http.GetStringAsync(new Uri(path, UriKind.Relative));
         return await OpenAsync(http, cookies, path, page, StateOf(page), drawn);
@@ -44,21 +49,54 @@ internal sealed partial class BlazorCircuit : IAsyncDisposable
     /// <summary>As a client may that is no browser: with the address and the state that it likes.</summary>
     /// <param name="page">The page whose components the circuit takes over.</param>
     public static async Task<BlazorCircuit> OpenAsync(
-        HttpClient http, CookieContainer cookies, string path, string page, string state, Action<BlazorCircuit, byte[]> drawn)
+        HttpClient http,
+        CookieContainer cookies,
+        string path,
+        string page,
+        string state,
+        Action<BlazorCircuit, byte[]> drawn
+    )
     {
         var circuit = new BlazorCircuit(drawn);
-        using var negotiated = await http.PostAsync(new Uri("_blazor/negotiate?negotiateVersion=1", UriKind.Relative), null);
+        using var negotiated = await http.PostAsync(
+            new Uri("_blazor/negotiate?negotiateVersion=1", UriKind.Relative),
+            null
+        );
         using var answer = JsonDocument.Parse(await negotiated.Content.ReadAsStringAsync());
         circuit._socket.Options.Cookies = cookies;
-        await circuit._socket.ConnectAsync(new UriBuilder(new Uri(http.BaseAddress!, $"_blazor?id={answer.RootElement.GetProperty("connectionToken").GetString()}")) { Scheme = "ws" }.Uri, default);
-        await circuit._socket.SendAsync(Encoding.UTF8.GetBytes(Handshake), WebSocketMessageType.Binary, endOfMessage: true, default);
+        await circuit._socket.ConnectAsync(
+            new UriBuilder(
+                new Uri(
+                    http.BaseAddress!,
+                    $"_blazor?id={answer.RootElement.GetProperty("connectionToken").GetString()}"
+                )
+            )
+            {
+                Scheme = "ws",
+            }.Uri,
+            default
+        );
+        await circuit._socket.SendAsync(
+            Encoding.UTF8.GetBytes(Handshake),
+            WebSocketMessageType.Binary,
+            endOfMessage: true,
+            default
+        );
         circuit._receiving = Task.Run(circuit.ReceiveAsync);
 
         var address = new Uri(http.BaseAddress!, path).ToString();
         await circuit.InvokeAsync("0", "StartCircuit", http.BaseAddress!.ToString(), address, "[]", state);
-        var operations = Markers().Matches(page).Select(m => m.Groups[1].Value).Where(marker => marker.Contains("\"descriptor\"", StringComparison.Ordinal))
+        var operations = Markers()
+            .Matches(page)
+            .Select(m => m.Groups[1].Value)
+            .Where(marker => marker.Contains("\"descriptor\"", StringComparison.Ordinal))
             .Select((marker, i) => $$"""{"type":"add","ssrComponentId":{{i + 1}},"marker":{{marker}}}""");
-        await circuit.InvokeAsync(null, "UpdateRootComponents", $$"""{"batchId":1,"operations":[{{string.Join(',', operations)}}]}""", state);
+        await circuit.InvokeAsync(
+            null,
+            "UpdateRootComponents",
+            $$"""{"batchId":1,"operations":[{{string.Join(',', operations)}}]}""",
+            state
+        );
         return circuit;
     }
 
@@ -78,9 +116,11 @@ internal sealed partial class BlazorCircuit : IAsyncDisposable
         {
             while (true)
             {
-                if (length == buffer.Length) Array.Resize(ref buffer, length * 2);
+                if (length == buffer.Length)
+                    Array.Resize(ref buffer, length * 2);
                 var received = await _socket.ReceiveAsync(buffer.AsMemory(length), _closed.Token);
-                if (received.MessageType == WebSocketMessageType.Close) throw new IOException($"The product closed the circuit: {_socket.CloseStatusDescription}");
+                if (received.MessageType == WebSocketMessageType.Close)
+                    throw new IOException($"The product closed the circuit: {_socket.CloseStatusDescription}");
                 length += received.Count;
                 var from = 0;
                 if (!greeted)
@@ -88,9 +128,16 @@ internal sealed partial class BlazorCircuit : IAsyncDisposable
                     from = Array.IndexOf(buffer, (byte)0x1e, 0, length) + 1;
                     greeted = from > 0;
                 }
-                while (greeted && MessageAt(buffer.AsSpan(from, length - from)) is { } message && from + message.End <= length)
+                while (
+                    greeted
+                    && MessageAt(buffer.AsSpan(from, length - from)) is { } message
+                    && from + message.End <= length
+                )
                 {
-                    await HandleAsync(new Pack(buffer.AsMemory(from + message.Begin, message.End - message.Begin)).Read() as object?[] ?? []);
+                    await HandleAsync(
+                        new Pack(buffer.AsMemory(from + message.Begin, message.End - message.Begin)).Read() as object?[]
+                            ?? []
+                    );
                     from += message.End;
                 }
                 buffer.AsSpan(from, length - from).CopyTo(buffer);
@@ -113,7 +160,8 @@ internal sealed partial class BlazorCircuit : IAsyncDisposable
         for (var (i, size) = (0, 0); i < bytes.Length && i < 5; i++)
         {
             size |= (bytes[i] & 0x7f) << (7 * i);
-            if ((bytes[i] & 0x80) == 0) return (i + 1, i + 1 + size);
+            if ((bytes[i] & 0x80) == 0)
+                return (i + 1, i + 1 + size);
         }
         return null;
     }
@@ -136,7 +184,8 @@ internal sealed partial class BlazorCircuit : IAsyncDisposable
                 Failure ??= error[0] as string;
                 break;
             case [3L, ..]:
-                if (message is [_, _, _, 1L, var refusal, ..]) Failure ??= refusal as string;
+                if (message is [_, _, _, 1L, var refusal, ..])
+                    Failure ??= refusal as string;
                 break;
             case [6L, ..]:
                 await SendAsync([0x91, 0x06]);
@@ -147,7 +196,12 @@ internal sealed partial class BlazorCircuit : IAsyncDisposable
         }
     }
 
-    private Task InvokeAsync(string? id, string target, params object?[] arguments) => SendAsync(Pack.Write(new object?[] { 1L, new Dictionary<string, object?>(), id, target, arguments, Array.Empty<object?>() }));
+    private Task InvokeAsync(string? id, string target, params object?[] arguments) =>
+        SendAsync(
+            Pack.Write(
+                new object?[] { 1L, new Dictionary<string, object?>(), id, target, arguments, Array.Empty<object?>() }
+            )
+        );
 
     private async Task SendAsync(byte[] message)
     {
@@ -155,7 +209,8 @@ internal sealed partial class BlazorCircuit : IAsyncDisposable
         for (var size = message.Length; ; size >>= 7)
         {
             framed.Add((byte)(size > 0x7f ? (size & 0x7f) | 0x80 : size));
-            if (size <= 0x7f) break;
+            if (size <= 0x7f)
+                break;
         }
         framed.AddRange(message);
         await _sending.WaitAsync(_closed.Token);
@@ -222,20 +277,33 @@ internal sealed partial class BlazorCircuit : IAsyncDisposable
         {
             switch (value)
             {
-                case null: bytes.Add(0xc0); break;
-                case bool flag: bytes.Add((byte)(flag ? 0xc3 : 0xc2)); break;
-                case long number: bytes.Add(0xd3); bytes.AddRange(BitConverter.GetBytes(BinaryPrimitives.ReverseEndianness(number))); break;
+                case null:
+                    bytes.Add(0xc0);
+                    break;
+                case bool flag:
+                    bytes.Add((byte)(flag ? 0xc3 : 0xc2));
+                    break;
+                case long number:
+                    bytes.Add(0xd3);
+                    bytes.AddRange(BitConverter.GetBytes(BinaryPrimitives.ReverseEndianness(number)));
+                    break;
                 case string text:
                     bytes.Add(0xdb);
-                    bytes.AddRange(BitConverter.GetBytes(BinaryPrimitives.ReverseEndianness(Encoding.UTF8.GetByteCount(text))));
+                    bytes.AddRange(
+                        BitConverter.GetBytes(BinaryPrimitives.ReverseEndianness(Encoding.UTF8.GetByteCount(text)))
+                    );
                     bytes.AddRange(Encoding.UTF8.GetBytes(text));
                     break;
-                case Dictionary<string, object?> { Count: 0 }: bytes.Add(0x80); break;
+                case Dictionary<string, object?> { Count: 0 }:
+                    bytes.Add(0x80);
+                    break;
                 case object?[] list:
                     bytes.Add((byte)(0x90 | list.Length));
-                    foreach (var item in list) Write(bytes, item);
+                    foreach (var item in list)
+                        Write(bytes, item);
                     break;
-                default: throw new NotSupportedException(value.GetType().Name);
+                default:
+                    throw new NotSupportedException(value.GetType().Name);
             }
         }
 
@@ -248,7 +316,8 @@ internal sealed partial class BlazorCircuit : IAsyncDisposable
         private long Number(int size)
         {
             var number = 0L;
-            foreach (var part in Next(size)) number = (number << 8) | part;
+            foreach (var part in Next(size))
+                number = (number << 8) | part;
             return number;
         }
 
@@ -258,7 +327,8 @@ internal sealed partial class BlazorCircuit : IAsyncDisposable
 
         private object? Map(int count)
         {
-            for (var i = 0; i < 2 * count; i++) Read();
+            for (var i = 0; i < 2 * count; i++)
+                Read();
             return null;
         }
     }

@@ -41,25 +41,45 @@ public abstract class BrowserTest(BrowserFixture browser) : IAsyncDisposable
 
     /// <param name="host">Relative addresses on the page start here.</param>
     /// <param name="width">CSS pixels; 390 is a phone.</param>
-    protected Task<BrowserPage> OpenAsync(AppHost host, ColorScheme colorScheme = ColorScheme.Light, int width = 1280, int height = 900, string locale = "en-US") =>
-        OpenAsync(host.Address, colorScheme, width, height, locale);
+    protected Task<BrowserPage> OpenAsync(
+        AppHost host,
+        ColorScheme colorScheme = ColorScheme.Light,
+        int width = 1280,
+        int height = 900,
+        string locale = "en-US"
+    ) => OpenAsync(host.Address, colorScheme, width, height, locale);
 
-    protected async Task<BrowserPage> OpenAsync(Uri address, ColorScheme colorScheme = ColorScheme.Light, int width = 1280, int height = 900, string locale = "en-US")
+    protected async Task<BrowserPage> OpenAsync(
+        Uri address,
+        ColorScheme colorScheme = ColorScheme.Light,
+        int width = 1280,
+        int height = 900,
+        string locale = "en-US"
+    )
     {
-        var context = await (await browser.BrowserAsync()).NewContextAsync(new()
-        {
-            BaseURL = address.ToString(),
-            ColorScheme = colorScheme,
-            ViewportSize = new() { Width = width, Height = height },
-            Locale = locale,
-        });
+        var context = await (await browser.BrowserAsync()).NewContextAsync(
+            new()
+            {
+                BaseURL = address.ToString(),
+                ColorScheme = colorScheme,
+                ViewportSize = new() { Width = width, Height = height },
+                Locale = locale,
+            }
+        );
         var page = new BrowserPage(context, await context.NewPageAsync());
         _pages.Add(page);
         return page;
     }
 
     /// <summary>As <see cref="OpenAsync(AppHost, ColorScheme, int, int, string)"/>, signed in as a demo user and standing on <paramref name="path"/>.</summary>
-    protected async Task<BrowserPage> OpenSignedInAsync(AppHost host, string path = "/", string email = "owner@demo.test", ColorScheme colorScheme = ColorScheme.Light, int width = 1280, string locale = "en-US")
+    protected async Task<BrowserPage> OpenSignedInAsync(
+        AppHost host,
+        string path = "/",
+        string email = "owner@demo.test",
+        ColorScheme colorScheme = ColorScheme.Light,
+        int width = 1280,
+        string locale = "en-US"
+    )
     {
         var page = await OpenAsync(host, colorScheme, width, locale: locale);
         await page.Page.GotoAsync(AppHost.SignInPath(email, path).ToString());
@@ -80,10 +100,16 @@ public abstract class BrowserTest(BrowserFixture browser) : IAsyncDisposable
 
     private static async Task KeepPictureAsync(BrowserPage page, int index)
     {
-        var name = string.Concat($"{TestContext.Current.TestCase?.TestClassName}.{TestContext.Current.TestCase?.TestMethodName}-{index}.png".Split(Path.GetInvalidFileNameChars()));
+        var name = string.Concat(
+            $"{TestContext.Current.TestCase?.TestClassName}.{TestContext.Current.TestCase?.TestMethodName}-{index}.png".Split(
+                Path.GetInvalidFileNameChars()
+            )
+        );
         var path = Path.Combine(_pictures, name);
         await page.Page.ScreenshotAsync(new() { Path = path, FullPage = true });
-        TestContext.Current.TestOutputHelper?.WriteLine($"{page.Page.Url} looked like {path}\n{string.Join('\n', page.Problems.Take(20))}");
+        TestContext.Current.TestOutputHelper?.WriteLine(
+            $"{page.Page.Url} looked like {path}\n{string.Join('\n', page.Problems.Take(20))}"
+        );
     }
 }
 
@@ -96,10 +122,22 @@ public sealed class BrowserPage
     internal BrowserPage(IBrowserContext context, IPage page)
     {
         Page = page;
-        page.Console += (_, message) => { if (message.Type == "error") _consoleErrors.Enqueue($"console: {message.Text}"); };
+        page.Console += (_, message) =>
+        {
+            if (message.Type == "error")
+                _consoleErrors.Enqueue($"console: {message.Text}");
+        };
         page.PageError += (_, error) => _consoleErrors.Enqueue($"script: {error}");
-        context.RequestFailed += (_, request) => { if (!IsLeftBehind(request)) _failedRequests.Enqueue($"{request.Method} {request.Url}: {request.Failure}"); };
-        context.Response += (_, response) => { if (response.Status >= 400) _failedRequests.Enqueue($"{response.Request.Method} {response.Url}: {response.Status}"); };
+        context.RequestFailed += (_, request) =>
+        {
+            if (!IsLeftBehind(request))
+                _failedRequests.Enqueue($"{request.Method} {request.Url}: {request.Failure}");
+        };
+        context.Response += (_, response) =>
+        {
+            if (response.Status >= 400)
+                _failedRequests.Enqueue($"{response.Request.Method} {response.Url}: {response.Status}");
+        };
     }
 
     public IPage Page { get; }

@@ -17,8 +17,20 @@ internal static class Chromium
         "/opt/google/chrome/chrome",
         "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
         "/Applications/Chromium.app/Contents/MacOS/Chromium",
-        Path.Combine(Environment.GetFolderPath(Environment.SpecialFolder.ProgramFiles), "Google", "Chrome", "Application", "chrome.exe"),
-        Path.Combine(Environment.GetFolderPath(Environment.SpecialFolder.ProgramFilesX86), "Microsoft", "Edge", "Application", "msedge.exe"),
+        Path.Combine(
+            Environment.GetFolderPath(Environment.SpecialFolder.ProgramFiles),
+            "Google",
+            "Chrome",
+            "Application",
+            "chrome.exe"
+        ),
+        Path.Combine(
+            Environment.GetFolderPath(Environment.SpecialFolder.ProgramFilesX86),
+            "Microsoft",
+            "Edge",
+            "Application",
+            "msedge.exe"
+        ),
     ];
 
     public static async Task<IBrowser> LaunchAsync(IPlaywright playwright)
@@ -31,17 +43,23 @@ internal static class Chromium
         if (InstallWithApt(failures) && Installed() is { } packaged)
             return await LaunchAsync(playwright, packaged);
         throw new InvalidOperationException(
-            $"The browser tests need Chromium or Chrome, and none could be installed. Install one, or set {PathKey} to its executable.\n{string.Join('\n', failures)}");
+            $"The browser tests need Chromium or Chrome, and none could be installed. Install one, or set {PathKey} to its executable.\n{string.Join('\n', failures)}"
+        );
     }
 
     private static string? Installed() =>
         Environment.GetEnvironmentVariable(PathKey) is { Length: > 0 } configured
-            ? File.Exists(configured) ? configured : throw new InvalidOperationException($"{PathKey} names {configured}, which does not exist.")
+            ? File.Exists(configured)
+                ? configured
+                : throw new InvalidOperationException($"{PathKey} names {configured}, which does not exist.")
             : Array.Find(_places, File.Exists);
 
     private static async Task<IBrowser?> FromPlaywrightAsync(IPlaywright playwright, List<string> failures)
     {
-        if (!File.Exists(playwright.Chromium.ExecutablePath) && await Task.Run(() => Microsoft.Playwright.Program.Main(["install", "chromium"])) is not 0 and var code)
+        if (
+            !File.Exists(playwright.Chromium.ExecutablePath)
+            && await Task.Run(() => Microsoft.Playwright.Program.Main(["install", "chromium"])) is not 0 and var code
+        )
         {
             failures.Add($"playwright install chromium: exit code {code}");
             return null;
@@ -67,7 +85,12 @@ internal static class Chromium
         }
         foreach (var arguments in (string[])["update -q", "install -y -q --no-install-recommends chromium"])
         {
-            using var apt = Process.Start(new ProcessStartInfo("/usr/bin/apt-get", arguments) { Environment = { ["DEBIAN_FRONTEND"] = "noninteractive" } })!;
+            using var apt = Process.Start(
+                new ProcessStartInfo("/usr/bin/apt-get", arguments)
+                {
+                    Environment = { ["DEBIAN_FRONTEND"] = "noninteractive" },
+                }
+            )!;
             apt.WaitForExit();
             if (apt.ExitCode != 0)
                 failures.Add($"apt-get {arguments}: exit code {apt.ExitCode}");
@@ -75,11 +98,22 @@ internal static class Chromium
         return true;
     }
 
-    private static Task<IBrowser> LaunchAsync(IPlaywright playwright, string? path) => playwright.Chromium.LaunchAsync(new()
-    {
-        ExecutablePath = path,
-        Headless = true,
-        ChromiumSandbox = false,
-        Args = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
-    });
+    private static Task<IBrowser> LaunchAsync(IPlaywright playwright, string? path) =>
+        playwright.Chromium.LaunchAsync(
+            new()
+            {
+                ExecutablePath = path,
+                Headless = true,
+                ChromiumSandbox = false,
+                Args =
+                [
+                    "--disable-gpu",
+                    "--disable-quic",
+                    "--no-first-run",
+                    "--disable-background-networking",
+                    "--disable-component-update",
+                    "--disable-sync",
+                ],
+            }
+        );
 }

@@ -12,7 +12,9 @@ public sealed class CuttingProxy : IAsyncDisposable
     private readonly CancellationTokenSource _stopped = new();
     private readonly int _target;
     private readonly Task _accepting;
-    private int _cutBefore, _cutAfter, _cuts;
+    private int _cutBefore,
+        _cutAfter,
+        _cuts;
 
     public CuttingProxy(int targetPort)
     {
@@ -26,7 +28,8 @@ public sealed class CuttingProxy : IAsyncDisposable
     public int Cuts => _cuts;
 
     /// <summary>The next COMMIT does not reach the server (<paramref name="reachesServer"/> false), or its answer does not reach the client.</summary>
-    public void CutNext(bool reachesServer) => Interlocked.Exchange(ref reachesServer ? ref _cutAfter : ref _cutBefore, 1);
+    public void CutNext(bool reachesServer) =>
+        Interlocked.Exchange(ref reachesServer ? ref _cutAfter : ref _cutBefore, 1);
 
     public async ValueTask DisposeAsync()
     {
@@ -40,7 +43,8 @@ public sealed class CuttingProxy : IAsyncDisposable
     {
         try
         {
-            while (true) _ = ServeAsync(await _listener.AcceptTcpClientAsync(_stopped.Token));
+            while (true)
+                _ = ServeAsync(await _listener.AcceptTcpClientAsync(_stopped.Token));
         }
         catch (Exception stopped) when (stopped is OperationCanceledException or SocketException)
         {
@@ -57,9 +61,13 @@ public sealed class CuttingProxy : IAsyncDisposable
             {
                 client.NoDelay = true;
                 await server.ConnectAsync(IPAddress.Loopback, _target, _stopped.Token);
-                await Task.WhenAny(ToServerAsync(client.GetStream(), server.GetStream()), server.GetStream().CopyToAsync(client.GetStream(), _stopped.Token));
+                await Task.WhenAny(
+                    ToServerAsync(client.GetStream(), server.GetStream()),
+                    server.GetStream().CopyToAsync(client.GetStream(), _stopped.Token)
+                );
             }
-            catch (Exception broken) when (broken is IOException or SocketException or OperationCanceledException or ObjectDisposedException)
+            catch (Exception broken)
+                when (broken is IOException or SocketException or OperationCanceledException or ObjectDisposedException)
             {
                 // Either side hung up, which is what this is about.
             }

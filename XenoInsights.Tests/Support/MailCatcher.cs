@@ -28,14 +28,24 @@ public sealed class MailCatcher : MessageStore, IAsyncDisposable
         free.Start();
         var catcher = new MailCatcher { Port = ((IPEndPoint)free.LocalEndpoint).Port };
         free.Stop();
-        var options = new SmtpServerOptionsBuilder().ServerName("localhost").Endpoint(new EndpointDefinitionBuilder().Endpoint(new IPEndPoint(IPAddress.Loopback, catcher.Port)).Build()).Build();
+        var options = new SmtpServerOptionsBuilder()
+            .ServerName("localhost")
+            .Endpoint(
+                new EndpointDefinitionBuilder().Endpoint(new IPEndPoint(IPAddress.Loopback, catcher.Port)).Build()
+            )
+            .Build();
         var services = new ServiceProvider();
         services.Add(catcher);
         catcher._running = new SmtpServer.SmtpServer(options, services).StartAsync(catcher._stop.Token);
         return catcher;
     }
 
-    public override async Task<SmtpResponse> SaveAsync(ISessionContext context, IMessageTransaction transaction, ReadOnlySequence<byte> buffer, CancellationToken cancellationToken)
+    public override async Task<SmtpResponse> SaveAsync(
+        ISessionContext context,
+        IMessageTransaction transaction,
+        ReadOnlySequence<byte> buffer,
+        CancellationToken cancellationToken
+    )
     {
         if (Refuse > 0)
         {

@@ -16,18 +16,21 @@ public sealed class OutboundGuard : IHttpMessageHandlerBuilderFilter
 
     public HttpMessageHandler Guard(HttpMessageHandler inner) => new Handler(this) { InnerHandler = inner };
 
-    public Action<HttpMessageHandlerBuilder> Configure(Action<HttpMessageHandlerBuilder> next) => builder =>
-    {
-        next(builder);
-        builder.AdditionalHandlers.Add(new Handler(this));
-    };
+    public Action<HttpMessageHandlerBuilder> Configure(Action<HttpMessageHandlerBuilder> next) =>
+        builder =>
+        {
+            next(builder);
+            builder.AdditionalHandlers.Add(new Handler(this));
+        };
 
     private void Check(Uri? target)
     {
         if (target is null || target.IsLoopback || _allowed.ContainsKey(target.Host))
             return;
         _refused.Enqueue(target);
-        throw new InvalidOperationException($"The app under test asked for {target.GetLeftPart(UriPartial.Path)}, but only this machine and hosts allowed on {nameof(OutboundGuard)} are reached from tests.");
+        throw new InvalidOperationException(
+            $"The app under test asked for {target.GetLeftPart(UriPartial.Path)}, but only this machine and hosts allowed on {nameof(OutboundGuard)} are reached from tests."
+        );
     }
 
     private sealed class Handler(OutboundGuard guard) : DelegatingHandler
@@ -38,7 +41,10 @@ public sealed class OutboundGuard : IHttpMessageHandlerBuilderFilter
             return base.Send(request, cancellationToken);
         }
 
-        protected override Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancellationToken)
+        protected override Task<HttpResponseMessage> SendAsync(
+            HttpRequestMessage request,
+            CancellationToken cancellationToken
+        )
         {
             guard.Check(request.RequestUri);
             return base.SendAsync(request, cancellationToken);

@@ -13,12 +13,16 @@ internal sealed class PgBouncer : IAsyncDisposable
     private readonly Process _process;
     private readonly string _folder;
 
-    private PgBouncer(Process process, string folder, string connectionString) => (_process, _folder, ConnectionString) = (process, folder, connectionString);
+    private PgBouncer(Process process, string folder, string connectionString) =>
+        (_process, _folder, ConnectionString) = (process, folder, connectionString);
 
     public string ConnectionString { get; }
 
     /// <summary>Null where it is not installed.</summary>
-    public static string? Binary { get; } = new[] { "/usr/sbin/pgbouncer", "/usr/bin/pgbouncer", "/opt/homebrew/bin/pgbouncer" }.FirstOrDefault(File.Exists);
+    public static string? Binary { get; } =
+        new[] { "/usr/sbin/pgbouncer", "/usr/bin/pgbouncer", "/opt/homebrew/bin/pgbouncer" }.FirstOrDefault(
+            File.Exists
+        );
 
     public static async Task<PgBouncer> StartAsync(string connectionString)
     {
@@ -26,7 +30,8 @@ internal sealed class PgBouncer : IAsyncDisposable
         var folder = Directory.CreateTempSubdirectory("xeno-pgbouncer-").FullName;
         var port = FreePort();
         var asRoot = Environment.UserName == "root";
-        await File.WriteAllTextAsync(Path.Combine(folder, "pgbouncer.ini"),
+        await File.WriteAllTextAsync(
+            Path.Combine(folder, "pgbouncer.ini"),
             $"""
             [databases]
             * = host={server.Host} port={server.Port} user={server.Username} password={server.Password}
@@ -40,14 +45,35 @@ internal sealed class PgBouncer : IAsyncDisposable
             max_client_conn = 500
             ignore_startup_parameters = extra_float_digits
             {(asRoot ? "user = nobody" : "")}
-            """);
+            """
+        );
         if (asRoot && !OperatingSystem.IsWindows())
-            File.SetUnixFileMode(folder, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute | UnixFileMode.OtherRead | UnixFileMode.OtherExecute);
-        var process = Process.Start(new ProcessStartInfo(Binary!, ["-q", Path.Combine(folder, "pgbouncer.ini")]) { RedirectStandardError = true })!;
+            File.SetUnixFileMode(
+                folder,
+                UnixFileMode.UserRead
+                    | UnixFileMode.UserWrite
+                    | UnixFileMode.UserExecute
+                    | UnixFileMode.OtherRead
+                    | UnixFileMode.OtherExecute
+            );
+        var process = Process.Start(
+            new ProcessStartInfo(Binary!, ["-q", Path.Combine(folder, "pgbouncer.ini")])
+            {
+                RedirectStandardError = true,
+            }
+        )!;
         process.ErrorDataReceived += (_, _) => { };
         process.BeginErrorReadLine();
 
-        var through = new NpgsqlConnectionStringBuilder { Host = "127.0.0.1", Port = port, Database = server.Database, Username = server.Username, NoResetOnClose = true, MaxPoolSize = 50 }.ConnectionString;
+        var through = new NpgsqlConnectionStringBuilder
+        {
+            Host = "127.0.0.1",
+            Port = port,
+            Database = server.Database,
+            Username = server.Username,
+            NoResetOnClose = true,
+            MaxPoolSize = 50,
+        }.ConnectionString;
         for (var attempt = 0; ; attempt++)
         {
             try

@@ -83,7 +83,11 @@ public sealed class PostgresServer : IAsyncDisposable
     {
         var template = new Template(await ServerAsync(), _run);
         await ExecuteAsync(template.Server, $"create database {template.Database}");
-        var target = new NpgsqlConnectionStringBuilder(template.Server) { Database = template.Database, Pooling = false };
+        var target = new NpgsqlConnectionStringBuilder(template.Server)
+        {
+            Database = template.Database,
+            Pooling = false,
+        };
         await Migrator.MigrateAsync(target.ConnectionString);
         return template;
     }
@@ -93,7 +97,14 @@ public sealed class PostgresServer : IAsyncDisposable
         if (Environment.GetEnvironmentVariable(ServerKey) is { Length: > 0 } configured)
             return PostgresUrl.IsUrl(configured) ? PostgresUrl.Parse(configured).ConnectionString : configured;
         _private = await EmbeddedPostgres.StartAsync(
-            new() { DataRoot = _dataRoot, StartFolder = AppContext.BaseDirectory, Settings = _fast }, CancellationToken.None);
+            new()
+            {
+                DataRoot = _dataRoot,
+                StartFolder = AppContext.BaseDirectory,
+                Settings = _fast,
+            },
+            CancellationToken.None
+        );
         return _private.ConnectionString;
     }
 }
@@ -108,12 +119,17 @@ public sealed class TestDatabase : IAsyncDisposable
         _server = server;
         Name = name;
         // Few connections each: many databases share the server's limit.
-        ConnectionString = new NpgsqlConnectionStringBuilder(server) { Database = name, MaxPoolSize = 20 }.ConnectionString;
+        ConnectionString = new NpgsqlConnectionStringBuilder(server)
+        {
+            Database = name,
+            MaxPoolSize = 20,
+        }.ConnectionString;
     }
 
     public string Name { get; }
 
     public string ConnectionString { get; }
 
-    public async ValueTask DisposeAsync() => await PostgresServer.ExecuteAsync(_server, $"drop database if exists {Name} with (force)");
+    public async ValueTask DisposeAsync() =>
+        await PostgresServer.ExecuteAsync(_server, $"drop database if exists {Name} with (force)");
 }

@@ -29,7 +29,9 @@ public sealed class SupportTests(PostgresServer postgres, BrowserFixture browser
         var outbound = host.Services.GetRequiredService<IHttpClientFactory>().CreateClient("any");
 
         using var response = await visitor.GetAsync(new Uri("health/live", UriKind.Relative), Ct);
-        await Assert.ThrowsAsync<InvalidOperationException>(() => outbound.GetAsync(new Uri("https://shop.example.test/"), Ct));
+        await Assert.ThrowsAsync<InvalidOperationException>(() =>
+            outbound.GetAsync(new Uri("https://shop.example.test/"), Ct)
+        );
         using var self = await outbound.GetAsync(new Uri(host.Address, "health/live"), Ct);
 
         Assert.True(response.IsSuccessStatusCode);
@@ -46,16 +48,29 @@ public sealed class SupportTests(PostgresServer postgres, BrowserFixture browser
         await page.Page.GotoAsync("/health/live");
         await page.Page.EvaluateAsync("fetch('/api/no-such-route').then(() => console.error('mislaid'))");
 
-        Assert.True(await page.Page.EvaluateAsync<bool>("matchMedia('(prefers-color-scheme: dark)').matches && innerWidth === 390"));
+        Assert.True(
+            await page.Page.EvaluateAsync<bool>(
+                "matchMedia('(prefers-color-scheme: dark)').matches && innerWidth === 390"
+            )
+        );
         Assert.Contains("console: mislaid", page.ConsoleErrors);
-        Assert.Contains(page.FailedRequests, request => request.EndsWith("/api/no-such-route: 401", StringComparison.Ordinal));
+        Assert.Contains(
+            page.FailedRequests,
+            request => request.EndsWith("/api/no-such-route: 401", StringComparison.Ordinal)
+        );
     }
 
     private static async Task<bool> ExistsAsync(TestDatabase database, string table)
     {
         await using var connection = new NpgsqlConnection(database.ConnectionString + ";Pooling=false");
         await connection.OpenAsync(Ct);
-        await using var command = new NpgsqlCommand("select exists (select from pg_tables where tablename = $1)", connection) { Parameters = { new() { Value = table } } };
+        await using var command = new NpgsqlCommand(
+            "select exists (select from pg_tables where tablename = $1)",
+            connection
+        )
+        {
+            Parameters = { new() { Value = table } },
+        };
         return (bool)(await command.ExecuteScalarAsync(Ct))!;
     }
 }

@@ -31,7 +31,9 @@ public sealed class TestStores : IAsyncDisposable
 
     /// <summary>The way in of a request or circuit that has entered the given tenant as one of its members, or none.</summary>
     public async Task<XenoDatabase> InScopeOfAsync(Guid? tenantId, MemberRole role = MemberRole.Viewer) =>
-        tenantId is { } id ? InScopeOf(id, await AddMemberAsync(id, role)) : new XenoDatabase(_transactions, new TenantContext());
+        tenantId is { } id
+            ? InScopeOf(id, await AddMemberAsync(id, role))
+            : new XenoDatabase(_transactions, new TenantContext());
 
     public XenoDatabase InScopeOf(Guid tenantId, Caller caller)
     {
@@ -46,7 +48,15 @@ public sealed class TestStores : IAsyncDisposable
         var caller = await AddPersonAsync();
         await System.RunAsync(async db =>
         {
-            db.Memberships.Add(new() { TenantId = tenantId, UserId = caller.UserId, Role = role, CreatedAt = DateTimeOffset.UnixEpoch });
+            db.Memberships.Add(
+                new()
+                {
+                    TenantId = tenantId,
+                    UserId = caller.UserId,
+                    Role = role,
+                    CreatedAt = DateTimeOffset.UnixEpoch,
+                }
+            );
             await db.SaveChangesAsync();
         });
         return caller;
@@ -59,12 +69,28 @@ public sealed class TestStores : IAsyncDisposable
         var (began, ends) = (DateTimeOffset.UtcNow, DateTimeOffset.UtcNow.AddDays(1));
         await System.RunAsync(async db =>
         {
-            db.Users.Add(new() { UserId = caller.UserId, Issuer = "test", Subject = caller.UserId.ToString(), CreatedAt = began, LastSignInAt = began });
-            db.Sessions.Add(new()
-            {
-                SessionId = caller.SessionId, KeyHash = RandomNumberGenerator.GetBytes(32), UserId = caller.UserId,
-                CreatedAt = began, LastUsedAt = began, ExpiresAt = ends, EndsAt = ends,
-            });
+            db.Users.Add(
+                new()
+                {
+                    UserId = caller.UserId,
+                    Issuer = "test",
+                    Subject = caller.UserId.ToString(),
+                    CreatedAt = began,
+                    LastSignInAt = began,
+                }
+            );
+            db.Sessions.Add(
+                new()
+                {
+                    SessionId = caller.SessionId,
+                    KeyHash = RandomNumberGenerator.GetBytes(32),
+                    UserId = caller.UserId,
+                    CreatedAt = began,
+                    LastUsedAt = began,
+                    ExpiresAt = ends,
+                    EndsAt = ends,
+                }
+            );
             await db.SaveChangesAsync();
         });
         return caller;
@@ -75,8 +101,14 @@ public sealed class TestStores : IAsyncDisposable
         var shopId = Interlocked.Increment(ref _shopIds);
         var tenant = new Tenant
         {
-            TenantId = Guid.CreateVersion7(), ShopId = shopId, ShopDomain = $"shop-{shopId}.myshopify.com", Name = $"Shop {shopId}",
-            Currency = currency, TimeZone = timeZone, Status = TenantStatus.Connected, ConnectedAt = DateTimeOffset.UnixEpoch,
+            TenantId = Guid.CreateVersion7(),
+            ShopId = shopId,
+            ShopDomain = $"shop-{shopId}.myshopify.com",
+            Name = $"Shop {shopId}",
+            Currency = currency,
+            TimeZone = timeZone,
+            Status = TenantStatus.Connected,
+            ConnectedAt = DateTimeOffset.UnixEpoch,
         };
         await System.RunAsync(async db =>
         {

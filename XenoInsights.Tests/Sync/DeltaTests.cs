@@ -18,15 +18,25 @@ public sealed class DeltaTests(FaultyStores stores) : IClassFixture<FaultyStores
 
     private static CancellationToken Ct => TestContext.Current.CancellationToken;
 
-    private static DateTimeOffset Now => DateTimeOffset.FromUnixTimeSeconds(TimeProvider.System.GetUtcNow().ToUnixTimeSeconds());
+    private static DateTimeOffset Now =>
+        DateTimeOffset.FromUnixTimeSeconds(TimeProvider.System.GetUtcNow().ToUnixTimeSeconds());
 
     [Fact]
     public async Task Changes_that_no_webhook_told_are_read_and_nothing_else()
     {
         var (store, data, tenant) = await ImportedAsync();
-        var changed = data.Orders.All().Where((_, i) => i % 10 == 3).Select(o => o with { Name = o.Name + "-changed", UpdatedAt = Now }).ToList();
+        var changed = data
+            .Orders.All()
+            .Where((_, i) => i % 10 == 3)
+            .Select(o => o with { Name = o.Name + "-changed", UpdatedAt = Now })
+            .ToList();
         changed.ForEach(data.Orders.Put);
-        data.Orders.Put(new DemoOrderBuilder(store.Shop, 900_001, Now.AddDays(-1)).Line("Something new", 2, 1234).Build() with { UpdatedAt = Now });
+        data.Orders.Put(
+            new DemoOrderBuilder(store.Shop, 900_001, Now.AddDays(-1)).Line("Something new", 2, 1234).Build() with
+            {
+                UpdatedAt = Now,
+            }
+        );
         data.Customers.Put(data.Customers.All().First() with { UpdatedAt = Now, FirstName = "Renamed" });
         data.Products.Put(data.Products.All().First() with { UpdatedAt = Now, Title = "Renamed" });
         data.Checkouts.Put(data.Checkouts.All().First() with { UpdatedAt = Now, CompletedAt = Now });
@@ -34,8 +44,25 @@ public sealed class DeltaTests(FaultyStores stores) : IClassFixture<FaultyStores
         var job = await RunAsync(tenant, "delta");
         AssertAddsUp(job);
         await AssertSameAsync(store, tenant);
-        Assert.Equal("Renamed", await Host.InTenantAsync(tenant, db => db.Customers.Where(c => c.ShopifyId == data.Customers.All().First().Id).Select(c => c.FirstName).SingleAsync(Ct)));
-        Assert.NotNull(await Host.InTenantAsync(tenant, db => db.Checkouts.Where(c => c.ShopifyId == data.Checkouts.All().First().Id).Select(c => c.CompletedAt).SingleAsync(Ct)));
+        Assert.Equal(
+            "Renamed",
+            await Host.InTenantAsync(
+                tenant,
+                db =>
+                    db.Customers.Where(c => c.ShopifyId == data.Customers.All().First().Id)
+                        .Select(c => c.FirstName)
+                        .SingleAsync(Ct)
+            )
+        );
+        Assert.NotNull(
+            await Host.InTenantAsync(
+                tenant,
+                db =>
+                    db.Checkouts.Where(c => c.ShopifyId == data.Checkouts.All().First().Id)
+                        .Select(c => c.CompletedAt)
+                        .SingleAsync(Ct)
+            )
+        );
 
         Assert.Equal(changed.Count + 4, job.Stored);
 
@@ -70,7 +97,12 @@ public sealed class DeltaTests(FaultyStores stores) : IClassFixture<FaultyStores
         Assert.True(data.Customers.Remove(data.Customers.All().Last().Id));
         // Long before any watermark: only a comparison sees it.
         var silent = data.Orders.All().First();
-        await Host.InTenantAsync(tenant, db => db.Orders.Where(o => o.ShopifyId == silent.Id).ExecuteUpdateAsync(set => set.SetProperty(o => o.UpdatedAt, silent.UpdatedAt.AddDays(-1)), Ct));
+        await Host.InTenantAsync(
+            tenant,
+            db =>
+                db.Orders.Where(o => o.ShopifyId == silent.Id)
+                    .ExecuteUpdateAsync(set => set.SetProperty(o => o.UpdatedAt, silent.UpdatedAt.AddDays(-1)), Ct)
+        );
 
         var job = await RunAsync(tenant, "rehydrate");
 
@@ -85,12 +117,33 @@ public sealed class DeltaTests(FaultyStores stores) : IClassFixture<FaultyStores
     public async Task Checkouts_that_a_webhook_told_and_Shopify_does_not_list_stay()
     {
         var (store, _, tenant) = await ImportedAsync();
-        var open = new CheckoutRecord { ShopifyId = 4711, UpdatedAt = Now, CreatedAt = Now.AddHours(-1), Source = RecordSource.Webhook, Total = 1200 };
-        await Host.InTenantAsync(tenant, db => IngestionWriter.ApplyAsync(db, new StoreCalendar(tenant, store.Shop.Currency.Code, store.Shop.TimeZone), [open], Ct));
+        var open = new CheckoutRecord
+        {
+            ShopifyId = 4711,
+            UpdatedAt = Now,
+            CreatedAt = Now.AddHours(-1),
+            Source = RecordSource.Webhook,
+            Total = 1200,
+        };
+        await Host.InTenantAsync(
+            tenant,
+            db =>
+                IngestionWriter.ApplyAsync(
+                    db,
+                    new StoreCalendar(tenant, store.Shop.Currency.Code, store.Shop.TimeZone),
+                    [open],
+                    Ct
+                )
+        );
 
         await RunAsync(tenant, "rehydrate");
 
-        Assert.True(await Host.InTenantAsync(tenant, db => db.Checkouts.AnyAsync(c => c.ShopifyId == 4711 && c.DeletedAt == null, Ct)));
+        Assert.True(
+            await Host.InTenantAsync(
+                tenant,
+                db => db.Checkouts.AnyAsync(c => c.ShopifyId == 4711 && c.DeletedAt == null, Ct)
+            )
+        );
     }
 
     [Fact]
@@ -110,7 +163,10 @@ public sealed class DeltaTests(FaultyStores stores) : IClassFixture<FaultyStores
     public async Task A_domain_that_belongs_to_another_shop_now_lets_nothing_in()
     {
         var (store, data, tenant) = await ImportedAsync();
-        await Host.InTenantAsync(tenant, db => db.Tenants.ExecuteUpdateAsync(set => set.SetProperty(t => t.ShopId, store.Shop.Ids.Shop + 1), Ct));
+        await Host.InTenantAsync(
+            tenant,
+            db => db.Tenants.ExecuteUpdateAsync(set => set.SetProperty(t => t.ShopId, store.Shop.Ids.Shop + 1), Ct)
+        );
         data.Orders.Put(data.Orders.All().First() with { UpdatedAt = Now, Name = "#foreign" });
 
         var job = await RunAsync(tenant, "delta", SyncJobStatus.Failed);
@@ -123,7 +179,10 @@ public sealed class DeltaTests(FaultyStores stores) : IClassFixture<FaultyStores
     [InlineData(402, "Frozen")]
     [InlineData(423, "Locked")]
     [InlineData(403, "AccessMissing")]
-    public async Task What_Shopify_refuses_becomes_a_state_of_the_store_and_ends_with_the_first_answer(int status, string expected)
+    public async Task What_Shopify_refuses_becomes_a_state_of_the_store_and_ends_with_the_first_answer(
+        int status,
+        string expected
+    )
     {
         var (store, _, tenant) = await ImportedAsync();
         store.Faults.Respond = (status, 1);
@@ -137,7 +196,8 @@ public sealed class DeltaTests(FaultyStores stores) : IClassFixture<FaultyStores
         await RunAsync(tenant, "delta");
         Assert.Equal("Connected", await StatusAsync());
 
-        Task<string> StatusAsync() => Host.InTenantAsync(tenant, async db => (await db.Tenants.Select(t => t.Status).SingleAsync(Ct)).ToString());
+        Task<string> StatusAsync() =>
+            Host.InTenantAsync(tenant, async db => (await db.Tenants.Select(t => t.Status).SingleAsync(Ct)).ToString());
     }
 
     [Fact]
@@ -147,8 +207,22 @@ public sealed class DeltaTests(FaultyStores stores) : IClassFixture<FaultyStores
         store.Faults.HoldBulk = true;
         var job = await StartAsync(tenant, "rehydrate");
         await Host.NewestAsync(tenant, j => j.Status == SyncJobStatus.Running);
-        using (var cancelled = await Host.Owner.PostAsJsonAsync($"/api/ingestion/jobs/{job.Id}/cancel", new { tenant_id = tenant }, Ct)) Assert.Equal(HttpStatusCode.NoContent, cancelled.StatusCode);
-        using (var again = await Host.Owner.PostAsJsonAsync($"/api/ingestion/jobs/{job.Id}/cancel", new { tenant_id = tenant }, Ct)) Assert.Equal(HttpStatusCode.Conflict, again.StatusCode);
+        using (
+            var cancelled = await Host.Owner.PostAsJsonAsync(
+                $"/api/ingestion/jobs/{job.Id}/cancel",
+                new { tenant_id = tenant },
+                Ct
+            )
+        )
+            Assert.Equal(HttpStatusCode.NoContent, cancelled.StatusCode);
+        using (
+            var again = await Host.Owner.PostAsJsonAsync(
+                $"/api/ingestion/jobs/{job.Id}/cancel",
+                new { tenant_id = tenant },
+                Ct
+            )
+        )
+            Assert.Equal(HttpStatusCode.Conflict, again.StatusCode);
         store.Faults.HoldBulk = false;
 
         Assert.Equal(SyncJobStatus.Cancelled, (await Host.JobsAsync(tenant))[0].Status);
@@ -159,10 +233,17 @@ public sealed class DeltaTests(FaultyStores stores) : IClassFixture<FaultyStores
     public async Task A_night_is_enqueued_once_however_often_and_by_whomever_it_is_fired()
     {
         var tenant = await ImportedDaysAgoAtNoonAsync();
-        var schedule = ActivatorUtilities.CreateInstance<SyncSchedule>(Host.App.Services, Microsoft.Extensions.Options.Options.Create(new SyncOptions { NightFromHour = 0, NightHours = 1 }));
+        var schedule = ActivatorUtilities.CreateInstance<SyncSchedule>(
+            Host.App.Services,
+            Microsoft.Extensions.Options.Options.Create(new SyncOptions { NightFromHour = 0, NightHours = 1 })
+        );
 
         await Task.WhenAll(Enumerable.Range(0, 8).Select(_ => schedule.EnqueueAsync(Ct)));
-        for (var patience = 0; (await Host.JobsAsync(tenant)).Any(j => j.Status is SyncJobStatus.Queued or SyncJobStatus.Running); patience++)
+        for (
+            var patience = 0;
+            (await Host.JobsAsync(tenant)).Any(j => j.Status is SyncJobStatus.Queued or SyncJobStatus.Running);
+            patience++
+        )
         {
             Assert.True(patience < 300, "The night does not end.");
             await Task.Delay(100, Ct);
@@ -187,12 +268,20 @@ public sealed class DeltaTests(FaultyStores stores) : IClassFixture<FaultyStores
         ahead.Advance(TimeSpan.FromMinutes(10));
         await using var other = await Host.StartAnotherAsync(services => services.AddSingleton<TimeProvider>(ahead));
         var night = Microsoft.Extensions.Options.Options.Create(new SyncOptions { NightFromHour = 0, NightHours = 1 });
-        SyncSchedule[] schedules = [ActivatorUtilities.CreateInstance<SyncSchedule>(Host.App.Services, night), ActivatorUtilities.CreateInstance<SyncSchedule>(other.Services, night)];
+        SyncSchedule[] schedules =
+        [
+            ActivatorUtilities.CreateInstance<SyncSchedule>(Host.App.Services, night),
+            ActivatorUtilities.CreateInstance<SyncSchedule>(other.Services, night),
+        ];
 
         for (var round = 0; round < 3; round++)
         {
             await Task.WhenAll(schedules.SelectMany(s => new[] { s.EnqueueAsync(Ct), s.EnqueueAsync(Ct) }));
-            for (var patience = 0; (await Host.JobsAsync(tenant)).Any(j => j.Status is SyncJobStatus.Queued or SyncJobStatus.Running); patience++)
+            for (
+                var patience = 0;
+                (await Host.JobsAsync(tenant)).Any(j => j.Status is SyncJobStatus.Queued or SyncJobStatus.Running);
+                patience++
+            )
             {
                 Assert.True(patience < 300, "The night does not end.");
                 await Task.Delay(100, Ct);
@@ -224,9 +313,16 @@ public sealed class DeltaTests(FaultyStores stores) : IClassFixture<FaultyStores
         var domain = await Host.InTenantAsync(tenant, db => db.Tenants.Select(t => t.ShopDomain).SingleAsync(Ct));
         await Host.InTenantAsync(tenant, db => SyncJobs.EnqueueAsync(db, tenant, SyncJobType.Recalculate, null, Ct));
         await Host.IdleAsync(tenant);
-        await Host.InTenantAsync(tenant, db => db.SyncJobs.Where(j => j.Type == SyncJobType.Recalculate)
-            .ExecuteUpdateAsync(set => set.SetProperty(j => j.Status, SyncJobStatus.Failed), Ct));
-        var page = await Host.Owner.GetStringAsync(new Uri($"/stores/{domain.Split('.')[0]}/overview", UriKind.Relative), Ct);
+        await Host.InTenantAsync(
+            tenant,
+            db =>
+                db.SyncJobs.Where(j => j.Type == SyncJobType.Recalculate)
+                    .ExecuteUpdateAsync(set => set.SetProperty(j => j.Status, SyncJobStatus.Failed), Ct)
+        );
+        var page = await Host.Owner.GetStringAsync(
+            new Uri($"/stores/{domain.Split('.')[0]}/overview", UriKind.Relative),
+            Ct
+        );
         Assert.Contains("Figures could not be recalculated", page, StringComparison.Ordinal);
 
         var night = Microsoft.Extensions.Options.Options.Create(new SyncOptions { NightFromHour = 0, NightHours = 1 });
@@ -235,7 +331,10 @@ public sealed class DeltaTests(FaultyStores stores) : IClassFixture<FaultyStores
 
         var newest = (await Host.JobsAsync(tenant)).First(j => j.Type == SyncJobType.Recalculate);
         Assert.Equal(SyncJobStatus.Succeeded, newest.Status);
-        page = await Host.Owner.GetStringAsync(new Uri($"/stores/{domain.Split('.')[0]}/overview", UriKind.Relative), Ct);
+        page = await Host.Owner.GetStringAsync(
+            new Uri($"/stores/{domain.Split('.')[0]}/overview", UriKind.Relative),
+            Ct
+        );
         Assert.DoesNotContain("recalculated", page, StringComparison.Ordinal);
     }
 
@@ -246,7 +345,13 @@ public sealed class DeltaTests(FaultyStores stores) : IClassFixture<FaultyStores
         store.TimeZone = "Pacific/Auckland";
 
         // The merchant has agreed before and is not asked again.
-        using (var connected = await Host.Owner.GetAsync(new Uri($"/auth/start?shop={store.Shop.Domain}", UriKind.Relative), Ct)) Assert.Equal(HttpStatusCode.OK, connected.StatusCode);
+        using (
+            var connected = await Host.Owner.GetAsync(
+                new Uri($"/auth/start?shop={store.Shop.Domain}", UriKind.Relative),
+                Ct
+            )
+        )
+            Assert.Equal(HttpStatusCode.OK, connected.StatusCode);
 
         await Host.IdleAsync(tenant);
         await AssertDaysAsync(data, tenant, "Pacific/Auckland");
@@ -260,9 +365,17 @@ public sealed class DeltaTests(FaultyStores stores) : IClassFixture<FaultyStores
         var store = stores.NextMixed();
         store.Faults.HoldBulk = true;
         var tenant = await Host.ConnectAsync(store.Shop.Domain);
-        await Host.NewestAsync(tenant, j => j.Status == SyncJobStatus.Running && j.Phase?.StartsWith("Shopify is preparing", StringComparison.Ordinal) == true);
+        await Host.NewestAsync(
+            tenant,
+            j =>
+                j.Status == SyncJobStatus.Running
+                && j.Phase?.StartsWith("Shopify is preparing", StringComparison.Ordinal) == true
+        );
         store.TimeZone = "Pacific/Auckland";
-        await Host.InTenantAsync(tenant, db => ShopSettings.KeepAsync(db, tenant, store.Shop.Name, store.TimeZone, store.Shop.Currency.Code, Ct));
+        await Host.InTenantAsync(
+            tenant,
+            db => ShopSettings.KeepAsync(db, tenant, store.Shop.Name, store.TimeZone, store.Shop.Currency.Code, Ct)
+        );
         store.Faults.HoldBulk = false;
 
         await Host.IdleAsync(tenant);
@@ -283,10 +396,24 @@ public sealed class DeltaTests(FaultyStores stores) : IClassFixture<FaultyStores
     private async Task AssertDaysAsync(DemoData data, Guid tenant, string timeZone)
     {
         var zone = TimeZoneInfo.FindSystemTimeZoneById(timeZone);
-        Assert.Equal(timeZone, await Host.InTenantAsync(tenant, db => db.Tenants.Select(t => t.TimeZone).SingleAsync(Ct)));
         Assert.Equal(
-            data.Orders.All().OrderBy(o => o.Id).Select(o => (o.Id, DateOnly.FromDateTime(TimeZoneInfo.ConvertTime(o.ProcessedAt, zone).DateTime))),
-            (await Host.InTenantAsync(tenant, db => db.Orders.OrderBy(o => o.ShopifyId).Select(o => new { o.ShopifyId, o.BusinessDay }).ToListAsync(Ct))).Select(o => (o.ShopifyId, o.BusinessDay)));
+            timeZone,
+            await Host.InTenantAsync(tenant, db => db.Tenants.Select(t => t.TimeZone).SingleAsync(Ct))
+        );
+        Assert.Equal(
+            data.Orders.All()
+                .OrderBy(o => o.Id)
+                .Select(o => (o.Id, DateOnly.FromDateTime(TimeZoneInfo.ConvertTime(o.ProcessedAt, zone).DateTime))),
+            (
+                await Host.InTenantAsync(
+                    tenant,
+                    db =>
+                        db.Orders.OrderBy(o => o.ShopifyId)
+                            .Select(o => new { o.ShopifyId, o.BusinessDay })
+                            .ToListAsync(Ct)
+                )
+            ).Select(o => (o.ShopifyId, o.BusinessDay))
+        );
     }
 
     /// <summary>Imported five days ago, and where the shop is the day is half over, whenever the test runs.</summary>
@@ -294,9 +421,15 @@ public sealed class DeltaTests(FaultyStores stores) : IClassFixture<FaultyStores
     {
         var store = stores.NextMixed();
         var offset = 12 - TimeProvider.System.GetUtcNow().Hour;
-        store.TimeZone = offset == 0 ? "Etc/UTC" : offset > 0 ? $"Etc/GMT-{offset}" : $"Etc/GMT+{-offset}";
+        store.TimeZone =
+            offset == 0 ? "Etc/UTC"
+            : offset > 0 ? $"Etc/GMT-{offset}"
+            : $"Etc/GMT+{-offset}";
         var (tenant, _) = await Host.ImportAsync(store.Shop.Domain);
-        await Host.InTenantAsync(tenant, db => db.SyncJobs.ExecuteUpdateAsync(set => set.SetProperty(j => j.StartedAt, Now.AddDays(-5)), Ct));
+        await Host.InTenantAsync(
+            tenant,
+            db => db.SyncJobs.ExecuteUpdateAsync(set => set.SetProperty(j => j.StartedAt, Now.AddDays(-5)), Ct)
+        );
         return tenant;
     }
 
@@ -333,10 +466,38 @@ public sealed class DeltaTests(FaultyStores stores) : IClassFixture<FaultyStores
     private async Task AssertSameAsync(DemoStore store, Guid tenant)
     {
         var data = await store.DataAsync();
-        var stored = await Host.InTenantAsync(tenant, db => db.Orders.Where(o => o.DeletedAt == null).OrderBy(o => o.ShopifyId).Select(o => new { o.ShopifyId, o.UpdatedAt, o.Name }).ToListAsync(Ct));
-        Assert.Equal(data.Orders.All().OrderBy(o => o.Id).Select(o => new { ShopifyId = o.Id, o.UpdatedAt, o.Name }), stored);
-        Assert.Equal(data.Customers.All().Count(), await Host.InTenantAsync(tenant, db => db.Customers.CountAsync(c => c.DeletedAt == null, Ct)));
-        Assert.Equal(data.Products.All().Count(), await Host.InTenantAsync(tenant, db => db.Products.CountAsync(p => p.DeletedAt == null, Ct)));
+        var stored = await Host.InTenantAsync(
+            tenant,
+            db =>
+                db.Orders.Where(o => o.DeletedAt == null)
+                    .OrderBy(o => o.ShopifyId)
+                    .Select(o => new
+                    {
+                        o.ShopifyId,
+                        o.UpdatedAt,
+                        o.Name,
+                    })
+                    .ToListAsync(Ct)
+        );
+        Assert.Equal(
+            data.Orders.All()
+                .OrderBy(o => o.Id)
+                .Select(o => new
+                {
+                    ShopifyId = o.Id,
+                    o.UpdatedAt,
+                    o.Name,
+                }),
+            stored
+        );
+        Assert.Equal(
+            data.Customers.All().Count(),
+            await Host.InTenantAsync(tenant, db => db.Customers.CountAsync(c => c.DeletedAt == null, Ct))
+        );
+        Assert.Equal(
+            data.Products.All().Count(),
+            await Host.InTenantAsync(tenant, db => db.Products.CountAsync(p => p.DeletedAt == null, Ct))
+        );
         Assert.Empty(await Host.RollupDifferencesAsync(tenant));
     }
 }

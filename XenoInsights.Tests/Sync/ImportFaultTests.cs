@@ -40,27 +40,42 @@ public sealed class ImportFaultTests(FaultyStores stores) : IClassFixture<Faulty
         var (tenant, _) = await Host.ImportAsync(store.Shop.Domain);
         var orders = (await store.DataAsync()).Orders;
         var later = DateTimeOffset.FromUnixTimeSeconds(TimeProvider.System.GetUtcNow().ToUnixTimeSeconds());
-        var changed = orders.All().Where((_, i) => i % 40 == 7).Select(o => o with { Name = o.Name + "-changed", UpdatedAt = later }).ToList();
-        changed.Add(new DemoOrderBuilder(store.Shop, 900_000, later.AddDays(-1)).Line("Something new", 2, 1234).Build());
+        var changed = orders
+            .All()
+            .Where((_, i) => i % 40 == 7)
+            .Select(o => o with { Name = o.Name + "-changed", UpdatedAt = later })
+            .ToList();
+        changed.Add(
+            new DemoOrderBuilder(store.Shop, 900_000, later.AddDays(-1)).Line("Something new", 2, 1234).Build()
+        );
         changed.ForEach(orders.Put);
 
         var job = await Host.ImportAgainAsync(tenant);
 
         var all = await ImportStores.ObjectsAsync(store);
-        AssertCounts(job, expected: all, stored: changed.Sum(ImportStores.Objects), unchanged: all - changed.Sum(ImportStores.Objects));
+        AssertCounts(
+            job,
+            expected: all,
+            stored: changed.Sum(ImportStores.Objects),
+            unchanged: all - changed.Sum(ImportStores.Objects)
+        );
         await AssertCompleteAsync(tenant, store);
     }
 
-    public static TheoryData<string, Action<DemoFaults>> EndsBadlyOnce => new()
-    {
-        { "failed", faults => faults.FailBulk = 1 },
-        { "canceled", faults => faults.CancelBulk = 1 },
-        { "expired", faults => faults.ExpireBulk = 1 },
-    };
+    public static TheoryData<string, Action<DemoFaults>> EndsBadlyOnce =>
+        new()
+        {
+            { "failed", faults => faults.FailBulk = 1 },
+            { "canceled", faults => faults.CancelBulk = 1 },
+            { "expired", faults => faults.ExpireBulk = 1 },
+        };
 
     [Theory(DisableDiscoveryEnumeration = true)]
     [MemberData(nameof(EndsBadlyOnce))]
-    public async Task An_export_that_failed_was_canceled_or_expired_is_asked_for_again(string how, Action<DemoFaults> fault)
+    public async Task An_export_that_failed_was_canceled_or_expired_is_asked_for_again(
+        string how,
+        Action<DemoFaults> fault
+    )
     {
         Assert.NotEmpty(how);
         var store = stores.NextMixed();
@@ -81,7 +96,8 @@ public sealed class ImportFaultTests(FaultyStores stores) : IClassFixture<Faulty
         store.Faults.HoldBulk = true;
         var tenant = await Host.ConnectAsync(store.Shop.Domain);
         await ExportsAsync(store);
-        foreach (var export in store.Bulk.Set.All().ToArray()) store.Bulk.Set.Remove(export.Id);
+        foreach (var export in store.Bulk.Set.All().ToArray())
+            store.Bulk.Set.Remove(export.Id);
         store.Faults.HoldBulk = false;
 
         var job = await Host.EndOfNewestAsync(tenant);
@@ -101,10 +117,20 @@ public sealed class ImportFaultTests(FaultyStores stores) : IClassFixture<Faulty
         var job = await Host.EndOfNewestAsync(tenant);
 
         Assert.Equal(SyncJobStatus.Failed, job.Status);
-        Assert.Contains("did not finish its export of products in 3 attempts (Failed INTERNAL_SERVER_ERROR)", job.Error, StringComparison.Ordinal);
+        Assert.Contains(
+            "did not finish its export of products in 3 attempts (Failed INTERNAL_SERVER_ERROR)",
+            job.Error,
+            StringComparison.Ordinal
+        );
         Assert.NotNull(job.FinishedAt);
         Assert.Equal((0, 0, 0, 0), (job.ObjectsRead, job.Stored, job.Unchanged, job.Rejected));
-        Assert.Equal((0, 0), await Host.InTenantAsync(tenant, async db => (await db.Orders.CountAsync(Ct), await db.SalesDays.CountAsync(Ct))));
+        Assert.Equal(
+            (0, 0),
+            await Host.InTenantAsync(
+                tenant,
+                async db => (await db.Orders.CountAsync(Ct), await db.SalesDays.CountAsync(Ct))
+            )
+        );
 
         store.Faults.FailBulk = 0;
         var next = await Host.ImportAgainAsync(tenant);
@@ -179,7 +205,11 @@ public sealed class ImportFaultTests(FaultyStores stores) : IClassFixture<Faulty
 
         var all = await ImportStores.ObjectsAsync(store);
         Assert.Equal(SyncJobStatus.Failed, job.Status);
-        Assert.Contains($"announced {all:N0} objects for orders, but its file held {all + 1:N0}", job.Error, StringComparison.Ordinal);
+        Assert.Contains(
+            $"announced {all:N0} objects for orders, but its file held {all + 1:N0}",
+            job.Error,
+            StringComparison.Ordinal
+        );
         AssertAddsUp(job);
         Assert.Equal((all + 1, 1), (job.ObjectsRead, job.Rejected));
         await AssertCompleteAsync(tenant, store);
@@ -263,7 +293,10 @@ public sealed class ImportFaultTests(FaultyStores stores) : IClassFixture<Faulty
 
         Assert.Equal(SyncJobStatus.Failed, job.Status);
         Assert.Contains("Connect the store again", job.Error, StringComparison.Ordinal);
-        Assert.Equal(TenantStatus.ReconnectRequired, await Host.InTenantAsync(tenant, db => db.Tenants.Select(t => t.Status).SingleAsync(Ct)));
+        Assert.Equal(
+            TenantStatus.ReconnectRequired,
+            await Host.InTenantAsync(tenant, db => db.Tenants.Select(t => t.Status).SingleAsync(Ct))
+        );
         AssertAddsUp(job);
         await AssertCompleteAsync(tenant, store);
     }
@@ -279,7 +312,10 @@ public sealed class ImportFaultTests(FaultyStores stores) : IClassFixture<Faulty
         store.Faults.HoldBulk = false;
         var ended = await Host.EndOfNewestAsync(tenant);
 
-        Assert.Equal([HttpStatusCode.Accepted, .. Enumerable.Repeat(HttpStatusCode.Conflict, 5)], answers.Select(a => a.Status).Order());
+        Assert.Equal(
+            [HttpStatusCode.Accepted, .. Enumerable.Repeat(HttpStatusCode.Conflict, 5)],
+            answers.Select(a => a.Status).Order()
+        );
         Assert.Equal(ended.Id, Assert.Single(answers.Select(a => a.Job.Id).Distinct()));
         Assert.Equal(2, (await Host.JobsAsync(tenant)).Count);
     }
@@ -289,14 +325,29 @@ public sealed class ImportFaultTests(FaultyStores stores) : IClassFixture<Faulty
     {
         var (tenant, job) = await Host.ImportAsync(stores.NextMixed().Shop.Domain);
         using var viewer = await Host.App.SignInAsync("viewer@demo.test");
-        using (var stranger = await ImportHost.AskForImportAsync(viewer, tenant)) Assert.Equal(HttpStatusCode.NotFound, stranger.StatusCode);
-        await Host.App.Services.GetRequiredService<SystemDatabase>().RunAsync(db => db.Database.ExecuteSqlAsync(
-            $"insert into memberships (tenant_id, user_id, role, created_at) select {tenant}, user_id, 'Viewer', now() from users where email = 'viewer@demo.test'", Ct), Ct);
+        using (var stranger = await ImportHost.AskForImportAsync(viewer, tenant))
+            Assert.Equal(HttpStatusCode.NotFound, stranger.StatusCode);
+        await Host
+            .App.Services.GetRequiredService<SystemDatabase>()
+            .RunAsync(
+                db =>
+                    db.Database.ExecuteSqlAsync(
+                        $"insert into memberships (tenant_id, user_id, role, created_at) select {tenant}, user_id, 'Viewer', now() from users where email = 'viewer@demo.test'",
+                        Ct
+                    ),
+                Ct
+            );
 
         using var start = await ImportHost.AskForImportAsync(viewer, tenant);
-        using var look = await viewer.GetAsync(new Uri($"/api/ingestion/jobs/{job.Id}?tenant_id={tenant}", UriKind.Relative), Ct);
+        using var look = await viewer.GetAsync(
+            new Uri($"/api/ingestion/jobs/{job.Id}?tenant_id={tenant}", UriKind.Relative),
+            Ct
+        );
 
-        Assert.Equal((HttpStatusCode.Forbidden, "application/problem+json"), (start.StatusCode, start.Content.Headers.ContentType!.MediaType));
+        Assert.Equal(
+            (HttpStatusCode.Forbidden, "application/problem+json"),
+            (start.StatusCode, start.Content.Headers.ContentType!.MediaType)
+        );
         Assert.Equal(HttpStatusCode.OK, look.StatusCode);
         Assert.Single(await Host.JobsAsync(tenant));
     }
@@ -307,8 +358,14 @@ public sealed class ImportFaultTests(FaultyStores stores) : IClassFixture<Faulty
         var (mine, job) = await Host.ImportAsync(stores.NextMixed().Shop.Domain);
         var (other, _) = await Host.ImportAsync(stores.NextMixed().Shop.Domain);
 
-        using var own = await Host.Owner.GetAsync(new Uri($"/api/ingestion/jobs/{job.Id}?tenant_id={mine}", UriKind.Relative), Ct);
-        using var foreign = await Host.Owner.GetAsync(new Uri($"/api/ingestion/jobs/{job.Id}?tenant_id={other}", UriKind.Relative), Ct);
+        using var own = await Host.Owner.GetAsync(
+            new Uri($"/api/ingestion/jobs/{job.Id}?tenant_id={mine}", UriKind.Relative),
+            Ct
+        );
+        using var foreign = await Host.Owner.GetAsync(
+            new Uri($"/api/ingestion/jobs/{job.Id}?tenant_id={other}", UriKind.Relative),
+            Ct
+        );
 
         Assert.Equal((HttpStatusCode.OK, HttpStatusCode.NotFound), (own.StatusCode, foreign.StatusCode));
     }
@@ -318,7 +375,11 @@ public sealed class ImportFaultTests(FaultyStores stores) : IClassFixture<Faulty
     {
         var (tenant, _) = await Host.ImportAsync(stores.NextMixed().Shop.Domain);
 
-        using var response = await Host.Owner.PostAsJsonAsync("/api/ingestion/start", new { tenant_id = tenant.ToString(), type = "some" }, Ct);
+        using var response = await Host.Owner.PostAsJsonAsync(
+            "/api/ingestion/start",
+            new { tenant_id = tenant.ToString(), type = "some" },
+            Ct
+        );
 
         Assert.Equal(HttpStatusCode.BadRequest, response.StatusCode);
         Assert.Single(await Host.JobsAsync(tenant));
@@ -330,28 +391,40 @@ public sealed class ImportFaultTests(FaultyStores stores) : IClassFixture<Faulty
         await store.DataAsync();
         store.Faults.HoldBulk = true;
         fault(store.Faults);
-        _ = Task.Run(async () =>
-        {
-            await ExportsAsync(store);
-            store.Faults.HoldBulk = false;
-        }, Ct);
+        _ = Task.Run(
+            async () =>
+            {
+                await ExportsAsync(store);
+                store.Faults.HoldBulk = false;
+            },
+            Ct
+        );
     }
 
     /// <summary>Returns when all exports have been asked for and are written.</summary>
     private static async Task ExportsAsync(DemoStore store)
     {
         var orders = (await store.DataAsync()).Orders.All().Count();
-        while (store.Bulk.Set.All().Count() < Exports || store.Bulk.Set.All().Max(o => o.RootObjectCount) < orders) await Task.Delay(20, Ct);
+        while (store.Bulk.Set.All().Count() < Exports || store.Bulk.Set.All().Max(o => o.RootObjectCount) < orders)
+            await Task.Delay(20, Ct);
     }
 
-    private Task<string> TokenAsync(Guid tenant) => Host.InTenantAsync(tenant, async db => Convert.ToHexString((await db.ShopifyCredentials.SingleAsync(Ct)).AccessToken));
+    private Task<string> TokenAsync(Guid tenant) =>
+        Host.InTenantAsync(
+            tenant,
+            async db => Convert.ToHexString((await db.ShopifyCredentials.SingleAsync(Ct)).AccessToken)
+        );
 
-    private static void AssertAddsUp(SyncJobView job) => Assert.Equal(job.ObjectsRead, job.Stored + job.Unchanged + job.Rejected);
+    private static void AssertAddsUp(SyncJobView job) =>
+        Assert.Equal(job.ObjectsRead, job.Stored + job.Unchanged + job.Rejected);
 
     private static void AssertCounts(SyncJobView job, long expected, long stored, long unchanged)
     {
         Assert.True(job.Status == SyncJobStatus.Succeeded, job.Error);
-        Assert.Equal((expected, expected, stored, unchanged, 0), (job.ObjectsExpected, job.ObjectsRead, job.Stored, job.Unchanged, job.Rejected));
+        Assert.Equal(
+            (expected, expected, stored, unchanged, 0),
+            (job.ObjectsExpected, job.ObjectsRead, job.Stored, job.Unchanged, job.Rejected)
+        );
         AssertAddsUp(job);
     }
 
@@ -362,21 +435,44 @@ public sealed class ImportFaultTests(FaultyStores stores) : IClassFixture<Faulty
         var orders = data.Orders.All().ToArray();
         var expected = new
         {
-            Orders = orders.Length, Lines = orders.Sum(o => o.Lines.Count), Sales = orders.Sum(o => o.Agreements.Sum(a => a.Sales.Count)), Refunds = orders.Sum(o => o.Refunds.Count),
-            Customers = data.Customers.All().Count(), Products = data.Products.All().Count(), Checkouts = data.Checkouts.All().Count(),
+            Orders = orders.Length,
+            Lines = orders.Sum(o => o.Lines.Count),
+            Sales = orders.Sum(o => o.Agreements.Sum(a => a.Sales.Count)),
+            Refunds = orders.Sum(o => o.Refunds.Count),
+            Customers = data.Customers.All().Count(),
+            Products = data.Products.All().Count(),
+            Checkouts = data.Checkouts.All().Count(),
             Total = orders.Sum(o => o.Agreements.Sum(a => a.Sales.Sum(s => s.Total.Minor))),
         };
 
-        var stored = await Host.InTenantAsync(tenant, async db => new
-        {
-            Orders = await db.Orders.CountAsync(Ct), Lines = await db.OrderLineItems.CountAsync(Ct), Sales = await db.OrderSales.CountAsync(Ct), Refunds = await db.Refunds.CountAsync(Ct),
-            Customers = await db.Customers.CountAsync(Ct), Products = await db.Products.CountAsync(Ct), Checkouts = await db.Checkouts.CountAsync(Ct),
-            Total = await db.OrderSales.SumAsync(s => s.Amount + s.Tax, Ct),
-        });
+        var stored = await Host.InTenantAsync(
+            tenant,
+            async db => new
+            {
+                Orders = await db.Orders.CountAsync(Ct),
+                Lines = await db.OrderLineItems.CountAsync(Ct),
+                Sales = await db.OrderSales.CountAsync(Ct),
+                Refunds = await db.Refunds.CountAsync(Ct),
+                Customers = await db.Customers.CountAsync(Ct),
+                Products = await db.Products.CountAsync(Ct),
+                Checkouts = await db.Checkouts.CountAsync(Ct),
+                Total = await db.OrderSales.SumAsync(s => s.Amount + s.Tax, Ct),
+            }
+        );
 
         Assert.Equal(expected, stored);
         Assert.Empty(await Host.RollupDifferencesAsync(tenant));
-        Assert.Equal(expected.Total, await Host.InTenantAsync(tenant, db => db.SalesDays.SumAsync(d => d.Gross - d.Discounts - d.Returns + d.Shipping + d.Taxes + d.Duties + d.Fees, Ct)));
+        Assert.Equal(
+            expected.Total,
+            await Host.InTenantAsync(
+                tenant,
+                db =>
+                    db.SalesDays.SumAsync(
+                        d => d.Gross - d.Discounts - d.Returns + d.Shipping + d.Taxes + d.Duties + d.Fees,
+                        Ct
+                    )
+            )
+        );
     }
 }
 
@@ -384,7 +480,9 @@ public sealed class ImportFaultTests(FaultyStores stores) : IClassFixture<Faulty
 public sealed class FaultyStores(PostgresServer postgres) : IAsyncLifetime
 {
     private readonly Queue<DemoStore> _mixed = new(Enumerable.Range(200, 25).Select(i => ImportStores.Mixed(i)));
-    private readonly Queue<DemoStore> _ordersAlone = new(Enumerable.Range(300, 4).Select(i => ImportStores.OrdersAlone(i)));
+    private readonly Queue<DemoStore> _ordersAlone = new(
+        Enumerable.Range(300, 4).Select(i => ImportStores.OrdersAlone(i))
+    );
 
     public ImportHost Host { get; private set; } = null!;
 
@@ -395,7 +493,12 @@ public sealed class FaultyStores(PostgresServer postgres) : IAsyncLifetime
     /// <summary>No other kind of object, and more orders than fit into one batch.</summary>
     public DemoStore NextOrdersAlone() => _ordersAlone.Dequeue();
 
-    public async ValueTask InitializeAsync() => Host = await ImportHost.StartAsync(Postgres, [.. _mixed, .. _ordersAlone, XenoInsights.Development.FakeShopify.Stores.HardCases.CreateEuros()], loggedFrom: "Fatal");
+    public async ValueTask InitializeAsync() =>
+        Host = await ImportHost.StartAsync(
+            Postgres,
+            [.. _mixed, .. _ordersAlone, XenoInsights.Development.FakeShopify.Stores.HardCases.CreateEuros()],
+            loggedFrom: "Fatal"
+        );
 
     public ValueTask DisposeAsync() => Host.DisposeAsync();
 }

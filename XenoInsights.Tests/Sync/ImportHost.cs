@@ -19,15 +19,23 @@ namespace XenoInsights.Tests.Sync;
 /// <summary>The product with a database of its own and, in this process, a pretend Shopify whose stores the owner connects as in a browser.</summary>
 public sealed partial class ImportHost : IAsyncDisposable
 {
-    private static readonly JsonSerializerOptions _json = new(JsonSerializerDefaults.Web) { Converters = { new JsonStringEnumConverter(JsonNamingPolicy.CamelCase) } };
+    private static readonly JsonSerializerOptions _json = new(JsonSerializerDefaults.Web)
+    {
+        Converters = { new JsonStringEnumConverter(JsonNamingPolicy.CamelCase) },
+    };
 
     private readonly TestDatabase _database;
     private readonly Dictionary<string, (Guid Tenant, SyncJobView Job)> _imported = [];
 
     private readonly Dictionary<string, string?> _settings;
 
-    private ImportHost(TestDatabase database, Dictionary<string, string?> settings, FakeShopifyHost shopify, AppHost app, HttpClient owner) =>
-        (_database, _settings, Shopify, App, Owner) = (database, settings, shopify, app, owner);
+    private ImportHost(
+        TestDatabase database,
+        Dictionary<string, string?> settings,
+        FakeShopifyHost shopify,
+        AppHost app,
+        HttpClient owner
+    ) => (_database, _settings, Shopify, App, Owner) = (database, settings, shopify, app, owner);
 
     public FakeShopifyHost Shopify { get; }
     public AppHost App { get; }
@@ -42,9 +50,24 @@ public sealed partial class ImportHost : IAsyncDisposable
     /// <param name="loggedFrom">Fatal where faults are the point.</param>
     /// <param name="checkFirstImport">Whether the check after the first import is made, as it is for people.</param>
     /// <param name="time">The pretend Shopify's clock, which then repeats what was not acknowledged a hundred times sooner; the product keeps its own.</param>
-    public static async Task<ImportHost> StartAsync(PostgresServer postgres, IReadOnlyList<DemoStore> stores, string loggedFrom = "Warning", TimeProvider? time = null, bool checkFirstImport = false)
+    public static async Task<ImportHost> StartAsync(
+        PostgresServer postgres,
+        IReadOnlyList<DemoStore> stores,
+        string loggedFrom = "Warning",
+        TimeProvider? time = null,
+        bool checkFirstImport = false
+    )
     {
-        var shopify = await FakeShopifyHost.StartAsync(new FakeShopifyOptions { Url = "http://127.0.0.1:0", Stores = stores, Time = time ?? TimeProvider.System, RetryClock = time is null ? 1 : 0.01 }, CancellationToken.None);
+        var shopify = await FakeShopifyHost.StartAsync(
+            new FakeShopifyOptions
+            {
+                Url = "http://127.0.0.1:0",
+                Stores = stores,
+                Time = time ?? TimeProvider.System,
+                RetryClock = time is null ? 1 : 0.01,
+            },
+            CancellationToken.None
+        );
         var database = await postgres.CreateDatabaseAsync();
         var settings = SettingsFor(shopify);
         settings["Serilog:MinimumLevel:Default"] = loggedFrom;
@@ -54,19 +77,21 @@ public sealed partial class ImportHost : IAsyncDisposable
     }
 
     /// <summary>Another instance of the product on the same database.</summary>
-    public Task<AppHost> StartAnotherAsync(Action<IServiceCollection>? services = null) => AppHost.StartAsync(_database, _settings, services: services);
+    public Task<AppHost> StartAnotherAsync(Action<IServiceCollection>? services = null) =>
+        AppHost.StartAsync(_database, _settings, services: services);
 
     /// <summary>Points the product at a pretend Shopify that is not its own.</summary>
-    public static Dictionary<string, string?> SettingsFor(FakeShopifyHost shopify) => new()
-    {
-        ["FakeShopify:Enabled"] = "false",
-        ["Shopify:ClientId"] = shopify.Options.ClientId,
-        ["Shopify:ClientSecret"] = shopify.Options.ClientSecret,
-        ["Shopify:ShopUrl"] = shopify.Url + "/{shop}",
-        ["Sync:CheckFirstImport"] = "false",
-        ["Shopify:Scopes"] = "read_orders,read_all_orders,read_customers,read_products",
-        ["Encryption:Keys:0"] = "test:" + Convert.ToBase64String(RandomNumberGenerator.GetBytes(32)),
-    };
+    public static Dictionary<string, string?> SettingsFor(FakeShopifyHost shopify) =>
+        new()
+        {
+            ["FakeShopify:Enabled"] = "false",
+            ["Shopify:ClientId"] = shopify.Options.ClientId,
+            ["Shopify:ClientSecret"] = shopify.Options.ClientSecret,
+            ["Shopify:ShopUrl"] = shopify.Url + "/{shop}",
+            ["Sync:CheckFirstImport"] = "false",
+            ["Shopify:Scopes"] = "read_orders,read_all_orders,read_customers,read_products",
+            ["Encryption:Keys:0"] = "test:" + Convert.ToBase64String(RandomNumberGenerator.GetBytes(32)),
+        };
 
     /// <summary>Through OAuth and the merchant's consent, whose page has one form; the first import then begins by itself.</summary>
     public static async Task<Guid> ConnectAsync(HttpClient owner, string domain)
@@ -77,9 +102,15 @@ public sealed partial class ImportHost : IAsyncDisposable
         Assert.True(form.Success, $"{consent.RequestMessage!.RequestUri} answered {(int)consent.StatusCode}: {page}");
         var action = new Uri(consent.RequestMessage!.RequestUri!, WebUtility.HtmlDecode(form.Groups["action"].Value));
         using var connected = await owner.PostAsync(action, null, Ct);
-        Assert.True(connected.IsSuccessStatusCode, $"{connected.RequestMessage!.RequestUri} answered {(int)connected.StatusCode}.");
+        Assert.True(
+            connected.IsSuccessStatusCode,
+            $"{connected.RequestMessage!.RequestUri} answered {(int)connected.StatusCode}."
+        );
         var stores = await owner.GetFromJsonAsync<JsonElement[]>("/api/tenants", Ct);
-        return Assert.Single(stores!, s => s.GetProperty("storeDomain").GetString() == domain).GetProperty("id").GetGuid();
+        return Assert
+            .Single(stores!, s => s.GetProperty("storeDomain").GetString() == domain)
+            .GetProperty("id")
+            .GetGuid();
     }
 
     public Task<Guid> ConnectAsync(string domain) => ConnectAsync(Owner, domain);
@@ -87,7 +118,8 @@ public sealed partial class ImportHost : IAsyncDisposable
     /// <summary>Connects the store, unless it was, and waits until its first import has succeeded.</summary>
     public async Task<(Guid Tenant, SyncJobView Job)> ImportAsync(string domain)
     {
-        if (_imported.TryGetValue(domain, out var imported)) return imported;
+        if (_imported.TryGetValue(domain, out var imported))
+            return imported;
         var tenant = await ConnectAsync(domain);
         var job = await EndOfNewestAsync(tenant);
         Assert.True(job.Status == SyncJobStatus.Succeeded, job.Error);
@@ -123,7 +155,8 @@ public sealed partial class ImportHost : IAsyncDisposable
         }
     }
 
-    public Task<SyncJobView> EndOfNewestAsync(Guid tenant) => NewestAsync(tenant, job => job.Status is not (SyncJobStatus.Queued or SyncJobStatus.Running));
+    public Task<SyncJobView> EndOfNewestAsync(Guid tenant) =>
+        NewestAsync(tenant, job => job.Status is not (SyncJobStatus.Queued or SyncJobStatus.Running));
 
     /// <summary>The store's newest import, once it is as asked.</summary>
     public async Task<SyncJobView> NewestAsync(Guid tenant, Func<SyncJobView, bool> isAsAsked)
@@ -131,10 +164,13 @@ public sealed partial class ImportHost : IAsyncDisposable
         for (var patience = 0; patience < 1200; patience++)
         {
             var jobs = await JobsAsync(tenant);
-            if (jobs.Count > 0 && isAsAsked(jobs[0])) return jobs[0];
+            if (jobs.Count > 0 && isAsAsked(jobs[0]))
+                return jobs[0];
             await Task.Delay(100, Ct);
         }
-        throw new TimeoutException($"The import came no further than {string.Join(", then ", (await JobsAsync(tenant)).Reverse())}.");
+        throw new TimeoutException(
+            $"The import came no further than {string.Join(", then ", (await JobsAsync(tenant)).Reverse())}."
+        );
     }
 
     public async Task<IReadOnlyList<SyncJobView>> JobsAsync(Guid tenant) =>
@@ -145,15 +181,23 @@ public sealed partial class ImportHost : IAsyncDisposable
 
     public static async Task<JsonElement> AskAsync(HttpClient client, Guid tenant, string question)
     {
-        using var response = await client.GetAsync(new Uri($"/api/metrics/{question}{(question.Contains('?', StringComparison.Ordinal) ? '&' : '?')}tenant_id={tenant}", UriKind.Relative), Ct);
+        using var response = await client.GetAsync(
+            new Uri(
+                $"/api/metrics/{question}{(question.Contains('?', StringComparison.Ordinal) ? '&' : '?')}tenant_id={tenant}",
+                UriKind.Relative
+            ),
+            Ct
+        );
         var text = await response.Content.ReadAsStringAsync(Ct);
         Assert.True(response.IsSuccessStatusCode, $"{question} answered {(int)response.StatusCode}: {text}");
         return JsonDocument.Parse(text).RootElement;
     }
 
-    public Task<T> InTenantAsync<T>(Guid tenant, Func<XenoDbContext, Task<T>> work) => App.Services.GetRequiredService<TenantDatabase>().RunAsync(tenant, work);
+    public Task<T> InTenantAsync<T>(Guid tenant, Func<XenoDbContext, Task<T>> work) =>
+        App.Services.GetRequiredService<TenantDatabase>().RunAsync(tenant, work);
 
-    public Task<IReadOnlyList<string>> RollupDifferencesAsync(Guid tenant) => InTenantAsync(tenant, db => LedgerRollups.DifferencesAsync(db, tenant, Ct));
+    public Task<IReadOnlyList<string>> RollupDifferencesAsync(Guid tenant) =>
+        InTenantAsync(tenant, db => LedgerRollups.DifferencesAsync(db, tenant, Ct));
 
     public static string Day(DateOnly day) => day.ToString("yyyy-MM-dd", CultureInfo.InvariantCulture);
 
@@ -173,34 +217,68 @@ public sealed partial class ImportHost : IAsyncDisposable
 internal static class ImportStores
 {
     /// <summary>Random orders, customers, products and checkouts.</summary>
-    public static DemoStore Mixed(int ordinal, int orders = 150) => GeneratedStore.Create(
-        new() { Ordinal = ordinal, Domain = $"mixed-{ordinal}.myshopify.com", Seed = ordinal, Orders = orders, Days = 200, Customers = 60, Products = 30 }, TimeProvider.System);
+    public static DemoStore Mixed(int ordinal, int orders = 150) =>
+        GeneratedStore.Create(
+            new()
+            {
+                Ordinal = ordinal,
+                Domain = $"mixed-{ordinal}.myshopify.com",
+                Seed = ordinal,
+                Orders = orders,
+                Days = 200,
+                Customers = 60,
+                Products = 30,
+            },
+            TimeProvider.System
+        );
 
     /// <summary>Orders alone, of ten lines each, so that the file of orders is the only one and longer than a batch.</summary>
     public static DemoStore OrdersAlone(int ordinal, int orders = 700)
     {
         var shop = new DemoShop
         {
-            Ordinal = ordinal, Domain = $"orders-{ordinal}.myshopify.com", Name = "Orders alone", Currency = new DemoCurrency("USD"), TimeZone = "America/New_York",
+            Ordinal = ordinal,
+            Domain = $"orders-{ordinal}.myshopify.com",
+            Name = "Orders alone",
+            Currency = new DemoCurrency("USD"),
+            TimeZone = "America/New_York",
             CreatedAt = new DateTimeOffset(2024, 1, 1, 12, 0, 0, TimeSpan.Zero),
         };
-        return new DemoStore(shop, () => new DemoData(DemoSet.Of([.. Enumerable.Range(0, orders).Select(Order)]), DemoSet.Of<DemoCustomer>([]), DemoSet.Of<DemoProduct>([]), DemoSet.Of<DemoCheckout>([])));
+        return new DemoStore(
+            shop,
+            () =>
+                new DemoData(
+                    DemoSet.Of([.. Enumerable.Range(0, orders).Select(Order)]),
+                    DemoSet.Of<DemoCustomer>([]),
+                    DemoSet.Of<DemoProduct>([]),
+                    DemoSet.Of<DemoCheckout>([])
+                )
+        );
 
         DemoOrder Order(int i)
         {
-            var builder = new DemoOrderBuilder(shop, 1000 + i, new DateTimeOffset(2025, 3, 1, 0, 0, 0, TimeSpan.Zero).AddMinutes(97 * i)).Customer(shop.Ids.Customer(1 + (i % 41)));
-            for (var line = 0; line < 10; line++) builder.Line($"Thing {line}", 1 + (i % 3), 100 + line, tax: 7);
+            var builder = new DemoOrderBuilder(
+                shop,
+                1000 + i,
+                new DateTimeOffset(2025, 3, 1, 0, 0, 0, TimeSpan.Zero).AddMinutes(97 * i)
+            ).Customer(shop.Ids.Customer(1 + (i % 41)));
+            for (var line = 0; line < 10; line++)
+                builder.Line($"Thing {line}", 1 + (i % 3), 100 + line, tax: 7);
             return builder.Build();
         }
     }
 
     /// <summary>Lines of an order in Shopify's export: itself, its line items, its agreements and their sales.</summary>
-    public static long Objects(DemoOrder order) => 1 + order.Lines.Count + order.Agreements.Count + order.Agreements.Sum(a => a.Sales.Count);
+    public static long Objects(DemoOrder order) =>
+        1 + order.Lines.Count + order.Agreements.Count + order.Agreements.Sum(a => a.Sales.Count);
 
     /// <summary>Lines of all four exports together.</summary>
     public static async Task<long> ObjectsAsync(DemoStore store)
     {
         var data = await store.DataAsync();
-        return data.Orders.All().Sum(Objects) + data.Customers.All().Count() + data.Products.All().Count() + data.Checkouts.All().Sum(c => 1 + c.Lines.Count);
+        return data.Orders.All().Sum(Objects)
+            + data.Customers.All().Count()
+            + data.Products.All().Count()
+            + data.Checkouts.All().Sum(c => 1 + c.Lines.Count);
     }
 }

@@ -4,10 +4,10 @@ using System.Net;
 using System.Net.Http.Json;
 using System.Net.Sockets;
 using Npgsql;
+using XenoInsights.Data;
 using XenoInsights.Development.FakeShopify;
 using XenoInsights.Development.FakeShopify.Stores;
 using XenoInsights.Tests.Support;
-using XenoInsights.Data;
 
 namespace XenoInsights.Tests.Sync;
 
@@ -17,7 +17,13 @@ public sealed class ImportKillTests(PostgresServer postgres)
     private const int Orders = 20_000;
     private const string Domain = "killed.myshopify.com";
 
-    private static readonly int Kills = int.TryParse(Environment.GetEnvironmentVariable("SYNC_KILLS"), System.Globalization.CultureInfo.InvariantCulture, out var kills) ? kills : 5;
+    private static readonly int Kills = int.TryParse(
+        Environment.GetEnvironmentVariable("SYNC_KILLS"),
+        System.Globalization.CultureInfo.InvariantCulture,
+        out var kills
+    )
+        ? kills
+        : 5;
 
     private static CancellationToken Ct => TestContext.Current.CancellationToken;
 
@@ -29,7 +35,10 @@ public sealed class ImportKillTests(PostgresServer postgres)
         var random = new Random(seed);
         var store = NewStore();
         var all = await ImportStores.ObjectsAsync(store);
-        await using var shopify = await FakeShopifyHost.StartAsync(new FakeShopifyOptions { Url = "http://127.0.0.1:0", Stores = [store] }, Ct);
+        await using var shopify = await FakeShopifyHost.StartAsync(
+            new FakeShopifyOptions { Url = "http://127.0.0.1:0", Stores = [store] },
+            Ct
+        );
         await using var database = await postgres.CreateDatabaseAsync();
         var settings = ImportHost.SettingsFor(shopify);
         settings["Sync:LeaseSeconds"] = "1";
@@ -47,7 +56,16 @@ public sealed class ImportKillTests(PostgresServer postgres)
                 await ImportHost.ConnectAsync(owner, Domain);
             }
             // The first time right at the beginning, then anywhere in the reading but near its end.
-            if (!await KillDuringImportAsync(product, database, attempts, kill == 1 ? 0 : random.NextInt64(all * 8 / 10), TimeSpan.FromMilliseconds(random.Next(100)))) break;
+            if (
+                !await KillDuringImportAsync(
+                    product,
+                    database,
+                    attempts,
+                    kill == 1 ? 0 : random.NextInt64(all * 8 / 10),
+                    TimeSpan.FromMilliseconds(random.Next(100))
+                )
+            )
+                break;
             kills++;
         }
         await using var last = await ProductProcess.StartAsync(database, settings);
@@ -58,7 +76,12 @@ public sealed class ImportKillTests(PostgresServer postgres)
         // A busy machine may let it end before the next kill; most must have hit.
         Assert.InRange(kills, 2, Kills);
         Assert.InRange(await AttemptsAsync(database), kills + 1, int.MaxValue);
-        Assert.True(await ScalarAsync<bool>(database, "select objects_read = objects_expected and objects_read = stored + unchanged and rejected = 0 from sync_jobs"));
+        Assert.True(
+            await ScalarAsync<bool>(
+                database,
+                "select objects_read = objects_expected and objects_read = stored + unchanged and rejected = 0 from sync_jobs"
+            )
+        );
         await AssertSameAsUndisturbedAsync(database);
     }
 
@@ -69,8 +92,29 @@ public sealed class ImportKillTests(PostgresServer postgres)
         var seed = Random.Shared.Next();
         TestContext.Current.TestOutputHelper!.WriteLine($"seed {seed}");
         var random = new Random(seed);
-        var store = GeneratedStore.Create(new() { Ordinal = 402, Domain = Domain, Seed = 4, Orders = 2000, Days = 365, Customers = 300, Products = 50 }, TimeProvider.System);
-        await using var shopify = await FakeShopifyHost.StartAsync(new FakeShopifyOptions { Url = "http://127.0.0.1:0", Stores = [store], BucketSize = 20_000, RestoreRate = 10_000 }, Ct);
+        var store = GeneratedStore.Create(
+            new()
+            {
+                Ordinal = 402,
+                Domain = Domain,
+                Seed = 4,
+                Orders = 2000,
+                Days = 365,
+                Customers = 300,
+                Products = 50,
+            },
+            TimeProvider.System
+        );
+        await using var shopify = await FakeShopifyHost.StartAsync(
+            new FakeShopifyOptions
+            {
+                Url = "http://127.0.0.1:0",
+                Stores = [store],
+                BucketSize = 20_000,
+                RestoreRate = 10_000,
+            },
+            Ct
+        );
         await using var database = await postgres.CreateDatabaseAsync();
         var settings = ImportHost.SettingsFor(shopify);
         settings["Sync:LeaseSeconds"] = "1";
@@ -83,7 +127,8 @@ public sealed class ImportKillTests(PostgresServer postgres)
                 Assert.Equal("Succeeded", (await EndAsync(database)).Status);
                 var at = DateTimeOffset.FromUnixTimeSeconds(TimeProvider.System.GetUtcNow().ToUnixTimeSeconds());
                 var orders = (await store.DataAsync()).Orders;
-                foreach (var order in orders.All().Take(Changed).ToList()) orders.Put(order with { UpdatedAt = at, Name = order.Name + "-changed" });
+                foreach (var order in orders.All().Take(Changed).ToList())
+                    orders.Put(order with { UpdatedAt = at, Name = order.Name + "-changed" });
                 store.Faults.Delay = TimeSpan.FromMilliseconds(20);
                 using var asked = await ImportHost.AskForImportAsync(owner, tenant, "delta");
                 Assert.Equal(HttpStatusCode.Accepted, asked.StatusCode);
@@ -91,9 +136,19 @@ public sealed class ImportKillTests(PostgresServer postgres)
             for (var kill = 1; kill <= Kills; kill++)
             {
                 var until = Changed * 0.9 * kill / Kills;
-                for (var patience = 0; !await ScalarAsync<bool>(database, $"select status = 'Succeeded' or (attempts >= {kill} and objects_read >= {until:0}) from sync_jobs where type = 'Delta'"); patience++)
+                for (
+                    var patience = 0;
+                    !await ScalarAsync<bool>(
+                        database,
+                        $"select status = 'Succeeded' or (attempts >= {kill} and objects_read >= {until:0}) from sync_jobs where type = 'Delta'"
+                    );
+                    patience++
+                )
                 {
-                    Assert.True(patience < 4000, $"The run comes no further than {await ScalarAsync<long>(database, "select objects_read from sync_jobs where type = 'Delta'")}.\n{product.Output}");
+                    Assert.True(
+                        patience < 4000,
+                        $"The run comes no further than {await ScalarAsync<long>(database, "select objects_read from sync_jobs where type = 'Delta'")}.\n{product.Output}"
+                    );
                     await Task.Delay(10, Ct);
                 }
                 await Task.Delay(random.Next(60), Ct);
@@ -101,7 +156,13 @@ public sealed class ImportKillTests(PostgresServer postgres)
                 await product.DisposeAsync();
                 product = await ProductProcess.StartAsync(database, settings);
             }
-            for (var patience = 0; await ScalarAsync<string>(database, "select status from sync_jobs where type = 'Delta'") is "Running" or "Queued"; patience++)
+            for (
+                var patience = 0;
+                await ScalarAsync<string>(database, "select status from sync_jobs where type = 'Delta'")
+                    is "Running"
+                        or "Queued";
+                patience++
+            )
             {
                 Assert.True(patience < 600, product.Output);
                 await Task.Delay(100, Ct);
@@ -112,14 +173,36 @@ public sealed class ImportKillTests(PostgresServer postgres)
             await product.DisposeAsync();
         }
 
-        Assert.Equal("Succeeded", await ScalarAsync<string>(database, "select status from sync_jobs where type = 'Delta'"));
-        Assert.InRange(await ScalarAsync<int>(database, "select attempts from sync_jobs where type = 'Delta'"), 3, int.MaxValue);
-        Assert.Equal((long)Changed, await ScalarAsync<long>(database, "select count(*) from orders where name like '%-changed'"));
+        Assert.Equal(
+            "Succeeded",
+            await ScalarAsync<string>(database, "select status from sync_jobs where type = 'Delta'")
+        );
+        Assert.InRange(
+            await ScalarAsync<int>(database, "select attempts from sync_jobs where type = 'Delta'"),
+            3,
+            int.MaxValue
+        );
+        Assert.Equal(
+            (long)Changed,
+            await ScalarAsync<long>(database, "select count(*) from orders where name like '%-changed'")
+        );
         // Counted with the page's rows or not at all: a page read again after a kill is counted once.
-        Assert.Equal((long)Changed, await ScalarAsync<long>(database, "select stored from sync_jobs where type = 'Delta'"));
-        Assert.True(await ScalarAsync<bool>(database, "select objects_read = objects_expected and objects_read = stored + unchanged and rejected = 0 and gone = 0 from sync_jobs where type = 'Delta'"));
-        Assert.True(await ScalarAsync<bool>(database,
-            "select (select sum(gross - discounts - returns + shipping + taxes + duties + fees) from sales_days) = (select sum(amount + tax) from order_sales s join orders o on o.shopify_id = s.order_id where measure <> 0 and o.counted)"));
+        Assert.Equal(
+            (long)Changed,
+            await ScalarAsync<long>(database, "select stored from sync_jobs where type = 'Delta'")
+        );
+        Assert.True(
+            await ScalarAsync<bool>(
+                database,
+                "select objects_read = objects_expected and objects_read = stored + unchanged and rejected = 0 and gone = 0 from sync_jobs where type = 'Delta'"
+            )
+        );
+        Assert.True(
+            await ScalarAsync<bool>(
+                database,
+                "select (select sum(gross - discounts - returns + shipping + taxes + duties + fees) from sales_days) = (select sum(amount + tax) from order_sales s join orders o on o.shopify_id = s.order_id where measure <> 0 and o.counted)"
+            )
+        );
     }
 
     [Fact]
@@ -128,8 +211,23 @@ public sealed class ImportKillTests(PostgresServer postgres)
         var seed = Random.Shared.Next();
         TestContext.Current.TestOutputHelper!.WriteLine($"seed {seed}");
         var random = new Random(seed);
-        var store = GeneratedStore.Create(new() { Ordinal = 403, Domain = Domain, Seed = 5, Orders = 12_000, Days = 100, Customers = 2000, Products = 50 }, TimeProvider.System);
-        await using var shopify = await FakeShopifyHost.StartAsync(new FakeShopifyOptions { Url = "http://127.0.0.1:0", Stores = [store] }, Ct);
+        var store = GeneratedStore.Create(
+            new()
+            {
+                Ordinal = 403,
+                Domain = Domain,
+                Seed = 5,
+                Orders = 12_000,
+                Days = 100,
+                Customers = 2000,
+                Products = 50,
+            },
+            TimeProvider.System
+        );
+        await using var shopify = await FakeShopifyHost.StartAsync(
+            new FakeShopifyOptions { Url = "http://127.0.0.1:0", Stores = [store] },
+            Ct
+        );
         await using var database = await postgres.CreateDatabaseAsync();
         var settings = ImportHost.SettingsFor(shopify);
         settings["Sync:LeaseSeconds"] = "1";
@@ -142,13 +240,36 @@ public sealed class ImportKillTests(PostgresServer postgres)
                 var tenant = await ImportHost.ConnectAsync(owner, Domain);
                 Assert.Equal("Succeeded", (await EndAsync(database)).Status);
                 // A hundred orders all over the days, each with one entry a little wrong: the rollups follow the ledger, so only Shopify can tell.
-                damaged = (await ScalarAsync<string[]>(database, "with damaged as (update order_sales s set amount = amount + 7 from (select order_id, min(ordinal) as ordinal from order_sales where measure = 1 and order_id % 120 = 1 group by order_id) one where s.order_id = one.order_id and s.ordinal = one.ordinal and s.day < current_date - 2 returning s.order_id) select array_agg(distinct order_id::text order by order_id::text) from damaged"));
-                using var asked = await owner.PostAsJsonAsync("/api/ingestion/start", new { tenant_id = tenant.ToString(), type = "reconcile", from = ImportHost.Day(DateOnly.FromDateTime(TimeProvider.System.GetUtcNow().UtcDateTime).AddDays(-110)) }, Ct);
+                damaged = (
+                    await ScalarAsync<string[]>(
+                        database,
+                        "with damaged as (update order_sales s set amount = amount + 7 from (select order_id, min(ordinal) as ordinal from order_sales where measure = 1 and order_id % 120 = 1 group by order_id) one where s.order_id = one.order_id and s.ordinal = one.ordinal and s.day < current_date - 2 returning s.order_id) select array_agg(distinct order_id::text order by order_id::text) from damaged"
+                    )
+                );
+                using var asked = await owner.PostAsJsonAsync(
+                    "/api/ingestion/start",
+                    new
+                    {
+                        tenant_id = tenant.ToString(),
+                        type = "reconcile",
+                        from = ImportHost.Day(
+                            DateOnly.FromDateTime(TimeProvider.System.GetUtcNow().UtcDateTime).AddDays(-110)
+                        ),
+                    },
+                    Ct
+                );
                 Assert.Equal(HttpStatusCode.Accepted, asked.StatusCode);
             }
             for (var kill = 1; kill <= Kills; kill++)
             {
-                for (var patience = 0; !await ScalarAsync<bool>(database, $"select status = 'Succeeded' or (attempts >= {kill} and phase like 'Comparing%') from sync_jobs where type = 'Reconcile'"); patience++)
+                for (
+                    var patience = 0;
+                    !await ScalarAsync<bool>(
+                        database,
+                        $"select status = 'Succeeded' or (attempts >= {kill} and phase like 'Comparing%') from sync_jobs where type = 'Reconcile'"
+                    );
+                    patience++
+                )
                 {
                     Assert.True(patience < 4000, product.Output);
                     await Task.Delay(5, Ct);
@@ -158,7 +279,13 @@ public sealed class ImportKillTests(PostgresServer postgres)
                 await product.DisposeAsync();
                 product = await ProductProcess.StartAsync(database, settings);
             }
-            for (var patience = 0; await ScalarAsync<string>(database, "select status from sync_jobs where type = 'Reconcile'") is "Running" or "Queued"; patience++)
+            for (
+                var patience = 0;
+                await ScalarAsync<string>(database, "select status from sync_jobs where type = 'Reconcile'")
+                    is "Running"
+                        or "Queued";
+                patience++
+            )
             {
                 Assert.True(patience < 600, product.Output);
                 await Task.Delay(100, Ct);
@@ -169,14 +296,48 @@ public sealed class ImportKillTests(PostgresServer postgres)
             await product.DisposeAsync();
         }
 
-        Assert.Equal(("Succeeded", null), (await ScalarAsync<string>(database, "select status from sync_jobs where type = 'Reconcile'"), await ScalarAsync<string?>(database, "select error from sync_jobs where type = 'Reconcile'")));
-        Assert.InRange(await ScalarAsync<int>(database, "select attempts from sync_jobs where type = 'Reconcile'"), 2, int.MaxValue);
+        Assert.Equal(
+            ("Succeeded", null),
+            (
+                await ScalarAsync<string>(database, "select status from sync_jobs where type = 'Reconcile'"),
+                await ScalarAsync<string?>(database, "select error from sync_jobs where type = 'Reconcile'")
+            )
+        );
+        Assert.InRange(
+            await ScalarAsync<int>(database, "select attempts from sync_jobs where type = 'Reconcile'"),
+            2,
+            int.MaxValue
+        );
         Assert.True(damaged.Length > 50);
-        Assert.Equal(damaged, await ScalarAsync<string[]>(database, "select array_agg(distinct id::text order by id::text) from reconciled_days, unnest(differing_orders) id"));
-        Assert.Equal(0L, await ScalarAsync<long>(database, "select count(*) from reconciled_days where state = 'Different' or total_here <> total_in_shopify"));
-        var undamaged = (await store.DataAsync()).Orders.All().Sum(o => o.Agreements.Sum(a => a.Sales.Sum(s => s.Total.Minor)));
-        Assert.Equal(undamaged, (long)await ScalarAsync<decimal>(database, "select sum(amount + tax) from order_sales"));
-        Assert.Equal(undamaged, (long)await ScalarAsync<decimal>(database, "select sum(gross - discounts - returns + shipping + taxes + duties + fees) from sales_days"));
+        Assert.Equal(
+            damaged,
+            await ScalarAsync<string[]>(
+                database,
+                "select array_agg(distinct id::text order by id::text) from reconciled_days, unnest(differing_orders) id"
+            )
+        );
+        Assert.Equal(
+            0L,
+            await ScalarAsync<long>(
+                database,
+                "select count(*) from reconciled_days where state = 'Different' or total_here <> total_in_shopify"
+            )
+        );
+        var undamaged = (await store.DataAsync())
+            .Orders.All()
+            .Sum(o => o.Agreements.Sum(a => a.Sales.Sum(s => s.Total.Minor)));
+        Assert.Equal(
+            undamaged,
+            (long)await ScalarAsync<decimal>(database, "select sum(amount + tax) from order_sales")
+        );
+        Assert.Equal(
+            undamaged,
+            (long)
+                await ScalarAsync<decimal>(
+                    database,
+                    "select sum(gross - discounts - returns + shipping + taxes + duties + fees) from sales_days"
+                )
+        );
     }
 
     [Theory]
@@ -186,37 +347,71 @@ public sealed class ImportKillTests(PostgresServer postgres)
     {
         await using var database = await postgres.CreateDatabaseAsync();
 
-        var refused = await Assert.ThrowsAsync<XenoInsights.Data.ConfigurationException>(
-            () => AppHost.StartAsync(database, new Dictionary<string, string?> { ["Sync:LeaseSeconds"] = seconds }));
+        var refused = await Assert.ThrowsAsync<XenoInsights.Data.ConfigurationException>(() =>
+            AppHost.StartAsync(database, new Dictionary<string, string?> { ["Sync:LeaseSeconds"] = seconds })
+        );
 
         Assert.Contains("Sync:LeaseSeconds must be 1 to 600 seconds.", refused.Message, StringComparison.Ordinal);
     }
 
-    private static DemoStore NewStore() => GeneratedStore.Create(
-        new() { Ordinal = 400, Domain = Domain, Seed = 9, Orders = Orders, Days = 365, Customers = 6000, Products = 200 }, TimeProvider.System);
+    private static DemoStore NewStore() =>
+        GeneratedStore.Create(
+            new()
+            {
+                Ordinal = 400,
+                Domain = Domain,
+                Seed = 9,
+                Orders = Orders,
+                Days = 365,
+                Customers = 6000,
+                Products = 200,
+            },
+            TimeProvider.System
+        );
 
     /// <summary>Waits until this process has taken the import over and read so many objects, and then kills it. False when the import had ended by then.</summary>
-    private static async Task<bool> KillDuringImportAsync(ProductProcess product, TestDatabase database, int earlierAttempts, long objects, TimeSpan pause)
+    private static async Task<bool> KillDuringImportAsync(
+        ProductProcess product,
+        TestDatabase database,
+        int earlierAttempts,
+        long objects,
+        TimeSpan pause
+    )
     {
-        for (var patience = 0; !await ScalarAsync<bool>(database, $"select attempts > {earlierAttempts} and objects_read >= {objects} from sync_jobs"); patience++)
+        for (
+            var patience = 0;
+            !await ScalarAsync<bool>(
+                database,
+                $"select attempts > {earlierAttempts} and objects_read >= {objects} from sync_jobs"
+            );
+            patience++
+        )
         {
             Assert.True(patience < 4000, $"Nobody took the import over and read {objects} objects.\n{product.Output}");
             await Task.Delay(15, Ct);
         }
         await Task.Delay(pause, Ct);
         product.Kill();
-        TestContext.Current.TestOutputHelper!.WriteLine("killed: " + await ScalarAsync<string>(database, "select concat_ws(' ', status, phase, objects_read, 'of', objects_expected) from sync_jobs"));
+        TestContext.Current.TestOutputHelper!.WriteLine(
+            "killed: "
+                + await ScalarAsync<string>(
+                    database,
+                    "select concat_ws(' ', status, phase, objects_read, 'of', objects_expected) from sync_jobs"
+                )
+        );
         return await ScalarAsync<string>(database, "select status from sync_jobs") == "Running";
     }
 
-    private static Task<int> AttemptsAsync(TestDatabase database) => ScalarAsync<int>(database, "select attempts from sync_jobs");
+    private static Task<int> AttemptsAsync(TestDatabase database) =>
+        ScalarAsync<int>(database, "select attempts from sync_jobs");
 
     private static async Task<(string Status, string? Error)> EndAsync(TestDatabase database)
     {
         for (var patience = 0; patience < 1200; patience++)
         {
             var status = await ScalarAsync<string>(database, "select status from sync_jobs");
-            if (status is "Succeeded" or "Failed") return (status, await ScalarAsync<string?>(database, "select error from sync_jobs"));
+            if (status is "Succeeded" or "Failed")
+                return (status, await ScalarAsync<string?>(database, "select error from sync_jobs"));
             await Task.Delay(100, Ct);
         }
         return ("unfinished", null);
@@ -229,20 +424,48 @@ public sealed class ImportKillTests(PostgresServer postgres)
         var (tenant, _) = await undisturbed.ImportAsync(Domain);
         Assert.Empty(await undisturbed.RollupDifferencesAsync(tenant));
         await using var connection = new NpgsqlConnection(undisturbed.ConnectionString + ";Pooling=false");
-        foreach (var table in (string[])["orders", "order_line_items", "order_sales", "refunds", "refund_line_items", "customers", "products", "checkouts", "checkout_line_items",
-            "order_entries", "sales_days", "product_days", "product_months", "customer_days", "customer_totals", "customer_returns"])
+        foreach (
+            var table in (string[])
+                [
+                    "orders",
+                    "order_line_items",
+                    "order_sales",
+                    "refunds",
+                    "refund_line_items",
+                    "customers",
+                    "products",
+                    "checkouts",
+                    "checkout_line_items",
+                    "order_entries",
+                    "sales_days",
+                    "product_days",
+                    "product_months",
+                    "customer_days",
+                    "customer_totals",
+                    "customer_returns",
+                ]
+        )
         {
             // How often batches met on the way decides which day pairs were counted up and down again; those rows say nothing.
             var counted = table == "customer_returns" ? "where customers <> 0" : "";
-            var digest = $"select count(*) || ' rows ' || coalesce(md5(string_agg(row, ',' order by row)), '') from (select (to_jsonb(t) - 'tenant_id')::text as row from {table} t {counted}) rows";
-            Assert.Equal((table, await ScalarAsync<string>(undisturbed.ConnectionString, digest)), (table, await ScalarAsync<string>(killed.ConnectionString, digest)));
+            var digest =
+                $"select count(*) || ' rows ' || coalesce(md5(string_agg(row, ',' order by row)), '') from (select (to_jsonb(t) - 'tenant_id')::text as row from {table} t {counted}) rows";
+            Assert.Equal(
+                (table, await ScalarAsync<string>(undisturbed.ConnectionString, digest)),
+                (table, await ScalarAsync<string>(killed.ConnectionString, digest))
+            );
         }
         Assert.Equal(Orders, await ScalarAsync<long>(killed.ConnectionString, "select count(*) from orders"));
-        Assert.True(await ScalarAsync<bool>(killed.ConnectionString,
-            "select (select sum(gross - discounts - returns + shipping + taxes + duties + fees) from sales_days) = (select sum(amount + tax) from order_sales where measure <> 0)"));
+        Assert.True(
+            await ScalarAsync<bool>(
+                killed.ConnectionString,
+                "select (select sum(gross - discounts - returns + shipping + taxes + duties + fees) from sales_days) = (select sum(amount + tax) from order_sales where measure <> 0)"
+            )
+        );
     }
 
-    private static Task<T> ScalarAsync<T>(TestDatabase database, string sql) => ScalarAsync<T>(database.ConnectionString, sql);
+    private static Task<T> ScalarAsync<T>(TestDatabase database, string sql) =>
+        ScalarAsync<T>(database.ConnectionString, sql);
 
     private static async Task<T> ScalarAsync<T>(string connectionString, string sql)
     {
@@ -277,9 +500,15 @@ internal sealed class ProductProcess : IAsyncDisposable
 
     private static CancellationToken Ct => TestContext.Current.CancellationToken;
 
-    public static Task<ProductProcess> StartAsync(TestDatabase database, IReadOnlyDictionary<string, string?> settings) => StartAsync(database.ConnectionString, settings);
+    public static Task<ProductProcess> StartAsync(
+        TestDatabase database,
+        IReadOnlyDictionary<string, string?> settings
+    ) => StartAsync(database.ConnectionString, settings);
 
-    public static async Task<ProductProcess> StartAsync(string connectionString, IReadOnlyDictionary<string, string?> settings)
+    public static async Task<ProductProcess> StartAsync(
+        string connectionString,
+        IReadOnlyDictionary<string, string?> settings
+    )
     {
         var address = new Uri($"http://localhost:{FreePort()}/");
         var start = new ProcessStartInfo("dotnet", [Path.Combine(AppContext.BaseDirectory, "XenoInsights.dll")])
@@ -295,7 +524,8 @@ internal sealed class ProductProcess : IAsyncDisposable
                 ["Serilog__MinimumLevel__Default"] = "Warning",
             },
         };
-        foreach (var (key, value) in settings) start.Environment[key.Replace(":", "__", StringComparison.Ordinal)] = value;
+        foreach (var (key, value) in settings)
+            start.Environment[key.Replace(":", "__", StringComparison.Ordinal)] = value;
         var product = new ProductProcess(Process.Start(start)!, address);
         try
         {
@@ -311,7 +541,10 @@ internal sealed class ProductProcess : IAsyncDisposable
 
     public async Task<HttpClient> SignInAsync()
     {
-        var client = new HttpClient(new SocketsHttpHandler { CookieContainer = new CookieContainer() }) { BaseAddress = _address };
+        var client = new HttpClient(new SocketsHttpHandler { CookieContainer = new CookieContainer() })
+        {
+            BaseAddress = _address,
+        };
         using var landing = await client.GetAsync(AppHost.SignInPath("owner@demo.test", "/signed-out"), Ct);
         Assert.True(landing.IsSuccessStatusCode, $"Signing in ended with {(int)landing.StatusCode}.\n{Output}");
         return client;
@@ -329,9 +562,11 @@ internal sealed class ProductProcess : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
-        if (_disposed) return;
+        if (_disposed)
+            return;
         _disposed = true;
-        if (!_process.HasExited) _process.Kill();
+        if (!_process.HasExited)
+            _process.Kill();
         await _process.WaitForExitAsync(CancellationToken.None);
         _process.Dispose();
     }
@@ -345,7 +580,8 @@ internal sealed class ProductProcess : IAsyncDisposable
             try
             {
                 using var answer = await client.GetAsync(new Uri("health/live", UriKind.Relative), Ct);
-                if (answer.IsSuccessStatusCode) return;
+                if (answer.IsSuccessStatusCode)
+                    return;
             }
             catch (HttpRequestException)
             {
@@ -359,9 +595,11 @@ internal sealed class ProductProcess : IAsyncDisposable
 
     private void Keep(string? line)
     {
-        if (line is null) return;
+        if (line is null)
+            return;
         _output.Enqueue(line);
-        while (_output.Count > 60) _output.TryDequeue(out _);
+        while (_output.Count > 60)
+            _output.TryDequeue(out _);
     }
 
     private static int FreePort()

@@ -13,7 +13,8 @@ namespace XenoInsights.Tests.Sync;
 /// <summary>Stored orders are brought to another time zone or currency in steps, while the store goes on.</summary>
 public sealed class RecalculateTests(PostgresServer server) : IAsyncLifetime
 {
-    private const int Orders = 1_300, LaterOrders = 200;
+    private const int Orders = 1_300,
+        LaterOrders = 200;
 
     private TestStores _stores = null!;
 
@@ -29,7 +30,10 @@ public sealed class RecalculateTests(PostgresServer server) : IAsyncLifetime
         var (shop, orders) = await StoreAsync("Europe/London");
         var checkout = new CheckoutRecord
         {
-            ShopifyId = 1, UpdatedAt = orders[0].UpdatedAt, CreatedAt = new(2026, 3, 28, 12, 0, 0, TimeSpan.Zero), Source = RecordSource.AdminApi,
+            ShopifyId = 1,
+            UpdatedAt = orders[0].UpdatedAt,
+            CreatedAt = new(2026, 3, 28, 12, 0, 0, TimeSpan.Zero),
+            Source = RecordSource.AdminApi,
         };
         await _stores.ApplyAsync(shop, checkout);
         await ChangeAsync(shop, "Pacific/Auckland");
@@ -38,16 +42,24 @@ public sealed class RecalculateTests(PostgresServer server) : IAsyncLifetime
 
         var differences = new ConcurrentBag<string>();
         using var done = CancellationTokenSource.CreateLinkedTokenSource(Ct);
-        var watching = Task.Run(async () =>
-        {
-            while (!done.IsCancellationRequested)
-                foreach (var difference in await _stores.RollupDifferencesAsync(moved)) differences.Add(difference);
-        }, Ct);
+        var watching = Task.Run(
+            async () =>
+            {
+                while (!done.IsCancellationRequested)
+                    foreach (var difference in await _stores.RollupDifferencesAsync(moved))
+                        differences.Add(difference);
+            },
+            Ct
+        );
         // As if deliveries came while orders move: ids before and after where the run is.
-        var applying = Task.Run(async () =>
-        {
-            foreach (var batch in later.Concat(orders.Select(Newer)).Chunk(40)) await _stores.ApplyAsync(moved, batch);
-        }, Ct);
+        var applying = Task.Run(
+            async () =>
+            {
+                foreach (var batch in later.Concat(orders.Select(Newer)).Chunk(40))
+                    await _stores.ApplyAsync(moved, batch);
+            },
+            Ct
+        );
         await RunAsync(shop.TenantId);
         await applying;
         await done.CancelAsync();
@@ -69,12 +81,20 @@ public sealed class RecalculateTests(PostgresServer server) : IAsyncLifetime
         await ChangeAsync(shop, "Pacific/Auckland");
         var (lease, tenant) = await TakeAsync(shop.TenantId);
         var moved = new StoreCalendar(shop.TenantId, "GBP", "Pacific/Auckland");
-        await _stores.Tenants.RunAsync(shop.TenantId, db => Recalculation.OrdersAsync(db, moved, 0, Orders / 2, Ct), Ct);
+        await _stores.Tenants.RunAsync(
+            shop.TenantId,
+            db => Recalculation.OrdersAsync(db, moved, 0, Orders / 2, Ct),
+            Ct
+        );
         await ChangeAsync(shop, "America/Los_Angeles");
 
-        await Assert.ThrowsAsync<ShopChangedException>(() => new Recalculate(_stores.Tenants).RunAsync(lease, tenant, Ct));
+        await Assert.ThrowsAsync<ShopChangedException>(() =>
+            new Recalculate(_stores.Tenants).RunAsync(lease, tenant, Ct)
+        );
         // The change came when the last step was done: the run does not end as if it had seen it.
-        await Assert.ThrowsAsync<ShopChangedException>(() => lease.SucceedAsync(db => Recalculate.ConcludeAsync(db, tenant, Ct), Ct));
+        await Assert.ThrowsAsync<ShopChangedException>(() =>
+            lease.SucceedAsync(db => Recalculate.ConcludeAsync(db, tenant, Ct), Ct)
+        );
         await lease.ReturnAsync(TimeSpan.Zero, null, Ct);
         await RunAsync(shop.TenantId);
 
@@ -91,7 +111,8 @@ public sealed class RecalculateTests(PostgresServer server) : IAsyncLifetime
         var (lease, tenant) = await TakeAsync(shop.TenantId);
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(Ct);
         var running = new Recalculate(_stores.Tenants).RunAsync(lease, tenant, stop.Token);
-        while (!running.IsCompleted && (await JobAsync(shop.TenantId)).ObjectsRead == 0) await Task.Delay(1, Ct);
+        while (!running.IsCompleted && (await JobAsync(shop.TenantId)).ObjectsRead == 0)
+            await Task.Delay(1, Ct);
         await stop.CancelAsync();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => running);
         await lease.ReturnAsync(TimeSpan.Zero, null, Ct);
@@ -115,7 +136,10 @@ public sealed class RecalculateTests(PostgresServer server) : IAsyncLifetime
 
         Assert.Empty(await _stores.RollupDifferencesAsync(shop));
         Assert.Equal(0, await InAsync(shop.TenantId, db => db.Orders.CountAsync(o => o.Counted, Ct)));
-        Assert.Equal(0, await InAsync(shop.TenantId, db => db.SalesDays.SumAsync(d => d.Orders + d.Gross + d.Taxes, Ct)));
+        Assert.Equal(
+            0,
+            await InAsync(shop.TenantId, db => db.SalesDays.SumAsync(d => d.Orders + d.Gross + d.Taxes, Ct))
+        );
 
         await ChangeAsync(shop, "Europe/London", "GBP");
         await RunAsync(shop.TenantId);
@@ -141,7 +165,14 @@ public sealed class RecalculateTests(PostgresServer server) : IAsyncLifetime
 
     /// <summary>Every seventh order changes while the run is under way.</summary>
     private static OrderRecord Newer(OrderRecord order) =>
-        order.ShopifyId % 7 == 0 ? order with { UpdatedAt = order.UpdatedAt.AddHours(1), Source = RecordSource.AdminApi, Name = "newer" } : order;
+        order.ShopifyId % 7 == 0
+            ? order with
+            {
+                UpdatedAt = order.UpdatedAt.AddHours(1),
+                Source = RecordSource.AdminApi,
+                Name = "newer",
+            }
+            : order;
 
     private Task<string?> ChangeAsync(StoreCalendar shop, string timeZone, string currency = "GBP") =>
         InAsync(shop.TenantId, db => ShopSettings.KeepAsync(db, shop.TenantId, "Shop", timeZone, currency, Ct));
@@ -156,9 +187,15 @@ public sealed class RecalculateTests(PostgresServer server) : IAsyncLifetime
     }
 
     /// <summary>The newest unfinished recalculation, or the last one.</summary>
-    private Task<SyncJob> JobAsync(Guid tenantId) => InAsync(
-        tenantId,
-        db => db.SyncJobs.AsNoTracking().Where(j => j.Type == SyncJobType.Recalculate).OrderByDescending(j => j.CreatedAt).FirstAsync(Ct));
+    private Task<SyncJob> JobAsync(Guid tenantId) =>
+        InAsync(
+            tenantId,
+            db =>
+                db.SyncJobs.AsNoTracking()
+                    .Where(j => j.Type == SyncJobType.Recalculate)
+                    .OrderByDescending(j => j.CreatedAt)
+                    .FirstAsync(Ct)
+        );
 
     private async Task RunAsync(Guid tenantId)
     {
@@ -177,15 +214,24 @@ public sealed class RecalculateTests(PostgresServer server) : IAsyncLifetime
             .. LedgerRollups.Tables.Select(t => (t.Name, t.Columns, t.NotEmpty)),
         ];
         foreach (var (table, columns, condition) in tables)
-            Assert.Equal(await RowsAsync(expected, table, columns, condition), await RowsAsync(actual, table, columns, condition));
+            Assert.Equal(
+                await RowsAsync(expected, table, columns, condition),
+                await RowsAsync(actual, table, columns, condition)
+            );
         Assert.NotEqual("", await RowsAsync(actual, "orders", "shopify_id", "counted"));
     }
 
-    private Task<string> RowsAsync(Guid tenantId, string table, string columns, string condition) => InAsync(tenantId, async db =>
-    {
-        var sql = $"select coalesce(string_agg(r::text, e'\\n' order by r::text), '') as \"Value\" from (select {columns} from {table} where {condition}) r";
-        return await db.Database.SqlQueryRaw<string>(sql).SingleAsync(Ct);
-    });
+    private Task<string> RowsAsync(Guid tenantId, string table, string columns, string condition) =>
+        InAsync(
+            tenantId,
+            async db =>
+            {
+                var sql =
+                    $"select coalesce(string_agg(r::text, e'\\n' order by r::text), '') as \"Value\" from (select {columns} from {table} where {condition}) r";
+                return await db.Database.SqlQueryRaw<string>(sql).SingleAsync(Ct);
+            }
+        );
 
-    private Task<T> InAsync<T>(Guid tenantId, Func<XenoDbContext, Task<T>> work) => _stores.Tenants.RunAsync(tenantId, work, Ct);
+    private Task<T> InAsync<T>(Guid tenantId, Func<XenoDbContext, Task<T>> work) =>
+        _stores.Tenants.RunAsync(tenantId, work, Ct);
 }

@@ -30,11 +30,27 @@ public sealed class ReconcileTests(FaultyStores stores) : IClassFixture<FaultySt
         Assert.Equal(0, job.Stored + job.Gone + job.Rejected);
         var days = await DaysAsync(tenant);
         Assert.Equal(210, days.Count);
-        Assert.All(days, day => Assert.Equal((DayState.Equal, day.TotalInShopify, day.OrdersInShopify), (day.State, day.TotalHere, day.OrdersHere)));
+        Assert.All(
+            days,
+            day =>
+                Assert.Equal(
+                    (DayState.Equal, day.TotalInShopify, day.OrdersInShopify),
+                    (day.State, day.TotalHere, day.OrdersHere)
+                )
+        );
         var yesterday = days.Max(d => d.Day);
         var data = await store.DataAsync();
-        Assert.Equal(data.Orders.All().Count(o => DayOf(store, o.ProcessedAt) <= yesterday && DayOf(store, o.ProcessedAt) > yesterday.AddDays(-210)), days.Sum(d => d.OrdersInShopify));
-        Assert.All(await Host.InTenantAsync(tenant, db => db.ReconciledCounts.ToListAsync(Ct)), count => Assert.Equal(count.InShopify, count.Here));
+        Assert.Equal(
+            data.Orders.All()
+                .Count(o =>
+                    DayOf(store, o.ProcessedAt) <= yesterday && DayOf(store, o.ProcessedAt) > yesterday.AddDays(-210)
+                ),
+            days.Sum(d => d.OrdersInShopify)
+        );
+        Assert.All(
+            await Host.InTenantAsync(tenant, db => db.ReconciledCounts.ToListAsync(Ct)),
+            count => Assert.Equal(count.InShopify, count.Here)
+        );
     }
 
     [Fact]
@@ -43,20 +59,47 @@ public sealed class ReconcileTests(FaultyStores stores) : IClassFixture<FaultySt
         var (store, tenant) = await ImportedAsync();
         var data = await store.DataAsync();
         var today = DayOf(store, TimeProvider.System.GetUtcNow());
-        var closed = data.Orders.All().Where(o => !o.Test && DayOf(store, o.ProcessedAt) < today && DayOf(store, o.ProcessedAt) > today.AddDays(-50) && o.UpdatedAt < TimeProvider.System.GetUtcNow().AddDays(-1)).Take(5).ToList();
-        var (falsified, lost, deletedThere, entombed, misfiled) = (closed[0], closed[1], closed[2], closed[3], closed[4]);
-        await Host.InTenantAsync(tenant, async db =>
-        {
-            await ExecuteAsync(db, $"update order_sales set amount = amount + 700 where order_id = {falsified.Id} and measure = 1");
-            await ExecuteAsync(db, $"delete from order_sales where order_id = {lost.Id}");
-            await ExecuteAsync(db, $"delete from order_line_items where order_id = {lost.Id}");
-            await ExecuteAsync(db, $"delete from refund_line_items where order_id = {lost.Id}");
-            await ExecuteAsync(db, $"delete from refunds where order_id = {lost.Id}");
-            await ExecuteAsync(db, $"delete from orders where shopify_id = {lost.Id}");
-            await ExecuteAsync(db, $"update orders set deleted_at = now(), updated_at = now(), counted = false where shopify_id = {entombed.Id}");
-            await ExecuteAsync(db, $"update orders set business_day = business_day - 1 where shopify_id = {misfiled.Id}");
-            return true;
-        });
+        var closed = data
+            .Orders.All()
+            .Where(o =>
+                !o.Test
+                && DayOf(store, o.ProcessedAt) < today
+                && DayOf(store, o.ProcessedAt) > today.AddDays(-50)
+                && o.UpdatedAt < TimeProvider.System.GetUtcNow().AddDays(-1)
+            )
+            .Take(5)
+            .ToList();
+        var (falsified, lost, deletedThere, entombed, misfiled) = (
+            closed[0],
+            closed[1],
+            closed[2],
+            closed[3],
+            closed[4]
+        );
+        await Host.InTenantAsync(
+            tenant,
+            async db =>
+            {
+                await ExecuteAsync(
+                    db,
+                    $"update order_sales set amount = amount + 700 where order_id = {falsified.Id} and measure = 1"
+                );
+                await ExecuteAsync(db, $"delete from order_sales where order_id = {lost.Id}");
+                await ExecuteAsync(db, $"delete from order_line_items where order_id = {lost.Id}");
+                await ExecuteAsync(db, $"delete from refund_line_items where order_id = {lost.Id}");
+                await ExecuteAsync(db, $"delete from refunds where order_id = {lost.Id}");
+                await ExecuteAsync(db, $"delete from orders where shopify_id = {lost.Id}");
+                await ExecuteAsync(
+                    db,
+                    $"update orders set deleted_at = now(), updated_at = now(), counted = false where shopify_id = {entombed.Id}"
+                );
+                await ExecuteAsync(
+                    db,
+                    $"update orders set business_day = business_day - 1 where shopify_id = {misfiled.Id}"
+                );
+                return true;
+            }
+        );
         await RollupRepair.RunAsync(Host.App.Services.GetRequiredService<TenantDatabase>(), tenant, Ct);
         Assert.True(data.Orders.Remove(deletedThere.Id));
 
@@ -70,7 +113,9 @@ public sealed class ReconcileTests(FaultyStores stores) : IClassFixture<FaultySt
         Assert.Equal(closed.Select(o => o.Id).Order(), repaired.SelectMany(d => d.DifferingOrders).Distinct().Order());
         Assert.Contains(repaired, d => d.TotalBefore != d.TotalHere);
         Assert.Empty(await Host.RollupDifferencesAsync(tenant));
-        Assert.False(await Host.InTenantAsync(tenant, db => db.Orders.AnyAsync(o => o.ShopifyId == deletedThere.Id, Ct)));
+        Assert.False(
+            await Host.InTenantAsync(tenant, db => db.Orders.AnyAsync(o => o.ShopifyId == deletedThere.Id, Ct))
+        );
 
         // Equal now; what was repaired is remembered beside it.
         await CheckAsync(tenant, days: 60);
@@ -83,12 +128,25 @@ public sealed class ReconcileTests(FaultyStores stores) : IClassFixture<FaultySt
     public async Task Reported_figures_that_are_not_those_of_the_ledger_are_made_again()
     {
         var (_, tenant) = await ImportedAsync();
-        await Host.InTenantAsync(tenant, async db => { await ExecuteAsync(db, "update sales_days set gross = gross + 1 where day = (select max(day) from sales_days where day < current_date - 3)"); return true; });
+        await Host.InTenantAsync(
+            tenant,
+            async db =>
+            {
+                await ExecuteAsync(
+                    db,
+                    "update sales_days set gross = gross + 1 where day = (select max(day) from sales_days where day < current_date - 3)"
+                );
+                return true;
+            }
+        );
 
         await CheckAsync(tenant, days: 30);
 
         Assert.Empty(await Host.RollupDifferencesAsync(tenant));
-        Assert.Single(await DaysAsync(tenant), d => d.State == DayState.Repaired && d.TotalBefore == d.TotalHere + 1 && d.DifferingOrders.Length == 0);
+        Assert.Single(
+            await DaysAsync(tenant),
+            d => d.State == DayState.Repaired && d.TotalBefore == d.TotalHere + 1 && d.DifferingOrders.Length == 0
+        );
     }
 
     [Fact]
@@ -99,7 +157,14 @@ public sealed class ReconcileTests(FaultyStores stores) : IClassFixture<FaultySt
 
         await CheckAsync(tenant, from: first);
 
-        Assert.All(await DaysAsync(tenant), day => Assert.True(day.State == DayState.Equal, $"{day.Day}: {day.TotalHere} here, {day.TotalInShopify} in Shopify, orders {day.OrdersHere} and {day.OrdersInShopify}"));
+        Assert.All(
+            await DaysAsync(tenant),
+            day =>
+                Assert.True(
+                    day.State == DayState.Equal,
+                    $"{day.Day}: {day.TotalHere} here, {day.TotalInShopify} in Shopify, orders {day.OrdersHere} and {day.OrdersInShopify}"
+                )
+        );
     }
 
     [Fact]
@@ -118,10 +183,31 @@ public sealed class ReconcileTests(FaultyStores stores) : IClassFixture<FaultySt
     public async Task Only_days_that_are_over_can_be_checked()
     {
         var (_, tenant) = await ImportedAsync();
-        using var future = await Host.Owner.PostAsJsonAsync("/api/ingestion/start", new { tenant_id = tenant, type = "reconcile", from = "2099-01-01" }, Ct);
-        using var days = await Host.Owner.PostAsJsonAsync("/api/ingestion/start", new { tenant_id = tenant, type = "delta", from = "2026-01-01" }, Ct);
+        using var future = await Host.Owner.PostAsJsonAsync(
+            "/api/ingestion/start",
+            new
+            {
+                tenant_id = tenant,
+                type = "reconcile",
+                from = "2099-01-01",
+            },
+            Ct
+        );
+        using var days = await Host.Owner.PostAsJsonAsync(
+            "/api/ingestion/start",
+            new
+            {
+                tenant_id = tenant,
+                type = "delta",
+                from = "2026-01-01",
+            },
+            Ct
+        );
         Assert.Equal((HttpStatusCode.BadRequest, HttpStatusCode.BadRequest), (future.StatusCode, days.StatusCode));
-        using var foreign = await Host.Owner.GetAsync(new Uri($"/api/reconciliation?tenant_id={Guid.NewGuid()}", UriKind.Relative), Ct);
+        using var foreign = await Host.Owner.GetAsync(
+            new Uri($"/api/reconciliation?tenant_id={Guid.NewGuid()}", UriKind.Relative),
+            Ct
+        );
         Assert.Equal(HttpStatusCode.NotFound, foreign.StatusCode);
         await CheckAsync(tenant, days: 7);
         var listed = await Host.Owner.GetFromJsonAsync<JsonElement[]>($"/api/reconciliation?tenant_id={tenant}", Ct);
@@ -136,7 +222,10 @@ public sealed class ReconcileTests(FaultyStores stores) : IClassFixture<FaultySt
         await using var host = await ImportHost.StartAsync(stores.Postgres, [store], checkFirstImport: true);
         var tenant = await host.ConnectAsync(store.Shop.Domain);
 
-        var check = await host.NewestAsync(tenant, j => j is { Type: SyncJobType.Reconcile, Status: not (SyncJobStatus.Queued or SyncJobStatus.Running) });
+        var check = await host.NewestAsync(
+            tenant,
+            j => j is { Type: SyncJobType.Reconcile, Status: not (SyncJobStatus.Queued or SyncJobStatus.Running) }
+        );
 
         Assert.True(check.Status == SyncJobStatus.Succeeded, check.Error);
         var days = await host.InTenantAsync(tenant, db => db.ReconciledDays.OrderBy(d => d.Day).ToListAsync(Ct));
@@ -147,7 +236,10 @@ public sealed class ReconcileTests(FaultyStores stores) : IClassFixture<FaultySt
         Assert.All(days, day => Assert.Equal(DayState.Equal, day.State));
 
         await host.ImportAgainAsync(tenant);
-        Assert.Equal([SyncJobType.Full, SyncJobType.Reconcile, SyncJobType.Full], (await host.JobsAsync(tenant)).Select(j => j.Type));
+        Assert.Equal(
+            [SyncJobType.Full, SyncJobType.Reconcile, SyncJobType.Full],
+            (await host.JobsAsync(tenant)).Select(j => j.Type)
+        );
     }
 
     [Fact]
@@ -156,9 +248,13 @@ public sealed class ReconcileTests(FaultyStores stores) : IClassFixture<FaultySt
         var (store, tenant) = await ImportedAsync();
         await CheckAsync(tenant, days: 7);
         store.TimeZone = "Pacific/Auckland";
-        using (var asked = await ImportHost.AskForImportAsync(Host.Owner, tenant, "delta")) Assert.Equal(HttpStatusCode.Accepted, asked.StatusCode);
+        using (var asked = await ImportHost.AskForImportAsync(Host.Owner, tenant, "delta"))
+            Assert.Equal(HttpStatusCode.Accepted, asked.StatusCode);
 
-        var check = await Host.NewestAsync(tenant, j => j is { Type: SyncJobType.Reconcile, Status: not (SyncJobStatus.Queued or SyncJobStatus.Running) });
+        var check = await Host.NewestAsync(
+            tenant,
+            j => j is { Type: SyncJobType.Reconcile, Status: not (SyncJobStatus.Queued or SyncJobStatus.Running) }
+        );
 
         Assert.True(check.Status == SyncJobStatus.Succeeded, check.Error);
         var days = await DaysAsync(tenant);
@@ -172,20 +268,44 @@ public sealed class ReconcileTests(FaultyStores stores) : IClassFixture<FaultySt
         return (store, (await Host.ImportAsync(store.Shop.Domain)).Tenant);
     }
 
-    private async Task<SyncJobView> CheckAsync(Guid tenant, int days = 0, DateOnly? from = null, SyncJobStatus expected = SyncJobStatus.Succeeded)
+    private async Task<SyncJobView> CheckAsync(
+        Guid tenant,
+        int days = 0,
+        DateOnly? from = null,
+        SyncJobStatus expected = SyncJobStatus.Succeeded
+    )
     {
         var zone = await Host.InTenantAsync(tenant, db => db.Tenants.Select(t => t.TimeZone).SingleAsync(Ct));
-        var first = from ?? DateOnly.FromDateTime(TimeZoneInfo.ConvertTime(TimeProvider.System.GetUtcNow(), TimeZoneInfo.FindSystemTimeZoneById(zone)).DateTime).AddDays(-days);
-        using var response = await Host.Owner.PostAsJsonAsync("/api/ingestion/start", new { tenant_id = tenant, type = "reconcile", from = ImportHost.Day(first) }, Ct);
+        var first =
+            from
+            ?? DateOnly
+                .FromDateTime(
+                    TimeZoneInfo
+                        .ConvertTime(TimeProvider.System.GetUtcNow(), TimeZoneInfo.FindSystemTimeZoneById(zone))
+                        .DateTime
+                )
+                .AddDays(-days);
+        using var response = await Host.Owner.PostAsJsonAsync(
+            "/api/ingestion/start",
+            new
+            {
+                tenant_id = tenant,
+                type = "reconcile",
+                from = ImportHost.Day(first),
+            },
+            Ct
+        );
         Assert.True(response.StatusCode == HttpStatusCode.Accepted, await response.Content.ReadAsStringAsync(Ct));
         var job = await Host.EndOfNewestAsync(tenant);
         Assert.True(job.Status == expected, $"{job.Status} {job.Error}");
         return job;
     }
 
-    private Task<List<ReconciledDay>> DaysAsync(Guid tenant) => Host.InTenantAsync(tenant, db => db.ReconciledDays.OrderBy(d => d.Day).ToListAsync(Ct));
+    private Task<List<ReconciledDay>> DaysAsync(Guid tenant) =>
+        Host.InTenantAsync(tenant, db => db.ReconciledDays.OrderBy(d => d.Day).ToListAsync(Ct));
 
-    private static DateOnly DayOf(DemoStore store, DateTimeOffset instant) => DateOnly.FromDateTime(TimeZoneInfo.ConvertTime(instant, store.Shop.Zone).DateTime);
+    private static DateOnly DayOf(DemoStore store, DateTimeOffset instant) =>
+        DateOnly.FromDateTime(TimeZoneInfo.ConvertTime(instant, store.Shop.Zone).DateTime);
 
     private static async Task ExecuteAsync(XenoDbContext db, string sql)
     {

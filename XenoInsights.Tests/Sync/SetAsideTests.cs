@@ -40,13 +40,19 @@ public sealed class SetAsideTests(FaultyStores stores) : IClassFixture<FaultySto
 
         Assert.Equal(0, job.Rejected);
         Assert.Equal(
-            "Ada", await Host.InTenantAsync(
-            tenant, db =>
-            db.Customers.Where(c => c.ShopifyId == customer.Id).Select(c => c.FirstName).SingleAsync(Ct)));
+            "Ada",
+            await Host.InTenantAsync(
+                tenant,
+                db => db.Customers.Where(c => c.ShopifyId == customer.Id).Select(c => c.FirstName).SingleAsync(Ct)
+            )
+        );
         Assert.Equal(
             "Cupboard",
             await Host.InTenantAsync(
-            tenant, db => db.Products.Where(p => p.ShopifyId == product.Id).Select(p => p.Title).SingleAsync(Ct)));
+                tenant,
+                db => db.Products.Where(p => p.ShopifyId == product.Id).Select(p => p.Title).SingleAsync(Ct)
+            )
+        );
         data.Products.Put(product with { Title = "Tea\0pot", UpdatedAt = Now });
         var delta = await RunAsync(tenant, "delta");
         Assert.Equal((1, 0), (delta.Stored, delta.Rejected));
@@ -70,16 +76,20 @@ public sealed class SetAsideTests(FaultyStores stores) : IClassFixture<FaultySto
 
         // The next run of changes has it among others, and goes past it.
         var changed = all.Where((_, i) => i % 30 == 1)
-            .Select(o => o with { Name = o.Name + "-changed", UpdatedAt = Now }).ToList();
+            .Select(o => o with { Name = o.Name + "-changed", UpdatedAt = Now })
+            .ToList();
         changed.ForEach(data.Orders.Put);
         data.Orders.Put(bad with { Name = Unstorable, UpdatedAt = Now });
         var delta = await RunAsync(tenant, "delta");
         Assert.Equal((changed.Count, 1), (delta.Stored, delta.Rejected));
         var watermark = await Host.InTenantAsync(
-            tenant, db =>
-            db.SyncWatermarks.Where(w => w.Kind == ObjectKind.Orders).Select(w => w.UpdatedTo).SingleAsync(Ct));
+            tenant,
+            db => db.SyncWatermarks.Where(w => w.Kind == ObjectKind.Orders).Select(w => w.UpdatedTo).SingleAsync(Ct)
+        );
         Assert.True(
-            watermark > delta.CreatedAt.AddMinutes(-5), $"{watermark:O} is before the run of {delta.CreatedAt:O}.");
+            watermark > delta.CreatedAt.AddMinutes(-5),
+            $"{watermark:O} is before the run of {delta.CreatedAt:O}."
+        );
 
         // Comparison and check name it too, and repair all the rest.
         Assert.Equal(1, (await RunAsync(tenant, "rehydrate")).Rejected);
@@ -104,17 +114,24 @@ public sealed class SetAsideTests(FaultyStores stores) : IClassFixture<FaultySto
         await RequestAsync(tenant, [bad.Id, .. good]);
         await RequestAsync(otherTenant, goodToo);
 
-        await EventuallyAsync(
-            async () => await ChangedAsync(tenant) == good.Count && await ChangedAsync(otherTenant) == goodToo.Count);
-        var left = Assert.Single(await Host.InTenantAsync(tenant, db => db.RefetchRequests.AsNoTracking().ToListAsync(Ct)));
+        await EventuallyAsync(async () =>
+            await ChangedAsync(tenant) == good.Count && await ChangedAsync(otherTenant) == goodToo.Count
+        );
+        var left = Assert.Single(
+            await Host.InTenantAsync(tenant, db => db.RefetchRequests.AsNoTracking().ToListAsync(Ct))
+        );
         Assert.Equal(bad.Id, left.ShopifyId);
         Assert.Contains("cannot be stored", left.LastError, StringComparison.Ordinal);
         Assert.Empty(await Host.RollupDifferencesAsync(tenant));
 
         List<long> Change(DemoData of, int count)
         {
-            var orders = of.Orders.All().Skip(1).Take(count)
-                .Select(o => o with { Name = o.Name + "-changed", UpdatedAt = Now }).ToList();
+            var orders = of
+                .Orders.All()
+                .Skip(1)
+                .Take(count)
+                .Select(o => o with { Name = o.Name + "-changed", UpdatedAt = Now })
+                .ToList();
             orders.ForEach(of.Orders.Put);
             return orders.ConvertAll(o => o.Id);
         }
@@ -128,8 +145,10 @@ public sealed class SetAsideTests(FaultyStores stores) : IClassFixture<FaultySto
     {
         var store = stores.NextOrdersAlone();
         var data = await store.DataAsync();
-        foreach (var order in data.Orders.All().Skip(20).ToList()) data.Orders.Remove(order.Id);
-        foreach (var order in data.Orders.All().ToList()) data.Orders.Put(order with { Name = Unstorable });
+        foreach (var order in data.Orders.All().Skip(20).ToList())
+            data.Orders.Remove(order.Id);
+        foreach (var order in data.Orders.All().ToList())
+            data.Orders.Put(order with { Name = Unstorable });
         var tenant = await Host.ConnectAsync(store.Shop.Domain);
 
         var job = await Host.EndOfNewestAsync(tenant);
@@ -139,20 +158,26 @@ public sealed class SetAsideTests(FaultyStores stores) : IClassFixture<FaultySto
         await Host.App.Services.GetRequiredService<IncidentDetector>().LookAsync(Ct);
         Assert.Contains(
             IncidentKind.ObjectsRejected,
-            await Host.InTenantAsync(tenant, db => db.Incidents.Select(i => i.Kind).ToListAsync(Ct)));
+            await Host.InTenantAsync(tenant, db => db.Incidents.Select(i => i.Kind).ToListAsync(Ct))
+        );
         var overview = await PageAsync(store, "overview");
         Assert.Contains("20 orders could not be read", overview, StringComparison.Ordinal);
         Assert.DoesNotContain("No orders yet", overview, StringComparison.Ordinal);
         Assert.Contains(
-            "objects of the last import could not be read", await PageAsync(store, "sync"), StringComparison.Ordinal);
+            "objects of the last import could not be read",
+            await PageAsync(store, "sync"),
+            StringComparison.Ordinal
+        );
 
         // Once they can be read, all of it is over.
-        foreach (var order in data.Orders.All().ToList()) data.Orders.Put(order with { Name = $"#{order.Number}" });
+        foreach (var order in data.Orders.All().ToList())
+            data.Orders.Put(order with { Name = $"#{order.Number}" });
         Assert.Equal(SyncJobStatus.Succeeded, (await Host.ImportAgainAsync(tenant)).Status);
         await Host.App.Services.GetRequiredService<IncidentDetector>().LookAsync(Ct);
         Assert.All(
-            await Host.InTenantAsync(tenant, db => db.Incidents.AsNoTracking().ToListAsync(Ct)), incident =>
-            Assert.NotNull(incident.ResolvedAt));
+            await Host.InTenantAsync(tenant, db => db.Incidents.AsNoTracking().ToListAsync(Ct)),
+            incident => Assert.NotNull(incident.ResolvedAt)
+        );
         Assert.DoesNotContain("could not be read", await PageAsync(store, "overview"), StringComparison.Ordinal);
     }
 
@@ -171,7 +196,11 @@ public sealed class SetAsideTests(FaultyStores stores) : IClassFixture<FaultySto
         Assert.Equal(0, await CountedAsync());
         var yen = store.Shop with { Currency = new DemoCurrency("JPY", 0) };
         data.Orders.Put(
-            new DemoOrderBuilder(yen, 900_010, Now.AddDays(-1)).Line("Tea", 1, 1200).Build() with { UpdatedAt = Now });
+            new DemoOrderBuilder(yen, 900_010, Now.AddDays(-1)).Line("Tea", 1, 1200).Build() with
+            {
+                UpdatedAt = Now,
+            }
+        );
         data.Orders.Put(data.Orders.All().First() with { UpdatedAt = Now, Tags = ["looked at"] });
         var delta = await RunAsync(tenant, "delta");
         Assert.Equal((2, 0), (delta.Stored, delta.Rejected));
@@ -181,13 +210,16 @@ public sealed class SetAsideTests(FaultyStores stores) : IClassFixture<FaultySto
         Assert.Empty(await Host.RollupDifferencesAsync(tenant));
         Assert.Equal(SyncJobStatus.Succeeded, (await RunAsync(tenant, "reconcile")).Status);
         Assert.DoesNotContain(
-            await Host.InTenantAsync(tenant, db => db.ReconciledDays.AsNoTracking().ToListAsync(Ct)), day =>
-            day.State == XenoInsights.Sync.Reconciliation.DayState.Different);
+            await Host.InTenantAsync(tenant, db => db.ReconciledDays.AsNoTracking().ToListAsync(Ct)),
+            day => day.State == XenoInsights.Sync.Reconciliation.DayState.Different
+        );
 
         var overview = await PageAsync(store, "overview");
         Assert.Contains(
-            $"{before} orders in another currency ({store.Shop.Currency.Code}) are not included", overview,
-            StringComparison.Ordinal);
+            $"{before} orders in another currency ({store.Shop.Currency.Code}) are not included",
+            overview,
+            StringComparison.Ordinal
+        );
         Assert.Contains("in another currency, not included", await PageAsync(store, "sync"), StringComparison.Ordinal);
 
         Task<int> CountedAsync() => Host.InTenantAsync(tenant, db => db.Orders.CountAsync(o => o.Counted, Ct));
@@ -204,14 +236,19 @@ public sealed class SetAsideTests(FaultyStores stores) : IClassFixture<FaultySto
         Assert.Equal(1, (await RunAsync(tenant, "delta")).Stored);
 
         Assert.Equal(
-            store.Domain, await Host.InTenantAsync(tenant, db => db.Tenants.Select(t => t.ShopDomain).SingleAsync(Ct)));
+            store.Domain,
+            await Host.InTenantAsync(tenant, db => db.Tenants.Select(t => t.ShopDomain).SingleAsync(Ct))
+        );
         Assert.Equal(2, await Host.InTenantAsync(tenant, db => db.ShopDomains.CountAsync(Ct)));
         Assert.Equal(SyncJobStatus.Succeeded, (await Host.ImportAgainAsync(tenant)).Status);
         using var old = await Host.Owner.GetAsync(
-            new Uri($"/stores/{store.Shop.Handle}/orders?preset=7d", UriKind.Relative), Ct);
+            new Uri($"/stores/{store.Shop.Handle}/orders?preset=7d", UriKind.Relative),
+            Ct
+        );
         Assert.Equal(
             (HttpStatusCode.OK, $"/stores/renamed-{store.Shop.Handle}/orders?preset=7d"),
-            (old.StatusCode, old.RequestMessage!.RequestUri!.PathAndQuery));
+            (old.StatusCode, old.RequestMessage!.RequestUri!.PathAndQuery)
+        );
     }
 
     [Fact]
@@ -227,17 +264,26 @@ public sealed class SetAsideTests(FaultyStores stores) : IClassFixture<FaultySto
 
         var zone = store.Zone;
         Assert.Equal(
-            data.Orders.All().OrderBy(o => o.Id)
-            .Select(o => DateOnly.FromDateTime(TimeZoneInfo.ConvertTime(o.ProcessedAt, zone).DateTime)),
+            data.Orders.All()
+                .OrderBy(o => o.Id)
+                .Select(o => DateOnly.FromDateTime(TimeZoneInfo.ConvertTime(o.ProcessedAt, zone).DateTime)),
             await Host.InTenantAsync(
-                tenant, db => db.Orders.OrderBy(o => o.ShopifyId).Select(o => o.BusinessDay).ToListAsync(Ct)));
+                tenant,
+                db => db.Orders.OrderBy(o => o.ShopifyId).Select(o => o.BusinessDay).ToListAsync(Ct)
+            )
+        );
         Assert.Empty(await Host.RollupDifferencesAsync(tenant));
         var local = TimeZoneInfo.ConvertTime(data.Orders.All().First(o => !o.Test).ProcessedAt, zone);
         var day = ImportHost.Day(DateOnly.FromDateTime(local.DateTime));
         var hours = await Host.AskAsync(tenant, $"orders/by-date?granularity=hour&from={day}&to={day}");
         Assert.True(
-            hours.EnumerateArray().Single(h => h.GetProperty("hour").GetInt32() == local.Hour).GetProperty("orders")
-            .GetInt64() > 0, hours.GetRawText());
+            hours
+                .EnumerateArray()
+                .Single(h => h.GetProperty("hour").GetInt32() == local.Hour)
+                .GetProperty("orders")
+                .GetInt64() > 0,
+            hours.GetRawText()
+        );
         await Host.AskAsync(tenant, $"checkouts/by-hour?from={day}&to={day}");
         await Host.AskAsync(tenant, $"checkouts/by-date?granularity=hour&from={day}&to={day}");
     }
@@ -248,11 +294,23 @@ public sealed class SetAsideTests(FaultyStores stores) : IClassFixture<FaultySto
         var (store, data) = await StoreAsync();
         var (tenant, _) = await Host.ImportAsync(store.Shop.Domain);
         var before = await ProductsAsync();
-        var gone = data.Orders.All().SelectMany(o => o.Lines).Select(l => l.ProductId).OfType<long>().GroupBy(id => id)
-            .OrderByDescending(g => g.Count()).First().Key;
+        var gone = data
+            .Orders.All()
+            .SelectMany(o => o.Lines)
+            .Select(l => l.ProductId)
+            .OfType<long>()
+            .GroupBy(id => id)
+            .OrderByDescending(g => g.Count())
+            .First()
+            .Key;
         data.Products.Remove(gone);
-        foreach (var (order, i) in data.Orders.All().Where(o => o.Lines.Any(l => l.ProductId == gone))
-            .Select((o, i) => (o, i)).ToList())
+        foreach (
+            var (order, i) in data
+                .Orders.All()
+                .Where(o => o.Lines.Any(l => l.ProductId == gone))
+                .Select((o, i) => (o, i))
+                .ToList()
+        )
             data.Orders.Put(Without(order, gone) with { UpdatedAt = i % 2 == 0 ? Now : order.UpdatedAt });
 
         await RunAsync(tenant, "delta");
@@ -262,16 +320,24 @@ public sealed class SetAsideTests(FaultyStores stores) : IClassFixture<FaultySto
 
         Assert.Equal(before, await ProductsAsync());
         Assert.DoesNotContain(
-            await Host.InTenantAsync(tenant, db => db.ReconciledDays.AsNoTracking().ToListAsync(Ct)), day =>
-            day.State == XenoInsights.Sync.Reconciliation.DayState.Different);
+            await Host.InTenantAsync(tenant, db => db.ReconciledDays.AsNoTracking().ToListAsync(Ct)),
+            day => day.State == XenoInsights.Sync.Reconciliation.DayState.Different
+        );
         Assert.Empty(await Host.RollupDifferencesAsync(tenant));
 
         Task<List<string>> ProductsAsync() =>
             Host.InTenantAsync(
-            tenant, async db =>
-            (await db.ProductDays.AsNoTracking().Where(d => d.Gross != 0 || d.Returns != 0).OrderBy(d => d.Day)
-            .ThenBy(d => d.ProductId).ToListAsync(Ct))
-            .ConvertAll(d => $"{d.Day} {d.ProductId} {d.UnitsOrdered} {d.Gross} {d.Returns}"));
+                tenant,
+                async db =>
+                    (
+                        await db
+                            .ProductDays.AsNoTracking()
+                            .Where(d => d.Gross != 0 || d.Returns != 0)
+                            .OrderBy(d => d.Day)
+                            .ThenBy(d => d.ProductId)
+                            .ToListAsync(Ct)
+                    ).ConvertAll(d => $"{d.Day} {d.ProductId} {d.UnitsOrdered} {d.Gross} {d.Returns}")
+            );
     }
 
     [Fact]
@@ -279,7 +345,8 @@ public sealed class SetAsideTests(FaultyStores stores) : IClassFixture<FaultySto
     {
         var (store, data) = await StoreAsync();
         var builder = new DemoOrderBuilder(store.Shop, 900_041, Now.AddDays(-50)).Line("Tea", 41, 250);
-        for (var i = 0; i < 41; i++) builder.Refund(Now.AddDays(-49).AddMinutes(i), [(0, 1)]);
+        for (var i = 0; i < 41; i++)
+            builder.Refund(Now.AddDays(-49).AddMinutes(i), [(0, 1)]);
         data.Orders.Put(builder.Build() with { UpdatedAt = Now.AddDays(-1) });
 
         var (tenant, _) = await Host.ImportAsync(store.Shop.Domain);
@@ -292,10 +359,14 @@ public sealed class SetAsideTests(FaultyStores stores) : IClassFixture<FaultySto
         {
             var id = store.Shop.Ids.Order(900_041);
             var refunds = await Host.InTenantAsync(
-                tenant, db => db.Refunds.AsNoTracking().Where(r => r.OrderId == id).ToListAsync(Ct));
+                tenant,
+                db => db.Refunds.AsNoTracking().Where(r => r.OrderId == id).ToListAsync(Ct)
+            );
             Assert.Equal((41, 10_250), (refunds.Count, refunds.Sum(r => r.Total)));
             var lines = await Host.InTenantAsync(
-                tenant, db => db.RefundLineItems.AsNoTracking().Where(r => r.OrderId == id).ToListAsync(Ct));
+                tenant,
+                db => db.RefundLineItems.AsNoTracking().Where(r => r.OrderId == id).ToListAsync(Ct)
+            );
             Assert.Equal(41, lines.Count);
             Assert.All(lines, line => Assert.Equal((1, 250), (line.Quantity, line.Subtotal)));
         }
@@ -307,9 +378,15 @@ public sealed class SetAsideTests(FaultyStores stores) : IClassFixture<FaultySto
         return order with
         {
             Lines = [.. order.Lines.Select(Bare)],
-            Agreements = [.. order.Agreements.Select(
-            a => a with { Sales = [.. a.Sales.Select(
-                s => s.LineItem is { } line ? s with { LineItem = Bare(line) } : s)] })],
+            Agreements =
+            [
+                .. order.Agreements.Select(a =>
+                    a with
+                    {
+                        Sales = [.. a.Sales.Select(s => s.LineItem is { } line ? s with { LineItem = Bare(line) } : s)],
+                    }
+                ),
+            ],
         };
 
         DemoLine Bare(DemoLine line) =>
@@ -328,36 +405,44 @@ public sealed class SetAsideTests(FaultyStores stores) : IClassFixture<FaultySto
         Assert.Equal(HttpStatusCode.Accepted, response.StatusCode);
         var wanted = Enum.Parse<SyncJobType>(type, ignoreCase: true);
         var id = (await Host.JobsAsync(tenant)).First(j => j.Type == wanted).Id;
-        await EventuallyAsync(
-            async () =>
-            (await Host.JobsAsync(tenant))
-            .Single(j => j.Id == id).Status is not (SyncJobStatus.Queued or SyncJobStatus.Running));
+        await EventuallyAsync(async () =>
+            (await Host.JobsAsync(tenant)).Single(j => j.Id == id).Status
+                is not (SyncJobStatus.Queued or SyncJobStatus.Running)
+        );
         var job = (await Host.JobsAsync(tenant)).Single(j => j.Id == id);
         Assert.True(job.Status == SyncJobStatus.Succeeded, $"{job.Status} {job.Error}");
         Assert.Equal(job.ObjectsRead, job.Stored + job.Unchanged + job.Rejected + job.Gone);
         return job;
     }
 
-    private Task<bool> RequestAsync(Guid tenant, IEnumerable<long> orders) => Host.InTenantAsync(tenant, async db =>
-    {
-        await Refetches.RequestAsync(db, tenant, orders.Select(id => (RefetchKind.Order, id)), Ct);
-        return true;
-    });
+    private Task<bool> RequestAsync(Guid tenant, IEnumerable<long> orders) =>
+        Host.InTenantAsync(
+            tenant,
+            async db =>
+            {
+                await Refetches.RequestAsync(db, tenant, orders.Select(id => (RefetchKind.Order, id)), Ct);
+                return true;
+            }
+        );
 
     private Task<string> CursorAsync(Guid tenant) =>
         Host.InTenantAsync(
-        tenant, async db =>
-        (await db.SyncJobs.Where(j => j.Type == SyncJobType.Full).Select(j => j.Cursor).SingleAsync(Ct))!);
+            tenant,
+            async db =>
+                (await db.SyncJobs.Where(j => j.Type == SyncJobType.Full).Select(j => j.Cursor).SingleAsync(Ct))!
+        );
 
     private async Task<string> PageAsync(DemoStore store, string page) =>
         WebUtility.HtmlDecode(
-            await Host.Owner.GetStringAsync(new Uri($"/stores/{store.Shop.Handle}/{page}", UriKind.Relative), Ct));
+            await Host.Owner.GetStringAsync(new Uri($"/stores/{store.Shop.Handle}/{page}", UriKind.Relative), Ct)
+        );
 
     private static async Task EventuallyAsync(Func<Task<bool>> isSo)
     {
         for (var patience = 0; patience < 600; patience++)
         {
-            if (await isSo()) return;
+            if (await isSo())
+                return;
             await Task.Delay(100, Ct);
         }
         throw new TimeoutException("It did not become so within a minute.");

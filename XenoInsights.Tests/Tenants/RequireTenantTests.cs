@@ -21,7 +21,8 @@ public sealed class RequireTenantTests(PostgresServer postgres) : IAsyncLifetime
     private TestDatabase _database = null!;
     private WebApplication _app = null!;
     private HttpClient _owner = null!;
-    private Guid _mine, _foreign;
+    private Guid _mine,
+        _foreign;
 
     private static CancellationToken Ct => TestContext.Current.CancellationToken;
 
@@ -35,10 +36,24 @@ public sealed class RequireTenantTests(PostgresServer postgres) : IAsyncLifetime
         builder.AddAccess();
         _app = builder.Build();
         _app.MapAccess();
-        _app.MapGet("/api/probe", async (HttpContext http, XenoDatabase database) =>
-            new { store = http.Store().ShopDomain, role = http.Store().Role.ToString(), seen = await database.InTenantAsync(db => db.Tenants.Select(t => t.ShopDomain).ToListAsync()) }).RequireTenantId();
-        _app.MapGet("/page/{handle}", async (string handle, HttpContext http, TenantAuthorization gate, XenoDatabase database) =>
-            await gate.EnterAsync(http.User, handle) is { } store ? Results.Ok(await database.InTenantAsync(db => db.Tenants.Select(t => t.ShopDomain).ToListAsync())) : Results.NotFound());
+        _app.MapGet(
+                "/api/probe",
+                async (HttpContext http, XenoDatabase database) =>
+                    new
+                    {
+                        store = http.Store().ShopDomain,
+                        role = http.Store().Role.ToString(),
+                        seen = await database.InTenantAsync(db => db.Tenants.Select(t => t.ShopDomain).ToListAsync()),
+                    }
+            )
+            .RequireTenantId();
+        _app.MapGet(
+            "/page/{handle}",
+            async (string handle, HttpContext http, TenantAuthorization gate, XenoDatabase database) =>
+                await gate.EnterAsync(http.User, handle) is { } store
+                    ? Results.Ok(await database.InTenantAsync(db => db.Tenants.Select(t => t.ShopDomain).ToListAsync()))
+                    : Results.NotFound()
+        );
         await _app.StartAsync();
         _owner = new HttpClient { BaseAddress = new Uri(_app.Urls.First()) };
         using var signedIn = await _owner.GetAsync(AppHost.SignInPath("owner@demo.test", "/signed-out"));
@@ -58,7 +73,10 @@ public sealed class RequireTenantTests(PostgresServer postgres) : IAsyncLifetime
     {
         var answer = JsonNode.Parse(await _owner.GetStringAsync(Probe($"?tenant_id={_mine}"), Ct))!;
 
-        Assert.Equal("""{"store":"mine.myshopify.com","role":"Admin","seen":["mine.myshopify.com"]}""", answer.ToJsonString());
+        Assert.Equal(
+            """{"store":"mine.myshopify.com","role":"Admin","seen":["mine.myshopify.com"]}""",
+            answer.ToJsonString()
+        );
     }
 
     [Theory]
@@ -69,9 +87,15 @@ public sealed class RequireTenantTests(PostgresServer postgres) : IAsyncLifetime
     [InlineData("?tenantId={0}")]
     public async Task Without_a_usable_tenant_id_the_answer_is_400_and_names_it(string query)
     {
-        using var response = await _owner.GetAsync(Probe(query.Replace("{0}", _mine.ToString(), StringComparison.Ordinal)), Ct);
+        using var response = await _owner.GetAsync(
+            Probe(query.Replace("{0}", _mine.ToString(), StringComparison.Ordinal)),
+            Ct
+        );
 
-        Assert.Equal((HttpStatusCode.BadRequest, "application/problem+json"), (response.StatusCode, response.Content.Headers.ContentType!.MediaType));
+        Assert.Equal(
+            (HttpStatusCode.BadRequest, "application/problem+json"),
+            (response.StatusCode, response.Content.Headers.ContentType!.MediaType)
+        );
         using var problem = JsonDocument.Parse(await response.Content.ReadAsStringAsync(Ct));
         Assert.True(problem.RootElement.GetProperty("errors").TryGetProperty("tenant_id", out _));
     }
@@ -88,7 +112,9 @@ public sealed class RequireTenantTests(PostgresServer postgres) : IAsyncLifetime
     [Fact]
     public async Task A_membership_that_ends_ends_at_once()
     {
-        await _app.Services.GetRequiredService<TenantDatabase>().RunAsync(_mine, db => db.Memberships.ExecuteDeleteAsync(Ct), Ct);
+        await _app
+            .Services.GetRequiredService<TenantDatabase>()
+            .RunAsync(_mine, db => db.Memberships.ExecuteDeleteAsync(Ct), Ct);
 
         Assert.Equal(await NotFoundAsync(Guid.NewGuid()), await NotFoundAsync(_mine));
     }
@@ -96,8 +122,14 @@ public sealed class RequireTenantTests(PostgresServer postgres) : IAsyncLifetime
     [Fact]
     public async Task A_page_finds_the_store_by_its_handle_if_it_is_the_persons()
     {
-        Assert.Equal("""["mine.myshopify.com"]""", await _owner.GetStringAsync(new Uri("/page/mine", UriKind.Relative), Ct));
-        Assert.Equal("""["mine.myshopify.com"]""", await _owner.GetStringAsync(new Uri("/page/MINE", UriKind.Relative), Ct));
+        Assert.Equal(
+            """["mine.myshopify.com"]""",
+            await _owner.GetStringAsync(new Uri("/page/mine", UriKind.Relative), Ct)
+        );
+        Assert.Equal(
+            """["mine.myshopify.com"]""",
+            await _owner.GetStringAsync(new Uri("/page/MINE", UriKind.Relative), Ct)
+        );
         using var foreign = await _owner.GetAsync(new Uri("/page/foreign", UriKind.Relative), Ct);
         using var nonexistent = await _owner.GetAsync(new Uri("/page/none", UriKind.Relative), Ct);
         Assert.Equal((HttpStatusCode.NotFound, HttpStatusCode.NotFound), (foreign.StatusCode, nonexistent.StatusCode));
@@ -108,7 +140,10 @@ public sealed class RequireTenantTests(PostgresServer postgres) : IAsyncLifetime
     {
         using var handler = new SocketsHttpHandler();
         using var operators = new HttpClient(handler) { BaseAddress = _owner.BaseAddress };
-        Assert.Equal("[]", await operators.GetStringAsync(AppHost.SignInPath("operator@demo.test", "/api/tenants"), Ct));
+        Assert.Equal(
+            "[]",
+            await operators.GetStringAsync(AppHost.SignInPath("operator@demo.test", "/api/tenants"), Ct)
+        );
 
         using var response = await operators.GetAsync(Probe($"?tenant_id={_mine}"), Ct);
 
@@ -118,11 +153,14 @@ public sealed class RequireTenantTests(PostgresServer postgres) : IAsyncLifetime
     [Fact]
     public async Task The_list_of_stores_names_the_callers_own_and_their_role()
     {
-        var stores = JsonNode.Parse(await _owner.GetStringAsync(new Uri("/api/tenants", UriKind.Relative), Ct))!.AsArray();
+        var stores = JsonNode
+            .Parse(await _owner.GetStringAsync(new Uri("/api/tenants", UriKind.Relative), Ct))!
+            .AsArray();
 
         Assert.Equal(
             $$"""{"id":"{{_mine}}","storeDomain":"mine.myshopify.com","name":"mine","currency":"GBP","timeZone":"Europe/London","role":"admin","dataCurrentTo":null}""",
-            Assert.Single(stores)!.ToJsonString());
+            Assert.Single(stores)!.ToJsonString()
+        );
     }
 
     private static Uri Probe(string query) => new("/api/probe" + query, UriKind.Relative);
@@ -139,16 +177,38 @@ public sealed class RequireTenantTests(PostgresServer postgres) : IAsyncLifetime
     private async Task<Guid> AddStoreAsync(long shopId, string handle, MemberRole? role)
     {
         var id = Guid.CreateVersion7();
-        await _app.Services.GetRequiredService<SystemDatabase>().RunAsync(async db =>
-        {
-            db.Tenants.Add(new()
+        await _app
+            .Services.GetRequiredService<SystemDatabase>()
+            .RunAsync(async db =>
             {
-                TenantId = id, ShopId = shopId, ShopDomain = handle + ".myshopify.com", Name = handle, Currency = "GBP", TimeZone = "Europe/London",
-                Status = TenantStatus.Connected, ConnectedAt = DateTimeOffset.UnixEpoch,
+                db.Tenants.Add(
+                    new()
+                    {
+                        TenantId = id,
+                        ShopId = shopId,
+                        ShopDomain = handle + ".myshopify.com",
+                        Name = handle,
+                        Currency = "GBP",
+                        TimeZone = "Europe/London",
+                        Status = TenantStatus.Connected,
+                        ConnectedAt = DateTimeOffset.UnixEpoch,
+                    }
+                );
+                if (role is { } r)
+                    db.Memberships.Add(
+                        new()
+                        {
+                            TenantId = id,
+                            UserId = await db
+                                .Users.Where(u => u.Email == "owner@demo.test")
+                                .Select(u => u.UserId)
+                                .SingleAsync(),
+                            Role = r,
+                            CreatedAt = DateTimeOffset.UnixEpoch,
+                        }
+                    );
+                await db.SaveChangesAsync();
             });
-            if (role is { } r) db.Memberships.Add(new() { TenantId = id, UserId = await db.Users.Where(u => u.Email == "owner@demo.test").Select(u => u.UserId).SingleAsync(), Role = r, CreatedAt = DateTimeOffset.UnixEpoch });
-            await db.SaveChangesAsync();
-        });
         return id;
     }
 }

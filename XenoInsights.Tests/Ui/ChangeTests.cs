@@ -16,10 +16,21 @@ public sealed class ChangeTests
     [InlineData(1000, 1000, Better.Higher, "0.0%", "", Tone.Quiet, "unchanged")]
     [InlineData(10000, 10001, Better.Higher, "0.0%", "", Tone.Quiet, "unchanged")]
     [InlineData(-50, -100, Better.Higher, "+50.0%", "▲", Tone.Good, "up 50.0 percent, better")]
-    public void A_change_carries_its_sign_and_its_colour_says_good_or_bad(long now, long before, Better better, string text, string arrow, Tone tone, string spoken)
+    public void A_change_carries_its_sign_and_its_colour_says_good_or_bad(
+        long now,
+        long before,
+        Better better,
+        string text,
+        string arrow,
+        Tone tone,
+        string spoken
+    )
     {
         var change = Change.Of(now, before, better);
-        Assert.Equal((text, arrow, tone, spoken), (change.Text(British), change.Arrow, change.Tone, change.Spoken(British)));
+        Assert.Equal(
+            (text, arrow, tone, spoken),
+            (change.Text(British), change.Arrow, change.Tone, change.Spoken(British))
+        );
     }
 
     [Theory]
@@ -40,5 +51,6 @@ public sealed class ChangeTests
     }
 
     [Fact]
-    public void A_running_day_is_not_judged() => Assert.Equal(Tone.Quiet, Change.Of(10, 100, Better.Higher).Unjudged().Tone);
+    public void A_running_day_is_not_judged() =>
+        Assert.Equal(Tone.Quiet, Change.Of(10, 100, Better.Higher).Unjudged().Tone);
 }

@@ -40,10 +40,21 @@ public sealed class ChartTests : BunitContext
     [Fact]
     public void It_is_one_tab_stop_with_a_name()
     {
-        var host = Render<Chart>(p => p.Add(c => c.Data, Data(100)).Add(c => c.Label, "Total sales by day")).Find("[role=slider]");
-        Assert.Equal(("0", "Total sales by day", "1"), (host.GetAttribute("tabindex"), host.GetAttribute("aria-label"), host.GetAttribute("aria-valuemax")));
+        var host = Render<Chart>(p => p.Add(c => c.Data, Data(100)).Add(c => c.Label, "Total sales by day"))
+            .Find("[role=slider]");
+        Assert.Equal(
+            ("0", "Total sales by day", "1"),
+            (host.GetAttribute("tabindex"), host.GetAttribute("aria-label"), host.GetAttribute("aria-valuemax"))
+        );
     }
 
     private static ChartData Data(decimal value) =>
-        new("Total sales", [new("Fri 20 Nov", "Fri 20 Nov", "20 Nov", value, "£1.00")], Axis.Covering([value], 1), ["£0", "£1"], 7, false);
+        new(
+            "Total sales",
+            [new("Fri 20 Nov", "Fri 20 Nov", "20 Nov", value, "£1.00")],
+            Axis.Covering([value], 1),
+            ["£0", "£1"],
+            7,
+            false
+        );
 }

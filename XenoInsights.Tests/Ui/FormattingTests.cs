@@ -19,8 +19,12 @@ public sealed class FormattingTests
     [InlineData("USD", "en-US", 100, "$1.00")]
     [InlineData("EUR", "de-DE", 123456, "1.234,56\u00A0€")]
     [InlineData("EUR", "de-DE", -123456, "−1.234,56\u00A0€")]
-    public void Exact_money_shows_every_minor_unit_with_the_minus_before_the_currency(string currency, string culture, long minor, string written) =>
-        Assert.Equal(written, new Money(currency, CultureInfo.GetCultureInfo(culture)).Exact(minor));
+    public void Exact_money_shows_every_minor_unit_with_the_minus_before_the_currency(
+        string currency,
+        string culture,
+        long minor,
+        string written
+    ) => Assert.Equal(written, new Money(currency, CultureInfo.GetCultureInfo(culture)).Exact(minor));
 
     [Fact]
     public void Amounts_beyond_the_precision_of_a_double_stay_exact() =>
@@ -31,7 +35,8 @@ public sealed class FormattingTests
     [InlineData(49, "£0")]
     [InlineData(50, "£1")]
     [InlineData(-150, "−£2")]
-    public void Whole_money_rounds_half_away_from_zero(long minor, string written) => Assert.Equal(written, new Money("GBP", British).Whole(minor));
+    public void Whole_money_rounds_half_away_from_zero(long minor, string written) =>
+        Assert.Equal(written, new Money("GBP", British).Whole(minor));
 
     [Theory]
     [InlineData("en-GB", 4000000, "£40k")]
@@ -39,14 +44,16 @@ public sealed class FormattingTests
     [InlineData("en-GB", 0, "£0")]
     [InlineData("en-GB", -250000, "−£2.5k")]
     [InlineData("en-US", 4000000, "£40K")]
-    public void Axes_shorten_money(string culture, long minor, string written) => Assert.Equal(written, new Money("GBP", CultureInfo.GetCultureInfo(culture)).Compact(minor));
+    public void Axes_shorten_money(string culture, long minor, string written) =>
+        Assert.Equal(written, new Money("GBP", CultureInfo.GetCultureInfo(culture)).Compact(minor));
 
     [Theory]
     [InlineData(0.4, "0.4 s")]
     [InlineData(41, "41 s")]
     [InlineData(72, "1 min 12 s")]
     [InlineData(5040, "1 h 24 min")]
-    public void Durations_name_their_two_largest_units(double seconds, string written) => Assert.Equal(written, Numbers.Duration(TimeSpan.FromSeconds(seconds), British));
+    public void Durations_name_their_two_largest_units(double seconds, string written) =>
+        Assert.Equal(written, Numbers.Duration(TimeSpan.FromSeconds(seconds), British));
 
     [Fact]
     public void A_span_names_the_year_once_where_it_is_the_same()
@@ -59,5 +66,9 @@ public sealed class FormattingTests
     }
 
     [Fact]
-    public void Americans_read_the_month_first() => Assert.Equal("Fri, Nov 20, 2026", new Days(CultureInfo.GetCultureInfo("en-US")).FullWithWeekday(new(2026, 11, 20)));
+    public void Americans_read_the_month_first() =>
+        Assert.Equal(
+            "Fri, Nov 20, 2026",
+            new Days(CultureInfo.GetCultureInfo("en-US")).FullWithWeekday(new(2026, 11, 20))
+        );
 }

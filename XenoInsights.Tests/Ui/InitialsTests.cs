@@ -13,11 +13,13 @@ public sealed class InitialsTests
     [InlineData("e\u0301toile", "E\u0301")]
     [InlineData("", "")]
     [InlineData(" ", "")]
-    public void A_store_is_known_by_its_first_letter_as_people_see_it(string name, string initial) => Assert.Equal(initial, Initials.OfStore(name));
+    public void A_store_is_known_by_its_first_letter_as_people_see_it(string name, string initial) =>
+        Assert.Equal(initial, Initials.OfStore(name));
 
     [Theory]
     [InlineData("Demo owner", "DO")]
     [InlineData("Ann", "A")]
     [InlineData("\ud83d\ude00 Ann Lee", "\ud83d\ude00A")]
-    public void A_person_is_known_by_two(string name, string initials) => Assert.Equal(initials, Initials.OfPerson(name));
+    public void A_person_is_known_by_two(string name, string initials) =>
+        Assert.Equal(initials, Initials.OfPerson(name));
 }

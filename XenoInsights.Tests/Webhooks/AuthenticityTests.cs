@@ -60,9 +60,24 @@ public sealed class AuthenticityTests(StoreHost host, PostgresServer postgres) :
     {
         var shop = await AddAsync();
         // The second is what a browser brings back from OAuth, whose signature is of the same secret.
-        foreach (var body in (string[])["", "code=1&host=x&shop=y&state=z&timestamp=1", "[]", "1", "null", "\"text\"", "{", """{"id":1""", """{"id":1} {"id":2}""", """{"id":1}x""", "\u0000{}"])
-            foreach (var topic in (string[])["orders/create", "app/uninstalled", "shop/redact", "carts/update"])
-                Assert.Equal(HttpStatusCode.BadRequest, await SendAsync(shop, topic, body, Guid.NewGuid().ToString()));
+        foreach (
+            var body in (string[])
+                [
+                    "",
+                    "code=1&host=x&shop=y&state=z&timestamp=1",
+                    "[]",
+                    "1",
+                    "null",
+                    "\"text\"",
+                    "{",
+                    """{"id":1""",
+                    """{"id":1} {"id":2}""",
+                    """{"id":1}x""",
+                    "\u0000{}",
+                ]
+        )
+        foreach (var topic in (string[])["orders/create", "app/uninstalled", "shop/redact", "carts/update"])
+            Assert.Equal(HttpStatusCode.BadRequest, await SendAsync(shop, topic, body, Guid.NewGuid().ToString()));
         Assert.Empty(await EventsAsync(shop));
     }
 
@@ -74,44 +89,79 @@ public sealed class AuthenticityTests(StoreHost host, PostgresServer postgres) :
         var told = new Dictionary<string, string>
         {
             ["yesterday"] = now.AddHours(-30).ToString("O", CultureInfo.InvariantCulture),
-                ["last week"] = now.AddDays(-7).ToString("O", CultureInfo.InvariantCulture),
-            ["next year"] = now.AddYears(1).ToString("O", CultureInfo.InvariantCulture), ["no time"] = "soon",
-                ["first day"] = "0001-01-01T00:00:00Z", ["last day"] = "9999-12-31T23:59:59Z",
+            ["last week"] = now.AddDays(-7).ToString("O", CultureInfo.InvariantCulture),
+            ["next year"] = now.AddYears(1).ToString("O", CultureInfo.InvariantCulture),
+            ["no time"] = "soon",
+            ["first day"] = "0001-01-01T00:00:00Z",
+            ["last day"] = "9999-12-31T23:59:59Z",
         };
         foreach (var (id, triggeredAt) in told)
-            Assert.Equal(HttpStatusCode.OK, await SendAsync(shop, "carts/update", """{"id":1}""", id, triggeredAt, ("X-Shopify-Invented", "x"), ("X-Shopify-Event-Id", new string('e', 5000)), ("Cookie", "c=1")));
+            Assert.Equal(
+                HttpStatusCode.OK,
+                await SendAsync(
+                    shop,
+                    "carts/update",
+                    """{"id":1}""",
+                    id,
+                    triggeredAt,
+                    ("X-Shopify-Invented", "x"),
+                    ("X-Shopify-Event-Id", new string('e', 5000)),
+                    ("Cookie", "c=1")
+                )
+            );
 
         var events = (await EventsAsync(shop)).ToDictionary(e => e.WebhookId);
         Assert.Equal(now.AddHours(-30).ToUnixTimeSeconds(), events["yesterday"].TriggeredAt!.Value.ToUnixTimeSeconds());
         Assert.Null(events["no time"].TriggeredAt);
         foreach (var id in (string[])["last week", "next year", "first day", "last day"])
             Assert.Equal(events[id].ReceivedAt, events[id].TriggeredAt);
-        Assert.All(events.Values, e =>
-        {
-            Assert.DoesNotContain("Invented", e.Headers, StringComparison.OrdinalIgnoreCase);
-            Assert.DoesNotContain("Hmac", e.Headers, StringComparison.OrdinalIgnoreCase);
-            Assert.DoesNotContain("Cookie", e.Headers, StringComparison.OrdinalIgnoreCase);
-            Assert.Contains("carts/update", e.Headers, StringComparison.Ordinal);
-            Assert.True(e.Headers.Length < 1500 && e.EventId!.Length <= 200);
-        });
+        Assert.All(
+            events.Values,
+            e =>
+            {
+                Assert.DoesNotContain("Invented", e.Headers, StringComparison.OrdinalIgnoreCase);
+                Assert.DoesNotContain("Hmac", e.Headers, StringComparison.OrdinalIgnoreCase);
+                Assert.DoesNotContain("Cookie", e.Headers, StringComparison.OrdinalIgnoreCase);
+                Assert.Contains("carts/update", e.Headers, StringComparison.Ordinal);
+                Assert.True(e.Headers.Length < 1500 && e.EventId!.Length <= 200);
+            }
+        );
     }
 
     [Fact]
     public async Task Compliance_deliveries_of_unknown_shops_are_acknowledged_and_nothing_else_is()
     {
-        var stranger = new Tenant { TenantId = Guid.NewGuid(), ShopId = 954889, ShopDomain = "not-here.myshopify.com",
-            Name = "", Currency = "EUR", TimeZone = "UTC" };
+        var stranger = new Tenant
+        {
+            TenantId = Guid.NewGuid(),
+            ShopId = 954889,
+            ShopDomain = "not-here.myshopify.com",
+            Name = "",
+            Currency = "EUR",
+            TimeZone = "UTC",
+        };
         foreach (var topic in (string[])["customers/data_request", "customers/redact", "shop/redact"])
         {
-            Assert.Equal(HttpStatusCode.OK, await SendAsync(stranger, topic, RedactBody(stranger),
-                Guid.NewGuid().ToString()));
-            Assert.Equal(HttpStatusCode.Unauthorized,
-                await SendAsync(stranger, topic, RedactBody(stranger), Guid.NewGuid().ToString(),
-                secret: "another secret"));
+            Assert.Equal(
+                HttpStatusCode.OK,
+                await SendAsync(stranger, topic, RedactBody(stranger), Guid.NewGuid().ToString())
+            );
+            Assert.Equal(
+                HttpStatusCode.Unauthorized,
+                await SendAsync(
+                    stranger,
+                    topic,
+                    RedactBody(stranger),
+                    Guid.NewGuid().ToString(),
+                    secret: "another secret"
+                )
+            );
         }
         foreach (var topic in (string[])["orders/create", "app/uninstalled", "shop/update"])
-            Assert.Equal(HttpStatusCode.NotFound, await SendAsync(stranger, topic, ShopBody(stranger),
-                Guid.NewGuid().ToString()));
+            Assert.Equal(
+                HttpStatusCode.NotFound,
+                await SendAsync(stranger, topic, ShopBody(stranger), Guid.NewGuid().ToString())
+            );
     }
 
     /// <summary>The shop took another domain and no one has told: what names it by its id still reaches it.</summary>
@@ -119,8 +169,15 @@ public sealed class AuthenticityTests(StoreHost host, PostgresServer postgres) :
     public async Task A_shop_that_names_itself_is_found_by_its_id()
     {
         var shop = await AddAsync();
-        var renamed = new Tenant { TenantId = shop.TenantId, ShopId = shop.ShopId,
-            ShopDomain = $"renamed-{shop.ShopId}.myshopify.com", Name = "", Currency = "EUR", TimeZone = "UTC" };
+        var renamed = new Tenant
+        {
+            TenantId = shop.TenantId,
+            ShopId = shop.ShopId,
+            ShopDomain = $"renamed-{shop.ShopId}.myshopify.com",
+            Name = "",
+            Currency = "EUR",
+            TimeZone = "UTC",
+        };
         Assert.Equal(HttpStatusCode.OK, await SendAsync(renamed, "customers/redact", RedactBody(renamed), "by id"));
         Assert.Equal(HttpStatusCode.NotFound, await SendAsync(renamed, "orders/create", """{"id":1}""", "by domain"));
         Assert.Equal("by id", Assert.Single(await EventsAsync(shop)).WebhookId);
@@ -142,9 +199,16 @@ public sealed class AuthenticityTests(StoreHost host, PostgresServer postgres) :
     public async Task More_at_once_than_may_be_in_flight_are_told_to_come_again()
     {
         var database = await postgres.CreateDatabaseAsync();
-        await using var app = await AppHost.StartAsync(database, new Dictionary<string,
-            string?> { ["FakeShopify:Enabled"] = "false", ["Shopify:ClientId"] = "x",
-            ["Shopify:ClientSecret"] = StoreHost.ClientSecret, ["Webhooks:MaxInFlight"] = "1" });
+        await using var app = await AppHost.StartAsync(
+            database,
+            new Dictionary<string, string?>
+            {
+                ["FakeShopify:Enabled"] = "false",
+                ["Shopify:ClientId"] = "x",
+                ["Shopify:ClientSecret"] = StoreHost.ClientSecret,
+                ["Webhooks:MaxInFlight"] = "1",
+            }
+        );
         var signature = Convert.ToBase64String(new byte[32]);
         using (var slow = await OpenAsync(app.Address, signature, promised: 1000))
         {
@@ -161,7 +225,8 @@ public sealed class AuthenticityTests(StoreHost host, PostgresServer postgres) :
                 }
                 using var next = await OpenAsync(app.Address, signature, promised: 1, body: "x");
                 (status, head) = await AnswerAsync(next);
-                if (status == "503" || patience > 400) break;
+                if (status == "503" || patience > 400)
+                    break;
             }
             Assert.Equal("503", status);
             Assert.Contains("Retry-After:", head, StringComparison.OrdinalIgnoreCase);
@@ -178,7 +243,8 @@ public sealed class AuthenticityTests(StoreHost host, PostgresServer postgres) :
         for (var patience = 0; ; patience++)
         {
             using var next = await OpenAsync(app.Address, signature, promised: 1, body: "x");
-            if (await StatusAsync(next) == "401") break;
+            if (await StatusAsync(next) == "401")
+                break;
             Assert.True(patience < 400, "The place is not free again.");
             await Task.Delay(50, Ct);
         }
@@ -192,27 +258,48 @@ public sealed class AuthenticityTests(StoreHost host, PostgresServer postgres) :
     {
         await using var database = await postgres.CreateDatabaseAsync();
         var failure = await Assert.ThrowsAsync<XenoInsights.Data.ConfigurationException>(() =>
-            AppHost.StartAsync(database, new Dictionary<string, string?> { ["Webhooks:MaxInFlight"] = limit }));
+            AppHost.StartAsync(database, new Dictionary<string, string?> { ["Webhooks:MaxInFlight"] = limit })
+        );
         Assert.Contains("Webhooks:MaxInFlight", failure.Message, StringComparison.Ordinal);
     }
 
-    private static string ShopBody(Tenant shop) => $$"""{"id":{{shop.ShopId}},"myshopify_domain":"{{shop.ShopDomain}}","name":"Renamed","currency":"EUR","iana_timezone":"Europe/Berlin"}""";
+    private static string ShopBody(Tenant shop) =>
+        $$"""{"id":{{shop.ShopId}},"myshopify_domain":"{{shop.ShopDomain}}","name":"Renamed","currency":"EUR","iana_timezone":"Europe/Berlin"}""";
 
-    private static string RedactBody(Tenant shop) => $$$"""{"shop_id":{{{shop.ShopId}}},"shop_domain":"{{{shop.ShopDomain}}}","customer":{"id":191167,"email":"a@example.test","phone":null},"orders_to_redact":[]}""";
+    private static string RedactBody(Tenant shop) =>
+        $$$"""{"shop_id":{{{shop.ShopId}}},"shop_domain":"{{{shop.ShopDomain}}}","customer":{"id":191167,"email":"a@example.test","phone":null},"orders_to_redact":[]}""";
 
     private async Task<Tenant> AddAsync()
     {
         var shopId = Random.Shared.NextInt64(1, long.MaxValue);
-        var tenant = new Tenant { TenantId = Guid.CreateVersion7(), ShopId = shopId,
-            ShopDomain = $"auth-{shopId}.myshopify.com", Name = "Auth", Currency = "EUR", TimeZone = "Europe/Berlin",
-            Status = TenantStatus.Connected };
-        await host.Services.GetRequiredService<SystemDatabase>().RunAsync(async db =>
+        var tenant = new Tenant
         {
-            db.Tenants.Add(tenant);
-            db.ShopDomains.Add(new ShopDomain { Domain = tenant.ShopDomain, TenantId = tenant.TenantId,
-                ShopId = shopId });
-            await db.SaveChangesAsync(Ct);
-        }, Ct);
+            TenantId = Guid.CreateVersion7(),
+            ShopId = shopId,
+            ShopDomain = $"auth-{shopId}.myshopify.com",
+            Name = "Auth",
+            Currency = "EUR",
+            TimeZone = "Europe/Berlin",
+            Status = TenantStatus.Connected,
+        };
+        await host
+            .Services.GetRequiredService<SystemDatabase>()
+            .RunAsync(
+                async db =>
+                {
+                    db.Tenants.Add(tenant);
+                    db.ShopDomains.Add(
+                        new ShopDomain
+                        {
+                            Domain = tenant.ShopDomain,
+                            TenantId = tenant.TenantId,
+                            ShopId = shopId,
+                        }
+                    );
+                    await db.SaveChangesAsync(Ct);
+                },
+                Ct
+            );
         return tenant;
     }
 
@@ -223,29 +310,54 @@ public sealed class AuthenticityTests(StoreHost host, PostgresServer postgres) :
     {
         for (var patience = 0; !isSo(await EventsAsync(shop)); patience++)
         {
-            Assert.True(patience < 600, string.Join('\n', (await EventsAsync(shop))
-                .Select(e => $"{e.WebhookId} {e.Status} {e.Attempts} {e.LastError} {e.Outcome}")));
+            Assert.True(
+                patience < 600,
+                string.Join(
+                    '\n',
+                    (await EventsAsync(shop)).Select(e =>
+                        $"{e.WebhookId} {e.Status} {e.Attempts} {e.LastError} {e.Outcome}"
+                    )
+                )
+            );
             await Task.Delay(50, Ct);
         }
     }
 
-    private async Task<HttpStatusCode> SendAsync(Tenant shop, string topic, string body, string webhookId,
-        string? triggeredAt = null, params (string Name, string Value)[] more) =>
-        await SendAsync(shop, topic, body, webhookId, StoreHost.ClientSecret, triggeredAt, more);
+    private async Task<HttpStatusCode> SendAsync(
+        Tenant shop,
+        string topic,
+        string body,
+        string webhookId,
+        string? triggeredAt = null,
+        params (string Name, string Value)[] more
+    ) => await SendAsync(shop, topic, body, webhookId, StoreHost.ClientSecret, triggeredAt, more);
 
-    private async Task<HttpStatusCode> SendAsync(Tenant shop, string topic, string body, string webhookId,
-        string secret, string? triggeredAt = null, params (string Name, string Value)[] more)
+    private async Task<HttpStatusCode> SendAsync(
+        Tenant shop,
+        string topic,
+        string body,
+        string webhookId,
+        string secret,
+        string? triggeredAt = null,
+        params (string Name, string Value)[] more
+    )
     {
         using var http = host.App.Visitor(followRedirects: false);
-        using var request = new HttpRequestMessage(HttpMethod.Post,
-            WebhooksApi.Path) { Content = new StringContent(body, Encoding.UTF8, "application/json") };
+        using var request = new HttpRequestMessage(HttpMethod.Post, WebhooksApi.Path)
+        {
+            Content = new StringContent(body, Encoding.UTF8, "application/json"),
+        };
         request.Headers.Add("X-Shopify-Topic", topic);
         request.Headers.Add("X-Shopify-Shop-Domain", shop.ShopDomain);
         request.Headers.Add("X-Shopify-Webhook-Id", webhookId);
-        if (triggeredAt is not null) request.Headers.Add("X-Shopify-Triggered-At", triggeredAt);
-        request.Headers.Add("X-Shopify-Hmac-Sha256", Convert.ToBase64String(HMACSHA256
-            .HashData(Encoding.UTF8.GetBytes(secret), Encoding.UTF8.GetBytes(body))));
-        foreach (var (name, value) in more) request.Headers.Add(name, value);
+        if (triggeredAt is not null)
+            request.Headers.Add("X-Shopify-Triggered-At", triggeredAt);
+        request.Headers.Add(
+            "X-Shopify-Hmac-Sha256",
+            Convert.ToBase64String(HMACSHA256.HashData(Encoding.UTF8.GetBytes(secret), Encoding.UTF8.GetBytes(body)))
+        );
+        foreach (var (name, value) in more)
+            request.Headers.Add(name, value);
         using var response = await http.SendAsync(request, Ct);
         return response.StatusCode;
     }
@@ -272,7 +384,8 @@ public sealed class AuthenticityTests(StoreHost host, PostgresServer postgres) :
         while (!Encoding.ASCII.GetString(buffer, 0, read).Contains("\r\n\r\n", StringComparison.Ordinal))
         {
             var bytes = await client.GetStream().ReadAsync(buffer.AsMemory(read), limit.Token);
-            if (bytes == 0) break;
+            if (bytes == 0)
+                break;
             read += bytes;
         }
         var head = Encoding.ASCII.GetString(buffer, 0, read);

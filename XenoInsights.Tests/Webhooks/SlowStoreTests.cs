@@ -19,7 +19,8 @@ namespace XenoInsights.Tests.Webhooks;
 /// <summary>What is slow or stuck delays itself and nothing else, and is seen to be.</summary>
 public sealed class SlowStoreTests(SlowStoreHost host, PostgresServer postgres) : IClassFixture<SlowStoreHost>
 {
-    private const int Slots = SlowStoreHost.Slots, Patience = 600;
+    private const int Slots = SlowStoreHost.Slots,
+        Patience = 600;
 
     private static readonly DateTimeOffset _placed = new(2026, 5, 1, 10, 0, 0, TimeSpan.Zero);
 
@@ -33,28 +34,38 @@ public sealed class SlowStoreTests(SlowStoreHost host, PostgresServer postgres) 
     public async Task Locked_stores_delay_themselves_alone_and_are_counted_as_waiting(int lockedStores)
     {
         var stores = new List<Tenant>();
-        for (var i = 0; i < lockedStores + 3; i++) stores.Add(await ConnectAsync());
+        for (var i = 0; i < lockedStores + 3; i++)
+            stores.Add(await ConnectAsync());
         var (locked, free) = (stores[..lockedStores], stores[lockedStores..]);
-        foreach (var store in locked) await DeliverAsync(store, order: 1);
-        foreach (var store in locked) await AppliedAsync(store, 1);
+        foreach (var store in locked)
+            await DeliverAsync(store, order: 1);
+        foreach (var store in locked)
+            await AppliedAsync(store, 1);
 
         await using var elsewhere = new NpgsqlConnection(host.ConnectionString);
         await elsewhere.OpenAsync(Ct);
         await using var transaction = await elsewhere.BeginTransactionAsync(Ct);
         await LockAsync(elsewhere, locked);
-        foreach (var store in locked) await DeliverAsync(store, order: 2);
+        foreach (var store in locked)
+            await DeliverAsync(store, order: 2);
         await EventuallyAsync(async () => await WaitForLocksAsync() > 0, "Nobody waits for the locked stores.");
-        foreach (var store in stores) await DeliverAsync(store, order: 3);
+        foreach (var store in stores)
+            await DeliverAsync(store, order: 3);
 
-        foreach (var store in free) await AppliedAsync(store, 1);
+        foreach (var store in free)
+            await AppliedAsync(store, 1);
         using var gauges = new Gauges(_app);
         await EventuallyAsync(
-            () => Task.FromResult(gauges.Read("xeno.webhooks.waiting") == 2 * lockedStores), "What waits is not counted.");
+            () => Task.FromResult(gauges.Read("xeno.webhooks.waiting") == 2 * lockedStores),
+            "What waits is not counted."
+        );
         Assert.True(gauges.Read("xeno.webhooks.oldest_waiting") > 0);
-        foreach (var store in locked) Assert.Equal(1, await CountAsync(store, EventStatus.Applied));
+        foreach (var store in locked)
+            Assert.Equal(1, await CountAsync(store, EventStatus.Applied));
 
         await transaction.RollbackAsync(Ct);
-        foreach (var store in locked) await AppliedAsync(store, 3);
+        foreach (var store in locked)
+            await AppliedAsync(store, 3);
         foreach (var store in stores)
             Assert.Empty(await InTenantAsync(store, db => LedgerRollups.DifferencesAsync(db, store.TenantId, Ct)));
     }
@@ -65,25 +76,37 @@ public sealed class SlowStoreTests(SlowStoreHost host, PostgresServer postgres) 
         var store = await ConnectAsync();
         var changes = _app.Services.GetRequiredService<TenantChanges>();
         var (isShown, shown, others) = (new TaskCompletionSource(), 0, 0);
-        using var slow = changes.Subscribe(store.TenantId, () =>
-        {
-            Interlocked.Increment(ref shown);
-            return isShown.Task;
-        });
-        using var other = changes.Subscribe(store.TenantId, () =>
-        {
-            Interlocked.Increment(ref others);
-            return Task.CompletedTask;
-        });
-        await EventuallyAsync(() => Task.FromResult(shown == 1 && others == 1), "The pages are not told that they are new.");
+        using var slow = changes.Subscribe(
+            store.TenantId,
+            () =>
+            {
+                Interlocked.Increment(ref shown);
+                return isShown.Task;
+            }
+        );
+        using var other = changes.Subscribe(
+            store.TenantId,
+            () =>
+            {
+                Interlocked.Increment(ref others);
+                return Task.CompletedTask;
+            }
+        );
+        await EventuallyAsync(
+            () => Task.FromResult(shown == 1 && others == 1),
+            "The pages are not told that they are new."
+        );
 
         for (var change = 2; change <= 4; change++)
         {
-            await InTenantAsync(store, async db =>
-            {
-                await IngestionWriter.BumpDataVersionAsync(db, store.TenantId, Ct);
-                return true;
-            });
+            await InTenantAsync(
+                store,
+                async db =>
+                {
+                    await IngestionWriter.BumpDataVersionAsync(db, store.TenantId, Ct);
+                    return true;
+                }
+            );
             await EventuallyAsync(() => Task.FromResult(others == change), "The slow page delays the other.");
         }
 
@@ -99,15 +122,26 @@ public sealed class SlowStoreTests(SlowStoreHost host, PostgresServer postgres) 
     {
         await using var stores = await TestStores.CreateAsync(postgres);
         var shop = await stores.AddAsync();
-        await stores.Tenants.RunAsync(shop.TenantId, db =>
-        {
-            db.Events.Add(new Event
+        await stores.Tenants.RunAsync(
+            shop.TenantId,
+            db =>
             {
-                TenantId = shop.TenantId, WebhookId = "waits", Topic = "orders/create", Headers = "{}", Status = EventStatus.Pending,
-                ReceivedAt = TimeProvider.System.GetUtcNow().AddSeconds(-90), DueAt = TimeProvider.System.GetUtcNow(),
-            });
-            return db.SaveChangesAsync(Ct);
-        }, Ct);
+                db.Events.Add(
+                    new Event
+                    {
+                        TenantId = shop.TenantId,
+                        WebhookId = "waits",
+                        Topic = "orders/create",
+                        Headers = "{}",
+                        Status = EventStatus.Pending,
+                        ReceivedAt = TimeProvider.System.GetUtcNow().AddSeconds(-90),
+                        DueAt = TimeProvider.System.GetUtcNow(),
+                    }
+                );
+                return db.SaveChangesAsync(Ct);
+            },
+            Ct
+        );
         await using var services = new ServiceCollection().AddMetrics().BuildServiceProvider();
         var clock = new SteppedClock();
         var metrics = new WebhookMetrics(services.GetRequiredService<IMeterFactory>(), clock);
@@ -137,15 +171,33 @@ public sealed class SlowStoreTests(SlowStoreHost host, PostgresServer postgres) 
         var shopId = Random.Shared.NextInt64(1, long.MaxValue);
         var tenant = new Tenant
         {
-            TenantId = Guid.CreateVersion7(), ShopId = shopId, ShopDomain = $"slow-{shopId}.myshopify.com", Name = "Slow",
-            Currency = "EUR", TimeZone = "Europe/Berlin", Status = TenantStatus.Connected, ConnectedAt = _placed,
+            TenantId = Guid.CreateVersion7(),
+            ShopId = shopId,
+            ShopDomain = $"slow-{shopId}.myshopify.com",
+            Name = "Slow",
+            Currency = "EUR",
+            TimeZone = "Europe/Berlin",
+            Status = TenantStatus.Connected,
+            ConnectedAt = _placed,
         };
-        await _app.Services.GetRequiredService<SystemDatabase>().RunAsync(async db =>
-        {
-            db.Tenants.Add(tenant);
-            db.ShopDomains.Add(new ShopDomain { Domain = tenant.ShopDomain, TenantId = tenant.TenantId, ShopId = shopId });
-            await db.SaveChangesAsync(Ct);
-        }, Ct);
+        await _app
+            .Services.GetRequiredService<SystemDatabase>()
+            .RunAsync(
+                async db =>
+                {
+                    db.Tenants.Add(tenant);
+                    db.ShopDomains.Add(
+                        new ShopDomain
+                        {
+                            Domain = tenant.ShopDomain,
+                            TenantId = tenant.TenantId,
+                            ShopId = shopId,
+                        }
+                    );
+                    await db.SaveChangesAsync(Ct);
+                },
+                Ct
+            );
         return tenant;
     }
 
@@ -160,7 +212,10 @@ public sealed class SlowStoreTests(SlowStoreHost host, PostgresServer postgres) 
             """;
         using var http = _app.Visitor(followRedirects: false);
         // A process that is just starting may be too slow for Shopify's patience, which then sends again.
-        await EventuallyAsync(async () => await SendAsync(http, store, $"{order}", body) == HttpStatusCode.OK, "A delivery is not stored.");
+        await EventuallyAsync(
+            async () => await SendAsync(http, store, $"{order}", body) == HttpStatusCode.OK,
+            "A delivery is not stored."
+        );
     }
 
     private static async Task<HttpStatusCode> SendAsync(HttpClient http, Tenant store, string webhookId, string body)
@@ -181,7 +236,9 @@ public sealed class SlowStoreTests(SlowStoreHost host, PostgresServer postgres) 
     private static async Task LockAsync(NpgsqlConnection connection, List<Tenant> stores)
     {
         await using var command = new NpgsqlCommand(
-            "select count(*) from (select from data_versions where tenant_id = any($1) for update) locked", connection);
+            "select count(*) from (select from data_versions where tenant_id = any($1) for update) locked",
+            connection
+        );
         command.Parameters.Add(new NpgsqlParameter { Value = stores.ConvertAll(s => s.TenantId) });
         Assert.Equal(stores.Count, (long)(await command.ExecuteScalarAsync(Ct))!);
     }
@@ -191,12 +248,17 @@ public sealed class SlowStoreTests(SlowStoreHost host, PostgresServer postgres) 
         await using var connection = new NpgsqlConnection(host.ConnectionString);
         await connection.OpenAsync(Ct);
         await using var command = new NpgsqlCommand(
-            "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'", connection);
+            "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'",
+            connection
+        );
         return (long)(await command.ExecuteScalarAsync(Ct))!;
     }
 
-    private Task AppliedAsync(Tenant store, int deliveries) => EventuallyAsync(
-        async () => await CountAsync(store, EventStatus.Applied) == deliveries, $"{deliveries} deliveries are not applied.");
+    private Task AppliedAsync(Tenant store, int deliveries) =>
+        EventuallyAsync(
+            async () => await CountAsync(store, EventStatus.Applied) == deliveries,
+            $"{deliveries} deliveries are not applied."
+        );
 
     private Task<int> CountAsync(Tenant store, EventStatus status) =>
         InTenantAsync(store, db => db.Events.CountAsync(e => e.Status == status, Ct));
@@ -208,7 +270,8 @@ public sealed class SlowStoreTests(SlowStoreHost host, PostgresServer postgres) 
     {
         for (var patience = 0; patience < Patience; patience++)
         {
-            if (await isSo()) return;
+            if (await isSo())
+                return;
             await Task.Delay(50, Ct);
         }
         throw new TimeoutException(otherwise);
@@ -220,17 +283,21 @@ public sealed class SlowStoreTests(SlowStoreHost host, PostgresServer postgres) 
         private readonly Dictionary<string, double> _values = [];
         private readonly MeterListener _listener = new();
 
-        public Gauges(AppHost app) : this(app.Services) { }
+        public Gauges(AppHost app)
+            : this(app.Services) { }
 
         public Gauges(IServiceProvider services)
         {
             var factory = services.GetRequiredService<IMeterFactory>();
             _listener.InstrumentPublished = (instrument, listener) =>
             {
-                if (instrument.Meter.Scope == factory && instrument.IsObservable) listener.EnableMeasurementEvents(instrument);
+                if (instrument.Meter.Scope == factory && instrument.IsObservable)
+                    listener.EnableMeasurementEvents(instrument);
             };
             _listener.SetMeasurementEventCallback<long>((instrument, value, _, _) => _values[instrument.Name] = value);
-            _listener.SetMeasurementEventCallback<double>((instrument, value, _, _) => _values[instrument.Name] = value);
+            _listener.SetMeasurementEventCallback<double>(
+                (instrument, value, _, _) => _values[instrument.Name] = value
+            );
             _listener.Start();
         }
 
@@ -270,11 +337,17 @@ public sealed class SlowStoreHost(PostgresServer postgres) : IAsyncLifetime
     public async ValueTask InitializeAsync()
     {
         _database = await postgres.CreateDatabaseAsync();
-        App = await AppHost.StartAsync(_database, new Dictionary<string, string?>
-        {
-            ["FakeShopify:Enabled"] = "false", ["Shopify:ClientId"] = "slow", ["Shopify:ClientSecret"] = Secret,
-            ["Webhooks:Parallel"] = Slots.ToString(CultureInfo.InvariantCulture), ["Serilog:MinimumLevel:Default"] = "Error",
-        });
+        App = await AppHost.StartAsync(
+            _database,
+            new Dictionary<string, string?>
+            {
+                ["FakeShopify:Enabled"] = "false",
+                ["Shopify:ClientId"] = "slow",
+                ["Shopify:ClientSecret"] = Secret,
+                ["Webhooks:Parallel"] = Slots.ToString(CultureInfo.InvariantCulture),
+                ["Serilog:MinimumLevel:Default"] = "Error",
+            }
+        );
     }
 
     public async ValueTask DisposeAsync()

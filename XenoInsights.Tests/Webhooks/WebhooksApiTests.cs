@@ -24,7 +24,10 @@ public sealed class WebhooksApiTests(StoreHost host) : IClassFixture<StoreHost>
         Assert.Equal(HttpStatusCode.OK, await DeliverAsync(shop.ShopDomain, "one", Body, secret));
 
         var stored = Assert.Single(await EventsAsync(shop));
-        Assert.Equal((Body, "orders/updated", "one"), (Encoding.UTF8.GetString(stored.Payload!), stored.Topic, stored.WebhookId));
+        Assert.Equal(
+            (Body, "orders/updated", "one"),
+            (Encoding.UTF8.GetString(stored.Payload!), stored.Topic, stored.WebhookId)
+        );
         Assert.Contains("X-Shopify-Shop-Domain", stored.Headers, StringComparison.OrdinalIgnoreCase);
     }
 
@@ -32,7 +35,9 @@ public sealed class WebhooksApiTests(StoreHost host) : IClassFixture<StoreHost>
     public async Task A_repeated_delivery_is_acknowledged_and_stored_once()
     {
         var shop = await ConnectAsync();
-        var answers = await Task.WhenAll(Enumerable.Range(0, 8).Select(_ => DeliverAsync(shop.ShopDomain, "again", Body, StoreHost.ClientSecret)));
+        var answers = await Task.WhenAll(
+            Enumerable.Range(0, 8).Select(_ => DeliverAsync(shop.ShopDomain, "again", Body, StoreHost.ClientSecret))
+        );
 
         Assert.All(answers, answer => Assert.Equal(HttpStatusCode.OK, answer));
         Assert.Single(await EventsAsync(shop));
@@ -43,37 +48,73 @@ public sealed class WebhooksApiTests(StoreHost host) : IClassFixture<StoreHost>
     {
         var shop = await ConnectAsync();
 
-        Assert.Equal(HttpStatusCode.Unauthorized, await DeliverAsync(shop.ShopDomain, "forged", Body, "another secret"));
-        Assert.Equal(HttpStatusCode.NotFound, await DeliverAsync("nobody.myshopify.com", "stranger", Body, StoreHost.ClientSecret));
+        Assert.Equal(
+            HttpStatusCode.Unauthorized,
+            await DeliverAsync(shop.ShopDomain, "forged", Body, "another secret")
+        );
+        Assert.Equal(
+            HttpStatusCode.NotFound,
+            await DeliverAsync("nobody.myshopify.com", "stranger", Body, StoreHost.ClientSecret)
+        );
         Assert.Equal(HttpStatusCode.BadRequest, await DeliverAsync(shop.ShopDomain, "", Body, StoreHost.ClientSecret));
-        Assert.Equal(HttpStatusCode.RequestEntityTooLarge, await DeliverAsync(shop.ShopDomain, "large", new string(' ', 5_000_000), StoreHost.ClientSecret));
+        Assert.Equal(
+            HttpStatusCode.RequestEntityTooLarge,
+            await DeliverAsync(shop.ShopDomain, "large", new string(' ', 5_000_000), StoreHost.ClientSecret)
+        );
         Assert.Empty(await EventsAsync(shop));
     }
 
     private async Task<Tenant> ConnectAsync()
     {
         var shopId = Random.Shared.NextInt64(1, long.MaxValue);
-        var tenant = new Tenant { TenantId = Guid.CreateVersion7(), ShopId = shopId, ShopDomain = $"hooks-{shopId}.myshopify.com", Name = "Hooks", Currency = "EUR", TimeZone = "Europe/Berlin", Status = TenantStatus.Connected };
-        await host.Services.GetRequiredService<SystemDatabase>().RunAsync(async db =>
+        var tenant = new Tenant
         {
-            db.Tenants.Add(tenant);
-            db.ShopDomains.Add(new ShopDomain { Domain = tenant.ShopDomain, TenantId = tenant.TenantId, ShopId = shopId });
-            await db.SaveChangesAsync();
-        });
+            TenantId = Guid.CreateVersion7(),
+            ShopId = shopId,
+            ShopDomain = $"hooks-{shopId}.myshopify.com",
+            Name = "Hooks",
+            Currency = "EUR",
+            TimeZone = "Europe/Berlin",
+            Status = TenantStatus.Connected,
+        };
+        await host
+            .Services.GetRequiredService<SystemDatabase>()
+            .RunAsync(async db =>
+            {
+                db.Tenants.Add(tenant);
+                db.ShopDomains.Add(
+                    new ShopDomain
+                    {
+                        Domain = tenant.ShopDomain,
+                        TenantId = tenant.TenantId,
+                        ShopId = shopId,
+                    }
+                );
+                await db.SaveChangesAsync();
+            });
         return tenant;
     }
 
-    private Task<List<Event>> EventsAsync(Tenant shop) => host.Services.GetRequiredService<TenantDatabase>().RunAsync(shop.TenantId, db => db.Events.AsNoTracking().ToListAsync());
+    private Task<List<Event>> EventsAsync(Tenant shop) =>
+        host
+            .Services.GetRequiredService<TenantDatabase>()
+            .RunAsync(shop.TenantId, db => db.Events.AsNoTracking().ToListAsync());
 
     private async Task<HttpStatusCode> DeliverAsync(string shop, string webhookId, string body, string secret)
     {
         using var http = host.App.Visitor(followRedirects: false);
-        using var request = new HttpRequestMessage(HttpMethod.Post, WebhooksApi.Path) { Content = new StringContent(body, Encoding.UTF8, "application/json") };
+        using var request = new HttpRequestMessage(HttpMethod.Post, WebhooksApi.Path)
+        {
+            Content = new StringContent(body, Encoding.UTF8, "application/json"),
+        };
         request.Headers.Add("X-Shopify-Topic", "orders/updated");
         request.Headers.Add("X-Shopify-Shop-Domain", shop);
         request.Headers.Add("X-Shopify-Webhook-Id", webhookId);
         request.Headers.Add("X-Shopify-Triggered-At", "2026-11-20T10:00:01Z");
-        request.Headers.Add("X-Shopify-Hmac-Sha256", Convert.ToBase64String(HMACSHA256.HashData(Encoding.UTF8.GetBytes(secret), Encoding.UTF8.GetBytes(body))));
+        request.Headers.Add(
+            "X-Shopify-Hmac-Sha256",
+            Convert.ToBase64String(HMACSHA256.HashData(Encoding.UTF8.GetBytes(secret), Encoding.UTF8.GetBytes(body)))
+        );
         using var response = await http.SendAsync(request);
         return response.StatusCode;
     }

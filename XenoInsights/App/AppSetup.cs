@@ -15,7 +15,10 @@ public static class AppSetup
 
     public static void AddApp(this WebApplicationBuilder builder)
     {
-        builder.Services.AddRazorComponents().AddInteractiveServerComponents().AddHubOptions(hub => hub.MaximumReceiveMessageSize = LargestCircuitMessage);
+        builder
+            .Services.AddRazorComponents()
+            .AddInteractiveServerComponents()
+            .AddHubOptions(hub => hub.MaximumReceiveMessageSize = LargestCircuitMessage);
         builder.Services.AddCascadingAuthenticationState();
         builder.Services.AddMudServices(mud =>
         {
@@ -30,18 +33,22 @@ public static class AppSetup
     /// <summary>The first of all: what nobody inside answers, a page answers. Development keeps the framework's own page with the stack.</summary>
     public static void UseErrorPage(this WebApplication app)
     {
-        if (!app.Environment.IsDevelopment()) app.UseExceptionHandler("/error", createScopeForErrors: true);
+        if (!app.Environment.IsDevelopment())
+            app.UseExceptionHandler("/error", createScopeForErrors: true);
     }
 
     /// <summary>After authentication and authorization.</summary>
     public static void MapApp(this WebApplication app)
     {
         app.UseStatusCodePagesWithReExecute("/not-found", createScopeForStatusCodePages: true);
-        app.Use((http, next) =>
-        {
-            if (!IsForPeople(http) && http.Features.Get<IStatusCodePagesFeature>() is { } pages) pages.Enabled = false;
-            return next(http);
-        });
+        app.Use(
+            (http, next) =>
+            {
+                if (!IsForPeople(http) && http.Features.Get<IStatusCodePagesFeature>() is { } pages)
+                    pages.Enabled = false;
+                return next(http);
+            }
+        );
         app.UseRequestLocalization();
         app.UseAntiforgery();
         app.MapRazorComponents<App>().AddInteractiveServerRenderMode();
@@ -49,7 +56,9 @@ public static class AppSetup
 
     // Programs get statuses and problem details, never a page.
     private static bool IsForPeople(HttpContext http) =>
-        HttpMethods.IsGet(http.Request.Method) && http.Request.Headers.Accept.ToString().Contains("text/html", StringComparison.OrdinalIgnoreCase) && !http.Request.Path.StartsWithSegments("/api");
+        HttpMethods.IsGet(http.Request.Method)
+        && http.Request.Headers.Accept.ToString().Contains("text/html", StringComparison.OrdinalIgnoreCase)
+        && !http.Request.Path.StartsWithSegments("/api");
 
     // Words are English; numbers and dates follow the person's browser. Cultures with another calendar would need words of their own.
     private static void Localize(RequestLocalizationOptions options)
@@ -57,7 +66,12 @@ public static class AppSetup
         var words = CultureInfo.GetCultureInfo("en-GB");
         options.DefaultRequestCulture = new RequestCulture(words);
         options.SupportedUICultures = [words];
-        options.SupportedCultures = [.. CultureInfo.GetCultures(CultureTypes.SpecificCultures).Where(c => c.DateTimeFormat.Calendar is GregorianCalendar)];
+        options.SupportedCultures =
+        [
+            .. CultureInfo
+                .GetCultures(CultureTypes.SpecificCultures)
+                .Where(c => c.DateTimeFormat.Calendar is GregorianCalendar),
+        ];
         options.RequestCultureProviders = [new AcceptLanguageHeaderRequestCultureProvider()];
         options.ApplyCurrentCultureToResponseHeaders = false;
     }

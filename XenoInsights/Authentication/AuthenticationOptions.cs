@@ -42,19 +42,24 @@ public sealed class AccessOptions
 
 internal sealed class AccessOptionsValidator : IValidateOptions<AccessOptions>
 {
-    private static readonly TimeSpan _shortest = TimeSpan.FromMinutes(1), _longest = TimeSpan.FromDays(90);
+    private static readonly TimeSpan _shortest = TimeSpan.FromMinutes(1),
+        _longest = TimeSpan.FromDays(90);
 
     public ValidateOptionsResult Validate(string? name, AccessOptions options)
     {
-        if (!IsUsable(options.SessionIdle)) return Fail(nameof(AccessOptions.SessionIdle));
-        if (!IsUsable(options.SessionLifetime)) return Fail(nameof(AccessOptions.SessionLifetime));
+        if (!IsUsable(options.SessionIdle))
+            return Fail(nameof(AccessOptions.SessionIdle));
+        if (!IsUsable(options.SessionLifetime))
+            return Fail(nameof(AccessOptions.SessionLifetime));
         return ValidateOptionsResult.Success;
     }
 
     private static bool IsUsable(TimeSpan limit) => limit >= _shortest && limit <= _longest;
 
     private static ValidateOptionsResult Fail(string key) =>
-        ValidateOptionsResult.Fail($"{AccessOptions.Section}:{key} must be from one minute (00:01:00) to 90 days (90.00:00:00).");
+        ValidateOptionsResult.Fail(
+            $"{AccessOptions.Section}:{key} must be from one minute (00:01:00) to 90 days (90.00:00:00)."
+        );
 }
 
 internal sealed class OidcOptionsValidator(IHostEnvironment environment) : IValidateOptions<OidcOptions>
@@ -65,19 +70,25 @@ internal sealed class OidcOptionsValidator(IHostEnvironment environment) : IVali
         {
             return environment.IsDevelopment()
                 ? ValidateOptionsResult.Success
-                : ValidateOptionsResult.Fail("Oidc:Authority (or Oidc:MetadataAddress) is missing: the OpenID Connect provider that people sign in with. Only Development brings its own.");
+                : ValidateOptionsResult.Fail(
+                    "Oidc:Authority (or Oidc:MetadataAddress) is missing: the OpenID Connect provider that people sign in with. Only Development brings its own."
+                );
         }
         var failures = new List<string>();
         CheckAddress("Oidc:Authority", options.Authority, failures);
         CheckAddress("Oidc:MetadataAddress", options.MetadataAddress, failures);
-        if (options.ClientId.Length == 0) failures.Add("Oidc:ClientId is missing: the client id that the provider gave this app.");
+        if (options.ClientId.Length == 0)
+            failures.Add("Oidc:ClientId is missing: the client id that the provider gave this app.");
         return failures.Count == 0 ? ValidateOptionsResult.Success : ValidateOptionsResult.Fail(failures);
     }
 
     private void CheckAddress(string key, string? value, List<string> failures)
     {
-        if (string.IsNullOrEmpty(value)) return;
-        if (!Uri.TryCreate(value, UriKind.Absolute, out var url) || url.Scheme is not ("http" or "https")) failures.Add($"{key} '{value}' is not an http(s) address.");
-        else if (url.Scheme == "http" && !environment.IsDevelopment()) failures.Add($"{key} must be https outside Development.");
+        if (string.IsNullOrEmpty(value))
+            return;
+        if (!Uri.TryCreate(value, UriKind.Absolute, out var url) || url.Scheme is not ("http" or "https"))
+            failures.Add($"{key} '{value}' is not an http(s) address.");
+        else if (url.Scheme == "http" && !environment.IsDevelopment())
+            failures.Add($"{key} must be https outside Development.");
     }
 }

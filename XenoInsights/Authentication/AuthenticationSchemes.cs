@@ -10,18 +10,25 @@ namespace XenoInsights.Authentication;
 /// <summary>Decides by which credential a request is judged: the session cookie, or an Authorization header where programs call.</summary>
 internal static class AuthenticationSchemes
 {
-    public const string Selector = "XenoInsights", AuthorizationHeader = "AuthorizationHeader";
+    public const string Selector = "XenoInsights",
+        AuthorizationHeader = "AuthorizationHeader";
 
     /// <summary>A request that names a credential is judged by it alone; a cookie that happens to come along does not help a wrong one.</summary>
     public static string Select(HttpContext http) =>
-        ApiRequests.IsApi(http.Request) && http.Request.Headers.ContainsKey(HeaderNames.Authorization) ? AuthorizationHeader : CookieAuthenticationDefaults.AuthenticationScheme;
+        ApiRequests.IsApi(http.Request) && http.Request.Headers.ContainsKey(HeaderNames.Authorization)
+            ? AuthorizationHeader
+            : CookieAuthenticationDefaults.AuthenticationScheme;
 }
 
 /// <summary>No credential in an Authorization header is known yet, so each is refused with 401.</summary>
-internal sealed class AuthorizationHeaderHandler(IOptionsMonitor<AuthenticationSchemeOptions> options, ILoggerFactory logger, UrlEncoder encoder)
-    : AuthenticationHandler<AuthenticationSchemeOptions>(options, logger, encoder)
+internal sealed class AuthorizationHeaderHandler(
+    IOptionsMonitor<AuthenticationSchemeOptions> options,
+    ILoggerFactory logger,
+    UrlEncoder encoder
+) : AuthenticationHandler<AuthenticationSchemeOptions>(options, logger, encoder)
 {
-    protected override Task<AuthenticateResult> HandleAuthenticateAsync() => Task.FromResult(AuthenticateResult.Fail("Unknown credential."));
+    protected override Task<AuthenticateResult> HandleAuthenticateAsync() =>
+        Task.FromResult(AuthenticateResult.Fail("Unknown credential."));
 
     protected override Task HandleChallengeAsync(AuthenticationProperties properties)
     {

@@ -14,9 +14,12 @@ namespace XenoInsights.Authentication;
 /// <summary>Who is asking: OpenID Connect sign-in, a cookie session, and everything closed to visitors unless an endpoint says otherwise.</summary>
 public static class AuthenticationSetup
 {
-    internal const string CallbackPath = "/signin-oidc", SignOutPath = "/signout";
-    private const string SignInPath = "/signin", SignedOutPath = "/signed-out";
-    private const string Cookie = CookieAuthenticationDefaults.AuthenticationScheme, Oidc = OpenIdConnectDefaults.AuthenticationScheme;
+    internal const string CallbackPath = "/signin-oidc",
+        SignOutPath = "/signout";
+    private const string SignInPath = "/signin",
+        SignedOutPath = "/signed-out";
+    private const string Cookie = CookieAuthenticationDefaults.AuthenticationScheme,
+        Oidc = OpenIdConnectDefaults.AuthenticationScheme;
     private const string LoginHint = "login_hint";
 
     public static void AddAccess(this WebApplicationBuilder builder)
@@ -30,22 +33,46 @@ public static class AuthenticationSetup
         services.AddSingleton<OwnOrigins>();
         services.TryAddSingleton(TimeProvider.System);
         services.AddAntiforgery();
-        services.AddOptions<AntiforgeryOptions>().Configure<IOptions<AppOptions>>((options, app) => Harden(options.Cookie, "xeno-form", app.Value));
-        services.AddAuthentication(options =>
+        services
+            .AddOptions<AntiforgeryOptions>()
+            .Configure<IOptions<AppOptions>>((options, app) => Harden(options.Cookie, "xeno-form", app.Value));
+        services
+            .AddAuthentication(options =>
             {
                 options.DefaultScheme = AuthenticationSchemes.Selector;
                 options.DefaultSignInScheme = Cookie;
             })
-            .AddPolicyScheme(AuthenticationSchemes.Selector, null, options => options.ForwardDefaultSelector = AuthenticationSchemes.Select)
-            .AddScheme<AuthenticationSchemeOptions, AuthorizationHeaderHandler>(AuthenticationSchemes.AuthorizationHeader, null)
-            .AddCookie().AddOpenIdConnect();
-        services.AddOptions<CookieAuthenticationOptions>(Cookie).Configure<IOptions<AppOptions>, SessionStore>(ConfigureCookie);
-        services.AddOptions<OpenIdConnectOptions>(Oidc).Configure<IOptions<OidcOptions>, IOptions<AppOptions>, IHostEnvironment>(ConfigureOidc);
+            .AddPolicyScheme(
+                AuthenticationSchemes.Selector,
+                null,
+                options => options.ForwardDefaultSelector = AuthenticationSchemes.Select
+            )
+            .AddScheme<AuthenticationSchemeOptions, AuthorizationHeaderHandler>(
+                AuthenticationSchemes.AuthorizationHeader,
+                null
+            )
+            .AddCookie()
+            .AddOpenIdConnect();
+        services
+            .AddOptions<CookieAuthenticationOptions>(Cookie)
+            .Configure<IOptions<AppOptions>, SessionStore>(ConfigureCookie);
+        services
+            .AddOptions<OpenIdConnectOptions>(Oidc)
+            .Configure<IOptions<OidcOptions>, IOptions<AppOptions>, IHostEnvironment>(ConfigureOidc);
         services.AddOptions<FormTargets>().Configure<IOptions<OidcOptions>>(ProviderOrigin.AddConfigured);
         services.AddHostedService<ProviderOrigin>();
-        services.AddAuthorizationBuilder()
-            .SetFallbackPolicy(new AuthorizationPolicyBuilder().RequireAuthenticatedUser().RequireClaim(SessionClaims.UserIdClaim).Build())
-            .AddPolicy(SessionClaims.OperatorPolicy, policy => policy.RequireClaim(SessionClaims.OperatorClaim, "true"));
+        services
+            .AddAuthorizationBuilder()
+            .SetFallbackPolicy(
+                new AuthorizationPolicyBuilder()
+                    .RequireAuthenticatedUser()
+                    .RequireClaim(SessionClaims.UserIdClaim)
+                    .Build()
+            )
+            .AddPolicy(
+                SessionClaims.OperatorPolicy,
+                policy => policy.RequireClaim(SessionClaims.OperatorClaim, "true")
+            );
     }
 
     /// <summary>Comes before every other Use and Map that needs to know who is asking.</summary>
@@ -66,15 +93,27 @@ public static class AuthenticationSetup
     private static void UsePublicAddress(WebApplication app)
     {
         var publicUrl = new Uri(app.Services.GetRequiredService<IOptions<AppOptions>>().Value.PublicUrl);
-        if (publicUrl.Scheme != Uri.UriSchemeHttps) return;
-        app.Use((http, next) =>
-        {
-            (http.Request.Scheme, http.Request.Host) = (publicUrl.Scheme, publicUrl.IsDefaultPort ? new HostString(publicUrl.Host) : new HostString(publicUrl.Host, publicUrl.Port));
-            return next();
-        });
+        if (publicUrl.Scheme != Uri.UriSchemeHttps)
+            return;
+        app.Use(
+            (http, next) =>
+            {
+                (http.Request.Scheme, http.Request.Host) = (
+                    publicUrl.Scheme,
+                    publicUrl.IsDefaultPort
+                        ? new HostString(publicUrl.Host)
+                        : new HostString(publicUrl.Host, publicUrl.Port)
+                );
+                return next();
+            }
+        );
     }
 
-    private static void ConfigureCookie(CookieAuthenticationOptions options, IOptions<AppOptions> app, SessionStore sessions)
+    private static void ConfigureCookie(
+        CookieAuthenticationOptions options,
+        IOptions<AppOptions> app,
+        SessionStore sessions
+    )
     {
         options.Cookie.Name = "xeno";
         Harden(options.Cookie, options.Cookie.Name, app.Value);
@@ -97,7 +136,8 @@ public static class AuthenticationSetup
     private static void Harden(CookieBuilder cookie, string name, AppOptions app)
     {
         cookie.SecurePolicy = app.IsHttps ? CookieSecurePolicy.Always : CookieSecurePolicy.SameAsRequest;
-        if (!app.IsHttps) return;
+        if (!app.IsHttps)
+            return;
         cookie.Name = "__Host-" + name;
         cookie.Path = "/";
         cookie.Domain = null;
@@ -105,16 +145,25 @@ public static class AuthenticationSetup
 
     private static Task ChallengeAsync(RedirectContext<CookieAuthenticationOptions> context, int status)
     {
-        if (Hosting.ApiRequests.IsApi(context.Request)) return Results.Problem(statusCode: status).ExecuteAsync(context.HttpContext);
-        if (status == StatusCodes.Status401Unauthorized) context.Response.Redirect(context.RedirectUri);
-        else context.Response.StatusCode = status;
+        if (Hosting.ApiRequests.IsApi(context.Request))
+            return Results.Problem(statusCode: status).ExecuteAsync(context.HttpContext);
+        if (status == StatusCodes.Status401Unauthorized)
+            context.Response.Redirect(context.RedirectUri);
+        else
+            context.Response.StatusCode = status;
         return Task.CompletedTask;
     }
 
-    private static void ConfigureOidc(OpenIdConnectOptions options, IOptions<OidcOptions> oidc, IOptions<AppOptions> app, IHostEnvironment environment)
+    private static void ConfigureOidc(
+        OpenIdConnectOptions options,
+        IOptions<OidcOptions> oidc,
+        IOptions<AppOptions> app,
+        IHostEnvironment environment
+    )
     {
         options.Authority = oidc.Value.Authority;
-        if (!string.IsNullOrEmpty(oidc.Value.MetadataAddress)) options.MetadataAddress = oidc.Value.MetadataAddress;
+        if (!string.IsNullOrEmpty(oidc.Value.MetadataAddress))
+            options.MetadataAddress = oidc.Value.MetadataAddress;
         options.ClientId = oidc.Value.ClientId;
         options.ClientSecret = oidc.Value.ClientSecret;
         options.RequireHttpsMetadata = !environment.IsDevelopment();
@@ -154,32 +203,44 @@ public static class AuthenticationSetup
         {
             Logger(context.HttpContext).SignInFailed(context.Failure);
             context.HandleResponse();
-            await NoticePage.Result(
-                StatusCodes.Status400BadRequest, "Sign-in did not finish",
-                "Your identity provider refused, or this attempt was too old or begun in another browser. Nothing has changed; please try again.",
-                [new("Try again", SignInPath)]).ExecuteAsync(context.HttpContext);
+            await NoticePage
+                .Result(
+                    StatusCodes.Status400BadRequest,
+                    "Sign-in did not finish",
+                    "Your identity provider refused, or this attempt was too old or begun in another browser. Nothing has changed; please try again.",
+                    [new("Try again", SignInPath)]
+                )
+                .ExecuteAsync(context.HttpContext);
         };
     }
 
     /// <summary>Providers want the id token back (<c>id_token_hint</c>) to end their own session without asking.</summary>
     private static async Task KeepIdTokenAsync(TokenValidatedContext context)
     {
-        if (context.TokenEndpointResponse?.IdToken is not { Length: > 0 } idToken) return;
-        var provider = await context.Options.ConfigurationManager!.GetConfigurationAsync(context.HttpContext.RequestAborted);
-        if (string.IsNullOrEmpty(provider.EndSessionEndpoint)) return;
+        if (context.TokenEndpointResponse?.IdToken is not { Length: > 0 } idToken)
+            return;
+        var provider = await context.Options.ConfigurationManager!.GetConfigurationAsync(
+            context.HttpContext.RequestAborted
+        );
+        if (string.IsNullOrEmpty(provider.EndSessionEndpoint))
+            return;
         context.Properties!.StoreTokens([new() { Name = OpenIdConnectParameterNames.IdToken, Value = idToken }]);
     }
 
     private static async Task SignIn(HttpContext http, string? login_hint, string? returnUrl)
     {
         var target = LocalAddress.OrHome(returnUrl);
-        if (http.User.UserId() is not null && (login_hint is null || login_hint == http.User.FindFirstValue(SessionClaims.EmailClaim)))
+        if (
+            http.User.UserId() is not null
+            && (login_hint is null || login_hint == http.User.FindFirstValue(SessionClaims.EmailClaim))
+        )
         {
             http.Response.Redirect(target);
             return;
         }
         var properties = new AuthenticationProperties { RedirectUri = target };
-        if (login_hint is not null) properties.SetParameter(LoginHint, login_hint);
+        if (login_hint is not null)
+            properties.SetParameter(LoginHint, login_hint);
         try
         {
             await http.ChallengeAsync(Oidc, properties);
@@ -187,17 +248,28 @@ public static class AuthenticationSetup
         catch (InvalidOperationException failure) when (IsUnreachable(failure))
         {
             Logger(http).ProviderUnreachable(failure);
-            await NoticePage.Result(
-                StatusCodes.Status503ServiceUnavailable, "Sign-in is not possible right now",
-                "The identity provider does not answer. This usually passes by itself; please try again in a minute.",
-                [new("Try again", SignInPath + QueryString.Create("returnUrl", target))]).ExecuteAsync(http);
+            await NoticePage
+                .Result(
+                    StatusCodes.Status503ServiceUnavailable,
+                    "Sign-in is not possible right now",
+                    "The identity provider does not answer. This usually passes by itself; please try again in a minute.",
+                    [new("Try again", SignInPath + QueryString.Create("returnUrl", target))]
+                )
+                .ExecuteAsync(http);
         }
     }
 
-    private static async Task<IResult> SignOut(HttpContext http, IAntiforgery antiforgery, IOptionsMonitor<OpenIdConnectOptions> oidc)
+    private static async Task<IResult> SignOut(
+        HttpContext http,
+        IAntiforgery antiforgery,
+        IOptionsMonitor<OpenIdConnectOptions> oidc
+    )
     {
         if (!await antiforgery.IsRequestValidAsync(http))
-            return Results.Problem("The form was not one of ours or has expired. Reload the page and sign out again.", statusCode: StatusCodes.Status400BadRequest);
+            return Results.Problem(
+                "The form was not one of ours or has expired. Reload the page and sign out again.",
+                statusCode: StatusCodes.Status400BadRequest
+            );
         return await EndsSessionsAsync(http, oidc.Get(Oidc))
             ? Results.SignOut(new() { RedirectUri = SignedOutPath }, [Cookie, Oidc])
             : await SignOutHereAsync(http);
@@ -228,9 +300,15 @@ public static class AuthenticationSetup
     }
 
     private static IResult SignedOut() =>
-        NoticePage.Result(StatusCodes.Status200OK, "You are signed out", "See you next time.", [new("Sign in again", SignInPath)]);
+        NoticePage.Result(
+            StatusCodes.Status200OK,
+            "You are signed out",
+            "See you next time.",
+            [new("Sign in again", SignInPath)]
+        );
 
-    private static ILogger Logger(HttpContext http) => http.RequestServices.GetRequiredService<ILoggerFactory>().CreateLogger(typeof(AuthenticationSetup));
+    private static ILogger Logger(HttpContext http) =>
+        http.RequestServices.GetRequiredService<ILoggerFactory>().CreateLogger(typeof(AuthenticationSetup));
 }
 
 internal static partial class AccessLog

@@ -13,11 +13,13 @@ internal static class LocalAddress
     /// </summary>
     public static string OrHome(string? given) => IsPath(given) ? Encode(given) : "/";
 
-    private static bool IsPath([NotNullWhen(true)] string? given) => RedirectHttpResult.IsLocalUrl(given) && given[0] == '/';
+    private static bool IsPath([NotNullWhen(true)] string? given) =>
+        RedirectHttpResult.IsLocalUrl(given) && given[0] == '/';
 
     private static string Encode(string address)
     {
-        if (Ascii.IsValid(address)) return address;
+        if (Ascii.IsValid(address))
+            return address;
         var encoded = new StringBuilder(address.Length * 2);
         foreach (var rune in address.EnumerateRunes())
             encoded.Append(rune.IsAscii ? rune.ToString() : Uri.EscapeDataString(rune.ToString()));

@@ -10,16 +10,20 @@ namespace XenoInsights.Authentication;
 public sealed class Operators(TenantTransactions transactions, IOptionsMonitor<AccessOptions> access)
 {
     public bool Includes(string? email, bool isVerified) =>
-        email is not null && isVerified && access.CurrentValue.Operators.Contains(email, StringComparer.OrdinalIgnoreCase);
+        email is not null
+        && isVerified
+        && access.CurrentValue.Operators.Contains(email, StringComparer.OrdinalIgnoreCase);
 
     /// <summary>Where operators are told by mail what concerns many stores.</summary>
-    public IReadOnlyList<string> Addresses => [.. access.CurrentValue.Operators.Distinct(StringComparer.OrdinalIgnoreCase)];
+    public IReadOnlyList<string> Addresses =>
+        [.. access.CurrentValue.Operators.Distinct(StringComparer.OrdinalIgnoreCase)];
 
     /// <summary>Runs <paramref name="work"/> across tenants, as the system role.</summary>
     /// <exception cref="AccessDeniedException">The caller is no operator, or the session has ended.</exception>
     public Task<T> RunAsync<T>(Caller? caller, Func<XenoDbContext, Task<T>> work, CancellationToken ct)
     {
-        if (caller is not { } person) throw new AccessDeniedException(AccessDenial.NotOperator);
+        if (caller is not { } person)
+            throw new AccessDeniedException(AccessDenial.NotOperator);
         return transactions.RunAsync(TransactionStart.ForOperator(person, IsOperator), work, ct);
     }
 
@@ -28,9 +32,15 @@ public sealed class Operators(TenantTransactions transactions, IOptionsMonitor<A
     /// store's data say.
     /// </summary>
     /// <inheritdoc cref="RunAsync"/>
-    public Task<T> InTenantAsync<T>(Caller? caller, Guid tenantId, Func<XenoDbContext, Task<T>> work, CancellationToken ct)
+    public Task<T> InTenantAsync<T>(
+        Caller? caller,
+        Guid tenantId,
+        Func<XenoDbContext, Task<T>> work,
+        CancellationToken ct
+    )
     {
-        if (caller is not { } person) throw new AccessDeniedException(AccessDenial.NotOperator);
+        if (caller is not { } person)
+            throw new AccessDeniedException(AccessDenial.NotOperator);
         return transactions.RunAsync(TransactionStart.ForOperatorInTenant(tenantId, person, IsOperator), work, ct);
     }
 

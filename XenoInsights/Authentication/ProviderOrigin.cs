@@ -11,7 +11,11 @@ namespace XenoInsights.Authentication;
 /// is known without asking; some providers end sessions at another host.
 /// </summary>
 internal sealed class ProviderOrigin(
-    IOptions<OidcOptions> oidc, IOptionsMonitor<OpenIdConnectOptions> handler, IOptions<FormTargets> targets, TimeProvider time) : BackgroundService
+    IOptions<OidcOptions> oidc,
+    IOptionsMonitor<OpenIdConnectOptions> handler,
+    IOptions<FormTargets> targets,
+    TimeProvider time
+) : BackgroundService
 {
     private static readonly TimeSpan _pause = TimeSpan.FromMinutes(1);
 
@@ -23,8 +27,10 @@ internal sealed class ProviderOrigin(
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
-        if (oidc.Value.IsAbsent) return;
-        while (!await TryLearnAsync(stoppingToken)) await Task.Delay(_pause, time, stoppingToken);
+        if (oidc.Value.IsAbsent)
+            return;
+        while (!await TryLearnAsync(stoppingToken))
+            await Task.Delay(_pause, time, stoppingToken);
     }
 
     private async Task<bool> TryLearnAsync(CancellationToken ct)

@@ -10,21 +10,39 @@ public sealed class UserProvisioner(SystemDatabase database, Operators operators
     private sealed record Provided(string Issuer, string Subject, string? Email, bool EmailVerified, string? Name);
 
     /// <summary>Turns the provider's claims into ours; a person seen for the first time is added.</summary>
-    public async Task<ClaimsPrincipal> SignInAsync(ClaimsPrincipal provided, string authenticationType, CancellationToken ct)
+    public async Task<ClaimsPrincipal> SignInAsync(
+        ClaimsPrincipal provided,
+        string authenticationType,
+        CancellationToken ct
+    )
     {
         var person = new Provided(
             provided.FindFirstValue("iss") ?? throw new InvalidOperationException("The id token names no issuer."),
             provided.FindFirstValue("sub") ?? throw new InvalidOperationException("The id token names no subject."),
             provided.FindFirstValue("email"),
             string.Equals(provided.FindFirstValue("email_verified"), "true", StringComparison.OrdinalIgnoreCase),
-            provided.FindFirstValue("name"));
+            provided.FindFirstValue("name")
+        );
         var isOperator = operators.Includes(person.Email, person.EmailVerified);
         var userId = await database.RunAsync(db => UpsertAsync(db, person, isOperator, ct), ct);
         var providerSessionId = provided.FindFirstValue(SessionClaims.ProviderSessionIdClaim);
-        return SessionClaims.Of(userId, sessionId: null, person.Name, person.Email, isOperator, providerSessionId, authenticationType);
+        return SessionClaims.Of(
+            userId,
+            sessionId: null,
+            person.Name,
+            person.Email,
+            isOperator,
+            providerSessionId,
+            authenticationType
+        );
     }
 
-    private static async Task<Guid> UpsertAsync(XenoDbContext db, Provided person, bool isOperator, CancellationToken ct)
+    private static async Task<Guid> UpsertAsync(
+        XenoDbContext db,
+        Provided person,
+        bool isOperator,
+        CancellationToken ct
+    )
     {
         await using var command = db.Command(
             """
@@ -34,7 +52,8 @@ public sealed class UserProvisioner(SystemDatabase database, Operators operators
                 email = excluded.email, email_verified = excluded.email_verified, name = excluded.name,
                 is_operator = excluded.is_operator, last_sign_in_at = excluded.last_sign_in_at
             returning user_id
-            """);
+            """
+        );
         command.Parameters.AddWithValue("id", Guid.CreateVersion7());
         command.Parameters.AddWithValue("issuer", person.Issuer);
         command.Parameters.AddWithValue("subject", person.Subject);

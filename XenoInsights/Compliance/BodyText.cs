@@ -18,13 +18,18 @@ internal static partial class BodyText
         var values = new List<Value>();
         try
         {
-            var reader = new Utf8JsonReader(payload, new JsonReaderOptions { CommentHandling =
-                JsonCommentHandling.Skip, MaxDepth = 512 });
-            for (var name = ""; reader.Read();)
+            var reader = new Utf8JsonReader(
+                payload,
+                new JsonReaderOptions { CommentHandling = JsonCommentHandling.Skip, MaxDepth = 512 }
+            );
+            for (var name = ""; reader.Read(); )
             {
-                if (reader.TokenType == JsonTokenType.PropertyName) name = TextOf(ref reader);
-                else if (reader.TokenType == JsonTokenType.String) values.Add(new(name, false, TextOf(ref reader)));
-                else if (reader.TokenType == JsonTokenType.Number) values.Add(new(name, true, TextOf(ref reader)));
+                if (reader.TokenType == JsonTokenType.PropertyName)
+                    name = TextOf(ref reader);
+                else if (reader.TokenType == JsonTokenType.String)
+                    values.Add(new(name, false, TextOf(ref reader)));
+                else if (reader.TokenType == JsonTokenType.Number)
+                    values.Add(new(name, true, TextOf(ref reader)));
             }
         }
         catch (JsonException)
@@ -52,8 +57,10 @@ internal static partial class BodyText
     public static IEnumerable<string> ReadingsOf(string text)
     {
         yield return text;
-        if (text.Contains('%', StringComparison.Ordinal)) yield return Uri.UnescapeDataString(text);
-        if (text.Contains("\\u", StringComparison.OrdinalIgnoreCase)) yield return Unescaped(text);
+        if (text.Contains('%', StringComparison.Ordinal))
+            yield return Uri.UnescapeDataString(text);
+        if (text.Contains("\\u", StringComparison.OrdinalIgnoreCase))
+            yield return Unescaped(text);
     }
 
     /// <summary>
@@ -62,18 +69,30 @@ internal static partial class BodyText
     /// </summary>
     public static IEnumerable<string> EmailsIn(string text)
     {
-        const int longestLocal = 64, longestDomain = 255;
+        const int longestLocal = 64,
+            longestDomain = 255;
         var normal = Identifier.NormalText(text);
         for (var at = normal.IndexOf('@', StringComparison.Ordinal); at >= 0; at = normal.IndexOf('@', at + 1))
         {
             var (from, to) = (at, at + 1);
-            while (from > 0 && at - from < longestLocal
-                && (char.IsLetterOrDigit(normal[from - 1])
-                || "._%+-'!#$&*/=?^`{|}~".Contains(normal[from - 1], StringComparison.Ordinal))) from--;
-            while (to < normal.Length && to - at <= longestDomain
-                && (char.IsLetterOrDigit(normal[to]) || normal[to] is '.' or '-')) to++;
+            while (
+                from > 0
+                && at - from < longestLocal
+                && (
+                    char.IsLetterOrDigit(normal[from - 1])
+                    || "._%+-'!#$&*/=?^`{|}~".Contains(normal[from - 1], StringComparison.Ordinal)
+                )
+            )
+                from--;
+            while (
+                to < normal.Length
+                && to - at <= longestDomain
+                && (char.IsLetterOrDigit(normal[to]) || normal[to] is '.' or '-')
+            )
+                to++;
             var email = normal[from..to].TrimEnd('.', '-');
-            if (from < at && email.Length > at - from + 1) yield return email;
+            if (from < at && email.Length > at - from + 1)
+                yield return email;
         }
     }
 
@@ -92,25 +111,35 @@ internal static class PeopleInBody
     public static HashSet<Identifier> Of(string topic, byte[] payload)
     {
         var people = new HashSet<Identifier>();
-        if (EventContent.PersonIn(topic, payload) is { } customer) people.Add(Identifier.Customer(customer));
+        if (EventContent.PersonIn(topic, payload) is { } customer)
+            people.Add(Identifier.Customer(customer));
         foreach (var value in BodyText.ValuesOf(payload))
         {
             var isPhone = value.Name.Contains("phone", StringComparison.OrdinalIgnoreCase);
-            if (isPhone && Identifier.Phone(value.Text) is { } phone) people.Add(phone);
+            if (isPhone && Identifier.Phone(value.Text) is { } phone)
+                people.Add(phone);
             if (value.IsNumber)
             {
                 if (value.Name == "customer_id" && long.TryParse(value.Text, out var id))
                     people.Add(Identifier.Customer(id));
                 continue;
             }
-            if (value.Text.StartsWith(CustomerGid, StringComparison.Ordinal)
-                && long.TryParse(value.Text.AsSpan(CustomerGid.Length), out var named)) people
-                .Add(Identifier.Customer(named));
-            foreach (var reading in BodyText.ReadingsOf(value.Text)
-                .Where(reading => reading.Contains('@', StringComparison.Ordinal)
-                || reading.Contains('＠', StringComparison.Ordinal)))
-                people.UnionWith(BodyText.EmailsIn(reading)
-                    .Select(email => new Identifier(Identifier.EmailKind, email)));
+            if (
+                value.Text.StartsWith(CustomerGid, StringComparison.Ordinal)
+                && long.TryParse(value.Text.AsSpan(CustomerGid.Length), out var named)
+            )
+                people.Add(Identifier.Customer(named));
+            foreach (
+                var reading in BodyText
+                    .ReadingsOf(value.Text)
+                    .Where(reading =>
+                        reading.Contains('@', StringComparison.Ordinal)
+                        || reading.Contains('＠', StringComparison.Ordinal)
+                    )
+            )
+                people.UnionWith(
+                    BodyText.EmailsIn(reading).Select(email => new Identifier(Identifier.EmailKind, email))
+                );
         }
         return people;
     }
@@ -118,15 +147,20 @@ internal static class PeopleInBody
 
 /// <summary>Somebody who is to be erased.</summary>
 /// <param name="Orders">Orders whose deliveries go with them.</param>
-internal sealed record Person(long? CustomerId, IReadOnlyCollection<string> Emails, IReadOnlyCollection<string> Phones,
-    IReadOnlyCollection<long> Orders)
+internal sealed record Person(
+    long? CustomerId,
+    IReadOnlyCollection<string> Emails,
+    IReadOnlyCollection<string> Phones,
+    IReadOnlyCollection<long> Orders
+)
 {
     public IEnumerable<Identifier> Identifiers =>
-    [
-        .. CustomerId is { } id ? (Identifier[])[Identifier.Customer(id)] : [],
-        .. Emails.Select(Identifier.Email).OfType<Identifier>(),
-            .. Phones.Select(Identifier.Phone).OfType<Identifier>(), .. Orders.Select(Identifier.Order),
-    ];
+        [
+            .. CustomerId is { } id ? (Identifier[])[Identifier.Customer(id)] : [],
+            .. Emails.Select(Identifier.Email).OfType<Identifier>(),
+            .. Phones.Select(Identifier.Phone).OfType<Identifier>(),
+            .. Orders.Select(Identifier.Order),
+        ];
 }
 
 /// <summary>
@@ -134,60 +168,83 @@ internal sealed record Person(long? CustomerId, IReadOnlyCollection<string> Emai
 /// </summary>
 internal sealed class PersonMatcher(Person person)
 {
-    private const int FewestDigits = 7, LongestPhone = 15;
+    private const int FewestDigits = 7,
+        LongestPhone = 15;
     private const string PhoneSigns = "+ ()-./\u00a0";
 
     private readonly string? _customer = person.CustomerId?.ToString(System.Globalization.CultureInfo.InvariantCulture);
-    private readonly HashSet<string> _orders = [.. person.Orders.Select(id =>
-        id.ToString(System.Globalization.CultureInfo.InvariantCulture))];
-    private readonly List<string> _emails = [.. person.Emails.Select(Identifier.Email).OfType<Identifier>()
-        .Select(email => email.Value)];
-    private readonly List<string> _phones = [.. person.Phones.Select(Identifier.Digits)
-        .Where(digits => digits.Length >= FewestDigits)];
+    private readonly HashSet<string> _orders =
+    [
+        .. person.Orders.Select(id => id.ToString(System.Globalization.CultureInfo.InvariantCulture)),
+    ];
+    private readonly List<string> _emails =
+    [
+        .. person.Emails.Select(Identifier.Email).OfType<Identifier>().Select(email => email.Value),
+    ];
+    private readonly List<string> _phones =
+    [
+        .. person.Phones.Select(Identifier.Digits).Where(digits => digits.Length >= FewestDigits),
+    ];
 
     public bool IsAbout(string topic, long? objectId, byte[] payload)
     {
-        if (objectId is { } id && (person.Orders.Contains(id) || (id == person.CustomerId
-            && topic.StartsWith("customers/", StringComparison.Ordinal)))) return true;
+        if (
+            objectId is { } id
+            && (
+                person.Orders.Contains(id)
+                || (id == person.CustomerId && topic.StartsWith("customers/", StringComparison.Ordinal))
+            )
+        )
+            return true;
         return BodyText.ValuesOf(payload).Exists(IsAbout);
     }
 
     private bool IsAbout(BodyText.Value value)
     {
         if (value.IsNumber)
-            return IsId(value.Name, value.Text) || (value.Name.Contains("phone", StringComparison.OrdinalIgnoreCase)
-                && IsPhone(value.Text));
+            return IsId(value.Name, value.Text)
+                || (value.Name.Contains("phone", StringComparison.OrdinalIgnoreCase) && IsPhone(value.Text));
         return BodyText.ReadingsOf(value.Text).Any(reading => IsNamedIn(value.Name, reading));
     }
 
     private bool IsNamedIn(string name, string text) =>
-        IsId(name, text) || (text.Contains('/', StringComparison.Ordinal)
-            && text.Split('/', '?', '#', '&', '=').Any(part => part == _customer || _orders.Contains(part)))
-        || (_emails.Count > 0 && Identifier.NormalText(text) is var normal
-            && _emails.Exists(email => normal.Contains(email, StringComparison.Ordinal)))
+        IsId(name, text)
+        || (
+            text.Contains('/', StringComparison.Ordinal)
+            && text.Split('/', '?', '#', '&', '=').Any(part => part == _customer || _orders.Contains(part))
+        )
+        || (
+            _emails.Count > 0
+            && Identifier.NormalText(text) is var normal
+            && _emails.Exists(email => normal.Contains(email, StringComparison.Ordinal))
+        )
         || (_phones.Count > 0 && PhonesIn(text).Any(IsPhone));
 
     private bool IsId(string name, string text) =>
         (text == _customer && (name is "id" or "" || name.Contains("customer", StringComparison.OrdinalIgnoreCase)))
-            || (name is "order_id" && _orders.Contains(text));
+        || (name is "order_id" && _orders.Contains(text));
 
     private bool IsPhone(string text)
     {
         var digits = Identifier.Digits(text);
         return digits.Length is >= FewestDigits and <= LongestPhone
-            && _phones.Exists(phone => phone.EndsWith(digits, StringComparison.Ordinal)
-            || digits.EndsWith(phone, StringComparison.Ordinal));
+            && _phones.Exists(phone =>
+                phone.EndsWith(digits, StringComparison.Ordinal) || digits.EndsWith(phone, StringComparison.Ordinal)
+            );
     }
 
     /// <summary>Runs of digits with what people put between them.</summary>
     private static IEnumerable<string> PhonesIn(string text)
     {
-        for (var at = 0; at < text.Length;)
+        for (var at = 0; at < text.Length; )
         {
             var to = at;
-            while (to < text.Length && (char.IsDigit(text[to]) || PhoneSigns
-                .Contains(text[to], StringComparison.Ordinal))) to++;
-            if (to - at >= FewestDigits) yield return text[at..to];
+            while (
+                to < text.Length && (char.IsDigit(text[to]) || PhoneSigns.Contains(text[to], StringComparison.Ordinal))
+            )
+                to++;
+            if (to - at >= FewestDigits)
+                yield return text[at..to];
             at = to + 1;
         }
     }

@@ -13,9 +13,13 @@ namespace XenoInsights.Compliance;
 internal sealed class IdentifierHashes(IOptions<EncryptionOptions> options)
 {
     private readonly List<(string Id, byte[] Key)> _keys =
-        [.. options.Value.Keys.Select(text => EncryptionOptions.Parse(text)!.Value)
-            .Select(key => (key.Id, HKDF.DeriveKey(HashAlgorithmName.SHA256, key.Key, 32,
-            info: "erased people"u8.ToArray())))];
+    [
+        .. options
+            .Value.Keys.Select(text => EncryptionOptions.Parse(text)!.Value)
+            .Select(key =>
+                (key.Id, HKDF.DeriveKey(HashAlgorithmName.SHA256, key.Key, 32, info: "erased people"u8.ToArray()))
+            ),
+    ];
 
     /// <summary>With the newest key: what is kept.</summary>
     public string Of(Identifier identifier) => Of(identifier, _keys[0]);
@@ -37,25 +41,32 @@ internal sealed class IdentifierHashes(IOptions<EncryptionOptions> options)
 /// <param name="Kind">One of the constants.</param>
 internal readonly record struct Identifier(string Kind, string Value)
 {
-    public const string CustomerKind = "customer", EmailKind = "email", PhoneKind = "phone", OrderKind = "order";
+    public const string CustomerKind = "customer",
+        EmailKind = "email",
+        PhoneKind = "phone",
+        OrderKind = "order";
 
     // Country codes and leading zeros come and go; the end of a number stays.
-    private const int PhoneDigits = 7, LongestPhone = 15;
+    private const int PhoneDigits = 7,
+        LongestPhone = 15;
 
-    public static Identifier Customer(long id) => new(CustomerKind,
-        id.ToString(System.Globalization.CultureInfo.InvariantCulture));
+    public static Identifier Customer(long id) =>
+        new(CustomerKind, id.ToString(System.Globalization.CultureInfo.InvariantCulture));
 
-    public static Identifier Order(long id) => new(OrderKind, id.ToString(
-        System.Globalization.CultureInfo.InvariantCulture));
+    public static Identifier Order(long id) =>
+        new(OrderKind, id.ToString(System.Globalization.CultureInfo.InvariantCulture));
 
     /// <summary>Null for what is no address.</summary>
-    public static Identifier? Email(string? text) => text is not null && NormalText(text).Trim() is var email
-        && email.Contains('@', StringComparison.Ordinal) ? new(EmailKind, email) : null;
+    public static Identifier? Email(string? text) =>
+        text is not null && NormalText(text).Trim() is var email && email.Contains('@', StringComparison.Ordinal)
+            ? new(EmailKind, email)
+            : null;
 
     /// <summary>By its last seven digits; null for what has fewer, or too many for a number.</summary>
-    public static Identifier? Phone(string? text) => text is not null
-        && Digits(text) is { Length: >= PhoneDigits and <= LongestPhone } digits
-        ? new(PhoneKind, digits[^PhoneDigits..]) : null;
+    public static Identifier? Phone(string? text) =>
+        text is not null && Digits(text) is { Length: >= PhoneDigits and <= LongestPhone } digits
+            ? new(PhoneKind, digits[^PhoneDigits..])
+            : null;
 
     /// <summary>Letter case and Unicode forms mean nothing.</summary>
     public static string NormalText(string text)
@@ -71,8 +82,11 @@ internal readonly record struct Identifier(string Kind, string Value)
     }
 
     /// <summary>A telephone number's digits without the zeros before it and a bracketed one inside.</summary>
-    public static string Digits(string text) => string.Concat(
-        text.Replace("(0)", "", StringComparison.Ordinal)
-            .Select(System.Globalization.CharUnicodeInfo.GetDecimalDigitValue).Where(digit => digit >= 0))
+    public static string Digits(string text) =>
+        string.Concat(
+                text.Replace("(0)", "", StringComparison.Ordinal)
+                    .Select(System.Globalization.CharUnicodeInfo.GetDecimalDigitValue)
+                    .Where(digit => digit >= 0)
+            )
             .TrimStart('0');
 }

@@ -15,14 +15,25 @@ internal sealed record ConnectLink(string Shop, bool IsFromShopify)
     public static ConnectLink Read(IQueryCollection query, string? shop, ShopifyOptions shopify, DateTimeOffset now)
     {
         if (!query.ContainsKey(QuerySignature.Parameter))
-            return new(ShopAddress.Parse(shop) ?? throw new ConnectRefusedException(ConnectErrors.BadShop), IsFromShopify: false);
-        if (!QuerySignature.IsValid(query, shopify)) throw new ConnectRefusedException(ConnectErrors.BadSignature);
-        if (!ShopDomainName.TryParse(shop, out var domain)) throw new ConnectRefusedException(ConnectErrors.BadShop);
+            return new(
+                ShopAddress.Parse(shop) ?? throw new ConnectRefusedException(ConnectErrors.BadShop),
+                IsFromShopify: false
+            );
+        if (!QuerySignature.IsValid(query, shopify))
+            throw new ConnectRefusedException(ConnectErrors.BadSignature);
+        if (!ShopDomainName.TryParse(shop, out var domain))
+            throw new ConnectRefusedException(ConnectErrors.BadShop);
         return new(domain, IsWithin(query["timestamp"].ToString(), now, now));
     }
 
     /// <summary>Whether Shopify's Unix time lies between two instants, give or take what clocks may differ.</summary>
     public static bool IsWithin(string timestamp, DateTimeOffset earliest, DateTimeOffset latest) =>
-        long.TryParse(timestamp, System.Globalization.NumberStyles.None, System.Globalization.CultureInfo.InvariantCulture, out var seconds)
-        && seconds >= (earliest - _clockTolerance).ToUnixTimeSeconds() && seconds <= (latest + _clockTolerance).ToUnixTimeSeconds();
+        long.TryParse(
+            timestamp,
+            System.Globalization.NumberStyles.None,
+            System.Globalization.CultureInfo.InvariantCulture,
+            out var seconds
+        )
+        && seconds >= (earliest - _clockTolerance).ToUnixTimeSeconds()
+        && seconds <= (latest + _clockTolerance).ToUnixTimeSeconds();
 }

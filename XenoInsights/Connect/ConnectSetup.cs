@@ -11,7 +11,8 @@ public static class ConnectSetup
     private const string StartPath = "/auth/start";
 
     // Within a refresh a few attempts run under a row lock; together they must end before those who wait for it give up.
-    private static readonly TimeSpan _tokenTimeout = TimeSpan.FromSeconds(8), _connectTimeout = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan _tokenTimeout = TimeSpan.FromSeconds(8),
+        _connectTimeout = TimeSpan.FromSeconds(5);
     private const long MaxAnswerBytes = 1 << 20;
 
     /// <summary>The configured keys, and what opens and seals tokens with them.</summary>
@@ -30,16 +31,26 @@ public static class ConnectSetup
         services.AddOptions<FormTargets>().Configure<IOptions<ShopifyOptions>>(AddShopify);
         AddShopClient(services, OAuthClient.HttpClientName, _tokenTimeout);
         AddShopClient(services, ShopSetupClient.HttpClientName, _tokenTimeout);
-        services.AddSingleton<OAuthClient>().AddSingleton<ShopSetupClient>().AddSingleton<ShopRename>()
-            .AddSingleton<AccessTokens>().AddScoped<ConnectStore>().AddScoped<DisconnectStore>().AddSingleton<OpenStore>();
-        services.AddSingleton<AccessTokenSource>(provider => provider.GetRequiredService<AccessTokens>().ForAdminClientAsync);
+        services
+            .AddSingleton<OAuthClient>()
+            .AddSingleton<ShopSetupClient>()
+            .AddSingleton<ShopRename>()
+            .AddSingleton<AccessTokens>()
+            .AddScoped<ConnectStore>()
+            .AddScoped<DisconnectStore>()
+            .AddSingleton<OpenStore>();
+        services.AddSingleton<AccessTokenSource>(provider =>
+            provider.GetRequiredService<AccessTokens>().ForAdminClientAsync
+        );
     }
 
     public static void MapConnect(this WebApplication app)
     {
         app.MapGet(StartPath, ConnectRoutes.StartAsync).AllowAnonymous().ExcludeFromDescription();
         app.MapPost(StartPath, ConnectRoutes.StartConfirmedAsync).ExcludeFromDescription();
-        app.MapMethods(ConnectStore.CallbackPath, [HttpMethods.Get, HttpMethods.Post], ConnectRoutes.CompleteAsync).AllowAnonymous().ExcludeFromDescription();
+        app.MapMethods(ConnectStore.CallbackPath, [HttpMethods.Get, HttpMethods.Post], ConnectRoutes.CompleteAsync)
+            .AllowAnonymous()
+            .ExcludeFromDescription();
     }
 
     /// <summary>The App URL of Shopify's admin is the home page with parameters. Comes before sign-in is asked for.</summary>
@@ -52,15 +63,24 @@ public static class ConnectSetup
         var shops = shopify.Value.ShopUrl.Replace("{shop}", "*.myshopify.com", StringComparison.Ordinal);
         var path = shops.IndexOf('/', shops.IndexOf("://", StringComparison.Ordinal) + "://".Length);
         targets.AddSource(path < 0 ? shops : shops[..path]);
-        if (shopify.Value.ShopUrl == ShopifyOptions.DefaultShopUrl) targets.AddSource("https://*.shopify.com");
+        if (shopify.Value.ShopUrl == ShopifyOptions.DefaultShopUrl)
+            targets.AddSource("https://*.shopify.com");
     }
 
     // A shop that redirects elsewhere does not get to see our secret or a token.
-    internal static void AddShopClient(IServiceCollection services, string name, TimeSpan timeout) => services
-        .AddHttpClient(name, client => (client.Timeout, client.MaxResponseContentBufferSize) = (timeout, MaxAnswerBytes))
-        .ConfigurePrimaryHttpMessageHandler(() => new SocketsHttpHandler
-        {
-            AllowAutoRedirect = false, UseCookies = false, ConnectTimeout = _connectTimeout,
-            ActivityHeadersPropagator = ShopifySetup.NoTracing,
-        });
+    internal static void AddShopClient(IServiceCollection services, string name, TimeSpan timeout) =>
+        services
+            .AddHttpClient(
+                name,
+                client => (client.Timeout, client.MaxResponseContentBufferSize) = (timeout, MaxAnswerBytes)
+            )
+            .ConfigurePrimaryHttpMessageHandler(() =>
+                new SocketsHttpHandler
+                {
+                    AllowAutoRedirect = false,
+                    UseCookies = false,
+                    ConnectTimeout = _connectTimeout,
+                    ActivityHeadersPropagator = ShopifySetup.NoTracing,
+                }
+            );
 }

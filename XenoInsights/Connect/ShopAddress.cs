@@ -13,7 +13,8 @@ public static partial class ShopAddress
     {
         var text = typed?.Trim() ?? "";
         // Before lower-casing: the Kelvin sign would become a k.
-        if (!Ascii.IsValid(text)) return null;
+        if (!Ascii.IsValid(text))
+            return null;
         text = text.ToLowerInvariant();
         var name = AdminAddress().Match(text) is { Success: true } admin ? admin.Groups["name"].Value : NameIn(text);
         return Name().IsMatch(name) ? name + Domain : null;

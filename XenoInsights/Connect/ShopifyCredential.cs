@@ -30,6 +30,7 @@ public sealed class OAuthState
 {
     public required byte[] StateHash { get; init; }
     public required string ShopDomain { get; init; }
+
     /// <summary>Who began it here and alone may finish it; null when it began in Shopify, before anybody was asked who they are.</summary>
     public Guid? UserId { get; init; }
     public string? ReturnUrl { get; init; }

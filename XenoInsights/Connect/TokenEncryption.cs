@@ -16,8 +16,13 @@ public sealed class EncryptionOptions
     {
         var colon = text.IndexOf(':', StringComparison.Ordinal);
         var key = new byte[TokenEncryption.KeyBytes + 1];
-        return colon is > 0 and <= byte.MaxValue && Ascii.IsValid(text)
-            && Convert.TryFromBase64String(text[(colon + 1)..], key, out var length) && length == TokenEncryption.KeyBytes ? (text[..colon], key[..TokenEncryption.KeyBytes]) : null;
+        return
+            colon is > 0 and <= byte.MaxValue
+            && Ascii.IsValid(text)
+            && Convert.TryFromBase64String(text[(colon + 1)..], key, out var length)
+            && length == TokenEncryption.KeyBytes
+            ? (text[..colon], key[..TokenEncryption.KeyBytes])
+            : null;
     }
 }
 
@@ -26,11 +31,18 @@ internal sealed class EncryptionOptionsValidator : IValidateOptions<EncryptionOp
     public ValidateOptionsResult Validate(string? name, EncryptionOptions options)
     {
         if (options.Keys.Count == 0)
-            return ValidateOptionsResult.Fail("Encryption:Keys is missing: a list of id:base64(32 bytes) to encrypt shops' tokens with, such as Encryption__Keys__0=k1:$(openssl rand -base64 32). Only Development makes its own.");
-        var bad = Enumerable.Range(0, options.Keys.Count).Where(i => EncryptionOptions.Parse(options.Keys[i]) is null).ToList();
-        if (bad.Count > 0) return ValidateOptionsResult.Fail(bad.Select(i => $"Encryption:Keys:{i} is not id:base64(32 bytes)."));
+            return ValidateOptionsResult.Fail(
+                "Encryption:Keys is missing: a list of id:base64(32 bytes) to encrypt shops' tokens with, such as Encryption__Keys__0=k1:$(openssl rand -base64 32). Only Development makes its own."
+            );
+        var bad = Enumerable
+            .Range(0, options.Keys.Count)
+            .Where(i => EncryptionOptions.Parse(options.Keys[i]) is null)
+            .ToList();
+        if (bad.Count > 0)
+            return ValidateOptionsResult.Fail(bad.Select(i => $"Encryption:Keys:{i} is not id:base64(32 bytes)."));
         return options.Keys.Select(k => EncryptionOptions.Parse(k)!.Value.Id).Distinct().Count() == options.Keys.Count
-            ? ValidateOptionsResult.Success : ValidateOptionsResult.Fail("Encryption:Keys gives two keys the same id.");
+            ? ValidateOptionsResult.Success
+            : ValidateOptionsResult.Fail("Encryption:Keys gives two keys the same id.");
     }
 }
 
@@ -42,7 +54,8 @@ public sealed class TokenEncryption
 {
     internal const int KeyBytes = 32;
     private const byte Version = 1;
-    private const int NonceBytes = 12, TagBytes = 16;
+    private const int NonceBytes = 12,
+        TagBytes = 16;
 
     private readonly Dictionary<string, byte[]> _keys = [];
     private readonly string _current;
@@ -50,7 +63,8 @@ public sealed class TokenEncryption
     public TokenEncryption(IOptions<EncryptionOptions> options)
     {
         var keys = options.Value.Keys.Select(k => EncryptionOptions.Parse(k)!.Value).ToList();
-        foreach (var (id, key) in keys) _keys.Add(id, key);
+        foreach (var (id, key) in keys)
+            _keys.Add(id, key);
         _current = keys[0].Id;
     }
 
@@ -64,23 +78,40 @@ public sealed class TokenEncryption
         var rest = box.AsSpan(header.Length);
         RandomNumberGenerator.Fill(rest[..NonceBytes]);
         using var aes = new AesGcm(_keys[_current], TagBytes);
-        aes.Encrypt(rest[..NonceBytes], text, rest[(NonceBytes + TagBytes)..], rest[NonceBytes..(NonceBytes + TagBytes)], Binding(tenantId, column, header));
+        aes.Encrypt(
+            rest[..NonceBytes],
+            text,
+            rest[(NonceBytes + TagBytes)..],
+            rest[NonceBytes..(NonceBytes + TagBytes)],
+            Binding(tenantId, column, header)
+        );
         return box;
     }
 
     /// <exception cref="CryptographicException">Not sealed for this tenant and column, altered, or sealed with a key that is no longer configured.</exception>
     public string Open(Guid tenantId, string column, byte[] box)
     {
-        if (box.Length < 2 || box[0] != Version || box.Length < 2 + box[1] + NonceBytes + TagBytes) throw new CryptographicException("Not a sealed token.");
+        if (box.Length < 2 || box[0] != Version || box.Length < 2 + box[1] + NonceBytes + TagBytes)
+            throw new CryptographicException("Not a sealed token.");
         var header = box[..(2 + box[1])];
         var keyId = Encoding.ASCII.GetString(header, 2, header.Length - 2);
-        if (!_keys.TryGetValue(keyId, out var key)) throw new CryptographicException($"Encryption:Keys has no key '{keyId}', which a stored token was sealed with.");
+        if (!_keys.TryGetValue(keyId, out var key))
+            throw new CryptographicException(
+                $"Encryption:Keys has no key '{keyId}', which a stored token was sealed with."
+            );
         var rest = box.AsSpan(header.Length);
         var text = new byte[rest.Length - NonceBytes - TagBytes];
         using var aes = new AesGcm(key, TagBytes);
-        aes.Decrypt(rest[..NonceBytes], rest[(NonceBytes + TagBytes)..], rest[NonceBytes..(NonceBytes + TagBytes)], text, Binding(tenantId, column, header));
+        aes.Decrypt(
+            rest[..NonceBytes],
+            rest[(NonceBytes + TagBytes)..],
+            rest[NonceBytes..(NonceBytes + TagBytes)],
+            text,
+            Binding(tenantId, column, header)
+        );
         return Encoding.UTF8.GetString(text);
     }
 
-    private static byte[] Binding(Guid tenantId, string column, byte[] header) => [.. header, .. tenantId.ToByteArray(bigEndian: true), .. Encoding.UTF8.GetBytes(column)];
+    private static byte[] Binding(Guid tenantId, string column, byte[] header) =>
+        [.. header, .. tenantId.ToByteArray(bigEndian: true), .. Encoding.UTF8.GetBytes(column)];
 }

@@ -43,7 +43,11 @@ internal sealed class BackfillProgressConfiguration : IEntityTypeConfiguration<B
     {
         builder.ToTable("backfills");
         builder.HasKey(b => new { b.TenantId, b.Name });
-        builder.HasOne("XenoInsights.Tenants.Tenant", navigationName: null).WithMany().HasForeignKey(nameof(BackfillProgress.TenantId)).OnDelete(DeleteBehavior.Cascade);
+        builder
+            .HasOne("XenoInsights.Tenants.Tenant", navigationName: null)
+            .WithMany()
+            .HasForeignKey(nameof(BackfillProgress.TenantId))
+            .OnDelete(DeleteBehavior.Cascade);
     }
 }
 
@@ -59,27 +63,40 @@ internal static class Backfills
             """
             select exists (select from schema_info where $1 = any(backfills))
                 or exists (select from backfills where tenant_id = $2 and name = $1 and done_at is not null)
-            """);
+            """
+        );
         command.Parameters.Add(new() { Value = name });
-        command.Parameters.Add(new() { Value = (object?)db.TenantId ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.Uuid });
+        command.Parameters.Add(
+            new() { Value = (object?)db.TenantId ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.Uuid }
+        );
         return await command.ExecuteScalarAsync(ct) is true;
     }
 
     /// <summary>Runs the backfill in every store that has it not yet. A store whose part fails does not hold up the others.</summary>
     /// <returns>What failed, a line a store; empty when all stores are done.</returns>
-    public static async Task<List<string>> RunAsync(TenantTransactions transactions, Backfill backfill, Action<string> say, CancellationToken ct)
+    public static async Task<List<string>> RunAsync(
+        TenantTransactions transactions,
+        Backfill backfill,
+        Action<string> say,
+        CancellationToken ct
+    )
     {
         var tenants = new TenantDatabase(transactions);
         var failures = new List<string>();
         var stores = await new SystemDatabase(transactions).QueryAsync(
-            "select tenant_id, shop_domain from tenants order by tenant_id", [],
-            reader => (TenantId: reader.GetGuid(0), ShopDomain: reader.GetString(1)), ct);
+            "select tenant_id, shop_domain from tenants order by tenant_id",
+            [],
+            reader => (TenantId: reader.GetGuid(0), ShopDomain: reader.GetString(1)),
+            ct
+        );
         foreach (var (store, at) in stores.Select((store, at) => (store, at)))
         {
             try
             {
-                while (await tenants.RunAsync(store.TenantId, db => RunPartAsync(db, backfill, store.TenantId, ct), ct)) { }
-                if ((at + 1) % 100 == 0) say($"Backfill {backfill.Name}: {at + 1} of {stores.Count} stores");
+                while (await tenants.RunAsync(store.TenantId, db => RunPartAsync(db, backfill, store.TenantId, ct), ct))
+                { }
+                if ((at + 1) % 100 == 0)
+                    say($"Backfill {backfill.Name}: {at + 1} of {stores.Count} stores");
             }
             catch (Exception failure) when (failure is not OperationCanceledException)
             {
@@ -90,27 +107,37 @@ internal static class Backfills
     }
 
     /// <returns>Whether there is more to do.</returns>
-    private static async Task<bool> RunPartAsync(XenoDbContext db, Backfill backfill, Guid tenantId, CancellationToken ct)
+    private static async Task<bool> RunPartAsync(
+        XenoDbContext db,
+        Backfill backfill,
+        Guid tenantId,
+        CancellationToken ct
+    )
     {
         await TenantLock.TakeExclusiveAsync(db, tenantId, ct);
         // Its erasure takes the row of its progress as well.
         await using var exists = db.Command("select exists (select from tenants where tenant_id = $1)");
         exists.Parameters.Add(new() { Value = tenantId });
-        if (await exists.ExecuteScalarAsync(ct) is not true) return false;
+        if (await exists.ExecuteScalarAsync(ct) is not true)
+            return false;
         await using var begin = Command(
             """
             insert into backfills (tenant_id, name, started_at) values ($1, $2, now())
             on conflict (tenant_id, name) do update set started_at = backfills.started_at returning next, done_at is not null
-            """);
+            """
+        );
         string? from;
         await using (var reader = await begin.ExecuteReaderAsync(ct))
         {
             await reader.ReadAsync(ct);
-            if (reader.GetBoolean(1)) return false;
+            if (reader.GetBoolean(1))
+                return false;
             from = await reader.IsDBNullAsync(0, ct) ? null : reader.GetString(0);
         }
         var next = await backfill.RunPartAsync(db, tenantId, from, ct);
-        await using var keep = Command("update backfills set next = $3, done_at = case when $3 is null then now() end where tenant_id = $1 and name = $2");
+        await using var keep = Command(
+            "update backfills set next = $3, done_at = case when $3 is null then now() end where tenant_id = $1 and name = $2"
+        );
         keep.Parameters.Add(new() { Value = (object?)next ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.Text });
         await keep.ExecuteNonQueryAsync(ct);
         return next is not null;

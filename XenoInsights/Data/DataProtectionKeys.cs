@@ -15,19 +15,34 @@ public sealed class DataProtectionKey
 }
 
 /// <summary>Keeps the key ring in PostgreSQL. The framework's own EF repository would query outside the walls.</summary>
-internal sealed class DataProtectionKeyRepository(SystemDatabase database) : IXmlRepository, IConfigureOptions<KeyManagementOptions>
+internal sealed class DataProtectionKeyRepository(SystemDatabase database)
+    : IXmlRepository,
+        IConfigureOptions<KeyManagementOptions>
 {
     public void Configure(KeyManagementOptions options) => options.XmlRepository = this;
 
     // The framework asks synchronously, at start and once a day, on whatever thread needs a key. Task.Run leaves that thread's
     // synchronization context: waiting inside a circuit's own would wait for itself.
     public IReadOnlyCollection<XElement> GetAllElements() =>
-        Task.Run(() => database.RunAsync(db => db.DataProtectionKeys.Select(k => k.Xml).ToListAsync())).GetAwaiter().GetResult().ConvertAll(XElement.Parse);
+        Task.Run(() => database.RunAsync(db => db.DataProtectionKeys.Select(k => k.Xml).ToListAsync()))
+            .GetAwaiter()
+            .GetResult()
+            .ConvertAll(XElement.Parse);
 
     public void StoreElement(XElement element, string friendlyName) =>
-        Task.Run(() => database.RunAsync(async db =>
-        {
-            db.DataProtectionKeys.Add(new DataProtectionKey { FriendlyName = friendlyName, Xml = element.ToString(SaveOptions.DisableFormatting) });
-            await db.SaveChangesAsync();
-        })).GetAwaiter().GetResult();
+        Task.Run(() =>
+                database.RunAsync(async db =>
+                {
+                    db.DataProtectionKeys.Add(
+                        new DataProtectionKey
+                        {
+                            FriendlyName = friendlyName,
+                            Xml = element.ToString(SaveOptions.DisableFormatting),
+                        }
+                    );
+                    await db.SaveChangesAsync();
+                })
+            )
+            .GetAwaiter()
+            .GetResult();
 }

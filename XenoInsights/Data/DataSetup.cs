@@ -28,11 +28,21 @@ public static class DataSetup
         builder.Services.AddSingleton<SchemaGate>();
         var main = ForMain(connectionString, builder.Configuration);
         builder.Services.AddSingleton(services => Transactions(services, main, "xeno"));
-        builder.Services.AddKeyedSingleton(Ingest, (services, _) => Transactions(services, ForIngest(connectionString), "xeno-ingest"));
+        builder.Services.AddKeyedSingleton(
+            Ingest,
+            (services, _) => Transactions(services, ForIngest(connectionString), "xeno-ingest")
+        );
         var exports = ForExports(connectionString, builder.Configuration);
         builder.Services.AddKeyedSingleton(Exports, (services, _) => Transactions(services, exports, "xeno-exports"));
         // The same units of work as a request's own, on other connections.
-        builder.Services.AddKeyedScoped(Exports, (services, _) => ActivatorUtilities.CreateInstance<XenoDatabase>(services, services.GetRequiredKeyedService<TenantTransactions>(Exports)));
+        builder.Services.AddKeyedScoped(
+            Exports,
+            (services, _) =>
+                ActivatorUtilities.CreateInstance<XenoDatabase>(
+                    services,
+                    services.GetRequiredKeyedService<TenantTransactions>(Exports)
+                )
+        );
         builder.Services.AddSingleton<TenantDatabase>().AddSingleton<SystemDatabase>();
         builder.Services.AddScoped<TenantContext>().AddScoped<XenoDatabase>();
         builder.Services.AddDataProtection().SetApplicationName("XenoInsights");
@@ -40,27 +50,45 @@ public static class DataSetup
     }
 
     private static TenantTransactions Transactions(IServiceProvider services, string connectionString, string name) =>
-        new(connectionString, services.GetRequiredService<ILoggerFactory>(), name, services.GetRequiredService<SchemaGate>());
+        new(
+            connectionString,
+            services.GetRequiredService<ILoggerFactory>(),
+            name,
+            services.GetRequiredService<SchemaGate>()
+        );
 
     // Jobs, workers and people together; what a connection string says itself stands.
     private static string ForMain(string connectionString, IConfiguration configuration)
     {
         var connections = configuration.GetValue(MainConnections, UsualMainConnections);
-        if (connections is < 5 or > 500) throw new ConfigurationException($"{MainConnections} must be 5 to 500.");
+        if (connections is < 5 or > 500)
+            throw new ConfigurationException($"{MainConnections} must be 5 to 500.");
         var builder = new NpgsqlConnectionStringBuilder(connectionString);
-        if (!builder.ContainsKey("Maximum Pool Size")) builder.MaxPoolSize = connections;
+        if (!builder.ContainsKey("Maximum Pool Size"))
+            builder.MaxPoolSize = connections;
         return builder.ConnectionString;
     }
 
     // Short timeouts: an answer that comes after Shopify has hung up helps nobody, and a new connection may work.
     private static string ForIngest(string connectionString) =>
-        new NpgsqlConnectionStringBuilder(connectionString) { MaxPoolSize = 4, MinPoolSize = 0, Timeout = 2, CommandTimeout = 4 }.ConnectionString;
+        new NpgsqlConnectionStringBuilder(connectionString)
+        {
+            MaxPoolSize = 4,
+            MinPoolSize = 0,
+            Timeout = 2,
+            CommandTimeout = 4,
+        }.ConnectionString;
 
     // Few: however many people export, what others ask gets through.
     private static string ForExports(string connectionString, IConfiguration configuration)
     {
         var connections = configuration.GetValue(ExportConnections, UsualExportConnections);
-        if (connections is < 1 or > 100) throw new ConfigurationException($"{ExportConnections} must be 1 to 100.");
-        return new NpgsqlConnectionStringBuilder(connectionString) { MaxPoolSize = connections, MinPoolSize = 0 }.ConnectionString;
+        if (connections is < 1 or > 100)
+            throw new ConfigurationException($"{ExportConnections} must be 1 to 100.");
+        return new NpgsqlConnectionStringBuilder(connectionString)
+        {
+            MaxPoolSize = connections,
+            MinPoolSize = 0,
+        }.ConnectionString;
     }
 }

@@ -26,8 +26,11 @@ public sealed class DatabaseConnection(string main, string direct, IAsyncDisposa
     /// <exception cref="ConfigurationException">A value cannot be used, or none is set outside Development; the message names its key.</exception>
     /// <param name="startEmbedded">Starts the embedded PostgreSQL; null where the build does not contain it.</param>
     public static async Task<DatabaseConnection> ResolveAsync(
-        IConfiguration configuration, IHostEnvironment environment,
-        Func<IConfiguration, CancellationToken, Task<DatabaseConnection>>? startEmbedded, CancellationToken ct)
+        IConfiguration configuration,
+        IHostEnvironment environment,
+        Func<IConfiguration, CancellationToken, Task<DatabaseConnection>>? startEmbedded,
+        CancellationToken ct
+    )
     {
         var main = Read(configuration, MainKey) ?? Read(configuration, UrlKey);
         var direct = Read(configuration, DirectKey);
@@ -36,7 +39,9 @@ public sealed class DatabaseConnection(string main, string direct, IAsyncDisposa
         if (direct is not null)
             throw new ConfigurationException($"{DirectKey} is set, but {MainKey} is not.");
         if (!environment.IsDevelopment() || startEmbedded is null)
-            throw new ConfigurationException($"{MainKey} (or {UrlKey}) must be set: only Development brings its own PostgreSQL.");
+            throw new ConfigurationException(
+                $"{MainKey} (or {UrlKey}) must be set: only Development brings its own PostgreSQL."
+            );
         return await startEmbedded(configuration, ct);
     }
 

@@ -11,18 +11,37 @@ namespace XenoInsights.Data;
 internal static class Indexes
 {
     /// <summary>Names of indexes that the model has and the database has not.</summary>
-    public static async Task<List<string>> MissingAsync(XenoDbContext db, NpgsqlConnection connection, CancellationToken ct)
+    public static async Task<List<string>> MissingAsync(
+        XenoDbContext db,
+        NpgsqlConnection connection,
+        CancellationToken ct
+    )
     {
         var stored = await NamesAsync(connection, "true", ct);
-        return [.. OfModel(db).Select(index => index.Name).Where(name => !stored.Contains(name)).Order(StringComparer.Ordinal)];
+        return
+        [
+            .. OfModel(db)
+                .Select(index => index.Name)
+                .Where(name => !stored.Contains(name))
+                .Order(StringComparer.Ordinal),
+        ];
     }
 
     /// <summary>What an interrupted build left: it takes part in every write and answers no question. Not those that are being built right now.</summary>
     public static Task<HashSet<string>> InvalidAsync(NpgsqlConnection connection, CancellationToken ct) =>
-        NamesAsync(connection, "not i.indisvalid and not exists (select from pg_stat_progress_create_index p where p.index_relid = i.indexrelid)", ct);
+        NamesAsync(
+            connection,
+            "not i.indisvalid and not exists (select from pg_stat_progress_create_index p where p.index_relid = i.indexrelid)",
+            ct
+        );
 
     /// <summary>Drops invalid indexes and builds the missing ones. May be interrupted and repeated.</summary>
-    public static async Task BuildAsync(XenoDbContext db, NpgsqlConnection connection, Action<string> say, CancellationToken ct)
+    public static async Task BuildAsync(
+        XenoDbContext db,
+        NpgsqlConnection connection,
+        Action<string> say,
+        CancellationToken ct
+    )
     {
         foreach (var name in await InvalidAsync(connection, ct))
         {
@@ -55,13 +74,20 @@ internal static class Indexes
         await command.ExecuteNonQueryAsync(ct);
     }
 
-    private static async Task<HashSet<string>> NamesAsync(NpgsqlConnection connection, string condition, CancellationToken ct)
+    private static async Task<HashSet<string>> NamesAsync(
+        NpgsqlConnection connection,
+        string condition,
+        CancellationToken ct
+    )
     {
         var names = new HashSet<string>();
         await using var command = new NpgsqlCommand(
-            $"select c.relname::text from pg_index i join pg_class c on c.oid = i.indexrelid where c.relnamespace = 'public'::regnamespace and {condition}", connection);
+            $"select c.relname::text from pg_index i join pg_class c on c.oid = i.indexrelid where c.relnamespace = 'public'::regnamespace and {condition}",
+            connection
+        );
         await using var reader = await command.ExecuteReaderAsync(ct);
-        while (await reader.ReadAsync(ct)) names.Add(reader.GetString(0));
+        while (await reader.ReadAsync(ct))
+            names.Add(reader.GetString(0));
         return names;
     }
 }

@@ -33,7 +33,11 @@ public sealed record MigrateOptions
 public static class Migrator
 {
     /// <exception cref="UpgradeStoppedException">Locks could not be had, or another upgrade runs; the message says who is in the way.</exception>
-    public static async Task MigrateAsync(string connectionString, MigrateOptions? how = null, CancellationToken ct = default)
+    public static async Task MigrateAsync(
+        string connectionString,
+        MigrateOptions? how = null,
+        CancellationToken ct = default
+    )
     {
         how ??= new();
         await using var connection = new NpgsqlConnection(connectionString + ";Pooling=false");
@@ -55,7 +59,9 @@ public static class Migrator
         await locks.RunAsync(connection, "What the schema is", Record(isNew ? Backfills.All : []), ct);
         how.Say("The schema is that of this version");
         if (await WaitingAsync(connection, Backfills.All, ct) is { Count: > 0 } waiting)
-            how.Say($"Still to be filled: {string.Join(", ", waiting.Select(b => b.Name))}. Run `XenoInsights finish-upgrade` once no older version runs");
+            how.Say(
+                $"Still to be filled: {string.Join(", ", waiting.Select(b => b.Name))}. Run `XenoInsights finish-upgrade` once no older version runs"
+            );
     }
 
     /// <summary>
@@ -63,12 +69,20 @@ public static class Migrator
     /// rights that only older versions needed. From its first backfill on the database refuses versions that would not keep what is filled.
     /// </summary>
     /// <exception cref="UpgradeStoppedException">Migrations are pending, or some stores could not be filled; the message says which and why.</exception>
-    public static Task FinishAsync(string connectionString, MigrateOptions? how = null, CancellationToken ct = default) =>
-        FinishAsync(connectionString, Backfills.All, SchemaGate.LookEvery * 2, how ?? new(), ct);
+    public static Task FinishAsync(
+        string connectionString,
+        MigrateOptions? how = null,
+        CancellationToken ct = default
+    ) => FinishAsync(connectionString, Backfills.All, SchemaGate.LookEvery * 2, how ?? new(), ct);
 
     /// <param name="grace">How long older versions take to notice that they are refused.</param>
     internal static async Task FinishAsync(
-        string connectionString, IReadOnlyList<Backfill> backfills, TimeSpan grace, MigrateOptions how, CancellationToken ct)
+        string connectionString,
+        IReadOnlyList<Backfill> backfills,
+        TimeSpan grace,
+        MigrateOptions how,
+        CancellationToken ct
+    )
     {
         await using var connection = new NpgsqlConnection(connectionString + ";Pooling=false");
         await connection.OpenAsync(ct);
@@ -80,15 +94,25 @@ public static class Migrator
         var failures = new List<string>();
         foreach (var backfill in await WaitingAsync(connection, backfills, ct))
         {
-            if (await RequireAsync(connection, backfill.Migration, ct)) await Task.Delay(grace, how.Time, ct);
+            if (await RequireAsync(connection, backfill.Migration, ct))
+                await Task.Delay(grace, how.Time, ct);
             var failed = await Backfills.RunAsync(transactions, backfill, how.Say, ct);
             failures.AddRange(failed);
-            if (failed.Count > 0) continue;
-            await locks.RunAsync(connection, $"Backfill {backfill.Name}", $"update schema_info set backfills = array_append(backfills, '{backfill.Name}')", ct);
+            if (failed.Count > 0)
+                continue;
+            await locks.RunAsync(
+                connection,
+                $"Backfill {backfill.Name}",
+                $"update schema_info set backfills = array_append(backfills, '{backfill.Name}')",
+                ct
+            );
             how.Say($"Backfill {backfill.Name} is done");
         }
         await SecureAsync(connection, locks, how, withExcess: true, ct);
-        if (failures.Count > 0) throw new UpgradeStoppedException($"{string.Join('\n', failures)}\nThe others are done. Run `XenoInsights finish-upgrade` again.");
+        if (failures.Count > 0)
+            throw new UpgradeStoppedException(
+                $"{string.Join('\n', failures)}\nThe others are done. Run `XenoInsights finish-upgrade` again."
+            );
         how.Say("The upgrade is finished");
     }
 
@@ -106,12 +130,19 @@ public static class Migrator
 
     private static string Record(IEnumerable<Backfill> done) =>
         $$"""
-        insert into schema_info (only_row, migrations, backfills)
-        select true, array_agg(migration_id order by migration_id), '{{{string.Join(',', done.Select(b => b.Name))}}}' from "__EFMigrationsHistory"
-        on conflict (only_row) do update set migrations = excluded.migrations
-        """;
+            insert into schema_info (only_row, migrations, backfills)
+            select true, array_agg(migration_id order by migration_id), '{{{string.Join(
+                ',',
+                done.Select(b => b.Name)
+            )}}}' from "__EFMigrationsHistory"
+            on conflict (only_row) do update set migrations = excluded.migrations
+            """;
 
-    private static async Task<List<Backfill>> WaitingAsync(NpgsqlConnection connection, IEnumerable<Backfill> backfills, CancellationToken ct)
+    private static async Task<List<Backfill>> WaitingAsync(
+        NpgsqlConnection connection,
+        IEnumerable<Backfill> backfills,
+        CancellationToken ct
+    )
     {
         await using var command = new NpgsqlCommand("select backfills from schema_info", connection);
         var done = (string[]?)await command.ExecuteScalarAsync(ct) ?? [];
@@ -119,44 +150,87 @@ public static class Migrator
     }
 
     /// <summary>A context for the schema: it does no unit of work, so it has no roles.</summary>
-    internal static XenoDbContext Context(string connectionString) => new(new DbContextOptionsBuilder<XenoDbContext>()
-        .UseNpgsql(connectionString).UseSnakeCaseNamingConvention()
-        .ReplaceService<IMigrationsSqlGenerator, OnlineMigrationsSqlGenerator>().Options, TransactionStart.ForNobody);
+    internal static XenoDbContext Context(string connectionString) =>
+        new(
+            new DbContextOptionsBuilder<XenoDbContext>()
+                .UseNpgsql(connectionString)
+                .UseSnakeCaseNamingConvention()
+                .ReplaceService<IMigrationsSqlGenerator, OnlineMigrationsSqlGenerator>()
+                .Options,
+            TransactionStart.ForNobody
+        );
 
     /// <summary>The migrations that the database has, by EF's own record; none where there is no schema yet.</summary>
     internal static async Task<List<string>> AppliedAsync(NpgsqlConnection connection, CancellationToken ct)
     {
         var applied = new List<string>();
-        await using var exists = new NpgsqlCommand("select to_regclass('\"__EFMigrationsHistory\"') is not null", connection);
-        if (await exists.ExecuteScalarAsync(ct) is not true) return applied;
-        await using var command = new NpgsqlCommand("select migration_id from \"__EFMigrationsHistory\" order by 1", connection);
+        await using var exists = new NpgsqlCommand(
+            "select to_regclass('\"__EFMigrationsHistory\"') is not null",
+            connection
+        );
+        if (await exists.ExecuteScalarAsync(ct) is not true)
+            return applied;
+        await using var command = new NpgsqlCommand(
+            "select migration_id from \"__EFMigrationsHistory\" order by 1",
+            connection
+        );
         await using var reader = await command.ExecuteReaderAsync(ct);
-        while (await reader.ReadAsync(ct)) applied.Add(reader.GetString(0));
+        while (await reader.ReadAsync(ct))
+            applied.Add(reader.GetString(0));
         return applied;
     }
 
-    private static async Task<List<(string Name, string Script)>> PendingAsync(XenoDbContext db, NpgsqlConnection connection, CancellationToken ct)
+    private static async Task<List<(string Name, string Script)>> PendingAsync(
+        XenoDbContext db,
+        NpgsqlConnection connection,
+        CancellationToken ct
+    )
     {
         var known = Schema.Known;
         var applied = await AppliedAsync(connection, ct);
         if (applied.Count > 0 && !applied.Contains(known[0]))
             throw new UpgradeStoppedException(
                 "This database was made by a version before 0.2.0, and there is no upgrade from those. In Development delete the folder .data; "
-                + "elsewhere begin with an empty database, and connect the stores again: Shopify has all their data.");
+                    + "elsewhere begin with an empty database, and connect the stores again: Shopify has all their data."
+            );
         var migrator = db.GetService<IMigrator>();
-        return [.. known.Select((name, at) => (Name: name, Before: at == 0 ? Migration.InitialDatabase : known[at - 1]))
-            .Where(migration => !applied.Contains(migration.Name))
-            .Select(migration => (migration.Name, migrator.GenerateScript(migration.Before, migration.Name, MigrationsSqlGenerationOptions.NoTransactions)))];
+        return
+        [
+            .. known
+                .Select((name, at) => (Name: name, Before: at == 0 ? Migration.InitialDatabase : known[at - 1]))
+                .Where(migration => !applied.Contains(migration.Name))
+                .Select(migration =>
+                    (
+                        migration.Name,
+                        migrator.GenerateScript(
+                            migration.Before,
+                            migration.Name,
+                            MigrationsSqlGenerationOptions.NoTransactions
+                        )
+                    )
+                ),
+        ];
     }
 
     /// <summary>Each table in a transaction of its own, so that no lock waits for another; most need nothing.</summary>
-    private static async Task SecureAsync(NpgsqlConnection connection, ShortLocks locks, MigrateOptions how, bool withExcess, CancellationToken ct)
+    private static async Task SecureAsync(
+        NpgsqlConnection connection,
+        ShortLocks locks,
+        MigrateOptions how,
+        bool withExcess,
+        CancellationToken ct
+    )
     {
         var differences = await RowLevelSecurity.DifferencesAsync(connection, ct);
         foreach (var table in differences.Where(d => withExcess || !d.IsExcess).GroupBy(d => d.Table))
         {
             how.Say($"Row-level security of {table.Key}");
-            await locks.RunAsync(connection, $"Row-level security of {table.Key}", string.Join(";\n", table.Select(d => d.Repair)), ct);
+            await locks.RunAsync(
+                connection,
+                $"Row-level security of {table.Key}",
+                string.Join(";\n", table.Select(d => d.Repair)),
+                ct
+            );
         }
     }
 }
@@ -184,8 +258,14 @@ internal sealed class UpgradeLock : IAsyncDisposable
             for (var said = false; await command.ExecuteScalarAsync(ct) is not true; said = true)
             {
                 if (how.Time.GetElapsedTime(began) >= how.Patience)
-                    throw new UpgradeStoppedException(string.Create(CultureInfo.InvariantCulture, $"Another upgrade of this database has run for {how.Patience:c}; nothing was changed."));
-                if (!said) how.Say("Another upgrade of this database runs; waiting for it");
+                    throw new UpgradeStoppedException(
+                        string.Create(
+                            CultureInfo.InvariantCulture,
+                            $"Another upgrade of this database has run for {how.Patience:c}; nothing was changed."
+                        )
+                    );
+                if (!said)
+                    how.Say("Another upgrade of this database runs; waiting for it");
                 await Task.Delay(_again, how.Time, ct);
             }
             return new(connection);

@@ -11,35 +11,55 @@ namespace XenoInsights.Data;
 /// takes. <see cref="Indexes"/> builds them afterwards, while everybody works.
 /// </summary>
 #pragma warning disable EF1001 // The base class asks for the provider's options; there is no other way to derive from it.
-internal sealed class OnlineMigrationsSqlGenerator(MigrationsSqlGeneratorDependencies dependencies, INpgsqlSingletonOptions options)
-    : NpgsqlMigrationsSqlGenerator(dependencies, options)
+internal sealed class OnlineMigrationsSqlGenerator(
+    MigrationsSqlGeneratorDependencies dependencies,
+    INpgsqlSingletonOptions options
+) : NpgsqlMigrationsSqlGenerator(dependencies, options)
 #pragma warning restore EF1001
 {
     /// <summary>Marks an index that is to be built now, outside of any migration.</summary>
     public const string Now = "XenoInsights:Now";
 
     public override IReadOnlyList<MigrationCommand> Generate(
-        IReadOnlyList<MigrationOperation> operations, IModel? model = null, MigrationsSqlGenerationOptions options = MigrationsSqlGenerationOptions.Default)
+        IReadOnlyList<MigrationOperation> operations,
+        IModel? model = null,
+        MigrationsSqlGenerationOptions options = MigrationsSqlGenerationOptions.Default
+    )
     {
         var created = operations.OfType<CreateTableOperation>().Select(table => table.Name).ToHashSet();
-        return base.Generate([.. operations.Where(operation => operation is not CreateIndexOperation index || IsForNow(index))], model, options);
+        return base.Generate(
+            [.. operations.Where(operation => operation is not CreateIndexOperation index || IsForNow(index))],
+            model,
+            options
+        );
 
         bool IsForNow(CreateIndexOperation index) => created.Contains(index.Table) || index[Now] is true;
     }
 
     // An index that was left out and is dropped or renamed by a later migration of the same upgrade was never built.
-    protected override void Generate(DropIndexOperation operation, IModel? model, MigrationCommandListBuilder builder, bool terminate)
+    protected override void Generate(
+        DropIndexOperation operation,
+        IModel? model,
+        MigrationCommandListBuilder builder,
+        bool terminate
+    )
     {
-        builder.Append("DROP INDEX IF EXISTS ").Append(Dependencies.SqlGenerationHelper.DelimitIdentifier(operation.Name, operation.Schema));
-        if (!terminate) return;
+        builder
+            .Append("DROP INDEX IF EXISTS ")
+            .Append(Dependencies.SqlGenerationHelper.DelimitIdentifier(operation.Name, operation.Schema));
+        if (!terminate)
+            return;
         builder.AppendLine(Dependencies.SqlGenerationHelper.StatementTerminator);
         EndStatement(builder);
     }
 
     protected override void Generate(RenameIndexOperation operation, IModel? model, MigrationCommandListBuilder builder)
     {
-        builder.Append("ALTER INDEX IF EXISTS ").Append(Dependencies.SqlGenerationHelper.DelimitIdentifier(operation.Name, operation.Schema))
-            .Append(" RENAME TO ").Append(Dependencies.SqlGenerationHelper.DelimitIdentifier(operation.NewName))
+        builder
+            .Append("ALTER INDEX IF EXISTS ")
+            .Append(Dependencies.SqlGenerationHelper.DelimitIdentifier(operation.Name, operation.Schema))
+            .Append(" RENAME TO ")
+            .Append(Dependencies.SqlGenerationHelper.DelimitIdentifier(operation.NewName))
             .AppendLine(Dependencies.SqlGenerationHelper.StatementTerminator);
         EndStatement(builder);
     }
@@ -47,7 +67,9 @@ internal sealed class OnlineMigrationsSqlGenerator(MigrationsSqlGeneratorDepende
     // A migration is run as one script, where a statement that ends without a semicolon would run into the next.
     protected override void Generate(SqlOperation operation, IModel? model, MigrationCommandListBuilder builder)
     {
-        builder.Append(operation.Sql.TrimEnd().TrimEnd(';')).AppendLine(Dependencies.SqlGenerationHelper.StatementTerminator);
+        builder
+            .Append(operation.Sql.TrimEnd().TrimEnd(';'))
+            .AppendLine(Dependencies.SqlGenerationHelper.StatementTerminator);
         EndStatement(builder, operation.SuppressTransaction);
     }
 }

@@ -8,7 +8,8 @@ namespace XenoInsights.Data;
 public static class PostgresUrl
 {
     public static bool IsUrl(string value) =>
-        value.StartsWith("postgres://", StringComparison.OrdinalIgnoreCase) || value.StartsWith("postgresql://", StringComparison.OrdinalIgnoreCase);
+        value.StartsWith("postgres://", StringComparison.OrdinalIgnoreCase)
+        || value.StartsWith("postgresql://", StringComparison.OrdinalIgnoreCase);
 
     /// <exception cref="FormatException">Not such a URL, or a parameter nobody here understands.</exception>
     public static NpgsqlConnectionStringBuilder Parse(string value)
@@ -35,23 +36,38 @@ public static class PostgresUrl
     {
         switch (name)
         {
-            case "sslmode": target.SslMode = Mode<SslMode>(name, value); break;
-            case "channel_binding": target.ChannelBinding = Mode<ChannelBinding>(name, value); break;
-            case "sslrootcert": target.RootCertificate = value; break;
-            case "application_name": target.ApplicationName = value; break;
-            case "options": target.Options = value; break;
+            case "sslmode":
+                target.SslMode = Mode<SslMode>(name, value);
+                break;
+            case "channel_binding":
+                target.ChannelBinding = Mode<ChannelBinding>(name, value);
+                break;
+            case "sslrootcert":
+                target.RootCertificate = value;
+                break;
+            case "application_name":
+                target.ApplicationName = value;
+                break;
+            case "options":
+                target.Options = value;
+                break;
             case "connect_timeout":
-                target.Timeout = int.TryParse(value, CultureInfo.InvariantCulture, out var seconds) ? seconds
+                target.Timeout = int.TryParse(value, CultureInfo.InvariantCulture, out var seconds)
+                    ? seconds
                     : throw new FormatException($"{name}={value} is not a number of seconds");
                 break;
             // A hint of one client library to itself about the pooler; ours asks nothing special of one.
-            case "pgbouncer": break;
-            default: throw new FormatException($"the parameter {name} is not understood");
+            case "pgbouncer":
+                break;
+            default:
+                throw new FormatException($"the parameter {name} is not understood");
         }
     }
 
-    private static T Mode<T>(string name, string value) where T : struct, Enum =>
-        Enum.TryParse<T>(value.Replace("-", "", StringComparison.Ordinal), ignoreCase: true, out var mode) && !char.IsAsciiDigit(value.FirstOrDefault())
+    private static T Mode<T>(string name, string value)
+        where T : struct, Enum =>
+        Enum.TryParse<T>(value.Replace("-", "", StringComparison.Ordinal), ignoreCase: true, out var mode)
+        && !char.IsAsciiDigit(value.FirstOrDefault())
             ? mode
             : throw new FormatException($"{name}={value} is not understood");
 }

@@ -39,26 +39,36 @@ public sealed class SchemaMismatchException(string message) : InvalidOperationEx
 internal static class Schema
 {
     /// <summary>The ids of this version's migrations, oldest first.</summary>
-    public static IReadOnlyList<string> Known { get; } = [.. typeof(Schema).Assembly.GetTypes()
-        .Select(type => type.GetCustomAttribute<MigrationAttribute>()?.Id).OfType<string>().Order(StringComparer.Ordinal)];
+    public static IReadOnlyList<string> Known { get; } =
+    [
+        .. typeof(Schema)
+            .Assembly.GetTypes()
+            .Select(type => type.GetCustomAttribute<MigrationAttribute>()?.Id)
+            .OfType<string>()
+            .Order(StringComparer.Ordinal),
+    ];
 
     /// <exception cref="SchemaMismatchException">This version is older than the schema accepts.</exception>
     public static void ThrowIfTooOld(string? requiredMigration)
     {
-        if (TooOld(requiredMigration) is { } problem) throw new SchemaMismatchException(problem);
+        if (TooOld(requiredMigration) is { } problem)
+            throw new SchemaMismatchException(problem);
     }
 
     /// <summary>What is wrong with this version on a schema that has and requires these migrations; null: nothing.</summary>
     public static string? Mismatch(IReadOnlyCollection<string> migrations, string? requiredMigration)
     {
         var missing = Known.Except(migrations).ToList();
-        if (missing.Count == 0) return TooOld(requiredMigration);
+        if (missing.Count == 0)
+            return TooOld(requiredMigration);
         var others = missing.Count > 1 ? $" and {missing.Count - 1} more" : "";
         return $"The database lacks migration {missing[0]}{others}, which this version needs: run `XenoInsights migrate`. Nothing is read or written until then.";
     }
 
-    private static string? TooOld(string? requiredMigration) => requiredMigration is null || Known.Contains(requiredMigration) ? null
-        : $"This version is older than the database accepts: it does not know migration {requiredMigration}. It reads and writes nothing any more; run the newer version.";
+    private static string? TooOld(string? requiredMigration) =>
+        requiredMigration is null || Known.Contains(requiredMigration)
+            ? null
+            : $"This version is older than the database accepts: it does not know migration {requiredMigration}. It reads and writes nothing any more; run the newer version.";
 }
 
 /// <summary>
@@ -103,14 +113,16 @@ public sealed class SchemaGate : IDisposable
         {
             try
             {
-                if (IsDue) await LookAsync(source, ct);
+                if (IsDue)
+                    await LookAsync(source, ct);
             }
             finally
             {
                 _looking.Release();
             }
         }
-        if (_problem is { } problem) throw new SchemaMismatchException(problem);
+        if (_problem is { } problem)
+            throw new SchemaMismatchException(problem);
     }
 
     public void Dispose() => _looking.Dispose();
@@ -120,9 +132,12 @@ public sealed class SchemaGate : IDisposable
         IsReachable = false;
         var problem = await ProblemAsync(source, ct);
         (IsReachable, _lookedAt) = (true, _time.GetTimestamp());
-        if (problem == _problem) return;
-        if (problem is null) _logger.LogInformation("The database has the schema that this version needs");
-        else _logger.LogError("{Problem}", problem);
+        if (problem == _problem)
+            return;
+        if (problem is null)
+            _logger.LogInformation("The database has the schema that this version needs");
+        else
+            _logger.LogError("{Problem}", problem);
         _problem = problem;
     }
 
@@ -133,7 +148,10 @@ public sealed class SchemaGate : IDisposable
             await using var command = source.CreateCommand("select migrations, required_migration from schema_info");
             await using var reader = await command.ExecuteReaderAsync(ct);
             return await reader.ReadAsync(ct)
-                ? Schema.Mismatch(await reader.GetFieldValueAsync<string[]>(0, ct), await reader.IsDBNullAsync(1, ct) ? null : reader.GetString(1))
+                ? Schema.Mismatch(
+                    await reader.GetFieldValueAsync<string[]>(0, ct),
+                    await reader.IsDBNullAsync(1, ct) ? null : reader.GetString(1)
+                )
                 : Schema.Mismatch([], null);
         }
         catch (PostgresException none) when (none.SqlState == PostgresErrorCodes.UndefinedTable)

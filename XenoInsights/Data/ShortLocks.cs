@@ -14,7 +14,8 @@ namespace XenoInsights.Data;
 /// <param name="patience">How long to go on trying.</param>
 internal sealed class ShortLocks(TimeSpan lockTimeout, TimeSpan patience, TimeProvider time, Action<string> say)
 {
-    private static readonly TimeSpan _firstPause = TimeSpan.FromMilliseconds(250), _longestPause = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan _firstPause = TimeSpan.FromMilliseconds(250),
+        _longestPause = TimeSpan.FromSeconds(10);
 
     /// <summary>Runs the statements in one transaction of their own.</summary>
     /// <exception cref="UpgradeStoppedException">The locks could not be had; nothing was changed.</exception>
@@ -28,11 +29,16 @@ internal sealed class ShortLocks(TimeSpan lockTimeout, TimeSpan patience, TimePr
                 await OnceAsync(connection, sql, ct);
                 return;
             }
-            catch (PostgresException busy) when (busy.SqlState is PostgresErrorCodes.LockNotAvailable or PostgresErrorCodes.DeadlockDetected)
+            catch (PostgresException busy)
+                when (busy.SqlState is PostgresErrorCodes.LockNotAvailable or PostgresErrorCodes.DeadlockDetected)
             {
                 if (time.GetElapsedTime(began) >= patience)
-                    throw new UpgradeStoppedException($"{what}: the locks could not be had within {patience:c}; nothing was changed.\n{await BlockersAsync(connection, ct)}", busy);
-                if (attempt == 0) say($"{what}: others hold locks; trying again");
+                    throw new UpgradeStoppedException(
+                        $"{what}: the locks could not be had within {patience:c}; nothing was changed.\n{await BlockersAsync(connection, ct)}",
+                        busy
+                    );
+                if (attempt == 0)
+                    say($"{what}: others hold locks; trying again");
                 await Task.Delay(Pause(attempt), time, ct);
             }
         }
@@ -61,19 +67,25 @@ internal sealed class ShortLocks(TimeSpan lockTimeout, TimeSpan patience, TimePr
     /// <summary>Who is in the way, for whoever has to decide about it: the longest transactions of this database.</summary>
     private static async Task<string> BlockersAsync(NpgsqlConnection connection, CancellationToken ct)
     {
-        var text = new StringBuilder("The longest transactions (end them with pg_terminate_backend(pid), or wait, then run the command again):");
+        var text = new StringBuilder(
+            "The longest transactions (end them with pg_terminate_backend(pid), or wait, then run the command again):"
+        );
         await using var command = new NpgsqlCommand(
             """
             select format('  pid %s, %s s, %s: %s', pid, round(extract(epoch from clock_timestamp() - xact_start)), state, left(regexp_replace(query, '\s+', ' ', 'g'), 120))
             from pg_stat_activity
             where datname = current_database() and pid <> pg_backend_pid() and xact_start is not null
             order by xact_start limit 5
-            """, connection);
+            """,
+            connection
+        );
         await using var reader = await command.ExecuteReaderAsync(ct);
-        while (await reader.ReadAsync(ct)) text.Append('\n').Append(reader.GetString(0));
+        while (await reader.ReadAsync(ct))
+            text.Append('\n').Append(reader.GetString(0));
         return text.ToString();
     }
 }
 
 /// <summary>An upgrade cannot go on now; what is done is done, and the same command goes on from there. The message says what is in the way.</summary>
-public sealed class UpgradeStoppedException(string message, Exception? inner = null) : InvalidOperationException(message, inner);
+public sealed class UpgradeStoppedException(string message, Exception? inner = null)
+    : InvalidOperationException(message, inner);

@@ -1,4 +1,3 @@
-
 namespace XenoInsights.Data;
 
 /// <summary>Which store a request or circuit works for, and for whom. Nothing entered means no rows.</summary>
@@ -15,8 +14,10 @@ public sealed class TenantContext
     /// <summary>Binds this scope to a tenant, for good: a second tenant needs a second scope, so that no running query can change sides.</summary>
     public void Enter(Guid tenantId, Caller caller)
     {
-        if (tenantId == Guid.Empty) throw new ArgumentException("An empty tenant id names no tenant.", nameof(tenantId));
-        if (TenantId is { } entered && entered != tenantId) throw new InvalidOperationException("This scope already works for another tenant.");
+        if (tenantId == Guid.Empty)
+            throw new ArgumentException("An empty tenant id names no tenant.", nameof(tenantId));
+        if (TenantId is { } entered && entered != tenantId)
+            throw new InvalidOperationException("This scope already works for another tenant.");
         UseCaller(caller);
         TenantId = tenantId;
     }
@@ -24,16 +25,18 @@ public sealed class TenantContext
     /// <summary>Binds this scope to a person, for good.</summary>
     public void UseCaller(Caller caller)
     {
-        if (Caller is { } known && known != caller) throw new InvalidOperationException("This scope already works for somebody else.");
+        if (Caller is { } known && known != caller)
+            throw new InvalidOperationException("This scope already works for somebody else.");
         Caller = caller;
     }
 
     /// <summary>Packs what a page hands from its prerendering to its circuit; it travels through the browser.</summary>
-    public PageState<T>? Pack<T>(T? value) where T : class =>
-        value is not null && Caller is { } caller ? new(caller.UserId, TenantId, value) : null;
+    public PageState<T>? Pack<T>(T? value)
+        where T : class => value is not null && Caller is { } caller ? new(caller.UserId, TenantId, value) : null;
 
     /// <summary>Takes what came back from the browser; null unless it was packed for this person and this store.</summary>
-    public T? Unpack<T>(PageState<T>? state) where T : class =>
+    public T? Unpack<T>(PageState<T>? state)
+        where T : class =>
         state is not null && state.UserId == Caller?.UserId && state.TenantId == TenantId ? state.Value : null;
 
     internal void ReportDenial() => Denied?.Invoke();

@@ -14,7 +14,15 @@ public sealed class TenantDatabase(TenantTransactions transactions)
         transactions.RunAsync(TransactionStart.ForJob(tenantId), work, ct);
 
     public Task RunAsync(Guid tenantId, Func<XenoDbContext, Task> work, CancellationToken ct = default) =>
-        RunAsync(tenantId, async db => { await work(db); return true; }, ct);
+        RunAsync(
+            tenantId,
+            async db =>
+            {
+                await work(db);
+                return true;
+            },
+            ct
+        );
 
     /// <summary>
     /// Applying what came for the tenant, while others wait for their turn: under short limits, and a wait in vain for a
@@ -25,7 +33,15 @@ public sealed class TenantDatabase(TenantTransactions transactions)
 
     /// <inheritdoc cref="RunForApplyingAsync{T}(Guid, Func{XenoDbContext, Task{T}}, CancellationToken)"/>
     internal Task RunForApplyingAsync(Guid tenantId, Func<XenoDbContext, Task> work, CancellationToken ct) =>
-        RunForApplyingAsync(tenantId, async db => { await work(db); return true; }, ct);
+        RunForApplyingAsync(
+            tenantId,
+            async db =>
+            {
+                await work(db);
+                return true;
+            },
+            ct
+        );
 
     /// <summary>The same for what a delivery demands of the whole store, which takes longer.</summary>
     internal Task<T> RunForShopActionAsync<T>(Guid tenantId, Func<XenoDbContext, Task<T>> work, CancellationToken ct) =>
@@ -49,12 +65,22 @@ public sealed class XenoDatabase(TenantTransactions transactions, TenantContext 
 
     /// <inheritdoc cref="InTenantAsync{T}(Func{XenoDbContext, Task{T}}, CancellationToken)"/>
     public Task InTenantAsync(Func<XenoDbContext, Task> work, CancellationToken ct = default) =>
-        InTenantAsync(async db => { await work(db); return true; }, ct);
+        InTenantAsync(
+            async db =>
+            {
+                await work(db);
+                return true;
+            },
+            ct
+        );
 
     /// <summary>What needs a role.</summary>
     /// <exception cref="AccessDeniedException">The person's role is below <paramref name="atLeast"/>, or their access has ended.</exception>
-    public Task<T> InTenantAsync<T>(MemberRole atLeast, Func<XenoDbContext, Task<T>> work, CancellationToken ct = default) =>
-        RunAsync(TransactionStart.ForMember, atLeast, work, keep: true, ct);
+    public Task<T> InTenantAsync<T>(
+        MemberRole atLeast,
+        Func<XenoDbContext, Task<T>> work,
+        CancellationToken ct = default
+    ) => RunAsync(TransactionStart.ForMember, atLeast, work, keep: true, ct);
 
     /// <summary>Runs <paramref name="work"/> for real, sees what it did, and takes all of it back.</summary>
     /// <inheritdoc cref="InTenantAsync{T}(MemberRole, Func{XenoDbContext, Task{T}}, CancellationToken)"/>
@@ -68,11 +94,16 @@ public sealed class XenoDatabase(TenantTransactions transactions, TenantContext 
 
     /// <summary>For an action that happens elsewhere: at Shopify, or in a job.</summary>
     /// <inheritdoc cref="InTenantAsync{T}(MemberRole, Func{XenoDbContext, Task{T}}, CancellationToken)"/>
-    public Task RequireAsync(MemberRole atLeast, CancellationToken ct) => InTenantAsync(atLeast, _ => Task.FromResult(true), ct);
+    public Task RequireAsync(MemberRole atLeast, CancellationToken ct) =>
+        InTenantAsync(atLeast, _ => Task.FromResult(true), ct);
 
     private async Task<T> RunAsync<T>(
-        Func<Guid, Caller, MemberRole, TransactionStart> start, MemberRole atLeast, Func<XenoDbContext, Task<T>> work, bool keep,
-        CancellationToken ct)
+        Func<Guid, Caller, MemberRole, TransactionStart> start,
+        MemberRole atLeast,
+        Func<XenoDbContext, Task<T>> work,
+        bool keep,
+        CancellationToken ct
+    )
     {
         if (tenant is not { TenantId: { } tenantId, Caller: { } caller })
             return await transactions.RunAsync(TransactionStart.ForNobody, work, ct, keep);
@@ -95,12 +126,22 @@ public sealed class SystemDatabase(TenantTransactions transactions)
         transactions.RunAsync(TransactionStart.ForSystem, work, ct);
 
     public Task RunAsync(Func<XenoDbContext, Task> work, CancellationToken ct = default) =>
-        RunAsync(async db => { await work(db); return true; }, ct);
+        RunAsync(
+            async db =>
+            {
+                await work(db);
+                return true;
+            },
+            ct
+        );
 
     /// <summary>One question in one round trip, for what every request asks.</summary>
     public Task<List<T>> QueryAsync<T>(
-        string sql, IReadOnlyList<NpgsqlParameter> parameters, Func<NpgsqlDataReader, T> read, CancellationToken ct) =>
-        transactions.QueryAsync(sql, parameters, read, ct);
+        string sql,
+        IReadOnlyList<NpgsqlParameter> parameters,
+        Func<NpgsqlDataReader, T> read,
+        CancellationToken ct
+    ) => transactions.QueryAsync(sql, parameters, read, ct);
 }
 
 /// <summary>The one place that opens transactions and puts the walls around them.</summary>
@@ -114,7 +155,12 @@ public sealed class TenantTransactions : IAsyncDisposable
 
     /// <param name="name">Names the connections in metrics.</param>
     /// <param name="gate">Lets no unit of work begin on a schema that this version does not fit; null where that is known.</param>
-    public TenantTransactions(string connectionString, ILoggerFactory loggerFactory, string name = "xeno", SchemaGate? gate = null)
+    public TenantTransactions(
+        string connectionString,
+        ILoggerFactory loggerFactory,
+        string name = "xeno",
+        SchemaGate? gate = null
+    )
     {
         _gate = gate;
         var builder = new NpgsqlDataSourceBuilder(connectionString) { Name = name }.UseLoggerFactory(loggerFactory);
@@ -123,14 +169,21 @@ public sealed class TenantTransactions : IAsyncDisposable
         builder.ConnectionStringBuilder.NoResetOnClose = true;
         _source = builder.Build();
         _options = new DbContextOptionsBuilder<XenoDbContext>()
-            .UseNpgsql(_source).UseSnakeCaseNamingConvention().UseLoggerFactory(loggerFactory)
+            .UseNpgsql(_source)
+            .UseSnakeCaseNamingConvention()
+            .UseLoggerFactory(loggerFactory)
             // Whoever asked gets the exception and says what it means; mostly it is a person who left a page before its figures were found.
             .ConfigureWarnings(warnings => warnings.Log((RelationalEventId.TransactionError, LogLevel.Debug)))
             .AddInterceptors(new TransactionStartInterceptor(), new RequireTransactionInterceptor())
             .Options;
     }
 
-    internal async Task<T> RunAsync<T>(TransactionStart start, Func<XenoDbContext, Task<T>> work, CancellationToken ct, bool keep = true)
+    internal async Task<T> RunAsync<T>(
+        TransactionStart start,
+        Func<XenoDbContext, Task<T>> work,
+        CancellationToken ct,
+        bool keep = true
+    )
     {
         for (var attempt = 1; ; attempt++)
         {
@@ -138,16 +191,19 @@ public sealed class TenantTransactions : IAsyncDisposable
             T result;
             try
             {
-                if (_gate is not null) await _gate.PassAsync(_source, ct);
+                if (_gate is not null)
+                    await _gate.PassAsync(_source, ct);
                 await db.Database.BeginTransactionAsync(ct);
                 result = await work(db);
             }
-            catch (Exception failure) when (attempt < MaxAttempts && IsTransient(failure) && (start.WaitsAgain || !IsWaitInVain(failure)))
+            catch (Exception failure)
+                when (attempt < MaxAttempts && IsTransient(failure) && (start.WaitsAgain || !IsWaitInVain(failure)))
             {
                 await Task.Delay(TimeSpan.FromMilliseconds(Random.Shared.Next(20, 80) * attempt), ct);
                 continue;
             }
-            if (!keep) return result;
+            if (!keep)
+                return result;
             // A failure here leaves the outcome unknown, so it is the caller's: only they know whether doing it again is harmless.
             await db.Database.CommitTransactionAsync(ct);
             return result;
@@ -156,7 +212,11 @@ public sealed class TenantTransactions : IAsyncDisposable
 
     /// <summary>Reads as the system role; the whole transaction is one batch.</summary>
     internal async Task<List<T>> QueryAsync<T>(
-        string sql, IReadOnlyList<NpgsqlParameter> parameters, Func<NpgsqlDataReader, T> read, CancellationToken ct)
+        string sql,
+        IReadOnlyList<NpgsqlParameter> parameters,
+        Func<NpgsqlDataReader, T> read,
+        CancellationToken ct
+    )
     {
         for (var attempt = 1; ; attempt++)
         {
@@ -172,22 +232,29 @@ public sealed class TenantTransactions : IAsyncDisposable
     }
 
     private async Task<List<T>> QueryOnceAsync<T>(
-        string sql, IReadOnlyList<NpgsqlParameter> parameters, Func<NpgsqlDataReader, T> read, CancellationToken ct)
+        string sql,
+        IReadOnlyList<NpgsqlParameter> parameters,
+        Func<NpgsqlDataReader, T> read,
+        CancellationToken ct
+    )
     {
-        if (_gate is not null) await _gate.PassAsync(_source, ct);
+        if (_gate is not null)
+            await _gate.PassAsync(_source, ct);
         await using var connection = await _source.OpenConnectionAsync(ct);
         await using var batch = new NpgsqlBatch(connection);
         batch.BatchCommands.Add(new("begin read only"));
         batch.BatchCommands.Add(new($"set local role {DatabaseRoles.System}"));
         batch.BatchCommands.Add(new("set local statement_timeout = '10s'"));
         var question = new NpgsqlBatchCommand(sql);
-        foreach (var parameter in parameters) question.Parameters.Add(parameter.Clone());
+        foreach (var parameter in parameters)
+            question.Parameters.Add(parameter.Clone());
         batch.BatchCommands.Add(question);
         batch.BatchCommands.Add(new("commit"));
         var rows = new List<T>();
         // A failure leaves the transaction open; returning the connection to the pool rolls it back.
         await using var reader = await batch.ExecuteReaderAsync(ct);
-        while (await reader.ReadAsync(ct)) rows.Add(read(reader));
+        while (await reader.ReadAsync(ct))
+            rows.Add(read(reader));
         return rows;
     }
 
@@ -195,14 +262,13 @@ public sealed class TenantTransactions : IAsyncDisposable
 
     /// <summary>For a lock, or for the database's answer.</summary>
     private static bool IsWaitInVain(Exception failure) =>
-        (failure as NpgsqlException ?? failure.InnerException) is PostgresException
-        {
-            SqlState: PostgresErrorCodes.LockNotAvailable or PostgresErrorCodes.QueryCanceled,
-        }
-        or NpgsqlException { InnerException: TimeoutException };
+        (failure as NpgsqlException ?? failure.InnerException)
+            is PostgresException { SqlState: PostgresErrorCodes.LockNotAvailable or PostgresErrorCodes.QueryCanceled }
+                or NpgsqlException { InnerException: TimeoutException };
 
     private static bool IsTransient(Exception failure) =>
-        failure is NpgsqlException { IsTransient: true } || failure.InnerException is NpgsqlException { IsTransient: true };
+        failure is NpgsqlException { IsTransient: true }
+        || failure.InnerException is NpgsqlException { IsTransient: true };
 }
 
 public static class XenoDbContextExtensions
@@ -213,10 +279,12 @@ public static class XenoDbContextExtensions
     /// <summary>A command on the walled transaction.</summary>
     public static NpgsqlCommand Command(this XenoDbContext db, string sql)
     {
-        var transaction = (NpgsqlTransaction?)db.Database.CurrentTransaction?.GetDbTransaction()
+        var transaction =
+            (NpgsqlTransaction?)db.Database.CurrentTransaction?.GetDbTransaction()
             ?? throw new InvalidOperationException("SQL runs inside a unit of work only.");
         var command = new NpgsqlCommand(sql, db.Connection(), transaction);
-        if (db.Start.CommandTimeout is { } seconds) command.CommandTimeout = seconds;
+        if (db.Start.CommandTimeout is { } seconds)
+            command.CommandTimeout = seconds;
         return command;
     }
 
@@ -224,7 +292,8 @@ public static class XenoDbContextExtensions
     public static NpgsqlBatch NewBatch(this XenoDbContext db)
     {
         var batch = new NpgsqlBatch(db.Connection());
-        if (db.Start.CommandTimeout is { } seconds) batch.Timeout = seconds;
+        if (db.Start.CommandTimeout is { } seconds)
+            batch.Timeout = seconds;
         return batch;
     }
 }

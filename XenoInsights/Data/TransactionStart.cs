@@ -18,24 +18,29 @@ internal sealed class TransactionStart
         "set local work_mem = '32MB'; set local max_parallel_workers_per_gather = 0";
 
     // A person who waits longer has gone; nothing of theirs may hold a lock or a connection for longer.
-    private const string PersonLimits = "set local statement_timeout = '30s'; set local lock_timeout = '5s'; "
+    private const string PersonLimits =
+        "set local statement_timeout = '30s'; set local lock_timeout = '5s'; "
         + "set local idle_in_transaction_session_timeout = '10s'";
 
     // The longest single statements are those that rebuild the rollups of a store with millions of orders.
-    private const string JobLimits = "set local statement_timeout = '15min'; set local lock_timeout = '1min'; "
+    private const string JobLimits =
+        "set local statement_timeout = '15min'; set local lock_timeout = '1min'; "
         + "set local idle_in_transaction_session_timeout = '1min'";
 
     // A store that is locked gives its place in the queue to the next one soon, and comes again later.
-    private const string ApplyingLimits = "set local statement_timeout = '25s'; set local lock_timeout = '2s'; "
+    private const string ApplyingLimits =
+        "set local statement_timeout = '25s'; set local lock_timeout = '2s'; "
         + "set local idle_in_transaction_session_timeout = '30s'";
 
     // Waits for those who write the store's orders at the moment: a batch of an import takes some seconds.
-    private const string ShopActionLimits = "set local statement_timeout = '15min'; set local lock_timeout = '10s'; "
+    private const string ShopActionLimits =
+        "set local statement_timeout = '15min'; set local lock_timeout = '10s'; "
         + "set local idle_in_transaction_session_timeout = '1min'";
 
     private const int LongCommandSeconds = 16 * 60;
 
-    private const string SystemLimits = "set local statement_timeout = '1min'; set local lock_timeout = '10s'; "
+    private const string SystemLimits =
+        "set local statement_timeout = '1min'; set local lock_timeout = '10s'; "
         + "set local idle_in_transaction_session_timeout = '30s'";
 
     private readonly Func<object?, MemberRole?>? _authorize;
@@ -86,16 +91,23 @@ internal sealed class TransactionStart
 
     /// <summary>What a delivery demands of the whole store, such as another time zone or its erasure.</summary>
     public static TransactionStart ForShopAction(Guid tenantId) =>
-        new($"{ShopActionLimits}; {EnterTenant(tenantId)}", tenantId) { WaitsAgain = false, CommandTimeout = LongCommandSeconds };
+        new($"{ShopActionLimits}; {EnterTenant(tenantId)}", tenantId)
+        {
+            WaitsAgain = false,
+            CommandTimeout = LongCommandSeconds,
+        };
 
     /// <summary>Work for one tenant that people wait for, whose own access was looked up before.</summary>
-    public static TransactionStart ForPeople(Guid tenantId) => new($"{PersonLimits}; {PlannerForPeople}; {EnterTenant(tenantId)}", tenantId);
+    public static TransactionStart ForPeople(Guid tenantId) =>
+        new($"{PersonLimits}; {PlannerForPeople}; {EnterTenant(tenantId)}", tenantId);
 
     /// <summary>A person's work in a store of theirs.</summary>
-    public static TransactionStart ForMember(Guid tenantId, Caller caller, MemberRole atLeast) => new(
-        $"{PersonLimits}; {PlannerForPeople}; {FindRole(tenantId, caller)}; {EnterTenant(tenantId)}",
-        tenantId,
-        found => Judge(found, atLeast));
+    public static TransactionStart ForMember(Guid tenantId, Caller caller, MemberRole atLeast) =>
+        new(
+            $"{PersonLimits}; {PlannerForPeople}; {FindRole(tenantId, caller)}; {EnterTenant(tenantId)}",
+            tenantId,
+            found => Judge(found, atLeast)
+        );
 
     /// <summary>A person's question about a store of theirs that needs what belongs to no tenant, such as people.</summary>
     public static TransactionStart ForMemberAcrossTenants(Guid tenantId, Caller caller, MemberRole atLeast) =>
@@ -108,34 +120,38 @@ internal sealed class TransactionStart
 
     /// <summary>An operator's action in one store.</summary>
     /// <inheritdoc cref="ForOperator"/>
-    public static TransactionStart ForOperatorInTenant(Guid tenantId, Caller caller, Func<string, bool> isOperator) => new(
-        $"{PersonLimits}; {FindOperator(caller)}; {EnterTenant(tenantId)}",
-        tenantId,
-        found => JudgeOperator(found, isOperator));
+    public static TransactionStart ForOperatorInTenant(Guid tenantId, Caller caller, Func<string, bool> isOperator) =>
+        new(
+            $"{PersonLimits}; {FindOperator(caller)}; {EnterTenant(tenantId)}",
+            tenantId,
+            found => JudgeOperator(found, isOperator)
+        );
 
     // As the system role: the role of a tenant is not known yet. Both look-ups are by primary key.
     private static string FindRole(Guid tenantId, Caller caller) =>
         $"""
-        set local role {DatabaseRoles.System};
-        select m.role from memberships m join sessions s using (user_id)
-        where m.tenant_id = '{tenantId:D}' and m.user_id = '{caller.UserId:D}' and s.session_id = '{caller.SessionId:D}' and s.expires_at > now()
-        """;
+            set local role {DatabaseRoles.System};
+            select m.role from memberships m join sessions s using (user_id)
+            where m.tenant_id = '{tenantId:D}' and m.user_id = '{caller.UserId:D}' and s.session_id = '{caller.SessionId:D}' and s.expires_at > now()
+            """;
 
     private static string FindOperator(Caller caller) =>
         $"""
-        set local role {DatabaseRoles.System};
-        select u.email from sessions s join users u using (user_id)
-        where s.session_id = '{caller.SessionId:D}' and s.user_id = '{caller.UserId:D}' and s.expires_at > now() and u.email_verified
-        """;
+            set local role {DatabaseRoles.System};
+            select u.email from sessions s join users u using (user_id)
+            where s.session_id = '{caller.SessionId:D}' and s.user_id = '{caller.UserId:D}' and s.expires_at > now() and u.email_verified
+            """;
 
-    private static string EnterTenant(Guid tenantId) => $"set local role {DatabaseRoles.Tenant}; set local app.tenant_id = '{tenantId:D}'";
+    private static string EnterTenant(Guid tenantId) =>
+        $"set local role {DatabaseRoles.Tenant}; set local app.tenant_id = '{tenantId:D}'";
 
     private static MemberRole? JudgeOperator(object? found, Func<string, bool> isOperator) =>
         found is string email && isOperator(email) ? null : throw new AccessDeniedException(AccessDenial.NotOperator);
 
     private static MemberRole? Judge(object? found, MemberRole atLeast)
     {
-        if (found is not string name) throw new AccessDeniedException(AccessDenial.NoAccess);
+        if (found is not string name)
+            throw new AccessDeniedException(AccessDenial.NoAccess);
         var role = Enum.Parse<MemberRole>(name);
         return role >= atLeast ? role : throw new AccessDeniedException(AccessDenial.RoleTooLow);
     }
@@ -144,22 +160,34 @@ internal sealed class TransactionStart
 /// <summary>Begins every transaction of a context as its <see cref="TransactionStart"/> says, whoever begins it.</summary>
 internal sealed class TransactionStartInterceptor : DbTransactionInterceptor
 {
-    public override DbTransaction TransactionStarted(DbConnection connection, TransactionEndEventData eventData, DbTransaction result)
+    public override DbTransaction TransactionStarted(
+        DbConnection connection,
+        TransactionEndEventData eventData,
+        DbTransaction result
+    )
     {
         var context = (XenoDbContext)eventData.Context!;
         using var command = Command(connection, result, context.Start);
-        if (context.Start.Authorizes) context.Role = context.Start.Authorize(command.ExecuteScalar());
-        else command.ExecuteNonQuery();
+        if (context.Start.Authorizes)
+            context.Role = context.Start.Authorize(command.ExecuteScalar());
+        else
+            command.ExecuteNonQuery();
         return result;
     }
 
     public override async ValueTask<DbTransaction> TransactionStartedAsync(
-        DbConnection connection, TransactionEndEventData eventData, DbTransaction result, CancellationToken cancellationToken = default)
+        DbConnection connection,
+        TransactionEndEventData eventData,
+        DbTransaction result,
+        CancellationToken cancellationToken = default
+    )
     {
         var context = (XenoDbContext)eventData.Context!;
         await using var command = Command(connection, result, context.Start);
-        if (context.Start.Authorizes) context.Role = context.Start.Authorize(await command.ExecuteScalarAsync(cancellationToken));
-        else await command.ExecuteNonQueryAsync(cancellationToken);
+        if (context.Start.Authorizes)
+            context.Role = context.Start.Authorize(await command.ExecuteScalarAsync(cancellationToken));
+        else
+            await command.ExecuteNonQueryAsync(cancellationToken);
         return result;
     }
 

@@ -27,12 +27,15 @@ public interface ITenantOwned
 public sealed class XenoDbContext : DbContext
 {
     /// <summary>Names of the query filters; a filter is taken off by its name, never all at once.</summary>
-    public const string TenantFilter = "Tenant", DeletedFilter = "Deleted";
+    public const string TenantFilter = "Tenant",
+        DeletedFilter = "Deleted";
 
-    internal XenoDbContext(DbContextOptions<XenoDbContext> options, TransactionStart start) : base(options)
+    internal XenoDbContext(DbContextOptions<XenoDbContext> options, TransactionStart start)
+        : base(options)
     {
         Start = start;
-        if (start.CommandTimeout is { } seconds) Database.SetCommandTimeout(seconds);
+        if (start.CommandTimeout is { } seconds)
+            Database.SetCommandTimeout(seconds);
     }
 
     /// <summary>The tenant this context may see; null sees no tenant's rows.</summary>
@@ -90,7 +93,9 @@ public sealed class XenoDbContext : DbContext
     protected override void OnModelCreating(ModelBuilder modelBuilder)
     {
         modelBuilder.ApplyConfigurationsFromAssembly(typeof(XenoDbContext).Assembly);
-        foreach (var entity in modelBuilder.Model.GetEntityTypes().Where(e => e.ClrType.IsAssignableTo(typeof(ITenantOwned))))
+        foreach (
+            var entity in modelBuilder.Model.GetEntityTypes().Where(e => e.ClrType.IsAssignableTo(typeof(ITenantOwned)))
+        )
             modelBuilder.Entity(entity.ClrType).HasQueryFilter(TenantFilter, IsOwnTenant(entity.ClrType));
     }
 
@@ -99,7 +104,10 @@ public sealed class XenoDbContext : DbContext
     {
         var entity = Expression.Parameter(entityType, "entity");
         var owner = Expression.Convert(Expression.Property(entity, nameof(ITenantOwned.TenantId)), typeof(Guid?));
-        return Expression.Lambda(Expression.Equal(owner, Expression.Property(Expression.Constant(this), nameof(TenantId))), entity);
+        return Expression.Lambda(
+            Expression.Equal(owner, Expression.Property(Expression.Constant(this), nameof(TenantId))),
+            entity
+        );
     }
 }
 
@@ -107,5 +115,11 @@ public sealed class XenoDbContext : DbContext
 internal sealed class DesignTimeContextFactory : IDesignTimeDbContextFactory<XenoDbContext>
 {
     public XenoDbContext CreateDbContext(string[] args) =>
-        new(new DbContextOptionsBuilder<XenoDbContext>().UseNpgsql("Host=localhost;Database=design").UseSnakeCaseNamingConvention().Options, TransactionStart.ForNobody);
+        new(
+            new DbContextOptionsBuilder<XenoDbContext>()
+                .UseNpgsql("Host=localhost;Database=design")
+                .UseSnakeCaseNamingConvention()
+                .Options,
+            TransactionStart.ForNobody
+        );
 }

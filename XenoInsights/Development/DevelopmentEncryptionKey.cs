@@ -12,7 +12,8 @@ internal static class DevelopmentEncryptionKey
     {
         Directory.CreateDirectory(dataRoot);
         var path = Path.Combine(dataRoot, FileName);
-        if (!File.Exists(path)) Create(path);
+        if (!File.Exists(path))
+            Create(path);
         return File.ReadAllText(path);
     }
 
@@ -21,7 +22,8 @@ internal static class DevelopmentEncryptionKey
     {
         var aside = $"{path}.{Guid.NewGuid():n}";
         var options = new FileStreamOptions { Mode = FileMode.CreateNew, Access = FileAccess.Write };
-        if (!OperatingSystem.IsWindows()) options.UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite;
+        if (!OperatingSystem.IsWindows())
+            options.UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite;
         using (var writer = new StreamWriter(aside, options))
             writer.Write($"dev:{Convert.ToBase64String(RandomNumberGenerator.GetBytes(TokenEncryption.KeyBytes))}");
         try

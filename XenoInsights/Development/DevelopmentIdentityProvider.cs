@@ -23,9 +23,12 @@ namespace XenoInsights.Development;
 /// </summary>
 internal static class DevelopmentIdentityProvider
 {
-    public const string Owner = "owner@demo.test", Viewer = "viewer@demo.test", Operator = "operator@demo.test";
+    public const string Owner = "owner@demo.test",
+        Viewer = "viewer@demo.test",
+        Operator = "operator@demo.test";
 
-    public const string ClientId = "xeno-insights", MetadataPath = Path + "/.well-known/openid-configuration";
+    public const string ClientId = "xeno-insights",
+        MetadataPath = Path + "/.well-known/openid-configuration";
 
     private const string Path = "/dev-idp";
     private const string ChoiceField = "demo_user";
@@ -48,30 +51,46 @@ internal static class DevelopmentIdentityProvider
     /// <summary>Comes before the framework's own post-configuration, which makes the client for the provider's metadata.</summary>
     public static void AddDevelopmentIdentityProvider(this IServiceCollection services)
     {
-        services.AddOpenIddict().AddServer(server =>
-        {
-            server.SetIssuer(Issuer);
-            server.SetConfigurationEndpointUris(MetadataPath.TrimStart('/')).SetJsonWebKeySetEndpointUris(Relative("/jwks"))
-                .SetAuthorizationEndpointUris(Relative("/authorize")).SetTokenEndpointUris(Relative("/token"));
-            server.AllowAuthorizationCodeFlow().RequireProofKeyForCodeExchange();
-            server.RegisterScopes(Scopes.OpenId, Scopes.Profile, Scopes.Email);
-            // OpenIddict's own ephemeral keys are RSA of 4096 bits: making them holds up the first request for seconds.
-            server.AddSigningKey(new ECDsaSecurityKey(ECDsa.Create(ECCurve.NamedCurves.nistP256))).AddEncryptionKey(new SymmetricSecurityKey(RandomNumberGenerator.GetBytes(32)));
-            server.DisableAccessTokenEncryption();
-            server.EnableDegradedMode();
-            server.UseAspNetCore().EnableAuthorizationEndpointPassthrough().DisableTransportSecurityRequirement();
-            server.AddEventHandler<ValidateAuthorizationRequestContext>(handler => handler.UseInlineHandler(ValidateClient));
-            server.AddEventHandler<ValidateTokenRequestContext>(handler => handler.UseInlineHandler(ValidateClient));
-        });
-        services.AddOptions<OpenIdConnectOptions>(OpenIdConnectDefaults.AuthenticationScheme).PostConfigure<IServer>(UseProvider);
+        services
+            .AddOpenIddict()
+            .AddServer(server =>
+            {
+                server.SetIssuer(Issuer);
+                server
+                    .SetConfigurationEndpointUris(MetadataPath.TrimStart('/'))
+                    .SetJsonWebKeySetEndpointUris(Relative("/jwks"))
+                    .SetAuthorizationEndpointUris(Relative("/authorize"))
+                    .SetTokenEndpointUris(Relative("/token"));
+                server.AllowAuthorizationCodeFlow().RequireProofKeyForCodeExchange();
+                server.RegisterScopes(Scopes.OpenId, Scopes.Profile, Scopes.Email);
+                // OpenIddict's own ephemeral keys are RSA of 4096 bits: making them holds up the first request for seconds.
+                server
+                    .AddSigningKey(new ECDsaSecurityKey(ECDsa.Create(ECCurve.NamedCurves.nistP256)))
+                    .AddEncryptionKey(new SymmetricSecurityKey(RandomNumberGenerator.GetBytes(32)));
+                server.DisableAccessTokenEncryption();
+                server.EnableDegradedMode();
+                server.UseAspNetCore().EnableAuthorizationEndpointPassthrough().DisableTransportSecurityRequirement();
+                server.AddEventHandler<ValidateAuthorizationRequestContext>(handler =>
+                    handler.UseInlineHandler(ValidateClient)
+                );
+                server.AddEventHandler<ValidateTokenRequestContext>(handler =>
+                    handler.UseInlineHandler(ValidateClient)
+                );
+            });
+        services
+            .AddOptions<OpenIdConnectOptions>(OpenIdConnectDefaults.AuthenticationScheme)
+            .PostConfigure<IServer>(UseProvider);
         services.PostConfigure<AccessOptions>(access => access.Operators.Add(Operator));
     }
 
     public static void MapDevelopmentIdentityProvider(this WebApplication app) =>
-        app.MapMethods(Path + "/authorize", [HttpMethods.Get, HttpMethods.Post], Authorize).AllowAnonymous().ExcludeFromDescription();
+        app.MapMethods(Path + "/authorize", [HttpMethods.Get, HttpMethods.Post], Authorize)
+            .AllowAnonymous()
+            .ExcludeFromDescription();
 
     /// <summary>The browser stays on the host it came by; only the address for the browser depends on it.</summary>
-    private static string AuthorizeAddress(HttpRequest request) => $"{request.Scheme}://{request.Host}{request.PathBase}{Path}/authorize";
+    private static string AuthorizeAddress(HttpRequest request) =>
+        $"{request.Scheme}://{request.Host}{request.PathBase}{Path}/authorize";
 
     private static string Relative(string endpoint) => (Path + endpoint).TrimStart('/');
 
@@ -94,31 +113,46 @@ internal static class DevelopmentIdentityProvider
 
     private static ValueTask ValidateClient(ValidateAuthorizationRequestContext context)
     {
-        var publicUrl = context.Transaction.GetHttpRequest()!.HttpContext.RequestServices.GetRequiredService<IOptions<AppOptions>>().Value;
-        var known = context.ClientId == ClientId && Uri.TryCreate(context.RedirectUri, UriKind.Absolute, out var target)
-            && target.AbsolutePath == AuthenticationSetup.CallbackPath && (target.IsLoopback || target == publicUrl.At(AuthenticationSetup.CallbackPath));
-        if (!known) context.Reject(Errors.InvalidClient, "Unknown client or redirect address.");
+        var publicUrl = context
+            .Transaction.GetHttpRequest()!
+            .HttpContext.RequestServices.GetRequiredService<IOptions<AppOptions>>()
+            .Value;
+        var known =
+            context.ClientId == ClientId
+            && Uri.TryCreate(context.RedirectUri, UriKind.Absolute, out var target)
+            && target.AbsolutePath == AuthenticationSetup.CallbackPath
+            && (target.IsLoopback || target == publicUrl.At(AuthenticationSetup.CallbackPath));
+        if (!known)
+            context.Reject(Errors.InvalidClient, "Unknown client or redirect address.");
         return default;
     }
 
     private static ValueTask ValidateClient(ValidateTokenRequestContext context)
     {
-        if (context.ClientId != ClientId || context.ClientSecret != ClientSecret) context.Reject(Errors.InvalidClient, "Unknown client.");
+        if (context.ClientId != ClientId || context.ClientSecret != ClientSecret)
+            context.Reject(Errors.InvalidClient, "Unknown client.");
         return default;
     }
 
     private static IResult Authorize(HttpContext http, IOptions<AccessOptions> access, ILoggerFactory loggers)
     {
-        if (!access.Value.BuiltInSignInForAll && http.Connection.RemoteIpAddress is { } caller && !IPAddress.IsLoopback(caller))
+        if (
+            !access.Value.BuiltInSignInForAll
+            && http.Connection.RemoteIpAddress is { } caller
+            && !IPAddress.IsLoopback(caller)
+        )
         {
             loggers.CreateLogger(typeof(DevelopmentIdentityProvider)).RefusedToOthers(caller);
             return NoticePage.Result(
-                StatusCodes.Status403Forbidden, "Sign-in from this machine only",
+                StatusCodes.Status403Forbidden,
+                "Sign-in from this machine only",
                 "This development instance lets whoever signs in be any demo user, so it answers its own machine alone. "
-                + "Set Access:BuiltInSignInForAll to true if nobody else can reach it, as in a container.",
-                [new("Back", "/signed-out")]);
+                    + "Set Access:BuiltInSignInForAll to true if nobody else can reach it, as in a container.",
+                [new("Back", "/signed-out")]
+            );
         }
-        var request = http.GetOpenIddictServerRequest() ?? throw new InvalidOperationException("Not an OpenID Connect request.");
+        var request =
+            http.GetOpenIddictServerRequest() ?? throw new InvalidOperationException("Not an OpenID Connect request.");
         var email = request.GetParameter(ChoiceField)?.ToString() ?? request.LoginHint;
         return _users.FirstOrDefault(u => u.Email == email) is { } user ? SignIn(user) : Choice(request);
     }
@@ -126,21 +160,38 @@ internal static class DevelopmentIdentityProvider
     private static IResult SignIn(DemoUser user)
     {
         var identity = new ClaimsIdentity("dev-idp", Claims.Name, Claims.Role);
-        identity.SetClaim(Claims.Subject, user.Email).SetClaim(Claims.Email, user.Email).SetClaim(Claims.EmailVerified, true).SetClaim(Claims.Name, user.Name);
+        identity
+            .SetClaim(Claims.Subject, user.Email)
+            .SetClaim(Claims.Email, user.Email)
+            .SetClaim(Claims.EmailVerified, true)
+            .SetClaim(Claims.Name, user.Name);
         identity.SetScopes(Scopes.OpenId, Scopes.Profile, Scopes.Email);
         identity.SetDestinations(_ => [Destinations.IdentityToken]);
-        return Results.SignIn(new ClaimsPrincipal(identity), authenticationScheme: OpenIddictServerAspNetCoreDefaults.AuthenticationScheme);
+        return Results.SignIn(
+            new ClaimsPrincipal(identity),
+            authenticationScheme: OpenIddictServerAspNetCoreDefaults.AuthenticationScheme
+        );
     }
 
-    private static IResult Choice(OpenIddictRequest request) => NoticePage.Result(
-        StatusCodes.Status200OK, "Sign in", "This is a development machine: choose who you want to be. In production your identity provider stands here.",
-        [.. _users.Select(u => new NoticeAction($"{u.Name} · {u.Email}", u.Email, u.About, ChoiceField))],
-        request.GetParameters().Where(p => p.Key is not (ChoiceField or Parameters.LoginHint)).Select(p => KeyValuePair.Create(p.Key, p.Value.ToString() ?? "")));
+    private static IResult Choice(OpenIddictRequest request) =>
+        NoticePage.Result(
+            StatusCodes.Status200OK,
+            "Sign in",
+            "This is a development machine: choose who you want to be. In production your identity provider stands here.",
+            [.. _users.Select(u => new NoticeAction($"{u.Name} · {u.Email}", u.Email, u.About, ChoiceField))],
+            request
+                .GetParameters()
+                .Where(p => p.Key is not (ChoiceField or Parameters.LoginHint))
+                .Select(p => KeyValuePair.Create(p.Key, p.Value.ToString() ?? ""))
+        );
 
     /// <summary>Sends the provider's metadata and token calls to wherever this process listens, whatever name the app has outside.</summary>
     private sealed class OwnAddressHandler(IServer server) : DelegatingHandler
     {
-        protected override Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancellationToken)
+        protected override Task<HttpResponseMessage> SendAsync(
+            HttpRequestMessage request,
+            CancellationToken cancellationToken
+        )
         {
             request.RequestUri = new Uri(ServerAddress.Of(server), request.RequestUri!.PathAndQuery);
             return base.SendAsync(request, cancellationToken);
@@ -150,6 +201,9 @@ internal static class DevelopmentIdentityProvider
 
 internal static partial class DevelopmentIdentityProviderLog
 {
-    [LoggerMessage(LogLevel.Warning, "{Caller} is another machine and may not use the built-in sign-in: Access:BuiltInSignInForAll is not set")]
+    [LoggerMessage(
+        LogLevel.Warning,
+        "{Caller} is another machine and may not use the built-in sign-in: Access:BuiltInSignInForAll is not set"
+    )]
     public static partial void RefusedToOthers(this ILogger logger, IPAddress caller);
 }

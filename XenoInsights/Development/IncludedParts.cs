@@ -23,16 +23,19 @@ internal sealed class IncludedParts : IDevelopmentParts
     public void Add(WebApplicationBuilder builder)
     {
         builder.AddFakeShopify();
-        if (!builder.Environment.IsDevelopment()) return;
+        if (!builder.Environment.IsDevelopment())
+            return;
         AddEncryptionKey(builder);
         ConnectSetup.AddShopClient(builder.Services, DemoStoreConnector.HttpClientName, _callbackTimeout);
         builder.Services.AddHostedService<DemoStoreConnector>();
-        if (HasSignIn(builder.Configuration, builder.Environment)) builder.Services.AddDevelopmentIdentityProvider();
+        if (HasSignIn(builder.Configuration, builder.Environment))
+            builder.Services.AddDevelopmentIdentityProvider();
     }
 
     public void Map(WebApplication app)
     {
-        if (HasSignIn(app.Configuration, app.Environment)) app.MapDevelopmentIdentityProvider();
+        if (HasSignIn(app.Configuration, app.Environment))
+            app.MapDevelopmentIdentityProvider();
     }
 
     private static void AddEncryptionKey(WebApplicationBuilder builder)
@@ -40,10 +43,12 @@ internal sealed class IncludedParts : IDevelopmentParts
         var dataRoot = EmbeddedPostgresOptions.From(builder.Configuration).DataRoot;
         builder.Services.PostConfigure<EncryptionOptions>(options =>
         {
-            if (options.Keys.Count == 0) options.Keys.Add(DevelopmentEncryptionKey.ReadOrCreate(dataRoot));
+            if (options.Keys.Count == 0)
+                options.Keys.Add(DevelopmentEncryptionKey.ReadOrCreate(dataRoot));
         });
     }
 
     private static bool HasSignIn(IConfiguration configuration, IHostEnvironment environment) =>
-        environment.IsDevelopment() && (configuration.GetSection(OidcOptions.Section).Get<OidcOptions>() ?? new()).IsAbsent;
+        environment.IsDevelopment()
+        && (configuration.GetSection(OidcOptions.Section).Get<OidcOptions>() ?? new()).IsAbsent;
 }

@@ -24,7 +24,8 @@ public readonly record struct Change
     private readonly bool _isPoints;
     private readonly Better _better;
 
-    private Change(decimal? amount, bool isPoints, Better better) => (_amount, _isPoints, _better) = (amount, isPoints, better);
+    private Change(decimal? amount, bool isPoints, Better better) =>
+        (_amount, _isPoints, _better) = (amount, isPoints, better);
 
     /// <summary>Relative change; from nothing (or without a comparison) there is none.</summary>
     public static Change Of(long now, long? before, Better better) =>
@@ -36,30 +37,50 @@ public readonly record struct Change
 
     public bool IsNone => _amount is null;
 
-    public Tone Tone => (_amount, _better) switch
-    {
-        (null or 0, _) or (_, Better.Neither) => Tone.Quiet,
-        (> 0, Better.Higher) or (< 0, Better.Lower) => Tone.Good,
-        _ => Tone.Bad,
-    };
+    public Tone Tone =>
+        (_amount, _better) switch
+        {
+            (null or 0, _) or (_, Better.Neither) => Tone.Quiet,
+            (> 0, Better.Higher) or (< 0, Better.Lower) => Tone.Good,
+            _ => Tone.Bad,
+        };
 
-    public string Arrow => _amount switch { > 0 => "▲", < 0 => "▼", _ => "" };
+    public string Arrow =>
+        _amount switch
+        {
+            > 0 => "▲",
+            < 0 => "▼",
+            _ => "",
+        };
 
     /// <summary>+25.7%, −8.0 pts, 0.0%, or — from nothing.</summary>
     public string Text(CultureInfo culture)
     {
-        if (_amount is not { } amount) return Numbers.Nothing;
-        var sign = amount switch { > 0 => "+", < 0 => Numbers.Minus, _ => "" };
+        if (_amount is not { } amount)
+            return Numbers.Nothing;
+        var sign = amount switch
+        {
+            > 0 => "+",
+            < 0 => Numbers.Minus,
+            _ => "",
+        };
         return sign + Math.Abs(amount).ToString("N1", culture) + (_isPoints ? " pts" : "%");
     }
 
     /// <summary>For listeners: “up 25.7 percent, better”.</summary>
     public string Spoken(CultureInfo culture)
     {
-        if (_amount is not { } amount) return "nothing to compare with";
-        if (amount == 0) return "unchanged";
+        if (_amount is not { } amount)
+            return "nothing to compare with";
+        if (amount == 0)
+            return "unchanged";
         var size = Math.Abs(amount).ToString("N1", culture) + (_isPoints ? " points" : " percent");
-        var judgement = Tone switch { Tone.Good => ", better", Tone.Bad => ", worse", _ => "" };
+        var judgement = Tone switch
+        {
+            Tone.Good => ", better",
+            Tone.Bad => ", worse",
+            _ => "",
+        };
         return (amount > 0 ? "up " : "down ") + size + judgement;
     }
 

@@ -9,8 +9,23 @@ public sealed class Money
 {
     private static readonly FrozenDictionary<string, string> _symbols = new Dictionary<string, string>
     {
-        ["AUD"] = "A$", ["BRL"] = "R$", ["CAD"] = "CA$", ["CNY"] = "CN¥", ["EUR"] = "€", ["GBP"] = "£", ["HKD"] = "HK$", ["ILS"] = "₪", ["INR"] = "₹",
-        ["JPY"] = "¥", ["KRW"] = "₩", ["MXN"] = "MX$", ["NZD"] = "NZ$", ["PHP"] = "₱", ["TWD"] = "NT$", ["USD"] = "US$", ["VND"] = "₫",
+        ["AUD"] = "A$",
+        ["BRL"] = "R$",
+        ["CAD"] = "CA$",
+        ["CNY"] = "CN¥",
+        ["EUR"] = "€",
+        ["GBP"] = "£",
+        ["HKD"] = "HK$",
+        ["ILS"] = "₪",
+        ["INR"] = "₹",
+        ["JPY"] = "¥",
+        ["KRW"] = "₩",
+        ["MXN"] = "MX$",
+        ["NZD"] = "NZ$",
+        ["PHP"] = "₱",
+        ["TWD"] = "NT$",
+        ["USD"] = "US$",
+        ["VND"] = "₫",
     }.ToFrozenDictionary();
 
     private readonly CultureInfo _culture;
@@ -35,17 +50,29 @@ public sealed class Money
     public string Exact(long minor) => Unbroken(Units(minor).ToString("C", _exact));
 
     /// <summary>Whole units, for tiles: £1,647,221.</summary>
-    public string Whole(long minor) => Unbroken(decimal.Round(Units(minor), 0, MidpointRounding.AwayFromZero).ToString("C", _whole));
+    public string Whole(long minor) =>
+        Unbroken(decimal.Round(Units(minor), 0, MidpointRounding.AwayFromZero).ToString("C", _whole));
 
     /// <summary>For steps and cells whose table has the rest: whole units, from ten thousand on whole thousands: £5,052, £836k.</summary>
-    public string Rounded(long minor) => Math.Abs(Units(minor)) < 10_000 ? Whole(minor) : Compact((long)(decimal.Round(Units(minor) / 1000, 0, MidpointRounding.AwayFromZero) * 1000 * _minorPerUnit));
+    public string Rounded(long minor) =>
+        Math.Abs(Units(minor)) < 10_000
+            ? Whole(minor)
+            : Compact(
+                (long)(decimal.Round(Units(minor) / 1000, 0, MidpointRounding.AwayFromZero) * 1000 * _minorPerUnit)
+            );
 
     /// <summary>Shortened, for axes and <see cref="Rounded"/>: £40k, £1.2m.</summary>
     public string Compact(long minor)
     {
         var text = Numbers.Compact(Math.Abs(Units(minor)), _culture);
         var symbol = _whole.CurrencySymbol;
-        var amount = _whole.CurrencyPositivePattern switch { 0 => symbol + text, 1 => text + symbol, 2 => $"{symbol}\u00A0{text}", _ => $"{text}\u00A0{symbol}" };
+        var amount = _whole.CurrencyPositivePattern switch
+        {
+            0 => symbol + text,
+            1 => text + symbol,
+            2 => $"{symbol}\u00A0{text}",
+            _ => $"{text}\u00A0{symbol}",
+        };
         return minor < 0 ? Numbers.Minus + amount : amount;
     }
 
@@ -59,14 +86,26 @@ public sealed class Money
         format.CurrencyDecimalDigits = decimals;
         format.NegativeSign = Numbers.Minus;
         // A code reads as a word, so a space parts it from the figure.
-        if (format.CurrencySymbol == currency && format.CurrencyPositivePattern < 2) format.CurrencyPositivePattern += 2;
-        format.CurrencyNegativePattern = format.CurrencyPositivePattern switch { 0 => 1, 1 => 5, 2 => 9, _ => 8 };
+        if (format.CurrencySymbol == currency && format.CurrencyPositivePattern < 2)
+            format.CurrencyPositivePattern += 2;
+        format.CurrencyNegativePattern = format.CurrencyPositivePattern switch
+        {
+            0 => 1,
+            1 => 5,
+            2 => 9,
+            _ => 8,
+        };
         return format;
     }
 
     private static string Symbol(string currency, CultureInfo culture)
     {
-        if (!culture.IsNeutralCulture && culture.Name.Length > 0 && new RegionInfo(culture.Name).ISOCurrencySymbol == currency) return culture.NumberFormat.CurrencySymbol;
+        if (
+            !culture.IsNeutralCulture
+            && culture.Name.Length > 0
+            && new RegionInfo(culture.Name).ISOCurrencySymbol == currency
+        )
+            return culture.NumberFormat.CurrencySymbol;
         return _symbols.GetValueOrDefault(currency, currency);
     }
 }

@@ -10,9 +10,8 @@ public static class Numbers
 
     public const string Nothing = "—";
 
-    public static string Count(long count, CultureInfo culture) => count < 0
-        ? Minus + (-count).ToString("N0", culture)
-        : count.ToString("N0", culture);
+    public static string Count(long count, CultureInfo culture) =>
+        count < 0 ? Minus + (-count).ToString("N0", culture) : count.ToString("N0", culture);
 
     /// <param name="rate">0.848 is 84.8%.</param>
     public static string Rate(decimal rate, CultureInfo culture) => (rate * 100).ToString("N1", culture) + "%";
@@ -31,11 +30,12 @@ public static class Numbers
     }
 
     /// <summary>0.4 s, 41 s, 1 min 12 s, 1 h 24 min.</summary>
-    public static string Duration(TimeSpan time, CultureInfo culture) => time switch
-    {
-        { TotalSeconds: < 10 } => time.TotalSeconds.ToString("0.0", culture) + " s",
-        { TotalSeconds: < 60 } => $"{(int)time.TotalSeconds} s",
-        { TotalMinutes: < 60 } => $"{(int)time.TotalMinutes} min {time.Seconds:00} s",
-        _ => $"{(int)time.TotalHours} h {time.Minutes:00} min",
-    };
+    public static string Duration(TimeSpan time, CultureInfo culture) =>
+        time switch
+        {
+            { TotalSeconds: < 10 } => time.TotalSeconds.ToString("0.0", culture) + " s",
+            { TotalSeconds: < 60 } => $"{(int)time.TotalSeconds} s",
+            { TotalMinutes: < 60 } => $"{(int)time.TotalMinutes} min {time.Seconds:00} s",
+            _ => $"{(int)time.TotalHours} h {time.Minutes:00} min",
+        };
 }

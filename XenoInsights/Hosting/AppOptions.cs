@@ -25,9 +25,11 @@ internal sealed class AppOptionsValidator(IHostEnvironment environment) : IValid
     public ValidateOptionsResult Validate(string? name, AppOptions options) =>
         !Uri.TryCreate(options.PublicUrl, UriKind.Absolute, out var url) || url.Scheme is not ("http" or "https")
             ? ValidateOptionsResult.Fail($"App:PublicUrl '{options.PublicUrl}' is not an http(s) address.")
-            : url.Scheme == "http" && !environment.IsDevelopment()
-                ? ValidateOptionsResult.Fail("App:PublicUrl must be https outside Development: Shopify refuses other redirect addresses.")
-                : ValidateOptionsResult.Success;
+        : url.Scheme == "http" && !environment.IsDevelopment()
+            ? ValidateOptionsResult.Fail(
+                "App:PublicUrl must be https outside Development: Shopify refuses other redirect addresses."
+            )
+        : ValidateOptionsResult.Success;
 }
 
 public static class AppOptionsSetup

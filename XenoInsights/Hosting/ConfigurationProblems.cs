@@ -14,23 +14,27 @@ internal sealed class ConfigurationProblems
 
     /// <summary>What ends the start because of the configuration or the schema is told in plain lines; the process ends with 1.</summary>
     /// <remarks>An exception of the entry point stays one: tests and tools that start the app in their own process see it.</remarks>
-    public static void ExitPlainly() => AppDomain.CurrentDomain.UnhandledException += (_, e) =>
-    {
-        if (Refusal(e.ExceptionObject) is not { } refusal) return;
-        Console.Error.WriteLine(refusal);
-        Environment.Exit(1);
-    };
+    public static void ExitPlainly() =>
+        AppDomain.CurrentDomain.UnhandledException += (_, e) =>
+        {
+            if (Refusal(e.ExceptionObject) is not { } refusal)
+                return;
+            Console.Error.WriteLine(refusal);
+            Environment.Exit(1);
+        };
 
-    private static string? Refusal(object thrown) => thrown switch
-    {
-        ConfigurationException refused =>
-            $"XenoInsights does not start; its configuration is not complete or not right:{Environment.NewLine}{refused.Message}",
-        UpgradeStoppedException stopped => $"XenoInsights does not start: {stopped.Message}",
-        _ => null,
-    };
+    private static string? Refusal(object thrown) =>
+        thrown switch
+        {
+            ConfigurationException refused =>
+                $"XenoInsights does not start; its configuration is not complete or not right:{Environment.NewLine}{refused.Message}",
+            UpgradeStoppedException stopped => $"XenoInsights does not start: {stopped.Message}",
+            _ => null,
+        };
 
     /// <summary>Null when it was refused.</summary>
-    public async Task<T?> CollectAsync<T>(Func<Task<T>> read) where T : class
+    public async Task<T?> CollectAsync<T>(Func<Task<T>> read)
+        where T : class
     {
         try
         {
@@ -70,7 +74,13 @@ internal sealed class ConfigurationProblems
             try
             {
                 var value = options.GetProperty(nameof(IOptions<>.Value))!;
-                value.GetMethod!.Invoke(provider.GetRequiredService(options), BindingFlags.DoNotWrapExceptions, null, null, null);
+                value.GetMethod!.Invoke(
+                    provider.GetRequiredService(options),
+                    BindingFlags.DoNotWrapExceptions,
+                    null,
+                    null,
+                    null
+                );
             }
             catch (OptionsValidationException refused)
             {
@@ -86,13 +96,15 @@ internal sealed class ConfigurationProblems
     /// <exception cref="ConfigurationException">Something is wrong; the message has a line for each problem.</exception>
     public void ThrowIfAny()
     {
-        if (_problems.Count > 0) throw new ConfigurationException(string.Join(Environment.NewLine, _problems.Distinct()));
+        if (_problems.Count > 0)
+            throw new ConfigurationException(string.Join(Environment.NewLine, _problems.Distinct()));
     }
 
     /// <summary>Binding a section leaves a source of its changes.</summary>
     private static Type? OptionsOf(Type service)
     {
-        if (!service.IsGenericType || service.GetGenericTypeDefinition() != typeof(IOptionsChangeTokenSource<>)) return null;
+        if (!service.IsGenericType || service.GetGenericTypeDefinition() != typeof(IOptionsChangeTokenSource<>))
+            return null;
         var type = service.GetGenericArguments()[0];
         return type.Assembly == typeof(ConfigurationProblems).Assembly ? type : null;
     }

@@ -16,7 +16,10 @@ internal sealed class DatabaseUnavailable(RequestDelegate next, ILogger<Database
     /// <summary>No room, shutting down, read-only, no such database.</summary>
     private static readonly string[] _states =
     [
-        "53", "57P", PostgresErrorCodes.ReadOnlySqlTransaction, PostgresErrorCodes.InvalidCatalogName,
+        "53",
+        "57P",
+        PostgresErrorCodes.ReadOnlySqlTransaction,
+        PostgresErrorCodes.InvalidCatalogName,
     ];
 
     public async Task InvokeAsync(HttpContext http)
@@ -25,7 +28,8 @@ internal sealed class DatabaseUnavailable(RequestDelegate next, ILogger<Database
         {
             await next(http);
         }
-        catch (Exception failure) when (IsUnavailable(failure) && !http.Response.HasStarted && !http.RequestAborted.IsCancellationRequested)
+        catch (Exception failure)
+            when (IsUnavailable(failure) && !http.Response.HasStarted && !http.RequestAborted.IsCancellationRequested)
         {
             logger.LogError("The database is not available: {Failure}", failure.GetBaseException().Message);
             http.Response.Clear();
@@ -39,8 +43,13 @@ internal sealed class DatabaseUnavailable(RequestDelegate next, ILogger<Database
     {
         for (Exception? cause = failure; cause is not null; cause = cause.InnerException)
         {
-            if (cause is DbException { IsTransient: true }) return true;
-            if (cause is PostgresException { SqlState: { } state } && _states.Any(prefix => state.StartsWith(prefix, StringComparison.Ordinal))) return true;
+            if (cause is DbException { IsTransient: true })
+                return true;
+            if (
+                cause is PostgresException { SqlState: { } state }
+                && _states.Any(prefix => state.StartsWith(prefix, StringComparison.Ordinal))
+            )
+                return true;
         }
         return false;
     }
@@ -51,11 +60,15 @@ internal sealed class DatabaseUnavailable(RequestDelegate next, ILogger<Database
         {
             return TypedResults.Problem(
                 "The database is not available. Nothing was changed; try again in a moment.",
-                statusCode: StatusCodes.Status503ServiceUnavailable, title: "Not available right now");
+                statusCode: StatusCodes.Status503ServiceUnavailable,
+                title: "Not available right now"
+            );
         }
         return NoticePage.Result(
-            StatusCodes.Status503ServiceUnavailable, "Not available right now",
+            StatusCodes.Status503ServiceUnavailable,
+            "Not available right now",
             "Our database does not answer. Your data are safe, and what Shopify sends meanwhile arrives later. Please try again in a moment.",
-            [new("Try again", http.Request.Path + http.Request.QueryString)]);
+            [new("Try again", http.Request.Path + http.Request.QueryString)]
+        );
     }
 }

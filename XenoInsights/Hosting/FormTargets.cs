@@ -17,10 +17,12 @@ public sealed class FormTargets
     /// <summary>Adds the origin of an http(s) address; anything else is ignored.</summary>
     public void Add(string? address)
     {
-        if (!Uri.TryCreate(address, UriKind.Absolute, out var url) || url.Scheme is not ("http" or "https")) return;
+        if (!Uri.TryCreate(address, UriKind.Absolute, out var url) || url.Scheme is not ("http" or "https"))
+            return;
         AddSource(WebOrigin.Of(url));
     }
 
     /// <summary>Adds a host source, such as <c>https://*.example.com</c>.</summary>
-    public void AddSource(string source) => ImmutableInterlocked.Update(ref _origins, (origins, added) => origins.Add(added), source);
+    public void AddSource(string source) =>
+        ImmutableInterlocked.Update(ref _origins, (origins, added) => origins.Add(added), source);
 }

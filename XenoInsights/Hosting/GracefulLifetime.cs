@@ -9,8 +9,12 @@ namespace XenoInsights.Hosting;
 /// requests in flight and hands leases over. A second SIGTERM, and Ctrl+C, stop at once.
 /// </summary>
 internal sealed class GracefulLifetime(
-    IHostApplicationLifetime lifetime, InstanceState state, IOptions<InstanceOptions> options, TimeProvider time,
-    ILogger<GracefulLifetime> logger) : IHostLifetime, IDisposable
+    IHostApplicationLifetime lifetime,
+    InstanceState state,
+    IOptions<InstanceOptions> options,
+    TimeProvider time,
+    ILogger<GracefulLifetime> logger
+) : IHostLifetime, IDisposable
 {
     private readonly List<PosixSignalRegistration> _registrations = [];
 

@@ -28,7 +28,10 @@ public static class HealthCheckCommand
     /// <summary>Where the app listens, as it reads it itself: the first plain http address, at this machine.</summary>
     public static Uri ServerAddress(Func<string, string?> environment)
     {
-        var urls = environment("ASPNETCORE_URLS")?.Split(';', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries) ?? [];
+        var urls =
+            environment("ASPNETCORE_URLS")
+                ?.Split(';', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries)
+            ?? [];
         if (Array.Find(urls, url => url.StartsWith("http://", StringComparison.OrdinalIgnoreCase)) is { } listening)
         {
             var port = BindingAddress.Parse(listening).Port;

@@ -20,7 +20,8 @@ namespace XenoInsights.Hosting;
 /// <summary>What everyone who runs the app relies on: logs, metrics, health, errors as RFC 9457 problem details, security headers.</summary>
 public static class HostingSetup
 {
-    private const string DevelopmentLine = "{Timestamp:HH:mm:ss} {Level:u3} {Message:lj} {SourceContext} {TraceId}{NewLine}{Exception}";
+    private const string DevelopmentLine =
+        "{Timestamp:HH:mm:ss} {Level:u3} {Message:lj} {SourceContext} {TraceId}{NewLine}{Exception}";
     private const string InstanceCheck = "instance";
     private static readonly PathString _probes = "/health";
     private static readonly TimeSpan _readyTimeout = TimeSpan.FromSeconds(3);
@@ -31,8 +32,10 @@ public static class HostingSetup
     private static readonly PathString[] _quietPaths = ["/health", "/metrics", "/_blazor", "/_framework", "/webhooks"];
 
     /// <summary>Of this build, such as 0.2.0. The SDK appends the commit to the attribute, which is nobody else's business.</summary>
-    private static string Version => typeof(HostingSetup).Assembly
-        .GetCustomAttribute<AssemblyInformationalVersionAttribute>()!.InformationalVersion.Split('+')[0];
+    private static string Version =>
+        typeof(HostingSetup)
+            .Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()!
+            .InformationalVersion.Split('+')[0];
 
     public static void AddHosting(this WebApplicationBuilder builder)
     {
@@ -40,12 +43,16 @@ public static class HostingSetup
         AddMetrics(builder.Services);
         AddTraces(builder);
         AddForwardedHeaders(builder);
-        builder.Services.AddHealthChecks()
+        builder
+            .Services.AddHealthChecks()
             .AddCheck<InstanceHealth>(InstanceCheck, tags: ["ready"])
             .AddCheck<SchemaHealth>("schema", tags: ["ready"], timeout: _readyTimeout);
         AddInstance(builder);
-        builder.Services.AddProblemDetails(options => options.CustomizeProblemDetails = context =>
-            context.ProblemDetails.Extensions["traceId"] = Activity.Current?.TraceId.ToString() ?? context.HttpContext.TraceIdentifier);
+        builder.Services.AddProblemDetails(options =>
+            options.CustomizeProblemDetails = context =>
+                context.ProblemDetails.Extensions["traceId"] =
+                    Activity.Current?.TraceId.ToString() ?? context.HttpContext.TraceIdentifier
+        );
         builder.Services.AddOptions<FormTargets>();
         builder.WebHost.ConfigureKestrel(kestrel => kestrel.AddServerHeader = false);
     }
@@ -60,7 +67,9 @@ public static class HostingSetup
             instance.WarmUp ??= !isDevelopment;
         });
         const string DrainKey = $"{InstanceOptions.Section}:{nameof(InstanceOptions.DrainSeconds)}";
-        options.Validate(instance => instance.DrainSeconds is >= 0 and <= 300, $"{DrainKey} must be 0 to 300 seconds.").ValidateOnStart();
+        options
+            .Validate(instance => instance.DrainSeconds is >= 0 and <= 300, $"{DrainKey} must be 0 to 300 seconds.")
+            .ValidateOnStart();
         builder.Services.TryAddSingleton(TimeProvider.System);
         builder.Services.AddSingleton<InstanceState>().AddSingleton<IHostLifetime, GracefulLifetime>();
         builder.Services.AddSingleton(WarmUpSteps.Requests).AddHostedService<WarmUp>();
@@ -78,23 +87,34 @@ public static class HostingSetup
             options.Logger = app.Services.GetRequiredService<Serilog.ILogger>();
             options.GetLevel = (context, _, failure) => Level(context, failure);
         });
-        app.UseWhen(context => Array.Exists(_programPaths, path => context.Request.Path.StartsWithSegments(path)), programs =>
-        {
-            programs.UseExceptionHandler(new ExceptionHandlerOptions
+        app.UseWhen(
+            context => Array.Exists(_programPaths, path => context.Request.Path.StartsWithSegments(path)),
+            programs =>
             {
-                StatusCodeSelector = failure => failure is BadHttpRequestException bad ? bad.StatusCode : StatusCodes.Status500InternalServerError,
-            });
-            programs.UseStatusCodePages();
-        });
+                programs.UseExceptionHandler(
+                    new ExceptionHandlerOptions
+                    {
+                        StatusCodeSelector = failure =>
+                            failure is BadHttpRequestException bad
+                                ? bad.StatusCode
+                                : StatusCodes.Status500InternalServerError,
+                    }
+                );
+                programs.UseStatusCodePages();
+            }
+        );
         app.UseMiddleware<DatabaseUnavailable>();
     }
 
     public static void MapHosting(this WebApplication app)
     {
         app.MapHealthChecks("/health", new() { Predicate = _ => false, ResponseWriter = WriteVersionAsync })
-            .AllowAnonymous().DisableHttpMetrics();
+            .AllowAnonymous()
+            .DisableHttpMetrics();
         app.MapHealthChecks("/health/live", new() { Predicate = _ => false }).AllowAnonymous().DisableHttpMetrics();
-        app.MapHealthChecks("/health/ready", new() { Predicate = check => check.Tags.Contains("ready") }).AllowAnonymous().DisableHttpMetrics();
+        app.MapHealthChecks("/health/ready", new() { Predicate = check => check.Tags.Contains("ready") })
+            .AllowAnonymous()
+            .DisableHttpMetrics();
         app.MapPrometheusScrapingEndpoint("/metrics").AllowAnonymous().DisableHttpMetrics();
     }
 
@@ -103,42 +123,75 @@ public static class HostingSetup
 
     /// <summary>Levels and further sinks come from the section <c>Serilog</c>. Production writes one JSON object a line.</summary>
     private static void AddLogging(WebApplicationBuilder builder) =>
-        builder.Services.AddSerilog((services, logger) =>
-        {
-            logger.ReadFrom.Configuration(builder.Configuration).ReadFrom.Services(services).Enrich.FromLogContext();
-            // The framework's error at every probe: an instance that starts or stops is not ready, and nothing is wrong.
-            logger.Filter.ByExcluding(Matching.WithProperty<string>("HealthCheckName", name => name == InstanceCheck));
-            if (builder.Environment.IsDevelopment())
-                logger.WriteTo.Console(outputTemplate: DevelopmentLine, formatProvider: CultureInfo.InvariantCulture);
-            else
-                logger.WriteTo.Console(new CompactJsonFormatter());
-        }, preserveStaticLogger: true);
+        builder.Services.AddSerilog(
+            (services, logger) =>
+            {
+                logger
+                    .ReadFrom.Configuration(builder.Configuration)
+                    .ReadFrom.Services(services)
+                    .Enrich.FromLogContext();
+                // The framework's error at every probe: an instance that starts or stops is not ready, and nothing is wrong.
+                logger.Filter.ByExcluding(
+                    Matching.WithProperty<string>("HealthCheckName", name => name == InstanceCheck)
+                );
+                if (builder.Environment.IsDevelopment())
+                    logger.WriteTo.Console(
+                        outputTemplate: DevelopmentLine,
+                        formatProvider: CultureInfo.InvariantCulture
+                    );
+                else
+                    logger.WriteTo.Console(new CompactJsonFormatter());
+            },
+            preserveStaticLogger: true
+        );
 
     private static void AddMetrics(IServiceCollection services) =>
-        services.AddOpenTelemetry().WithMetrics(metrics => metrics
-            .AddMeter("Microsoft.AspNetCore.Hosting", "Microsoft.AspNetCore.Server.Kestrel", "Microsoft.AspNetCore.Components.Server.Circuits")
-            .AddMeter("Microsoft.AspNetCore.RateLimiting", "System.Runtime", "Npgsql", "XenoInsights*")
-            .AddView(instrument => IsNoise(instrument.Name) ? MetricStreamConfiguration.Drop : null)
-            .AddPrometheusExporter());
+        services
+            .AddOpenTelemetry()
+            .WithMetrics(metrics =>
+                metrics
+                    .AddMeter(
+                        "Microsoft.AspNetCore.Hosting",
+                        "Microsoft.AspNetCore.Server.Kestrel",
+                        "Microsoft.AspNetCore.Components.Server.Circuits"
+                    )
+                    .AddMeter("Microsoft.AspNetCore.RateLimiting", "System.Runtime", "Npgsql", "XenoInsights*")
+                    .AddView(instrument => IsNoise(instrument.Name) ? MetricStreamConfiguration.Drop : null)
+                    .AddPrometheusExporter()
+            );
 
     /// <summary>Spans leave the process only where the standard variable <c>OTEL_EXPORTER_OTLP_ENDPOINT</c> says to whom. Requests, outgoing HTTP, SQL and our own steps.</summary>
     private static void AddTraces(WebApplicationBuilder builder)
     {
-        if (string.IsNullOrEmpty(builder.Configuration["OTEL_EXPORTER_OTLP_ENDPOINT"])) return;
-        builder.Services.AddOpenTelemetry().WithTracing(traces => traces.AddSource("Microsoft.AspNetCore", "System.Net.Http", "Npgsql", "XenoInsights*").AddOtlpExporter());
+        if (string.IsNullOrEmpty(builder.Configuration["OTEL_EXPORTER_OTLP_ENDPOINT"]))
+            return;
+        builder
+            .Services.AddOpenTelemetry()
+            .WithTracing(traces =>
+                traces.AddSource("Microsoft.AspNetCore", "System.Net.Http", "Npgsql", "XenoInsights*").AddOtlpExporter()
+            );
     }
 
     /// <summary>Histograms of connections and of queues that are never long: many lines, no answers.</summary>
     private static bool IsNoise(string instrument) =>
-        instrument.StartsWith("kestrel.", StringComparison.Ordinal) && instrument is not ("kestrel.active_connections" or "kestrel.rejected_connections")
-        || instrument is "aspnetcore.components.circuit.duration" or "aspnetcore.rate_limiting.request.time_in_queue" or "aspnetcore.rate_limiting.request_lease.duration";
+        instrument.StartsWith("kestrel.", StringComparison.Ordinal)
+            && instrument is not ("kestrel.active_connections" or "kestrel.rejected_connections")
+        || instrument
+            is "aspnetcore.components.circuit.duration"
+                or "aspnetcore.rate_limiting.request.time_in_queue"
+                or "aspnetcore.rate_limiting.request_lease.duration";
 
     /// <summary>Beyond a proxy on this machine, <c>ForwardedHeaders:KnownNetworks</c> lists whose word counts, as CIDR.</summary>
     private static void AddForwardedHeaders(WebApplicationBuilder builder)
     {
         const string Key = "ForwardedHeaders:KnownNetworks";
-        var networks = (builder.Configuration.GetSection(Key).Get<string[]>() ?? []).Select(value => System.Net.IPNetwork.TryParse(value, out var network)
-            ? network : throw new ConfigurationException($"{Key}: '{value}' is not a network such as 10.0.0.0/8.")).ToList();
+        var networks = (builder.Configuration.GetSection(Key).Get<string[]>() ?? [])
+            .Select(value =>
+                System.Net.IPNetwork.TryParse(value, out var network)
+                    ? network
+                    : throw new ConfigurationException($"{Key}: '{value}' is not a network such as 10.0.0.0/8.")
+            )
+            .ToList();
         builder.Services.Configure<ForwardedHeadersOptions>(options =>
         {
             options.ForwardedHeaders = ForwardedHeaders.XForwardedFor | ForwardedHeaders.XForwardedProto;
@@ -152,11 +205,16 @@ public static class HostingSetup
     /// </summary>
     private static LogEventLevel Level(HttpContext context, Exception? failure)
     {
-        if (failure is null && context.Request.Path.StartsWithSegments(_probes)) return LogEventLevel.Debug;
+        if (failure is null && context.Request.Path.StartsWithSegments(_probes))
+            return LogEventLevel.Debug;
         if (failure is not null || context.Response.StatusCode >= StatusCodes.Status500InternalServerError)
             return LogEventLevel.Error;
-        var quiet = context.Response.StatusCode < StatusCodes.Status400BadRequest
-            && (Array.Exists(_quietPaths, path => context.Request.Path.StartsWithSegments(path)) || context.GetEndpoint()?.Metadata.GetMetadata<StaticAssetDescriptor>() is not null);
+        var quiet =
+            context.Response.StatusCode < StatusCodes.Status400BadRequest
+            && (
+                Array.Exists(_quietPaths, path => context.Request.Path.StartsWithSegments(path))
+                || context.GetEndpoint()?.Metadata.GetMetadata<StaticAssetDescriptor>() is not null
+            );
         return quiet ? LogEventLevel.Debug : LogEventLevel.Information;
     }
 }

@@ -5,7 +5,8 @@ namespace XenoInsights.Hosting;
 /// <summary>Whether this instance should get requests: warm, and not about to stop.</summary>
 public sealed class InstanceState
 {
-    private volatile bool _isWarm, _isDraining;
+    private volatile bool _isWarm,
+        _isDraining;
 
     public bool IsWarm => _isWarm;
     public bool IsDraining => _isDraining;
@@ -21,12 +22,15 @@ public sealed class InstanceState
 /// </summary>
 internal sealed class InstanceHealth(InstanceState state) : IHealthCheck
 {
-    public Task<HealthCheckResult> CheckHealthAsync(HealthCheckContext context, CancellationToken cancellationToken = default) =>
-        Task.FromResult(Check());
+    public Task<HealthCheckResult> CheckHealthAsync(
+        HealthCheckContext context,
+        CancellationToken cancellationToken = default
+    ) => Task.FromResult(Check());
 
     private HealthCheckResult Check()
     {
-        if (state.IsDraining) return HealthCheckResult.Unhealthy("Stopping: requests in flight are finished, new ones belong elsewhere.");
+        if (state.IsDraining)
+            return HealthCheckResult.Unhealthy("Stopping: requests in flight are finished, new ones belong elsewhere.");
         return state.IsWarm ? HealthCheckResult.Healthy() : HealthCheckResult.Unhealthy("Starting.");
     }
 }

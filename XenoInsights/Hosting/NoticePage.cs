@@ -14,10 +14,19 @@ public static class NoticePage
 {
     /// <summary>HTML with the given status; <paramref name="hidden"/> makes the actions' buttons post a form with those fields to the same address.</summary>
     public static IResult Result(
-        int status, string title, string text, IReadOnlyList<NoticeAction> actions, IEnumerable<KeyValuePair<string, string>>? hidden = null) =>
-        Results.Content(Html(title, text, actions, hidden), "text/html; charset=utf-8", Encoding.UTF8, status);
+        int status,
+        string title,
+        string text,
+        IReadOnlyList<NoticeAction> actions,
+        IEnumerable<KeyValuePair<string, string>>? hidden = null
+    ) => Results.Content(Html(title, text, actions, hidden), "text/html; charset=utf-8", Encoding.UTF8, status);
 
-    private static string Html(string title, string text, IReadOnlyList<NoticeAction> actions, IEnumerable<KeyValuePair<string, string>>? hidden)
+    private static string Html(
+        string title,
+        string text,
+        IReadOnlyList<NoticeAction> actions,
+        IEnumerable<KeyValuePair<string, string>>? hidden
+    )
     {
         var body = string.Concat(actions.Select((action, i) => Button(action, i == 0 ? "btn primary" : "btn")));
         var buttons = hidden is null ? body : $"""<form method="post">{Hidden(hidden)}{body}</form>""";
@@ -58,13 +67,16 @@ public static class NoticePage
     }
 
     private static string Button(NoticeAction action, string css) =>
-        (action.FieldName is { } field
-            ? $"""<button class="{css}" name="{Encode(field)}" value="{Encode(action.Target)}">{Encode(action.Label)}</button>"""
-            : $"""<a class="{css}" href="{Encode(action.Target)}">{Encode(action.Label)}</a>""")
-        + (action.Hint is { } hint ? $"""<p class="hint">{Encode(hint)}</p>""" : "");
+        (
+            action.FieldName is { } field
+                ? $"""<button class="{css}" name="{Encode(field)}" value="{Encode(action.Target)}">{Encode(action.Label)}</button>"""
+                : $"""<a class="{css}" href="{Encode(action.Target)}">{Encode(action.Label)}</a>"""
+        ) + (action.Hint is { } hint ? $"""<p class="hint">{Encode(hint)}</p>""" : "");
 
     private static string Hidden(IEnumerable<KeyValuePair<string, string>> fields) =>
-        string.Concat(fields.Select(f => $"""<input type="hidden" name="{Encode(f.Key)}" value="{Encode(f.Value)}">"""));
+        string.Concat(
+            fields.Select(f => $"""<input type="hidden" name="{Encode(f.Key)}" value="{Encode(f.Value)}">""")
+        );
 
     private static string Encode(string text) => WebUtility.HtmlEncode(text);
 }

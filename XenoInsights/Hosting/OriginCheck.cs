@@ -11,20 +11,31 @@ namespace XenoInsights.Hosting;
 /// browsers always send it with a WebSocket, and a program that sends none holds the session itself.
 /// </summary>
 internal sealed class OriginCheck(
-    RequestDelegate next, OwnOrigins own, IOptions<AppOptions> app, ILogger<OriginCheck> logger)
+    RequestDelegate next,
+    OwnOrigins own,
+    IOptions<AppOptions> app,
+    ILogger<OriginCheck> logger
+)
 {
     public Task InvokeAsync(HttpContext http)
     {
-        if (!IsGuarded(http) || IsOurs(http.Request)) return next(http);
+        if (!IsGuarded(http) || IsOurs(http.Request))
+            return next(http);
         logger.OriginRefused(http.Request.Headers.Origin.ToString(), app.Value.Origin);
-        return Results.Problem(
-            $"Only pages of {app.Value.Origin} may connect here. If this is one, App:PublicUrl has to be set to its address.",
-            statusCode: StatusCodes.Status403Forbidden, title: "Another site's page").ExecuteAsync(http);
+        return Results
+            .Problem(
+                $"Only pages of {app.Value.Origin} may connect here. If this is one, App:PublicUrl has to be set to its address.",
+                statusCode: StatusCodes.Status403Forbidden,
+                title: "Another site's page"
+            )
+            .ExecuteAsync(http);
     }
 
     private static bool IsGuarded(HttpContext http) =>
         http.Request.Path.StartsWithSegments("/_blazor")
-        || http.Request.Headers[HeaderNames.Upgrade].ToString().Contains("websocket", StringComparison.OrdinalIgnoreCase)
+        || http.Request.Headers[HeaderNames.Upgrade]
+            .ToString()
+            .Contains("websocket", StringComparison.OrdinalIgnoreCase)
         || http.Features.Get<IHttpExtendedConnectFeature>() is { IsExtendedConnect: true };
 
     private bool IsOurs(HttpRequest request) =>
@@ -33,6 +44,9 @@ internal sealed class OriginCheck(
 
 internal static partial class OriginCheckLog
 {
-    [LoggerMessage(LogLevel.Warning, "A page of {Origin} asked for a circuit or WebSocket and was refused; App:PublicUrl is {PublicUrl}")]
+    [LoggerMessage(
+        LogLevel.Warning,
+        "A page of {Origin} asked for a circuit or WebSocket and was refused; App:PublicUrl is {PublicUrl}"
+    )]
     public static partial void OriginRefused(this ILogger logger, string origin, string publicUrl);
 }

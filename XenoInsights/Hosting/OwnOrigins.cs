@@ -17,9 +17,11 @@ internal sealed class OwnOrigins(IOptions<AppOptions> app, IHostEnvironment envi
     public bool Sent(HttpRequest request)
     {
         var site = request.Headers["Sec-Fetch-Site"].ToString();
-        if (site.Length > 0) return site is "none" or "same-origin";
+        if (site.Length > 0)
+            return site is "none" or "same-origin";
         var referer = request.GetTypedHeaders().Referer;
-        if (referer is { IsAbsoluteUri: true }) return Contains(WebOrigin.Of(referer), request);
+        if (referer is { IsAbsoluteUri: true })
+            return Contains(WebOrigin.Of(referer), request);
         return !request.GetTypedHeaders().Accept.Any(accepted => accepted.MediaType == "text/html");
     }
 }

@@ -18,7 +18,11 @@ internal static class RenamedKeys
     /// <exception cref="ConfigurationException">A renamed key or section is set; the message has a line for each, with the new name.</exception>
     public static void Refuse(IConfiguration configuration)
     {
-        var set = _keys.Where(key => configuration.GetSection(key.Old).Exists()).Select(key => $"{key.Old} is {key.New} now.").ToList();
-        if (set.Count > 0) throw new ConfigurationException(string.Join(Environment.NewLine, set));
+        var set = _keys
+            .Where(key => configuration.GetSection(key.Old).Exists())
+            .Select(key => $"{key.Old} is {key.New} now.")
+            .ToList();
+        if (set.Count > 0)
+            throw new ConfigurationException(string.Join(Environment.NewLine, set));
     }
 }

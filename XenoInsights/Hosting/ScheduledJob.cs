@@ -35,7 +35,8 @@ internal sealed class ScheduledRunConfiguration : IEntityTypeConfiguration<Sched
 /// that instances whose clocks differ by less than half a period do not run it twice.
 /// </summary>
 [DisallowConcurrentExecution]
-internal sealed class ScheduledJob<T>(T job, SystemDatabase database, ILogger<T> logger) : IJob where T : IJob
+internal sealed class ScheduledJob<T>(T job, SystemDatabase database, ILogger<T> logger) : IJob
+    where T : IJob
 {
     private static readonly string _instance = $"{Environment.MachineName}/{Environment.ProcessId}";
     private static readonly string _name = typeof(T).Name;
@@ -49,7 +50,8 @@ internal sealed class ScheduledJob<T>(T job, SystemDatabase database, ILogger<T>
     /// <param name="gap">Not within this time after the last start, wherever that was.</param>
     internal async Task RunAsync(TimeSpan gap, Func<CancellationToken, ValueTask> work, CancellationToken ct)
     {
-        if (!await TryBeginAsync(gap, ct)) return;
+        if (!await TryBeginAsync(gap, ct))
+            return;
         var succeeded = false;
         try
         {
@@ -66,29 +68,37 @@ internal sealed class ScheduledJob<T>(T job, SystemDatabase database, ILogger<T>
         }
     }
 
-    private async Task<bool> TryBeginAsync(TimeSpan gap, CancellationToken ct) => await database.RunAsync(async db =>
-    {
-        await using var command = db.Command(
-            """
-            insert into scheduled_runs (job, started_at, instance) values (@job, now(), @instance)
-            on conflict (job) do update set started_at = excluded.started_at, finished_at = null, instance = excluded.instance
-                where scheduled_runs.started_at <= now() - @gap
-            """);
-        command.Parameters.AddWithValue("job", _name);
-        command.Parameters.AddWithValue("instance", _instance);
-        command.Parameters.AddWithValue("gap", gap);
-        return await command.ExecuteNonQueryAsync(ct) == 1;
-    }, ct);
+    private async Task<bool> TryBeginAsync(TimeSpan gap, CancellationToken ct) =>
+        await database.RunAsync(
+            async db =>
+            {
+                await using var command = db.Command(
+                    """
+                    insert into scheduled_runs (job, started_at, instance) values (@job, now(), @instance)
+                    on conflict (job) do update set started_at = excluded.started_at, finished_at = null, instance = excluded.instance
+                        where scheduled_runs.started_at <= now() - @gap
+                    """
+                );
+                command.Parameters.AddWithValue("job", _name);
+                command.Parameters.AddWithValue("instance", _instance);
+                command.Parameters.AddWithValue("gap", gap);
+                return await command.ExecuteNonQueryAsync(ct) == 1;
+            },
+            ct
+        );
 
     private async Task EndAsync(bool succeeded)
     {
         try
         {
-            await database.RunAsync(db => db.Database.ExecuteSqlAsync(
-                $"""
-                update scheduled_runs set finished_at = now(), succeeded_at = case when {succeeded} then now() else succeeded_at end
-                where job = {_name} and instance = {_instance}
-                """));
+            await database.RunAsync(db =>
+                db.Database.ExecuteSqlAsync(
+                    $"""
+                    update scheduled_runs set finished_at = now(), succeeded_at = case when {succeeded} then now() else succeeded_at end
+                    where job = {_name} and instance = {_instance}
+                    """
+                )
+            );
         }
         catch (Exception failure) when (failure is not OutOfMemoryException)
         {

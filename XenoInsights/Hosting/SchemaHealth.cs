@@ -9,11 +9,18 @@ namespace XenoInsights.Hosting;
 /// </summary>
 internal sealed class SchemaHealth(SystemDatabase database, SchemaGate gate) : IHealthCheck
 {
-    public async Task<HealthCheckResult> CheckHealthAsync(HealthCheckContext context, CancellationToken cancellationToken = default)
+    public async Task<HealthCheckResult> CheckHealthAsync(
+        HealthCheckContext context,
+        CancellationToken cancellationToken = default
+    )
     {
-        if (!gate.IsAccepted) await TryLookAsync(cancellationToken);
-        if (gate.Problem is { } problem) return HealthCheckResult.Unhealthy(problem);
-        return gate.IsAccepted ? HealthCheckResult.Healthy() : HealthCheckResult.Unhealthy("The database has not answered yet.");
+        if (!gate.IsAccepted)
+            await TryLookAsync(cancellationToken);
+        if (gate.Problem is { } problem)
+            return HealthCheckResult.Unhealthy(problem);
+        return gate.IsAccepted
+            ? HealthCheckResult.Healthy()
+            : HealthCheckResult.Unhealthy("The database has not answered yet.");
     }
 
     // A unit of work passes the gate, which looks at the schema.
@@ -23,7 +30,8 @@ internal sealed class SchemaHealth(SystemDatabase database, SchemaGate gate) : I
         {
             await database.QueryAsync("select 1", [], reader => reader.GetInt32(0), ct);
         }
-        catch (Exception failure) when (failure is SchemaMismatchException || DatabaseUnavailable.IsUnavailable(failure))
+        catch (Exception failure)
+            when (failure is SchemaMismatchException || DatabaseUnavailable.IsUnavailable(failure))
         {
             // What the gate saw tells the rest.
         }

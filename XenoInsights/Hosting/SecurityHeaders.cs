@@ -13,7 +13,12 @@ namespace XenoInsights.Hosting;
 /// allowed by its hash, and the start of the API page, by a nonce. Styles may be inline: MudBlazor and the charts write style
 /// attributes. The policy has no address for reports: browsers tell of refusals on their consoles, and the tests read those.
 /// </summary>
-internal sealed class SecurityHeaders(RequestDelegate next, IHostEnvironment environment, IOptions<AppOptions> app, IOptions<FormTargets> targets)
+internal sealed class SecurityHeaders(
+    RequestDelegate next,
+    IHostEnvironment environment,
+    IOptions<AppOptions> app,
+    IOptions<FormTargets> targets
+)
 {
     private static readonly TimeSpan _httpsOnly = TimeSpan.FromDays(365);
 
@@ -31,8 +36,10 @@ internal sealed class SecurityHeaders(RequestDelegate next, IHostEnvironment env
             headers["Permissions-Policy"] = "camera=(), geolocation=(), microphone=(), payment=(), usb=()";
             headers.ContentSecurityPolicy = Policy(context);
             // Figures and people's data are nobody's to keep on the way, whatever the answer is.
-            if (context.Request.Path.StartsWithSegments("/api") && headers.CacheControl.Count == 0) headers.CacheControl = "no-store";
-            if (IsHttpsOnly) headers.StrictTransportSecurity = $"max-age={_httpsOnly.TotalSeconds:0}";
+            if (context.Request.Path.StartsWithSegments("/api") && headers.CacheControl.Count == 0)
+                headers.CacheControl = "no-store";
+            if (IsHttpsOnly)
+                headers.StrictTransportSecurity = $"max-age={_httpsOnly.TotalSeconds:0}";
             return Task.CompletedTask;
         });
         return next(context);
@@ -48,7 +55,8 @@ internal sealed class SecurityHeaders(RequestDelegate next, IHostEnvironment env
         // a socket of its own.
         var local = environment.IsDevelopment();
         var forms = string.Join(' ', targets.Value.Origins.Prepend("'self'"));
-        return string.Join("; ",
+        return string.Join(
+            "; ",
             "default-src 'self'",
             $"script-src 'self' {InlineScript(context)}".TrimEnd(),
             "style-src 'self' 'unsafe-inline'",
@@ -59,13 +67,17 @@ internal sealed class SecurityHeaders(RequestDelegate next, IHostEnvironment env
             "object-src 'none'",
             // Blazor finds its circuit by the page's own base element.
             "base-uri 'self'",
-            "frame-ancestors 'none'");
+            "frame-ancestors 'none'"
+        );
     }
 
     private string? InlineScript(HttpContext context)
     {
-        if (context.Items[ScalarOptions.NonceHttpContextItemKey] is string nonce) return $"'nonce-{nonce}'";
-        return context.GetEndpoint()?.Metadata.GetMetadata<ImportMapDefinition>() is { } map ? _hashes.GetValue(map, Hash) : null;
+        if (context.Items[ScalarOptions.NonceHttpContextItemKey] is string nonce)
+            return $"'nonce-{nonce}'";
+        return context.GetEndpoint()?.Metadata.GetMetadata<ImportMapDefinition>() is { } map
+            ? _hashes.GetValue(map, Hash)
+            : null;
     }
 
     /// <summary>Browsers hash what they parsed, so line ends are plain.</summary>

@@ -9,7 +9,8 @@ internal static class ServerAddress
     public static Uri Of(IServer server)
     {
         var addresses = server.Features.Get<IServerAddressesFeature>()?.Addresses ?? [];
-        var http = addresses.FirstOrDefault(a => a.StartsWith("http://", StringComparison.Ordinal))
+        var http =
+            addresses.FirstOrDefault(a => a.StartsWith("http://", StringComparison.Ordinal))
             ?? throw new InvalidOperationException("The app calls itself over http, but listens on no http address.");
         var binding = BindingAddress.Parse(http);
         var host = binding.Host is "*" or "+" or "0.0.0.0" or "[::]" ? "localhost" : binding.Host;

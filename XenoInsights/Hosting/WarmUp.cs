@@ -27,15 +27,21 @@ internal sealed record WarmUpStep(string Name, Func<IServiceProvider, Cancellati
 /// ready. What fails is logged and holds nothing up: a database that is away must not keep instances out for ever.
 /// </summary>
 internal sealed class WarmUp(
-    IServiceProvider services, IEnumerable<WarmUpStep> steps, InstanceState state, IHostApplicationLifetime lifetime,
-    IOptions<InstanceOptions> options, ILogger<WarmUp> logger) : BackgroundService
+    IServiceProvider services,
+    IEnumerable<WarmUpStep> steps,
+    InstanceState state,
+    IHostApplicationLifetime lifetime,
+    IOptions<InstanceOptions> options,
+    ILogger<WarmUp> logger
+) : BackgroundService
 {
     private static readonly TimeSpan _longest = TimeSpan.FromSeconds(20);
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
         await lifetime.WaitForStartAsync(stoppingToken);
-        if (options.Value.WarmUp == true) await RunAsync(stoppingToken);
+        if (options.Value.WarmUp == true)
+            await RunAsync(stoppingToken);
         state.SetWarm();
     }
 
@@ -62,12 +68,17 @@ internal static class WarmUpSteps
     private const int Repetitions = 30;
 
     /// <summary>The request pipeline and the renderer of pages, over HTTP to this process.</summary>
-    public static WarmUpStep Requests { get; } = new("requests", async (services, ct) =>
-    {
-        var address = ServerAddress.Of(services.GetRequiredService<IServer>());
-        using var client = services.GetRequiredService<IHttpClientFactory>().CreateClient(nameof(WarmUp));
-        client.BaseAddress = address;
-        for (var i = 0; i < Repetitions; i++) using (await client.GetAsync(new Uri("/health/live", UriKind.Relative), ct)) { }
-        using (await client.GetAsync(new Uri("/error", UriKind.Relative), ct)) { }
-    });
+    public static WarmUpStep Requests { get; } =
+        new(
+            "requests",
+            async (services, ct) =>
+            {
+                var address = ServerAddress.Of(services.GetRequiredService<IServer>());
+                using var client = services.GetRequiredService<IHttpClientFactory>().CreateClient(nameof(WarmUp));
+                client.BaseAddress = address;
+                for (var i = 0; i < Repetitions; i++)
+                    using (await client.GetAsync(new Uri("/health/live", UriKind.Relative), ct)) { }
+                using (await client.GetAsync(new Uri("/error", UriKind.Relative), ct)) { }
+            }
+        );
 }

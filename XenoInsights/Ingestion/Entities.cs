@@ -280,35 +280,86 @@ public sealed class CustomerReturn : ITenantOwned
     public long Customers { get; init; }
 }
 
-internal sealed class IngestionConfiguration :
-    IEntityTypeConfiguration<Order>, IEntityTypeConfiguration<OrderLineItem>, IEntityTypeConfiguration<OrderSale>, IEntityTypeConfiguration<Refund>,
-    IEntityTypeConfiguration<RefundLineItem>, IEntityTypeConfiguration<Customer>, IEntityTypeConfiguration<Product>, IEntityTypeConfiguration<Checkout>,
-    IEntityTypeConfiguration<CheckoutLineItem>, IEntityTypeConfiguration<OrderEntry>, IEntityTypeConfiguration<SalesDay>, IEntityTypeConfiguration<ProductDay>, IEntityTypeConfiguration<ProductMonth>,
-    IEntityTypeConfiguration<CustomerDay>, IEntityTypeConfiguration<CustomerTotal>, IEntityTypeConfiguration<CustomerReturn>
+internal sealed class IngestionConfiguration
+    : IEntityTypeConfiguration<Order>,
+        IEntityTypeConfiguration<OrderLineItem>,
+        IEntityTypeConfiguration<OrderSale>,
+        IEntityTypeConfiguration<Refund>,
+        IEntityTypeConfiguration<RefundLineItem>,
+        IEntityTypeConfiguration<Customer>,
+        IEntityTypeConfiguration<Product>,
+        IEntityTypeConfiguration<Checkout>,
+        IEntityTypeConfiguration<CheckoutLineItem>,
+        IEntityTypeConfiguration<OrderEntry>,
+        IEntityTypeConfiguration<SalesDay>,
+        IEntityTypeConfiguration<ProductDay>,
+        IEntityTypeConfiguration<ProductMonth>,
+        IEntityTypeConfiguration<CustomerDay>,
+        IEntityTypeConfiguration<CustomerTotal>,
+        IEntityTypeConfiguration<CustomerReturn>
 {
     // No foreign keys among ingested tables: the writer replaces an order with its children as one, orders may arrive
     // before their customers, and the per-row check would cost an import more than all its indexes (docs/adr/0003).
     public void Configure(EntityTypeBuilder<Order> builder)
     {
         Versioned(builder);
-        builder.HasIndex(o => new { o.TenantId, o.BusinessDay, o.ShopifyId });
+        builder.HasIndex(o => new
+        {
+            o.TenantId,
+            o.BusinessDay,
+            o.ShopifyId,
+        });
         builder.HasIndex(o => new { o.TenantId, o.Name });
         // Few: test orders, deleted ones and those in a former currency of the shop.
-        builder.HasIndex(o => new { o.TenantId, o.Currency }).HasFilter("not counted")
+        builder
+            .HasIndex(o => new { o.TenantId, o.Currency })
+            .HasFilter("not counted")
             .HasDatabaseName("ix_orders_not_counted");
     }
 
-    public void Configure(EntityTypeBuilder<OrderLineItem> builder) => builder.HasKey(l => new { l.TenantId, l.OrderId, l.ShopifyId });
+    public void Configure(EntityTypeBuilder<OrderLineItem> builder) =>
+        builder.HasKey(l => new
+        {
+            l.TenantId,
+            l.OrderId,
+            l.ShopifyId,
+        });
 
     public void Configure(EntityTypeBuilder<OrderSale> builder)
     {
-        builder.HasKey(s => new { s.TenantId, s.OrderId, s.Ordinal });
-        builder.HasIndex(s => new { s.TenantId, s.ProductId, s.Day, s.OrderId }).HasFilter("product_id is not null");
+        builder.HasKey(s => new
+        {
+            s.TenantId,
+            s.OrderId,
+            s.Ordinal,
+        });
+        builder
+            .HasIndex(s => new
+            {
+                s.TenantId,
+                s.ProductId,
+                s.Day,
+                s.OrderId,
+            })
+            .HasFilter("product_id is not null");
     }
 
-    public void Configure(EntityTypeBuilder<Refund> builder) => builder.HasKey(r => new { r.TenantId, r.OrderId, r.ShopifyId });
+    public void Configure(EntityTypeBuilder<Refund> builder) =>
+        builder.HasKey(r => new
+        {
+            r.TenantId,
+            r.OrderId,
+            r.ShopifyId,
+        });
 
-    public void Configure(EntityTypeBuilder<RefundLineItem> builder) => builder.HasKey(r => new { r.TenantId, r.OrderId, r.RefundId, r.Ordinal });
+    public void Configure(EntityTypeBuilder<RefundLineItem> builder) =>
+        builder.HasKey(r => new
+        {
+            r.TenantId,
+            r.OrderId,
+            r.RefundId,
+            r.Ordinal,
+        });
 
     public void Configure(EntityTypeBuilder<Customer> builder) => Versioned(builder);
 
@@ -320,26 +371,76 @@ internal sealed class IngestionConfiguration :
         builder.HasIndex(c => new { c.TenantId, c.BusinessDay });
     }
 
-    public void Configure(EntityTypeBuilder<CheckoutLineItem> builder) => builder.HasKey(l => new { l.TenantId, l.CheckoutId, l.Ordinal });
+    public void Configure(EntityTypeBuilder<CheckoutLineItem> builder) =>
+        builder.HasKey(l => new
+        {
+            l.TenantId,
+            l.CheckoutId,
+            l.Ordinal,
+        });
 
     public void Configure(EntityTypeBuilder<OrderEntry> builder)
     {
-        builder.HasKey(e => new { e.TenantId, e.OrderId, e.Day, e.Original });
-        builder.HasIndex(e => new { e.TenantId, e.Day, e.At, e.OrderId, e.Original });
-        builder.HasIndex(e => new { e.TenantId, e.CustomerId, e.Day }).HasFilter("customer_id is not null");
+        builder.HasKey(e => new
+        {
+            e.TenantId,
+            e.OrderId,
+            e.Day,
+            e.Original,
+        });
+        builder.HasIndex(e => new
+        {
+            e.TenantId,
+            e.Day,
+            e.At,
+            e.OrderId,
+            e.Original,
+        });
+        builder
+            .HasIndex(e => new
+            {
+                e.TenantId,
+                e.CustomerId,
+                e.Day,
+            })
+            .HasFilter("customer_id is not null");
         builder.HasIndex(e => new { e.TenantId, e.Day }).HasFilter("customer_id is null");
     }
 
     public void Configure(EntityTypeBuilder<SalesDay> builder) => builder.HasKey(d => new { d.TenantId, d.Day });
 
-    public void Configure(EntityTypeBuilder<ProductDay> builder) => builder.HasKey(d => new { d.TenantId, d.Day, d.ProductId });
+    public void Configure(EntityTypeBuilder<ProductDay> builder) =>
+        builder.HasKey(d => new
+        {
+            d.TenantId,
+            d.Day,
+            d.ProductId,
+        });
 
-    public void Configure(EntityTypeBuilder<ProductMonth> builder) => builder.HasKey(m => new { m.TenantId, m.Month, m.ProductId });
+    public void Configure(EntityTypeBuilder<ProductMonth> builder) =>
+        builder.HasKey(m => new
+        {
+            m.TenantId,
+            m.Month,
+            m.ProductId,
+        });
 
     public void Configure(EntityTypeBuilder<CustomerDay> builder)
     {
-        builder.HasKey(d => new { d.TenantId, d.CustomerId, d.Day });
-        builder.HasIndex(d => new { d.TenantId, d.Day }).IncludeProperties(d => new { d.CustomerId, d.Orders, d.TotalSales });
+        builder.HasKey(d => new
+        {
+            d.TenantId,
+            d.CustomerId,
+            d.Day,
+        });
+        builder
+            .HasIndex(d => new { d.TenantId, d.Day })
+            .IncludeProperties(d => new
+            {
+                d.CustomerId,
+                d.Orders,
+                d.TotalSales,
+            });
     }
 
     public void Configure(EntityTypeBuilder<CustomerTotal> builder)
@@ -348,9 +449,16 @@ internal sealed class IngestionConfiguration :
         builder.HasIndex(c => new { c.TenantId, c.FirstOrderDay });
     }
 
-    public void Configure(EntityTypeBuilder<CustomerReturn> builder) => builder.HasKey(r => new { r.TenantId, r.Day, r.PreviousDay });
+    public void Configure(EntityTypeBuilder<CustomerReturn> builder) =>
+        builder.HasKey(r => new
+        {
+            r.TenantId,
+            r.Day,
+            r.PreviousDay,
+        });
 
-    private static void Versioned<T>(EntityTypeBuilder<T> builder) where T : IngestedObject
+    private static void Versioned<T>(EntityTypeBuilder<T> builder)
+        where T : IngestedObject
     {
         builder.HasKey(o => new { o.TenantId, o.ShopifyId });
         builder.Property(o => o.Source).HasConversion<short>();

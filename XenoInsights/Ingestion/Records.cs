@@ -91,7 +91,17 @@ public sealed record OrderRecord : IngestRecord
 /// <param name="OriginalTotal">Line total before discounts (unit price × quantity).</param>
 /// <param name="Discount">Discounts allocated to the line, its share of order-level ones included.</param>
 public sealed record OrderLineRecord(
-    long ShopifyId, long? ProductId, long? VariantId, string Title, string? Sku, int Quantity, int CurrentQuantity, bool GiftCard, long OriginalTotal, long Discount);
+    long ShopifyId,
+    long? ProductId,
+    long? VariantId,
+    string Title,
+    string? Sku,
+    int Quantity,
+    int CurrentQuantity,
+    bool GiftCard,
+    long OriginalTotal,
+    long Discount
+);
 
 /// <summary>One entry of Shopify's sales ledger (<c>agreements{sales}</c>), already sorted into the measure it counts in.</summary>
 /// <param name="HappenedAt">When the agreement was made: the day of refunds, edits and cancellations.</param>
@@ -100,7 +110,16 @@ public sealed record OrderLineRecord(
 /// <param name="Amount">After discounts, before taxes; negative when it reverses.</param>
 /// <param name="Discount">Discounts before taxes that <paramref name="Amount"/> already leaves out; positive lowers the price.</param>
 public sealed record SaleRecord(
-    DateTimeOffset HappenedAt, bool Original, SaleMeasure Measure, long? LineItemId, long? ProductId, int Quantity, long Amount, long Discount, long Tax);
+    DateTimeOffset HappenedAt,
+    bool Original,
+    SaleMeasure Measure,
+    long? LineItemId,
+    long? ProductId,
+    int Quantity,
+    long Amount,
+    long Discount,
+    long Tax
+);
 
 /// <summary>Which reported measure a ledger entry counts in. Stored by number.</summary>
 public enum SaleMeasure : short
@@ -119,7 +138,13 @@ public enum SaleMeasure : short
 }
 
 /// <param name="Total">Money given back, taxes and shipping included.</param>
-public sealed record RefundRecord(long ShopifyId, DateTimeOffset CreatedAt, DateTimeOffset? ProcessedAt, long Total, IReadOnlyList<RefundLineRecord> Lines);
+public sealed record RefundRecord(
+    long ShopifyId,
+    DateTimeOffset CreatedAt,
+    DateTimeOffset? ProcessedAt,
+    long Total,
+    IReadOnlyList<RefundLineRecord> Lines
+);
 
 /// <param name="Subtotal">Value of the goods before taxes.</param>
 public sealed record RefundLineRecord(long LineItemId, int Quantity, long Subtotal, long Tax);

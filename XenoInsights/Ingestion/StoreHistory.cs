@@ -37,8 +37,22 @@ public sealed record StoreHistory(DateOnly Begins, DateRange? Days, OutsideOrder
     {
         var begins = await BeginsAsync(db, ct);
         await using var batch = db.NewBatch();
-        batch.BatchCommands.Add(Command(db, "select day from sales_days where tenant_id = $1 and orders > 0 and day between $2 and $3 order by day limit 1", begins, today));
-        batch.BatchCommands.Add(Command(db, "select day from sales_days where tenant_id = $1 and orders > 0 and day between $2 and $3 order by day desc limit 1", begins, today));
+        batch.BatchCommands.Add(
+            Command(
+                db,
+                "select day from sales_days where tenant_id = $1 and orders > 0 and day between $2 and $3 order by day limit 1",
+                begins,
+                today
+            )
+        );
+        batch.BatchCommands.Add(
+            Command(
+                db,
+                "select day from sales_days where tenant_id = $1 and orders > 0 and day between $2 and $3 order by day desc limit 1",
+                begins,
+                today
+            )
+        );
         batch.BatchCommands.Add(Command(db, Outside("day < $2"), begins));
         batch.BatchCommands.Add(Command(db, Outside("day > $2"), today));
         await using var reader = await batch.ExecuteReaderAsync(ct);
@@ -48,16 +62,24 @@ public sealed record StoreHistory(DateOnly Begins, DateRange? Days, OutsideOrder
         await reader.NextResultAsync(ct);
         var before = await OutsideAsync(reader, ct);
         await reader.NextResultAsync(ct);
-        return new StoreHistory(begins, first is { } from && last is { } to ? new DateRange(from, to) : null, before, await OutsideAsync(reader, ct));
+        return new StoreHistory(
+            begins,
+            first is { } from && last is { } to ? new DateRange(from, to) : null,
+            before,
+            await OutsideAsync(reader, ct)
+        );
     }
 
     /// <summary>As the last import found; before its end, as far back as Shopify shows orders.</summary>
     private static async Task<DateOnly> BeginsAsync(XenoDbContext db, CancellationToken ct)
     {
-        await using var command = db.Command("select history_from, history_limited, connected_at, currency, time_zone from tenants where tenant_id = $1");
+        await using var command = db.Command(
+            "select history_from, history_limited, connected_at, currency, time_zone from tenants where tenant_id = $1"
+        );
         command.Parameters.Add(new NpgsqlParameter { Value = db.TenantId ?? Guid.Empty });
         await using var reader = await command.ExecuteReaderAsync(ct);
-        if (!await reader.ReadAsync(ct)) return FirstDay;
+        if (!await reader.ReadAsync(ct))
+            return FirstDay;
         DateOnly? known = reader.IsDBNull(0) ? null : reader.GetFieldValue<DateOnly>(0);
         if (known is null && reader.GetBoolean(1))
         {
@@ -69,19 +91,21 @@ public sealed record StoreHistory(DateOnly Begins, DateRange? Days, OutsideOrder
 
     private static string Outside(string days) =>
         $"""
-        select coalesce(sum(orders), 0)::bigint, coalesce(sum(gross - discounts - "returns" + shipping + taxes + duties + fees), 0)::bigint
-        from sales_days where tenant_id = $1 and {days}
-        """;
+            select coalesce(sum(orders), 0)::bigint, coalesce(sum(gross - discounts - "returns" + shipping + taxes + duties + fees), 0)::bigint
+            from sales_days where tenant_id = $1 and {days}
+            """;
 
     private static NpgsqlBatchCommand Command(XenoDbContext db, string sql, params ReadOnlySpan<DateOnly> days)
     {
         var command = new NpgsqlBatchCommand(sql);
         command.Parameters.Add(new NpgsqlParameter { Value = db.TenantId ?? Guid.Empty });
-        foreach (var day in days) command.Parameters.Add(new NpgsqlParameter { Value = day });
+        foreach (var day in days)
+            command.Parameters.Add(new NpgsqlParameter { Value = day });
         return command;
     }
 
-    private static async Task<DateOnly?> DayAsync(NpgsqlDataReader reader, CancellationToken ct) => await reader.ReadAsync(ct) ? reader.GetFieldValue<DateOnly>(0) : null;
+    private static async Task<DateOnly?> DayAsync(NpgsqlDataReader reader, CancellationToken ct) =>
+        await reader.ReadAsync(ct) ? reader.GetFieldValue<DateOnly>(0) : null;
 
     private static async Task<OutsideOrders?> OutsideAsync(NpgsqlDataReader reader, CancellationToken ct)
     {

@@ -26,10 +26,15 @@ public sealed class AnswerOptions
 /// </remarks>
 public sealed class AnswerCache(TenantDatabase tenants, TimeProvider time, IOptions<AnswerOptions> options)
 {
-    private const int Patience = 30, Megabyte = 1024 * 1024;
+    private const int Patience = 30,
+        Megabyte = 1024 * 1024;
     private static readonly TimeSpan _cheap = TimeSpan.FromMilliseconds(100);
 
-    private readonly KeptAnswers _kept = new(options.Value.Megabytes * (long)Megabyte, options.Value.MegabytesPerStore * (long)Megabyte, time);
+    private readonly KeptAnswers _kept = new(
+        options.Value.Megabytes * (long)Megabyte,
+        options.Value.MegabytesPerStore * (long)Megabyte,
+        time
+    );
     private readonly Dictionary<(Guid Tenant, object Question), Computation> _underWay = [];
     private readonly Lock _gate = new();
 
@@ -38,20 +43,41 @@ public sealed class AnswerCache(TenantDatabase tenants, TimeProvider time, IOpti
 
     /// <param name="question">Names the question and its arguments; records compare by value.</param>
     /// <param name="answer">Finds the answer with the given context and token only: it may run after the caller has gone.</param>
-    public Task<T> GetAsync<T>(XenoDatabase database, Guid tenantId, object question, Func<XenoDbContext, CancellationToken, Task<T>> answer, CancellationToken ct) where T : class =>
-        FindAsync(database, tenantId, question, answer, isCostly: false, ct);
+    public Task<T> GetAsync<T>(
+        XenoDatabase database,
+        Guid tenantId,
+        object question,
+        Func<XenoDbContext, CancellationToken, Task<T>> answer,
+        CancellationToken ct
+    )
+        where T : class => FindAsync(database, tenantId, question, answer, isCostly: false, ct);
 
     /// <summary>
     /// For questions about a store's whole history: an answer that was costly to find serves for thirty times as long as that took, although data
     /// have changed since. A small store is always answered afresh, a large one with open pages spends at most a thirtieth of a processor on it.
     /// </summary>
-    public Task<T> GetCostlyAsync<T>(XenoDatabase database, Guid tenantId, object question, Func<XenoDbContext, CancellationToken, Task<T>> answer, CancellationToken ct) where T : class =>
-        FindAsync(database, tenantId, question, answer, isCostly: true, ct);
+    public Task<T> GetCostlyAsync<T>(
+        XenoDatabase database,
+        Guid tenantId,
+        object question,
+        Func<XenoDbContext, CancellationToken, Task<T>> answer,
+        CancellationToken ct
+    )
+        where T : class => FindAsync(database, tenantId, question, answer, isCostly: true, ct);
 
-    private async Task<T> FindAsync<T>(XenoDatabase database, Guid tenantId, object question, Func<XenoDbContext, CancellationToken, Task<T>> answer, bool isCostly, CancellationToken ct) where T : class
+    private async Task<T> FindAsync<T>(
+        XenoDatabase database,
+        Guid tenantId,
+        object question,
+        Func<XenoDbContext, CancellationToken, Task<T>> answer,
+        bool isCostly,
+        CancellationToken ct
+    )
+        where T : class
     {
         var version = await database.InTenantAsync(db => db.DataVersionAsync(tenantId, ct), ct);
-        if (_kept.Find(tenantId, question, version) is T known) return known;
+        if (_kept.Find(tenantId, question, version) is T known)
+            return known;
         var computation = Join(tenantId, question, version, isCostly, async (db, token) => await answer(db, token));
         try
         {
@@ -63,11 +89,20 @@ public sealed class AnswerCache(TenantDatabase tenants, TimeProvider time, IOpti
         }
     }
 
-    private Computation Join(Guid tenantId, object question, long version, bool isCostly, Func<XenoDbContext, CancellationToken, Task<object>> answer)
+    private Computation Join(
+        Guid tenantId,
+        object question,
+        long version,
+        bool isCostly,
+        Func<XenoDbContext, CancellationToken, Task<object>> answer
+    )
     {
         lock (_gate)
         {
-            if (_underWay.TryGetValue((tenantId, question), out var found) && (found.Version == version || (isCostly && IsCostly(found))))
+            if (
+                _underWay.TryGetValue((tenantId, question), out var found)
+                && (found.Version == version || (isCostly && IsCostly(found)))
+            )
             {
                 found.Callers++;
                 return found;
@@ -80,13 +115,20 @@ public sealed class AnswerCache(TenantDatabase tenants, TimeProvider time, IOpti
         }
     }
 
-    private async Task<object> ComputeAsync(Guid tenantId, object question, Computation computation, bool isCostly, Func<XenoDbContext, CancellationToken, Task<object>> answer)
+    private async Task<object> ComputeAsync(
+        Guid tenantId,
+        object question,
+        Computation computation,
+        bool isCostly,
+        Func<XenoDbContext, CancellationToken, Task<object>> answer
+    )
     {
         var ct = computation.Abandoned.Token;
         try
         {
             var found = await tenants.RunForPeopleAsync(tenantId, db => answer(db, ct), ct);
-            var serves = isCostly && IsCostly(computation) ? time.GetElapsedTime(computation.Begun) * Patience : TimeSpan.Zero;
+            var serves =
+                isCostly && IsCostly(computation) ? time.GetElapsedTime(computation.Begun) * Patience : TimeSpan.Zero;
             _kept.Keep(tenantId, question, computation.Version, found, serves);
             return found;
         }
@@ -100,7 +142,8 @@ public sealed class AnswerCache(TenantDatabase tenants, TimeProvider time, IOpti
     {
         lock (_gate)
         {
-            if (--computation.Callers > 0 || computation.Answer!.IsCompleted) return;
+            if (--computation.Callers > 0 || computation.Answer!.IsCompleted)
+                return;
             Forget(tenantId, question, computation);
         }
         computation.Abandoned.Cancel();
@@ -111,7 +154,8 @@ public sealed class AnswerCache(TenantDatabase tenants, TimeProvider time, IOpti
     {
         lock (_gate)
         {
-            if (_underWay.TryGetValue((tenantId, question), out var found) && ReferenceEquals(found, computation)) _underWay.Remove((tenantId, question));
+            if (_underWay.TryGetValue((tenantId, question), out var found) && ReferenceEquals(found, computation))
+                _underWay.Remove((tenantId, question));
         }
     }
 
@@ -135,9 +179,18 @@ internal static class AnswerSetup
 {
     public static void AddAnswers(this WebApplicationBuilder builder)
     {
-        builder.Services.AddOptions<AnswerOptions>().BindConfiguration(AnswerOptions.Section)
-            .Validate(o => o.Megabytes is >= 1 and <= 65_536, $"{AnswerOptions.Section}:{nameof(AnswerOptions.Megabytes)} must be 1 to 65,536.")
-            .Validate(o => o.MegabytesPerStore >= 1 && o.MegabytesPerStore <= o.Megabytes, $"{AnswerOptions.Section}:{nameof(AnswerOptions.MegabytesPerStore)} must be 1 to {nameof(AnswerOptions.Megabytes)}.").ValidateOnStart();
+        builder
+            .Services.AddOptions<AnswerOptions>()
+            .BindConfiguration(AnswerOptions.Section)
+            .Validate(
+                o => o.Megabytes is >= 1 and <= 65_536,
+                $"{AnswerOptions.Section}:{nameof(AnswerOptions.Megabytes)} must be 1 to 65,536."
+            )
+            .Validate(
+                o => o.MegabytesPerStore >= 1 && o.MegabytesPerStore <= o.Megabytes,
+                $"{AnswerOptions.Section}:{nameof(AnswerOptions.MegabytesPerStore)} must be 1 to {nameof(AnswerOptions.Megabytes)}."
+            )
+            .ValidateOnStart();
         builder.Services.AddSingleton<AnswerCache>();
     }
 }

@@ -10,18 +10,46 @@ namespace XenoInsights.Insights;
 /// <param name="NewCustomers">Customers whose first order ever lies in the range.</param>
 /// <param name="ReturningCustomers">Customers who ordered in the range and have two or more orders in their whole history.</param>
 public sealed record OverviewAnswer(
-    long TotalOrders, long TotalRevenueCents, long TotalCustomers, long AverageOrderValueCents,
-    string Currency, string TimeZone, DateOnly From, DateOnly To,
-    long GrossSalesCents, long DiscountsCents, long ReturnsCents, long NetSalesCents, long ShippingCents, long TaxesCents, long DutiesCents, long FeesCents,
-    long NewCustomers, long ReturningCustomers);
+    long TotalOrders,
+    long TotalRevenueCents,
+    long TotalCustomers,
+    long AverageOrderValueCents,
+    string Currency,
+    string TimeZone,
+    DateOnly From,
+    DateOnly To,
+    long GrossSalesCents,
+    long DiscountsCents,
+    long ReturnsCents,
+    long NetSalesCents,
+    long ShippingCents,
+    long TaxesCents,
+    long DutiesCents,
+    long FeesCents,
+    long NewCustomers,
+    long ReturningCustomers
+);
 
 /// <summary>One bucket of the series; empty buckets are present with zeros.</summary>
 /// <param name="Date">First day of the bucket (weeks begin on Monday); a bucket cut by the range keeps its own first day.</param>
 /// <param name="RevenueCents">Total sales.</param>
 /// <param name="Hour">Of hours only: 0 to 23 by the shop's clock.</param>
 public sealed record SeriesPoint(
-    DateOnly Date, long Orders, long RevenueCents, long GrossSalesCents, long DiscountsCents, long ReturnsCents, long NetSalesCents, long ShippingCents, long TaxesCents,
-    long AverageOrderValueCents, long NewCustomers, long TotalCustomers = 0, long ReturningCustomers = 0, [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] int? Hour = null);
+    DateOnly Date,
+    long Orders,
+    long RevenueCents,
+    long GrossSalesCents,
+    long DiscountsCents,
+    long ReturnsCents,
+    long NetSalesCents,
+    long ShippingCents,
+    long TaxesCents,
+    long AverageOrderValueCents,
+    long NewCustomers,
+    long TotalCustomers = 0,
+    long ReturningCustomers = 0,
+    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] int? Hour = null
+);
 
 /// <param name="RevenueCents">Total sales of the customer's orders, refunds in the range taken off.</param>
 public sealed record TopCustomer(long ShopifyId, string Name, long Orders, long RevenueCents);

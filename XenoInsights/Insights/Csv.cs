@@ -13,13 +13,23 @@ public sealed record CsvSeparator(char Sign, CultureInfo Numbers)
     public const string Parameter = "separator";
 
     private static readonly CsvSeparator _comma = new(',', CultureInfo.InvariantCulture);
-    private static readonly CsvSeparator _semicolon = new(';', CultureInfo.ReadOnly(new CultureInfo("") { NumberFormat = { NumberDecimalSeparator = "," } }));
+    private static readonly CsvSeparator _semicolon = new(
+        ';',
+        CultureInfo.ReadOnly(new CultureInfo("") { NumberFormat = { NumberDecimalSeparator = "," } })
+    );
 
     /// <summary>What the request asks for (by default commas); null if that is nothing known.</summary>
-    public static CsvSeparator? Of(HttpContext http) => http.Request.Query[Parameter].ToString() switch { "" or "comma" => _comma, "semicolon" => _semicolon, _ => null };
+    public static CsvSeparator? Of(HttpContext http) =>
+        http.Request.Query[Parameter].ToString() switch
+        {
+            "" or "comma" => _comma,
+            "semicolon" => _semicolon,
+            _ => null,
+        };
 
     /// <summary>The part of an address that makes an export open in columns in this person's spreadsheet; empty for commas.</summary>
-    public static string QueryFor(CultureInfo culture) => culture.NumberFormat.NumberDecimalSeparator == "," ? $"&{Parameter}=semicolon" : "";
+    public static string QueryFor(CultureInfo culture) =>
+        culture.NumberFormat.NumberDecimalSeparator == "," ? $"&{Parameter}=semicolon" : "";
 }
 
 /// <summary>
@@ -29,7 +39,13 @@ public sealed record CsvSeparator(char Sign, CultureInfo Numbers)
 /// </summary>
 public sealed class Csv(CsvWriter writer, int exponent) : IAsyncDisposable
 {
-    private static readonly CsvWriterOptions _options = CsvWriterOptions.Default with { Injection = CsvInjection.Escape, CommentPrefix = '#', ValidateFieldCount = false, WriteByteOrderMark = true };
+    private static readonly CsvWriterOptions _options = CsvWriterOptions.Default with
+    {
+        Injection = CsvInjection.Escape,
+        CommentPrefix = '#',
+        ValidateFieldCount = false,
+        WriteByteOrderMark = true,
+    };
 
     /// <summary>Signs that begin a formula: those of ASCII, the full-width ones that some spreadsheets take for them, and | of DDE links.</summary>
     private const string FormulaSigns = "=+-@|＝＋－＠｜";
@@ -43,31 +59,60 @@ public sealed class Csv(CsvWriter writer, int exponent) : IAsyncDisposable
     /// <param name="filters">In words, what was left out; null for nothing.</param>
     /// <param name="order">In words, the order of the rows where it is not the one asked for.</param>
     public static async Task<Csv> BeginAsync(
-        HttpContext http, TimeProvider time, string name, string title, DateRange? range, IEnumerable<Definition> definitions, IReadOnlyList<string> columns, string? filters = null, string? order = null)
+        HttpContext http,
+        TimeProvider time,
+        string name,
+        string title,
+        DateRange? range,
+        IEnumerable<Definition> definitions,
+        IReadOnlyList<string> columns,
+        string? filters = null,
+        string? order = null
+    )
     {
         var store = http.Store();
         var separator = CsvSeparator.Of(http)!;
         var now = new StoreClock(time, store.TimeZone).Now;
         http.Response.ContentType = "text/csv; charset=utf-8";
-        http.Response.Headers.ContentDisposition = new ContentDispositionHeaderValue("attachment") { FileNameStar = $"{store.Handle}-{name}{DaysOf(range)}.csv" }.ToString();
+        http.Response.Headers.ContentDisposition = new ContentDispositionHeaderValue("attachment")
+        {
+            FileNameStar = $"{store.Handle}-{name}{DaysOf(range)}.csv",
+        }.ToString();
         http.Response.Headers.CacheControl = "no-store";
 
-        var writer = CsvWriter.Create(http.Response.Body, _options with { Separator = separator.Sign, FormatProvider = separator.Numbers }, leaveOpen: true);
+        var writer = CsvWriter.Create(
+            http.Response.Body,
+            _options with
+            {
+                Separator = separator.Sign,
+                FormatProvider = separator.Numbers,
+            },
+            leaveOpen: true
+        );
         writer.WriteComment($" {title}, {store.Name} ({store.ShopDomain})");
-        if (range is { } span) writer.WriteComment($" Shop days {span.From:yyyy-MM-dd} to {span.To:yyyy-MM-dd}, both included");
-        writer.WriteComment($" Time zone {store.TimeZone}, currency {store.Currency}, exported {now.ToString("yyyy-MM-dd HH:mm zzz", CultureInfo.InvariantCulture)}");
-        if (filters is not null) writer.WriteComment($" Only {filters}");
-        if (order is not null) writer.WriteComment($" Rows {order}: there are too many to be sorted as of one moment");
-        foreach (var definition in definitions) writer.WriteComment($" {definition.Name}: {definition.Words}");
-        if (_positive.Any(key => columns.Contains(Definitions.Of(key).Name))) writer.WriteComment(" Discounts and returns are positive amounts: net sales are gross sales less both");
+        if (range is { } span)
+            writer.WriteComment($" Shop days {span.From:yyyy-MM-dd} to {span.To:yyyy-MM-dd}, both included");
+        writer.WriteComment(
+            $" Time zone {store.TimeZone}, currency {store.Currency}, exported {now.ToString("yyyy-MM-dd HH:mm zzz", CultureInfo.InvariantCulture)}"
+        );
+        if (filters is not null)
+            writer.WriteComment($" Only {filters}");
+        if (order is not null)
+            writer.WriteComment($" Rows {order}: there are too many to be sorted as of one moment");
+        foreach (var definition in definitions)
+            writer.WriteComment($" {definition.Name}: {definition.Words}");
+        if (_positive.Any(key => columns.Contains(Definitions.Of(key).Name)))
+            writer.WriteComment(" Discounts and returns are positive amounts: net sales are gross sales less both");
         await writer.WriteRecordAsync([.. columns], http.RequestAborted);
         return new Csv(writer, Currencies.ExponentOf(store.Currency));
     }
 
     public Csv Text(string? value)
     {
-        if (IsFormula(value)) writer.WriteField($"'{value}", CsvQuoting.Always);
-        else writer.WriteField(value);
+        if (IsFormula(value))
+            writer.WriteField($"'{value}", CsvQuoting.Always);
+        else
+            writer.WriteField(value);
         return this;
     }
 
@@ -80,7 +125,10 @@ public sealed class Csv(CsvWriter writer, int exponent) : IAsyncDisposable
     /// <param name="minor">Minor units.</param>
     public Csv Money(long? minor)
     {
-        writer.WriteField(minor / (decimal)Math.Pow(10, exponent), "F" + exponent.ToString(CultureInfo.InvariantCulture));
+        writer.WriteField(
+            minor / (decimal)Math.Pow(10, exponent),
+            "F" + exponent.ToString(CultureInfo.InvariantCulture)
+        );
         return this;
     }
 
@@ -116,11 +164,17 @@ public sealed class Csv(CsvWriter writer, int exponent) : IAsyncDisposable
     {
         foreach (var sign in value ?? "")
         {
-            if (FormulaSigns.Contains(sign, StringComparison.Ordinal)) return true;
-            if (!char.IsWhiteSpace(sign) && char.GetUnicodeCategory(sign) is not (UnicodeCategory.Format or UnicodeCategory.Control)) return false;
+            if (FormulaSigns.Contains(sign, StringComparison.Ordinal))
+                return true;
+            if (
+                !char.IsWhiteSpace(sign)
+                && char.GetUnicodeCategory(sign) is not (UnicodeCategory.Format or UnicodeCategory.Control)
+            )
+                return false;
         }
         return false;
     }
 
-    private static string DaysOf(DateRange? range) => range is { } days ? $"-{days.From:yyyy-MM-dd}-{days.To:yyyy-MM-dd}" : "";
+    private static string DaysOf(DateRange? range) =>
+        range is { } days ? $"-{days.From:yyyy-MM-dd}-{days.To:yyyy-MM-dd}" : "";
 }

@@ -31,7 +31,11 @@ public sealed class ExportOptions
 /// <param name="ByKey">So many rows after one (null: from the beginning), in the order of a key that does not change while data do.</param>
 /// <param name="Order">That order, for the head of the file.</param>
 internal sealed record ExportRows<TRow>(
-    Func<XenoDbContext, int, Task<List<TRow>>> First, Func<XenoDbContext, TRow?, int, Task<List<TRow>>> ByKey, string Order) where TRow : class;
+    Func<XenoDbContext, int, Task<List<TRow>>> First,
+    Func<XenoDbContext, TRow?, int, Task<List<TRow>>> ByKey,
+    string Order
+)
+    where TRow : class;
 
 /// <summary>
 /// Writes exports of any length without holding a database connection while a client reads: a page of rows is read by a short
@@ -39,18 +43,30 @@ internal sealed record ExportRows<TRow>(
 /// asked for. A longer one is in the order of a key that never changes, so no row comes twice and none is left out, and its last line
 /// says if data changed while it was written.
 /// </summary>
-internal sealed class ExportWriter([FromKeyedServices(DataSetup.Exports)] XenoDatabase database, TenantContext tenant, IOptions<ExportOptions> options)
+internal sealed class ExportWriter(
+    [FromKeyedServices(DataSetup.Exports)] XenoDatabase database,
+    TenantContext tenant,
+    IOptions<ExportOptions> options
+)
 {
-    private const string Changed = " The data changed while this was written: rows are as they were when they were read, so sums may differ from the figures of any one moment.";
+    private const string Changed =
+        " The data changed while this was written: rows are as they were when they were read, so sums may differ from the figures of any one moment.";
 
     private int PageRows => options.Value.PageRows;
 
     /// <param name="begin">Begins the file, given the order of its rows where that is not the one asked for.</param>
-    public async Task WriteAsync<TRow>(ExportRows<TRow> rows, Func<string?, Task<Csv>> begin, Action<Csv, TRow> write, CancellationToken ct) where TRow : class
+    public async Task WriteAsync<TRow>(
+        ExportRows<TRow> rows,
+        Func<string?, Task<Csv>> begin,
+        Action<Csv, TRow> write,
+        CancellationToken ct
+    )
+        where TRow : class
     {
         var page = await ReadAsync(db => rows.First(db, PageRows + 1), ct);
         var isWhole = page.Rows.Count <= PageRows;
-        if (!isWhole) page = await ReadAsync(db => rows.ByKey(db, null, PageRows), ct);
+        if (!isWhole)
+            page = await ReadAsync(db => rows.ByKey(db, null, PageRows), ct);
         var version = page.Before;
         await using var csv = await begin(isWhole ? null : rows.Order);
         await SendAsync(csv, page.Rows, write, ct);
@@ -60,7 +76,8 @@ internal sealed class ExportWriter([FromKeyedServices(DataSetup.Exports)] XenoDa
             page = await ReadAsync(db => rows.ByKey(db, last, PageRows), ct);
             await SendAsync(csv, page.Rows, write, ct);
         }
-        if (!isWhole && page.After != version) csv.Note(Changed);
+        if (!isWhole && page.After != version)
+            csv.Note(Changed);
     }
 
     private static async Task SendAsync<TRow>(Csv csv, List<TRow> rows, Action<Csv, TRow> write, CancellationToken ct)
@@ -73,28 +90,43 @@ internal sealed class ExportWriter([FromKeyedServices(DataSetup.Exports)] XenoDa
     }
 
     // The data version before the rows are read and after: in between nothing changed if both are equal.
-    private Task<(long Before, List<TRow> Rows, long After)> ReadAsync<TRow>(Func<XenoDbContext, Task<List<TRow>>> read, CancellationToken ct) =>
-        database.InTenantAsync(async db =>
-        {
-            var before = await db.DataVersionAsync(tenant.TenantId ?? Guid.Empty, ct);
-            var rows = await read(db);
-            return (before, rows, await db.DataVersionAsync(tenant.TenantId ?? Guid.Empty, ct));
-        }, ct);
+    private Task<(long Before, List<TRow> Rows, long After)> ReadAsync<TRow>(
+        Func<XenoDbContext, Task<List<TRow>>> read,
+        CancellationToken ct
+    ) =>
+        database.InTenantAsync(
+            async db =>
+            {
+                var before = await db.DataVersionAsync(tenant.TenantId ?? Guid.Empty, ct);
+                var rows = await read(db);
+                return (before, rows, await db.DataVersionAsync(tenant.TenantId ?? Guid.Empty, ct));
+            },
+            ct
+        );
 }
 
 /// <summary>How many exports are under way, by person and by store.</summary>
 internal sealed class ExportLimiter(IOptions<ExportOptions> options) : IDisposable
 {
     private readonly PartitionedRateLimiter<(Guid Person, Guid Store)> _underWay = PartitionedRateLimiter.CreateChained(
-        By(of => of.Person, options.Value.AtOnce), By(of => of.Store, options.Value.AtOnce));
+        By(of => of.Person, options.Value.AtOnce),
+        By(of => of.Store, options.Value.AtOnce)
+    );
 
     public RateLimitLease Acquire(Guid person, Guid store) => _underWay.AttemptAcquire((person, store));
 
     public void Dispose() => _underWay.Dispose();
 
-    private static PartitionedRateLimiter<(Guid Person, Guid Store)> By(Func<(Guid Person, Guid Store), Guid> key, int atOnce) =>
+    private static PartitionedRateLimiter<(Guid Person, Guid Store)> By(
+        Func<(Guid Person, Guid Store), Guid> key,
+        int atOnce
+    ) =>
         PartitionedRateLimiter.Create<(Guid Person, Guid Store), Guid>(of =>
-            RateLimitPartition.GetConcurrencyLimiter(key(of), _ => new ConcurrencyLimiterOptions { PermitLimit = atOnce }));
+            RateLimitPartition.GetConcurrencyLimiter(
+                key(of),
+                _ => new ConcurrencyLimiterOptions { PermitLimit = atOnce }
+            )
+        );
 }
 
 /// <summary>What every export has in common: its parameters are checked, there are not too many of them, and a client that hardly reads is cut off.</summary>
@@ -106,20 +138,31 @@ internal sealed class ExportFilter(ExportLimiter limiter, IOptions<ExportOptions
     {
         var http = context.HttpContext;
         if (CsvSeparator.Of(http) is null)
-            return MetricsApi.Invalid(CsvSeparator.Parameter, $"'{http.Request.Query[CsvSeparator.Parameter]}' is not comma or semicolon.");
+            return MetricsApi.Invalid(
+                CsvSeparator.Parameter,
+                $"'{http.Request.Query[CsvSeparator.Parameter]}' is not comma or semicolon."
+            );
         using var lease = limiter.Acquire(http.User.UserId() ?? Guid.Empty, http.Store().TenantId);
-        if (!lease.IsAcquired) return TooMany(http);
+        if (!lease.IsAcquired)
+            return TooMany(http);
         if (http.Features.Get<IHttpMinResponseDataRateFeature>() is { } rate)
-            rate.MinDataRate = new MinDataRate(options.Value.MinimumBytesPerSecond, TimeSpan.FromSeconds(options.Value.GraceSeconds));
+            rate.MinDataRate = new MinDataRate(
+                options.Value.MinimumBytesPerSecond,
+                TimeSpan.FromSeconds(options.Value.GraceSeconds)
+            );
         return await next(context);
     }
 
     private Microsoft.AspNetCore.Http.HttpResults.ProblemHttpResult TooMany(HttpContext http)
     {
-        http.Response.Headers.RetryAfter = RetryAfterSeconds.ToString(System.Globalization.CultureInfo.InvariantCulture);
+        http.Response.Headers.RetryAfter = RetryAfterSeconds.ToString(
+            System.Globalization.CultureInfo.InvariantCulture
+        );
         return TypedResults.Problem(
             $"You or this store have {options.Value.AtOnce} exports under way already. Try again when one of them has ended.",
-            statusCode: StatusCodes.Status429TooManyRequests, title: "Too many exports at once");
+            statusCode: StatusCodes.Status429TooManyRequests,
+            title: "Too many exports at once"
+        );
     }
 }
 
@@ -127,15 +170,33 @@ internal static class ExportSetup
 {
     public static void AddExports(this WebApplicationBuilder builder)
     {
-        builder.Services.AddOptions<ExportOptions>().BindConfiguration(ExportOptions.Section)
-            .Validate(o => o.AtOnce is >= 1 and <= 100, $"{ExportOptions.Section}:{nameof(ExportOptions.AtOnce)} must be 1 to 100.")
-            .Validate(o => o.PageRows is >= 1 and <= 100_000, $"{ExportOptions.Section}:{nameof(ExportOptions.PageRows)} must be 1 to 100,000.")
-            .Validate(o => o.MinimumBytesPerSecond >= 240, $"{ExportOptions.Section}:{nameof(ExportOptions.MinimumBytesPerSecond)} must be at least 240.")
-            .Validate(o => o.GraceSeconds is >= 2 and <= 600, $"{ExportOptions.Section}:{nameof(ExportOptions.GraceSeconds)} must be 2 to 600.").ValidateOnStart();
+        builder
+            .Services.AddOptions<ExportOptions>()
+            .BindConfiguration(ExportOptions.Section)
+            .Validate(
+                o => o.AtOnce is >= 1 and <= 100,
+                $"{ExportOptions.Section}:{nameof(ExportOptions.AtOnce)} must be 1 to 100."
+            )
+            .Validate(
+                o => o.PageRows is >= 1 and <= 100_000,
+                $"{ExportOptions.Section}:{nameof(ExportOptions.PageRows)} must be 1 to 100,000."
+            )
+            .Validate(
+                o => o.MinimumBytesPerSecond >= 240,
+                $"{ExportOptions.Section}:{nameof(ExportOptions.MinimumBytesPerSecond)} must be at least 240."
+            )
+            .Validate(
+                o => o.GraceSeconds is >= 2 and <= 600,
+                $"{ExportOptions.Section}:{nameof(ExportOptions.GraceSeconds)} must be 2 to 600."
+            )
+            .ValidateOnStart();
         builder.Services.AddSingleton<ExportLimiter>().AddScoped<ExportWriter>();
     }
 
     /// <summary>An export: after the route's tenant is known.</summary>
     public static RouteHandlerBuilder ProducesCsv(this RouteHandlerBuilder route) =>
-        route.Produces(StatusCodes.Status200OK, contentType: "text/csv").ProducesProblem(StatusCodes.Status429TooManyRequests).AddEndpointFilter<RouteHandlerBuilder, ExportFilter>();
+        route
+            .Produces(StatusCodes.Status200OK, contentType: "text/csv")
+            .ProducesProblem(StatusCodes.Status429TooManyRequests)
+            .AddEndpointFilter<RouteHandlerBuilder, ExportFilter>();
 }

@@ -12,7 +12,15 @@ namespace XenoInsights.Insights;
 /// <param name="Values">By bucket.</param>
 /// <param name="ValuesBefore">By bucket of the comparison; null without one.</param>
 public sealed record Figure(
-    string Key, Unit Unit, Better Better, decimal? Now, decimal? Before, IReadOnlyList<decimal?> Values, IReadOnlyList<decimal?>? ValuesBefore, bool ExactOnTile = false)
+    string Key,
+    Unit Unit,
+    Better Better,
+    decimal? Now,
+    decimal? Before,
+    IReadOnlyList<decimal?> Values,
+    IReadOnlyList<decimal?>? ValuesBefore,
+    bool ExactOnTile = false
+)
 {
     public Definition Definition => Definitions.Of(Key);
 
@@ -23,9 +31,10 @@ public sealed record Figure(
 
     public bool IsCompared => ValuesBefore is not null;
 
-    public Change Compare(decimal? now, decimal? before) => Unit == Unit.Rate
-        ? Change.OfRate(now, before, Better)
-        : Change.Of((long)(now ?? 0), now is null ? null : (long?)before, Better);
+    public Change Compare(decimal? now, decimal? before) =>
+        Unit == Unit.Rate
+            ? Change.OfRate(now, before, Better)
+            : Change.Of((long)(now ?? 0), now is null ? null : (long?)before, Better);
 }
 
 /// <summary>One place on the time axis.</summary>
@@ -34,13 +43,26 @@ public sealed record Figure(
 public readonly record struct Bucket(DateOnly Date, int? Hour = null)
 {
     /// <summary>An hour that the shop's clock has not reached: not empty, but not there yet.</summary>
-    public bool IsToCome(StoreClock clock) => Hour is { } hour && (Date > clock.Today || (Date == clock.Today && hour > clock.Now.Hour));
+    public bool IsToCome(StoreClock clock) =>
+        Hour is { } hour && (Date > clock.Today || (Date == clock.Today && hour > clock.Now.Hour));
 }
 
 /// <summary>The time axis that the figures of a page share.</summary>
-public sealed record TimeAxis(DateRange Now, DateRange? Before, Granularity Granularity, IReadOnlyList<Bucket> Buckets, IReadOnlyList<Bucket>? BucketsBefore)
+public sealed record TimeAxis(
+    DateRange Now,
+    DateRange? Before,
+    Granularity Granularity,
+    IReadOnlyList<Bucket> Buckets,
+    IReadOnlyList<Bucket>? BucketsBefore
+)
 {
-    public DateOnly LastDayOf(Bucket bucket) => Granularity switch { Granularity.Week => bucket.Date.AddDays(6), Granularity.Month => bucket.Date.AddMonths(1).AddDays(-1), _ => bucket.Date };
+    public DateOnly LastDayOf(Bucket bucket) =>
+        Granularity switch
+        {
+            Granularity.Week => bucket.Date.AddDays(6),
+            Granularity.Month => bucket.Date.AddMonths(1).AddDays(-1),
+            _ => bucket.Date,
+        };
 
     /// <summary>The days of a bucket, as far as the range has them.</summary>
     public DateRange DaysOf(int index)

@@ -32,7 +32,9 @@ public interface IInsightsPage
 /// </summary>
 /// <typeparam name="TQuestion">Compared by value: a record.</typeparam>
 /// <typeparam name="TAnswer">Serializable: it travels from prerendering to the circuit.</typeparam>
-public abstract class InsightsPage<TQuestion, TAnswer> : ComponentBase, IInsightsPage, IDisposable where TQuestion : class where TAnswer : class
+public abstract class InsightsPage<TQuestion, TAnswer> : ComponentBase, IInsightsPage, IDisposable
+    where TQuestion : class
+    where TAnswer : class
 {
     private static readonly TimeSpan _refreshInterval = TimeSpan.FromMilliseconds(500);
 
@@ -40,19 +42,38 @@ public abstract class InsightsPage<TQuestion, TAnswer> : ComponentBase, IInsight
     private CancellationTokenSource? _load;
     private IDisposable? _subscription;
     private Handed? _handed;
-    private bool _hasChanged, _isRefreshing;
+    private bool _hasChanged,
+        _isRefreshing;
 
-    [Inject] public required SalesQueries Sales { get; set; }
-    [Inject] public required SyncJobs Jobs { get; set; }
-    [Inject] public required TenantChanges Changes { get; set; }
-    [Inject] public required NavigationManager Navigation { get; set; }
-    [Inject] public required XenoDatabase Database { get; set; }
-    [Inject] public required TenantContext Tenant { get; set; }
-    [Inject] public required TimeProvider Time { get; set; }
-    [Inject] public required ILoggerFactory Loggers { get; set; }
+    [Inject]
+    public required SalesQueries Sales { get; set; }
 
-    [CascadingParameter] public required StoreAccess Store { get; set; }
-    [Parameter] public required string Handle { get; set; }
+    [Inject]
+    public required SyncJobs Jobs { get; set; }
+
+    [Inject]
+    public required TenantChanges Changes { get; set; }
+
+    [Inject]
+    public required NavigationManager Navigation { get; set; }
+
+    [Inject]
+    public required XenoDatabase Database { get; set; }
+
+    [Inject]
+    public required TenantContext Tenant { get; set; }
+
+    [Inject]
+    public required TimeProvider Time { get; set; }
+
+    [Inject]
+    public required ILoggerFactory Loggers { get; set; }
+
+    [CascadingParameter]
+    public required StoreAccess Store { get; set; }
+
+    [Parameter]
+    public required string Handle { get; set; }
 
     public StoreClock Clock { get; private set; } = null!;
 
@@ -76,9 +97,10 @@ public abstract class InsightsPage<TQuestion, TAnswer> : ComponentBase, IInsight
     [PersistentState]
     public PageState<Handed>? FromPrerendering
     {
-        get => Answer is not null && Answered is not null && IsHandable(Answer)
-            ? Tenant.Pack(new Handed(Answered, Answer, StoreHistory, Running, CurrentTo))
-            : null;
+        get =>
+            Answer is not null && Answered is not null && IsHandable(Answer)
+                ? Tenant.Pack(new Handed(Answered, Answer, StoreHistory, Running, CurrentTo))
+                : null;
         set => _handed = Tenant.Unpack(value);
     }
 
@@ -97,9 +119,7 @@ public abstract class InsightsPage<TQuestion, TAnswer> : ComponentBase, IInsight
     protected abstract Task<TAnswer> AskAsync(TQuestion question, CancellationToken ct);
 
     /// <summary>Takes what the address says into fields; called before every question, and again when the history is known.</summary>
-    protected virtual void ReadAddress()
-    {
-    }
+    protected virtual void ReadAddress() { }
 
     protected virtual IEnumerable<KeyboardShortcuts.Shortcut> PageKeys() => [];
 
@@ -115,14 +135,24 @@ public abstract class InsightsPage<TQuestion, TAnswer> : ComponentBase, IInsight
     {
         Clock = new(Time, Store.TimeZone);
         Format = new(new(Store.Currency, CultureInfo.CurrentCulture), CultureInfo.CurrentCulture);
-        if (_handed is not null) (Answered, Answer, StoreHistory, Running, CurrentTo, _handed) = (_handed.Question, _handed.Answer, _handed.History, _handed.Running, _handed.CurrentTo, null);
+        if (_handed is not null)
+            (Answered, Answer, StoreHistory, Running, CurrentTo, _handed) = (
+                _handed.Question,
+                _handed.Answer,
+                _handed.History,
+                _handed.Running,
+                _handed.CurrentTo,
+                null
+            );
         ReadAddress();
-        if (!Asked.Equals(Answered)) await LoadAsync();
+        if (!Asked.Equals(Answered))
+            await LoadAsync();
     }
 
     protected override void OnAfterRender(bool firstRender)
     {
-        if (firstRender) _subscription = Changes.Subscribe(Store.TenantId, () => InvokeAsync(RefreshAsync));
+        if (firstRender)
+            _subscription = Changes.Subscribe(Store.TenantId, () => InvokeAsync(RefreshAsync));
     }
 
     /// <summary>Asks again what the address asks.</summary>
@@ -135,7 +165,10 @@ public abstract class InsightsPage<TQuestion, TAnswer> : ComponentBase, IInsight
         {
             var (running, history) = (Jobs.RunningAsync(load.Token), Sales.HistoryAsync(Today, load.Token));
             await Task.WhenAll(running, history);
-            (Running, StoreHistory) = (await running is { Type: SyncJobType.Full } import ? import : null, await history);
+            (Running, StoreHistory) = (
+                await running is { Type: SyncJobType.Full } import ? import : null,
+                await history
+            );
             // Only the history tells how far “All time” reaches back, and whether there is anything to compare with.
             ReadAddress();
             var asked = Asked;
@@ -154,7 +187,8 @@ public abstract class InsightsPage<TQuestion, TAnswer> : ComponentBase, IInsight
         }
         finally
         {
-            if (ReferenceEquals(_load, load)) (_load, IsLoading) = (null, false);
+            if (ReferenceEquals(_load, load))
+                (_load, IsLoading) = (null, false);
         }
     }
 
@@ -162,7 +196,8 @@ public abstract class InsightsPage<TQuestion, TAnswer> : ComponentBase, IInsight
     private async Task RefreshAsync()
     {
         _hasChanged = true;
-        if (_isRefreshing) return;
+        if (_isRefreshing)
+            return;
         _isRefreshing = true;
         try
         {
@@ -195,12 +230,14 @@ public abstract class InsightsPage<TQuestion, TAnswer> : ComponentBase, IInsight
             Failure = DatabaseFailure.Log(Loggers.CreateLogger(GetType()), failure, "The time of the last change");
             return;
         }
-        if (_load is null) await LoadAsync();
+        if (_load is null)
+            await LoadAsync();
         IsLoading = false;
     }
 
     /// <summary>Changes these parts of the address and keeps the others; null takes a part away.</summary>
-    protected void Navigate(Dictionary<string, object?> parameters) => Navigation.NavigateTo(Navigation.GetUriWithQueryParameters(parameters));
+    protected void Navigate(Dictionary<string, object?> parameters) =>
+        Navigation.NavigateTo(Navigation.GetUriWithQueryParameters(parameters));
 
     /// <summary>Changes one part of the question; lists begin on their first page again.</summary>
     protected void Set(string part, object? value) => Navigate(new() { ["after"] = null, [part] = value });
@@ -217,5 +254,11 @@ public abstract class InsightsPage<TQuestion, TAnswer> : ComponentBase, IInsight
         GC.SuppressFinalize(this);
     }
 
-    public sealed record Handed(TQuestion Question, TAnswer Answer, StoreHistory? History, SyncJobView? Running, DateTimeOffset? CurrentTo);
+    public sealed record Handed(
+        TQuestion Question,
+        TAnswer Answer,
+        StoreHistory? History,
+        SyncJobView? Running,
+        DateTimeOffset? CurrentTo
+    );
 }

@@ -13,7 +13,8 @@ internal sealed class KeptAnswers(long most, long mostOfOne, TimeProvider time)
     /// <summary>About what an answer takes beside itself: its question, and its places in the lists.</summary>
     private const int Overhead = 512;
 
-    private static readonly TimeSpan _unasked = TimeSpan.FromMinutes(15), _sweeps = TimeSpan.FromMinutes(1);
+    private static readonly TimeSpan _unasked = TimeSpan.FromMinutes(15),
+        _sweeps = TimeSpan.FromMinutes(1);
 
     private readonly Lock _gate = new();
     private readonly Dictionary<Guid, Share> _shares = [];
@@ -28,8 +29,10 @@ internal sealed class KeptAnswers(long most, long mostOfOne, TimeProvider time)
         var now = time.GetUtcNow();
         lock (_gate)
         {
-            if (!_shares.TryGetValue(tenantId, out var share) || !share.Answers.TryGetValue(question, out var node)) return null;
-            if (node.Value.Version != version && node.Value.ServesUntil <= now) return null;
+            if (!_shares.TryGetValue(tenantId, out var share) || !share.Answers.TryGetValue(question, out var node))
+                return null;
+            if (node.Value.Version != version && node.Value.ServesUntil <= now)
+                return null;
             node.Value.AskedAt = now;
             share.ByAge.Remove(node);
             share.ByAge.AddFirst(node);
@@ -45,15 +48,22 @@ internal sealed class KeptAnswers(long most, long mostOfOne, TimeProvider time)
         var now = time.GetUtcNow();
         lock (_gate)
         {
-            if (_shares.TryGetValue(tenantId, out var share) && share.Answers.TryGetValue(question, out var older)) Drop(tenantId, share, older);
-            if (size > mostOfOne) return;
-            if (!_shares.TryGetValue(tenantId, out share)) _shares[tenantId] = share = new();
-            share.Answers[question] = share.ByAge.AddFirst(new Kept(question, version, answer, size, now + serves) { AskedAt = now });
+            if (_shares.TryGetValue(tenantId, out var share) && share.Answers.TryGetValue(question, out var older))
+                Drop(tenantId, share, older);
+            if (size > mostOfOne)
+                return;
+            if (!_shares.TryGetValue(tenantId, out share))
+                _shares[tenantId] = share = new();
+            share.Answers[question] = share.ByAge.AddFirst(
+                new Kept(question, version, answer, size, now + serves) { AskedAt = now }
+            );
             share.Bytes += size;
             Bytes += size;
             Sweep(now);
-            while (share.Bytes > mostOfOne) Drop(tenantId, share, share.ByAge.Last!);
-            while (Bytes > most) DropOfLargest();
+            while (share.Bytes > mostOfOne)
+                Drop(tenantId, share, share.ByAge.Last!);
+            while (Bytes > most)
+                DropOfLargest();
         }
     }
 
@@ -74,10 +84,12 @@ internal sealed class KeptAnswers(long most, long mostOfOne, TimeProvider time)
     // What nobody has asked for lately is of no more use.
     private void Sweep(DateTimeOffset now)
     {
-        if (now - _swept < _sweeps) return;
+        if (now - _swept < _sweeps)
+            return;
         _swept = now;
         foreach (var (tenantId, share) in _shares.ToList())
-            while (share.ByAge.Last is { } last && now - last.Value.AskedAt > _unasked) Drop(tenantId, share, last);
+            while (share.ByAge.Last is { } last && now - last.Value.AskedAt > _unasked)
+                Drop(tenantId, share, last);
     }
 
     private void Drop(Guid tenantId, Share share, LinkedListNode<Kept> node)
@@ -86,7 +98,8 @@ internal sealed class KeptAnswers(long most, long mostOfOne, TimeProvider time)
         share.ByAge.Remove(node);
         share.Bytes -= node.Value.Size;
         Bytes -= node.Value.Size;
-        if (share.Answers.Count == 0) _shares.Remove(tenantId);
+        if (share.Answers.Count == 0)
+            _shares.Remove(tenantId);
     }
 
     private sealed class Share

@@ -19,12 +19,21 @@ public interface IRangePage : IInsightsPage
 }
 
 /// <inheritdoc cref="IRangePage"/>
-public abstract class RangePage<TQuestion, TAnswer> : InsightsPage<TQuestion, TAnswer>, IRangePage where TQuestion : class where TAnswer : class
+public abstract class RangePage<TQuestion, TAnswer> : InsightsPage<TQuestion, TAnswer>, IRangePage
+    where TQuestion : class
+    where TAnswer : class
 {
-    [SupplyParameterFromQuery(Name = "preset")] public string? PresetKey { get; set; }
-    [SupplyParameterFromQuery(Name = "from")] public string? FromKey { get; set; }
-    [SupplyParameterFromQuery(Name = "to")] public string? ToKey { get; set; }
-    [SupplyParameterFromQuery(Name = "compare")] public string? CompareKey { get; set; }
+    [SupplyParameterFromQuery(Name = "preset")]
+    public string? PresetKey { get; set; }
+
+    [SupplyParameterFromQuery(Name = "from")]
+    public string? FromKey { get; set; }
+
+    [SupplyParameterFromQuery(Name = "to")]
+    public string? ToKey { get; set; }
+
+    [SupplyParameterFromQuery(Name = "compare")]
+    public string? CompareKey { get; set; }
 
     public Period Period { get; private set; } = null!;
     public Comparison Comparison { get; private set; }
@@ -36,9 +45,13 @@ public abstract class RangePage<TQuestion, TAnswer> : InsightsPage<TQuestion, TA
     protected DateRange? Before => Uncompared is null ? Period.ComparedWith(Comparison) : null;
 
     /// <summary>Why nothing is compared although it was asked for. Days before the history begins are unknown, not zero: held against them, everything would look like growth.</summary>
-    protected string? Uncompared => IsCompared && Period.ComparedWith(Comparison) is { } before && History is { } history && before.From < history.From
-        ? $"Not compared: history begins on {Days.Full(history.From)}."
-        : null;
+    protected string? Uncompared =>
+        IsCompared
+        && Period.ComparedWith(Comparison) is { } before
+        && History is { } history
+        && before.From < history.From
+            ? $"Not compared: history begins on {Days.Full(history.From)}."
+            : null;
 
     /// <summary>The range still moves.</summary>
     protected bool HasToday => Range.To >= Today;
@@ -66,22 +79,48 @@ public abstract class RangePage<TQuestion, TAnswer> : InsightsPage<TQuestion, TA
         yield return To("y", Preset.YearToDate);
         yield return To("a", Preset.AllTime);
         yield return new("ArrowLeft", "←", "Earlier period", () => Run(() => Go(Period.Earlier(Today))));
-        yield return new("ArrowRight", "→", "Later period", () => Run(() => { if (Period.Later(Today) is { } later) Go(later); }));
-        if (IsCompared) yield return new("x", "X", "Next comparison", () => Run(() => Go(Insights.Comparison.Named[(Insights.Comparison.Named.ToList().IndexOf(Comparison) + 1) % Insights.Comparison.Named.Count])));
+        yield return new(
+            "ArrowRight",
+            "→",
+            "Later period",
+            () =>
+                Run(() =>
+                {
+                    if (Period.Later(Today) is { } later)
+                        Go(later);
+                })
+        );
+        if (IsCompared)
+            yield return new(
+                "x",
+                "X",
+                "Next comparison",
+                () =>
+                    Run(() =>
+                        Go(
+                            Insights.Comparison.Named[
+                                (Insights.Comparison.Named.ToList().IndexOf(Comparison) + 1)
+                                    % Insights.Comparison.Named.Count
+                            ]
+                        )
+                    )
+            );
     }
 
     public virtual void Go(Period period) => Navigate(AddressOf(period));
 
-    public void Go(Comparison comparison) => Set("compare", comparison == Insights.Comparison.PreviousPeriod ? null : Period.Key(comparison));
+    public void Go(Comparison comparison) =>
+        Set("compare", comparison == Insights.Comparison.PreviousPeriod ? null : Period.Key(comparison));
 
     /// <summary>The parts of the address that name this period; lists begin on their first page again.</summary>
-    protected static Dictionary<string, object?> AddressOf(Period period) => new()
-    {
-        ["preset"] = period.Preset is Preset.Custom or Period.Default ? null : Period.Key(period.Preset),
-        ["from"] = period.Preset == Preset.Custom ? Iso(period.Range.From) : null,
-        ["to"] = period.Preset == Preset.Custom ? Iso(period.Range.To) : null,
-        ["after"] = null,
-    };
+    protected static Dictionary<string, object?> AddressOf(Period period) =>
+        new()
+        {
+            ["preset"] = period.Preset is Preset.Custom or Period.Default ? null : Period.Key(period.Preset),
+            ["from"] = period.Preset == Preset.Custom ? Iso(period.Range.From) : null,
+            ["to"] = period.Preset == Preset.Custom ? Iso(period.Range.To) : null,
+            ["after"] = null,
+        };
 
     private KeyboardShortcuts.Shortcut To(string key, Preset preset) =>
         new(key, key.ToUpperInvariant(), Period.Label(preset), () => Run(() => Go(Period.Of(preset, Today, History))));

@@ -7,13 +7,21 @@ public static class StorePages
 {
     public static IReadOnlyList<Page> Metrics { get; } =
     [
-        new("overview", "Overview", Glyphs.Overview, "o"), new("what-changed", "What changed", Glyphs.Changed, "w"), new("orders", "Orders", Glyphs.Orders, "r"), new("customers", "Customers", Glyphs.Customers, "c"),
-        new("products", "Products", Glyphs.Products, "p"), new("cohorts", "Cohorts", Glyphs.Cohorts, "h"), new("checkouts", "Checkouts", Glyphs.Checkouts, "k"),
+        new("overview", "Overview", Glyphs.Overview, "o"),
+        new("what-changed", "What changed", Glyphs.Changed, "w"),
+        new("orders", "Orders", Glyphs.Orders, "r"),
+        new("customers", "Customers", Glyphs.Customers, "c"),
+        new("products", "Products", Glyphs.Products, "p"),
+        new("cohorts", "Cohorts", Glyphs.Cohorts, "h"),
+        new("checkouts", "Checkouts", Glyphs.Checkouts, "k"),
     ];
 
     public static IReadOnlyList<Page> Data { get; } =
     [
-        new("sync", "Sync", Glyphs.Sync, "s"), new("events", "Events", Glyphs.Document, "v"), new("notifications", "Notifications", Glyphs.Bell, "n"), new("definitions", "Definitions", Glyphs.Definitions, "d"),
+        new("sync", "Sync", Glyphs.Sync, "s"),
+        new("events", "Events", Glyphs.Document, "v"),
+        new("notifications", "Notifications", Glyphs.Bell, "n"),
+        new("definitions", "Definitions", Glyphs.Definitions, "d"),
     ];
 
     public static Page Settings { get; } = new("settings", "Settings", Glyphs.Settings, "e");
@@ -25,7 +33,10 @@ public static class StorePages
     public static string KeptQuery(string uri, char first = '?')
     {
         var asked = Microsoft.AspNetCore.WebUtilities.QueryHelpers.ParseQuery(new Uri(uri).Query);
-        var kept = new[] { "preset", "from", "to", "compare" }.Where(asked.ContainsKey).Select(name => $"{name}={Uri.EscapeDataString(asked[name].ToString())}").ToList();
+        var kept = new[] { "preset", "from", "to", "compare" }
+            .Where(asked.ContainsKey)
+            .Select(name => $"{name}={Uri.EscapeDataString(asked[name].ToString())}")
+            .ToList();
         return kept.Count == 0 ? "" : first + string.Join('&', kept);
     }
 

@@ -63,17 +63,35 @@ public sealed class NotificationOptions
 /// Sends the mails that are due. Several instances may: a mail belongs to whoever moved its due time ahead. One that dies between sending
 /// and noting it sends again, under the same Message-ID.
 /// </summary>
-internal sealed class EmailOutbox(SystemDatabase system, IOptions<SmtpOptions> smtp, IOptions<NotificationOptions> options, IHostEnvironment environment, TimeProvider time, ILogger<EmailOutbox> logger) : BackgroundService
+internal sealed class EmailOutbox(
+    SystemDatabase system,
+    IOptions<SmtpOptions> smtp,
+    IOptions<NotificationOptions> options,
+    IHostEnvironment environment,
+    TimeProvider time,
+    ILogger<EmailOutbox> logger
+) : BackgroundService
 {
     private const int MaxAttempts = 10;
-    private static readonly TimeSpan _poll = TimeSpan.FromSeconds(2), _lease = TimeSpan.FromMinutes(2), _longestPause = TimeSpan.FromHours(1);
+    private static readonly TimeSpan _poll = TimeSpan.FromSeconds(2),
+        _lease = TimeSpan.FromMinutes(2),
+        _longestPause = TimeSpan.FromHours(1);
 
     /// <param name="TenantId">Null: a mail to an operator, which belongs to no store.</param>
-    private sealed record Due(Guid? TenantId, Guid Id, string To, string Subject, string Text, string Html, int Attempts);
+    private sealed record Due(
+        Guid? TenantId,
+        Guid Id,
+        string To,
+        string Subject,
+        string Text,
+        string Html,
+        int Attempts
+    );
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
-        if (string.IsNullOrEmpty(smtp.Value.Host) && !environment.IsDevelopment()) logger.LogWarning("Smtp:Host is not set: nobody is told by mail when something goes wrong");
+        if (string.IsNullOrEmpty(smtp.Value.Host) && !environment.IsDevelopment())
+            logger.LogWarning("Smtp:Host is not set: nobody is told by mail when something goes wrong");
         try
         {
             while (true)
@@ -103,7 +121,11 @@ internal sealed class EmailOutbox(SystemDatabase system, IOptions<SmtpOptions> s
         {
             if (string.IsNullOrEmpty(smtp.Value.Host))
             {
-                await NoteAsync(mail, environment.IsDevelopment() ? "sent_at = now()" : "given_up_at = now()", environment.IsDevelopment() ? null : "No mail server is configured (Smtp:Host).");
+                await NoteAsync(
+                    mail,
+                    environment.IsDevelopment() ? "sent_at = now()" : "given_up_at = now()",
+                    environment.IsDevelopment() ? null : "No mail server is configured (Smtp:Host)."
+                );
                 continue;
             }
             try
@@ -114,54 +136,71 @@ internal sealed class EmailOutbox(SystemDatabase system, IOptions<SmtpOptions> s
             {
                 logger.LogWarning(failure, "Mail {Mail} could not be sent, attempt {Attempt}", mail.Id, mail.Attempts);
                 await PutOffAsync(mail, failure.Message);
-                if (client.IsConnected) await client.DisconnectAsync(quit: false, CancellationToken.None);
+                if (client.IsConnected)
+                    await client.DisconnectAsync(quit: false, CancellationToken.None);
                 continue;
             }
             await NoteAsync(mail, "sent_at = now()", null);
         }
-        if (client.IsConnected) await client.DisconnectAsync(quit: true, ct);
+        if (client.IsConnected)
+            await client.DisconnectAsync(quit: true, ct);
     }
 
     /// <summary>Null when none is due. Who is no longer a member of the store is told nothing more.</summary>
-    private Task<Due?> ClaimAsync(CancellationToken ct) => system.RunAsync(async db =>
-    {
-        await using var leave = db.Command(
-            """
-            update mails set given_up_at = now(), last_error = 'No longer a member of the store.' where sent_at is null and given_up_at is null and due_at <= now()
-                and not exists (select 1 from memberships m where m.tenant_id = mails.tenant_id and m.user_id = mails.user_id)
-            """);
-        await leave.ExecuteNonQueryAsync(ct);
-        // Operators first: theirs is one mail where the stores' people may get thousands.
-        return await ClaimAsync(
-            db,
-            """
-            update operator_mails m set due_at = now() + $1, attempts = m.attempts + 1
-            from (select id from operator_mails where sent_at is null and given_up_at is null and due_at <= now()
-                order by due_at limit 1 for update skip locked) due
-            where m.id = due.id
-            returning null::uuid, m.id, m.recipient, m.subject, m.text, m.html, m.attempts
-            """,
-            ct) ?? await ClaimAsync(
-            db,
-            """
-            update mails m set due_at = now() + $1, attempts = m.attempts + 1
-            from (select tenant_id, id from mails where sent_at is null and given_up_at is null and due_at <= now()
-                order by due_at limit 1 for update skip locked) due
-            where m.tenant_id = due.tenant_id and m.id = due.id
-            returning m.tenant_id, m.id, m.recipient, m.subject, m.text, m.html, m.attempts
-            """,
-            ct);
-    }, ct);
+    private Task<Due?> ClaimAsync(CancellationToken ct) =>
+        system.RunAsync(
+            async db =>
+            {
+                await using var leave = db.Command(
+                    """
+                    update mails set given_up_at = now(), last_error = 'No longer a member of the store.' where sent_at is null and given_up_at is null and due_at <= now()
+                        and not exists (select 1 from memberships m where m.tenant_id = mails.tenant_id and m.user_id = mails.user_id)
+                    """
+                );
+                await leave.ExecuteNonQueryAsync(ct);
+                // Operators first: theirs is one mail where the stores' people may get thousands.
+                return await ClaimAsync(
+                        db,
+                        """
+                        update operator_mails m set due_at = now() + $1, attempts = m.attempts + 1
+                        from (select id from operator_mails where sent_at is null and given_up_at is null and due_at <= now()
+                            order by due_at limit 1 for update skip locked) due
+                        where m.id = due.id
+                        returning null::uuid, m.id, m.recipient, m.subject, m.text, m.html, m.attempts
+                        """,
+                        ct
+                    )
+                    ?? await ClaimAsync(
+                        db,
+                        """
+                        update mails m set due_at = now() + $1, attempts = m.attempts + 1
+                        from (select tenant_id, id from mails where sent_at is null and given_up_at is null and due_at <= now()
+                            order by due_at limit 1 for update skip locked) due
+                        where m.tenant_id = due.tenant_id and m.id = due.id
+                        returning m.tenant_id, m.id, m.recipient, m.subject, m.text, m.html, m.attempts
+                        """,
+                        ct
+                    );
+            },
+            ct
+        );
 
     private static async Task<Due?> ClaimAsync(XenoDbContext db, string sql, CancellationToken ct)
     {
         await using var command = db.Command(sql);
         command.Parameters.Add(new NpgsqlParameter { Value = _lease });
         await using var reader = await command.ExecuteReaderAsync(ct);
-        if (!await reader.ReadAsync(ct)) return null;
+        if (!await reader.ReadAsync(ct))
+            return null;
         return new Due(
-            reader.IsDBNull(0) ? null : reader.GetGuid(0), reader.GetGuid(1), reader.GetString(2), reader.GetString(3),
-            reader.GetString(4), reader.GetString(5), reader.GetInt32(6));
+            reader.IsDBNull(0) ? null : reader.GetGuid(0),
+            reader.GetGuid(1),
+            reader.GetString(2),
+            reader.GetString(3),
+            reader.GetString(4),
+            reader.GetString(5),
+            reader.GetInt32(6)
+        );
     }
 
     private async Task SendAsync(SmtpClient client, Due mail, CancellationToken ct)
@@ -169,9 +208,20 @@ internal sealed class EmailOutbox(SystemDatabase system, IOptions<SmtpOptions> s
         var settings = smtp.Value;
         if (!client.IsConnected)
         {
-            await client.ConnectAsync(settings.Host!, settings.Port, settings.Security switch { "None" => SecureSocketOptions.None, "SslOnConnect" => SecureSocketOptions.SslOnConnect, _ => SecureSocketOptions.StartTls }, ct);
+            await client.ConnectAsync(
+                settings.Host!,
+                settings.Port,
+                settings.Security switch
+                {
+                    "None" => SecureSocketOptions.None,
+                    "SslOnConnect" => SecureSocketOptions.SslOnConnect,
+                    _ => SecureSocketOptions.StartTls,
+                },
+                ct
+            );
         }
-        if (settings.User is { } user && !client.IsAuthenticated) await client.AuthenticateAsync(user, settings.Password ?? "", ct);
+        if (settings.User is { } user && !client.IsAuthenticated)
+            await client.AuthenticateAsync(user, settings.Password ?? "", ct);
         var from = MailboxAddress.Parse(settings.From);
         var message = new MimeMessage { Subject = mail.Subject, MessageId = $"{mail.Id:n}@{from.Domain}" };
         message.From.Add(from);
@@ -183,46 +233,94 @@ internal sealed class EmailOutbox(SystemDatabase system, IOptions<SmtpOptions> s
 
     private Task PutOffAsync(Due mail, string error)
     {
-        if (mail.Attempts >= MaxAttempts) return NoteAsync(mail, "given_up_at = now()", error);
-        var pause = Math.Min(_longestPause.TotalSeconds, options.Value.RetrySeconds * Math.Pow(2, mail.Attempts - 1)) * (0.75 + Random.Shared.NextDouble() / 2);
-        return NoteAsync(mail, FormattableString.Invariant($"due_at = now() + interval '{pause:0.000} seconds'"), error);
+        if (mail.Attempts >= MaxAttempts)
+            return NoteAsync(mail, "given_up_at = now()", error);
+        var pause =
+            Math.Min(_longestPause.TotalSeconds, options.Value.RetrySeconds * Math.Pow(2, mail.Attempts - 1))
+            * (0.75 + Random.Shared.NextDouble() / 2);
+        return NoteAsync(
+            mail,
+            FormattableString.Invariant($"due_at = now() + interval '{pause:0.000} seconds'"),
+            error
+        );
     }
 
     /// <summary>Also while stopping: what was sent must not be sent again.</summary>
-    private Task NoteAsync(Due mail, string change, string? error) => system.RunAsync(async db =>
-    {
-        var table = mail.TenantId is null ? "operator_mails" : "mails";
-        var ofStore = mail.TenantId is null ? "" : " and tenant_id = $3";
-        await using var command = db.Command($"update {table} set {change}, last_error = $2 where id = $1{ofStore}");
-        command.Parameters.Add(Sql.Uuid(mail.Id));
-        command.Parameters.Add(Sql.Text(error));
-        if (mail.TenantId is { } tenantId) command.Parameters.Add(Sql.Uuid(tenantId));
-        await command.ExecuteNonQueryAsync();
-    });
+    private Task NoteAsync(Due mail, string change, string? error) =>
+        system.RunAsync(async db =>
+        {
+            var table = mail.TenantId is null ? "operator_mails" : "mails";
+            var ofStore = mail.TenantId is null ? "" : " and tenant_id = $3";
+            await using var command = db.Command(
+                $"update {table} set {change}, last_error = $2 where id = $1{ofStore}"
+            );
+            command.Parameters.Add(Sql.Uuid(mail.Id));
+            command.Parameters.Add(Sql.Text(error));
+            if (mail.TenantId is { } tenantId)
+                command.Parameters.Add(Sql.Uuid(tenantId));
+            await command.ExecuteNonQueryAsync();
+        });
 }
 
 /// <summary>Mails are of no use after a month, and incidents after a year.</summary>
-internal sealed class PurgeEmails(SystemDatabase system, TenantDatabase tenants, ILogger<PurgeEmails> logger) : Quartz.IJob
+internal sealed class PurgeEmails(SystemDatabase system, TenantDatabase tenants, ILogger<PurgeEmails> logger)
+    : Quartz.IJob
 {
     public async ValueTask Execute(Quartz.IJobExecutionContext context, CancellationToken cancellationToken = default)
     {
-        await system.RunAsync(db => db.Database.ExecuteSqlAsync(
-            $"""
-            delete from operator_mails where created_at < now() - interval '30 days';
-            delete from fleet_incidents where resolved_at < now() - interval '365 days'
-            """, cancellationToken), cancellationToken);
+        await system.RunAsync(
+            db =>
+                db.Database.ExecuteSqlAsync(
+                    $"""
+                    delete from operator_mails where created_at < now() - interval '30 days';
+                    delete from fleet_incidents where resolved_at < now() - interval '365 days'
+                    """,
+                    cancellationToken
+                ),
+            cancellationToken
+        );
         var stores = await StoresAsync(cancellationToken);
-        await stores.ForEachTenantAsync((store, ct) => tenants.RunAsync(store, db => db.ExecuteAsync(
-            [
-                new NpgsqlBatchCommand("delete from mails where tenant_id = $1 and created_at < now() - interval '30 days'") { Parameters = { Sql.Uuid(store) } },
-                new NpgsqlBatchCommand("delete from incidents where tenant_id = $1 and resolved_at < now() - interval '365 days'") { Parameters = { Sql.Uuid(store) } },
-            ], ct), ct), logger, "Deleting old mails and incidents", cancellationToken);
+        await stores.ForEachTenantAsync(
+            (store, ct) =>
+                tenants.RunAsync(
+                    store,
+                    db =>
+                        db.ExecuteAsync(
+                            [
+                                new NpgsqlBatchCommand(
+                                    "delete from mails where tenant_id = $1 and created_at < now() - interval '30 days'"
+                                )
+                                {
+                                    Parameters = { Sql.Uuid(store) },
+                                },
+                                new NpgsqlBatchCommand(
+                                    "delete from incidents where tenant_id = $1 and resolved_at < now() - interval '365 days'"
+                                )
+                                {
+                                    Parameters = { Sql.Uuid(store) },
+                                },
+                            ],
+                            ct
+                        ),
+                    ct
+                ),
+            logger,
+            "Deleting old mails and incidents",
+            cancellationToken
+        );
     }
 
-    private Task<List<Guid>> StoresAsync(CancellationToken ct) => system.RunAsync(db => db.Database.SqlQuery<Guid>(
-        $"""
-        select tenant_id from mails where created_at < now() - interval '30 days'
-        union
-        select tenant_id from incidents where resolved_at < now() - interval '365 days'
-        """).ToListAsync(ct), ct);
+    private Task<List<Guid>> StoresAsync(CancellationToken ct) =>
+        system.RunAsync(
+            db =>
+                db.Database.SqlQuery<Guid>(
+                        $"""
+                        select tenant_id from mails where created_at < now() - interval '30 days'
+                        union
+                        select tenant_id from incidents where resolved_at < now() - interval '365 days'
+                        """
+                    )
+                    .ToListAsync(ct),
+            ct
+        );
 }

@@ -36,23 +36,42 @@ public sealed class OperatorMail
     public string? LastError { get; init; }
 }
 
-internal sealed class FleetIncidentConfiguration : IEntityTypeConfiguration<FleetIncident>, IEntityTypeConfiguration<OperatorMail>
+internal sealed class FleetIncidentConfiguration
+    : IEntityTypeConfiguration<FleetIncident>,
+        IEntityTypeConfiguration<OperatorMail>
 {
     public void Configure(EntityTypeBuilder<FleetIncident> builder)
     {
         builder.ToTable("fleet_incidents");
         builder.HasKey(f => f.Id);
         builder.Property(f => f.Kind).HasConversion<string>();
-        builder.HasIndex(f => f.Kind).IsUnique().HasFilter("resolved_at is null").HasDatabaseName("ux_fleet_incidents_open");
+        builder
+            .HasIndex(f => f.Kind)
+            .IsUnique()
+            .HasFilter("resolved_at is null")
+            .HasDatabaseName("ux_fleet_incidents_open");
     }
 
     public void Configure(EntityTypeBuilder<OperatorMail> builder)
     {
         builder.ToTable("operator_mails");
         builder.HasKey(m => m.Id);
-        builder.HasIndex(m => new { m.FleetIncidentId, m.Recipient, m.IsRecovery }).IsUnique();
-        builder.HasIndex(m => m.DueAt).HasFilter("sent_at is null and given_up_at is null")
+        builder
+            .HasIndex(m => new
+            {
+                m.FleetIncidentId,
+                m.Recipient,
+                m.IsRecovery,
+            })
+            .IsUnique();
+        builder
+            .HasIndex(m => m.DueAt)
+            .HasFilter("sent_at is null and given_up_at is null")
             .HasDatabaseName("ix_operator_mails_due");
-        builder.HasOne<FleetIncident>().WithMany().HasForeignKey(m => m.FleetIncidentId).OnDelete(DeleteBehavior.Cascade);
+        builder
+            .HasOne<FleetIncident>()
+            .WithMany()
+            .HasForeignKey(m => m.FleetIncidentId)
+            .OnDelete(DeleteBehavior.Cascade);
     }
 }

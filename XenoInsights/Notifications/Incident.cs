@@ -82,14 +82,21 @@ public sealed class NotificationPreference : ITenantOwned
     public bool Wanted { get; set; }
 }
 
-internal sealed class IncidentConfiguration : IEntityTypeConfiguration<Incident>, IEntityTypeConfiguration<Mail>, IEntityTypeConfiguration<NotificationPreference>
+internal sealed class IncidentConfiguration
+    : IEntityTypeConfiguration<Incident>,
+        IEntityTypeConfiguration<Mail>,
+        IEntityTypeConfiguration<NotificationPreference>
 {
     public void Configure(EntityTypeBuilder<Incident> builder)
     {
         builder.HasKey(i => new { i.TenantId, i.Id });
         builder.Property(i => i.Kind).HasConversion<string>();
         builder.Property(i => i.MailsHeld).HasDefaultValue(false);
-        builder.HasIndex(i => new { i.TenantId, i.Kind }).IsUnique().HasFilter("resolved_at is null").HasDatabaseName("ux_incidents_open");
+        builder
+            .HasIndex(i => new { i.TenantId, i.Kind })
+            .IsUnique()
+            .HasFilter("resolved_at is null")
+            .HasDatabaseName("ux_incidents_open");
         // Across all stores: what operators page through, the newest first, and what began lately.
         builder.HasIndex(i => new { i.OpenedAt, i.Id });
         builder.HasOne<Tenant>().WithMany().HasForeignKey(i => i.TenantId).OnDelete(DeleteBehavior.Cascade);
@@ -98,14 +105,30 @@ internal sealed class IncidentConfiguration : IEntityTypeConfiguration<Incident>
     public void Configure(EntityTypeBuilder<Mail> builder)
     {
         builder.HasKey(m => new { m.TenantId, m.Id });
-        builder.HasIndex(m => new { m.TenantId, m.IncidentId, m.UserId, m.IsRecovery }).IsUnique();
-        builder.HasIndex(m => m.DueAt).HasFilter("sent_at is null and given_up_at is null").HasDatabaseName("ix_mails_due");
+        builder
+            .HasIndex(m => new
+            {
+                m.TenantId,
+                m.IncidentId,
+                m.UserId,
+                m.IsRecovery,
+            })
+            .IsUnique();
+        builder
+            .HasIndex(m => m.DueAt)
+            .HasFilter("sent_at is null and given_up_at is null")
+            .HasDatabaseName("ix_mails_due");
         builder.HasOne<Tenant>().WithMany().HasForeignKey(m => m.TenantId).OnDelete(DeleteBehavior.Cascade);
     }
 
     public void Configure(EntityTypeBuilder<NotificationPreference> builder)
     {
-        builder.HasKey(c => new { c.TenantId, c.UserId, c.Kind });
+        builder.HasKey(c => new
+        {
+            c.TenantId,
+            c.UserId,
+            c.Kind,
+        });
         builder.Property(c => c.Kind).HasConversion<string>();
         builder.HasOne<Tenant>().WithMany().HasForeignKey(c => c.TenantId).OnDelete(DeleteBehavior.Cascade);
     }

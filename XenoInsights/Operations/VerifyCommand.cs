@@ -28,7 +28,9 @@ public static class VerifyCommand
         await using var services = builder.Services.BuildServiceProvider();
         try
         {
-            return await new Verification(database.Direct, services, Console.Out).RunAsync(CancellationToken.None) ? 0 : 1;
+            return await new Verification(database.Direct, services, Console.Out).RunAsync(CancellationToken.None)
+                ? 0
+                : 1;
         }
         catch (NpgsqlException failure)
         {
@@ -54,34 +56,53 @@ internal sealed class Verification(string connectionString, IServiceProvider ser
         var rolesAreThere = await ReportAsync("Roles", await ListAsync(connection, WrongRoles, ct));
         var schemaIsThere = await ReportAsync("Migrations", await WrongMigrationsAsync(connection, ct));
         await ReportAsync("Owner of the tables", await ListAsync(connection, WrongOwners, ct));
-        if (rolesAreThere) await ReportAsync("Row-level security: policies and grants", await WrongRowLevelSecurityAsync(connection, ct));
-        if (schemaIsThere) await ReportAsync("Indexes", await WrongIndexesAsync(connection, ct));
-        if (rolesAreThere && schemaIsThere) await CheckRowsAsync(ct);
-        else await output.WriteLineAsync("Keys and rollups: not looked at until the above is mended");
+        if (rolesAreThere)
+            await ReportAsync(
+                "Row-level security: policies and grants",
+                await WrongRowLevelSecurityAsync(connection, ct)
+            );
+        if (schemaIsThere)
+            await ReportAsync("Indexes", await WrongIndexesAsync(connection, ct));
+        if (rolesAreThere && schemaIsThere)
+            await CheckRowsAsync(ct);
+        else
+            await output.WriteLineAsync("Keys and rollups: not looked at until the above is mended");
         await output.WriteLineAsync(_wrong == 0 ? "Nothing is wrong." : $"{_wrong} things are wrong.");
         return _wrong == 0;
     }
 
     private async Task CheckRowsAsync(CancellationToken ct)
     {
-        var stores = await services.GetRequiredService<SystemDatabase>().RunAsync(db => db.Tenants
-            .IgnoreQueryFilters([XenoDbContext.TenantFilter]).AsNoTracking().OrderBy(t => t.ShopDomain).ToListAsync(ct), ct);
+        var stores = await services
+            .GetRequiredService<SystemDatabase>()
+            .RunAsync(
+                db =>
+                    db.Tenants.IgnoreQueryFilters([XenoDbContext.TenantFilter])
+                        .AsNoTracking()
+                        .OrderBy(t => t.ShopDomain)
+                        .ToListAsync(ct),
+                ct
+            );
         await ReportAsync("Keys of cookies", WrongCookieKeys());
         await ReportAsync("Encryption keys: tokens of stores", await WrongTokensAsync(stores, ct));
-        await ReportAsync($"Rollups of {stores.Count} stores against their ledgers", await WrongRollupsAsync(stores, ct));
+        await ReportAsync(
+            $"Rollups of {stores.Count} stores against their ledgers",
+            await WrongRollupsAsync(stores, ct)
+        );
     }
 
     private async Task<bool> ReportAsync(string what, List<string> problems)
     {
         _wrong += problems.Count;
         await output.WriteLineAsync(problems.Count == 0 ? $"{what}: fine" : $"{what}: WRONG");
-        foreach (var problem in problems.Take(Listed)) await output.WriteLineAsync($"  {problem}");
-        if (problems.Count > Listed) await output.WriteLineAsync($"  and {problems.Count - Listed} more");
+        foreach (var problem in problems.Take(Listed))
+            await output.WriteLineAsync($"  {problem}");
+        if (problems.Count > Listed)
+            await output.WriteLineAsync($"  and {problems.Count - Listed} more");
         return problems.Count == 0;
     }
 
-    private const string WrongRoles =
-        """
+    private const string WrongRoles = """
         with needed as (select unnest(array['xeno_app', 'xeno_system']) name)
         select format('the role %s is missing: run `XenoInsights migrate`', name) from needed where to_regrole(name) is null
         union all
@@ -93,8 +114,7 @@ internal sealed class Verification(string connectionString, IServiceProvider ser
         from needed join pg_roles r on r.rolname = name where rolcanlogin or rolsuper or rolbypassrls or rolcreaterole or rolcreatedb
         """;
 
-    private const string WrongOwners =
-        """
+    private const string WrongOwners = """
         select format('%s belongs to %s: as a superuser, alter table %1$I owner to %3$I', c.relname, c.relowner::regrole, current_user)
         from pg_class c where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p') and not pg_has_role(current_user, c.relowner, 'member')
         order by 1
@@ -103,23 +123,36 @@ internal sealed class Verification(string connectionString, IServiceProvider ser
     private static async Task<List<string>> WrongMigrationsAsync(NpgsqlConnection connection, CancellationToken ct)
     {
         var applied = await Migrator.AppliedAsync(connection, ct);
-        if (Schema.Known.Except(applied).Any()) return [.. Schema.Known.Except(applied).Select(name => $"{name} is pending: run `XenoInsights migrate`")];
-        await using var command = new NpgsqlCommand("select migrations, required_migration from schema_info", connection);
+        if (Schema.Known.Except(applied).Any())
+            return [.. Schema.Known.Except(applied).Select(name => $"{name} is pending: run `XenoInsights migrate`")];
+        await using var command = new NpgsqlCommand(
+            "select migrations, required_migration from schema_info",
+            connection
+        );
         await using var reader = await command.ExecuteReaderAsync(ct);
-        if (!await reader.ReadAsync(ct)) return ["the row of schema_info is missing: run `XenoInsights migrate`"];
+        if (!await reader.ReadAsync(ct))
+            return ["the row of schema_info is missing: run `XenoInsights migrate`"];
         var required = await reader.IsDBNullAsync(1, ct) ? null : reader.GetString(1);
-        return Schema.Mismatch(await reader.GetFieldValueAsync<string[]>(0, ct), required) is { } mismatch ? [mismatch] : [];
+        return Schema.Mismatch(await reader.GetFieldValueAsync<string[]>(0, ct), required) is { } mismatch
+            ? [mismatch]
+            : [];
     }
 
-    private static async Task<List<string>> WrongRowLevelSecurityAsync(NpgsqlConnection connection, CancellationToken ct) =>
-        (await RowLevelSecurity.DifferencesAsync(connection, ct))
-            .ConvertAll(d => $"{d.Table}: {d.Problem}: run `XenoInsights {(d.IsExcess ? UpgradeCommands.Finish : UpgradeCommands.Migrate)}`");
+    private static async Task<List<string>> WrongRowLevelSecurityAsync(
+        NpgsqlConnection connection,
+        CancellationToken ct
+    ) =>
+        (await RowLevelSecurity.DifferencesAsync(connection, ct)).ConvertAll(d =>
+            $"{d.Table}: {d.Problem}: run `XenoInsights {(d.IsExcess ? UpgradeCommands.Finish : UpgradeCommands.Migrate)}`"
+        );
 
     private async Task<List<string>> WrongIndexesAsync(NpgsqlConnection connection, CancellationToken ct)
     {
         await using var db = Migrator.Context(connectionString);
         var missing = (await Indexes.MissingAsync(db, connection, ct)).Select(name => $"{name} is missing");
-        var invalid = (await Indexes.InvalidAsync(connection, ct)).Order().Select(name => $"{name} is invalid: its build was interrupted");
+        var invalid = (await Indexes.InvalidAsync(connection, ct))
+            .Order()
+            .Select(name => $"{name} is invalid: its build was interrupted");
         return [.. missing.Concat(invalid).Select(problem => $"{problem}: run `XenoInsights migrate`")];
     }
 
@@ -130,11 +163,15 @@ internal sealed class Verification(string connectionString, IServiceProvider ser
         {
             try
             {
-                if (key.CreateEncryptor() is null) problems.Add($"{key.KeyId} cannot be used: whoever signed in with it has to sign in again");
+                if (key.CreateEncryptor() is null)
+                    problems.Add($"{key.KeyId} cannot be used: whoever signed in with it has to sign in again");
             }
-            catch (Exception failure) when (failure is CryptographicException or InvalidOperationException or System.Xml.XmlException)
+            catch (Exception failure)
+                when (failure is CryptographicException or InvalidOperationException or System.Xml.XmlException)
             {
-                problems.Add($"{key.KeyId} cannot be read ({failure.Message}): whoever signed in with it has to sign in again");
+                problems.Add(
+                    $"{key.KeyId} cannot be read ({failure.Message}): whoever signed in with it has to sign in again"
+                );
             }
         }
         return problems;
@@ -155,7 +192,11 @@ internal sealed class Verification(string connectionString, IServiceProvider ser
         var tokens = 0;
         foreach (var store in stores)
         {
-            var credential = await _tenants.RunAsync(store.TenantId, db => db.ShopifyCredentials.AsNoTracking().SingleOrDefaultAsync(ct), ct);
+            var credential = await _tenants.RunAsync(
+                store.TenantId,
+                db => db.ShopifyCredentials.AsNoTracking().SingleOrDefaultAsync(ct),
+                ct
+            );
             foreach (var (column, token) in Tokens(credential))
             {
                 tokens++;
@@ -175,9 +216,11 @@ internal sealed class Verification(string connectionString, IServiceProvider ser
 
     private static IEnumerable<(string Column, byte[] Token)> Tokens(ShopifyCredential? credential)
     {
-        if (credential is null) yield break;
+        if (credential is null)
+            yield break;
         yield return (AccessTokens.AccessTokenColumn, credential.AccessToken);
-        if (credential.RefreshToken is { } refresh) yield return (AccessTokens.RefreshTokenColumn, refresh);
+        if (credential.RefreshToken is { } refresh)
+            yield return (AccessTokens.RefreshTokenColumn, refresh);
     }
 
     private async Task<List<string>> WrongRollupsAsync(List<Tenant> stores, CancellationToken ct)
@@ -185,8 +228,13 @@ internal sealed class Verification(string connectionString, IServiceProvider ser
         var problems = new List<string>();
         foreach (var store in stores)
         {
-            var differences = await _tenants.RunAsync(store.TenantId, db => LedgerRollups.DifferencesAsync(db, store.TenantId, ct), ct);
-            if (differences.Count > 0) problems.Add($"{store.ShopDomain}: {string.Join("; ", differences.Take(3))}");
+            var differences = await _tenants.RunAsync(
+                store.TenantId,
+                db => LedgerRollups.DifferencesAsync(db, store.TenantId, ct),
+                ct
+            );
+            if (differences.Count > 0)
+                problems.Add($"{store.ShopDomain}: {string.Join("; ", differences.Take(3))}");
         }
         return problems;
     }
@@ -196,7 +244,8 @@ internal sealed class Verification(string connectionString, IServiceProvider ser
         var rows = new List<string>();
         await using var command = new NpgsqlCommand(sql, connection);
         await using var reader = await command.ExecuteReaderAsync(ct);
-        while (await reader.ReadAsync(ct)) rows.Add(reader.GetString(0));
+        while (await reader.ReadAsync(ct))
+            rows.Add(reader.GetString(0));
         return rows;
     }
 }

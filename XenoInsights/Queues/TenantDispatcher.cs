@@ -14,9 +14,11 @@ internal sealed class TenantDispatcher(int slots, WorkSignal signal, TimeProvide
     /// <summary>The least time between two looks that find something.</summary>
     public static readonly TimeSpan Gap = TimeSpan.FromMilliseconds(100);
 
-    private static readonly TimeSpan _afterFailedLook = TimeSpan.FromSeconds(1), _longestBackoff = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan _afterFailedLook = TimeSpan.FromSeconds(1),
+        _longestBackoff = TimeSpan.FromSeconds(30);
 
-    private readonly SemaphoreSlim _slots = new(slots, slots), _outside = new(slots, slots);
+    private readonly SemaphoreSlim _slots = new(slots, slots),
+        _outside = new(slots, slots);
     private readonly ConcurrentDictionary<Guid, bool> _busy = new();
     private readonly ConcurrentDictionary<Guid, Rest> _rests = new();
 
@@ -24,7 +26,8 @@ internal sealed class TenantDispatcher(int slots, WorkSignal signal, TimeProvide
     private readonly List<Guid> _queue = [];
     private readonly List<Task> _turns = [];
     private long _lookedAt;
-    private bool _hasFound, _isWoken = true;
+    private bool _hasFound,
+        _isWoken = true;
 
     private readonly record struct Rest(int Failures, long Since, TimeSpan Time);
 
@@ -46,8 +49,10 @@ internal sealed class TenantDispatcher(int slots, WorkSignal signal, TimeProvide
             {
                 stopping.ThrowIfCancellationRequested();
                 Begin(stopping);
-                if (IsTimeToLook()) await LookAsync(stopping);
-                else _isWoken |= await signal.WaitAsync(UntilNext(), stopping);
+                if (IsTimeToLook())
+                    await LookAsync(stopping);
+                else
+                    _isWoken |= await signal.WaitAsync(UntilNext(), stopping);
             }
         }
         catch (OperationCanceledException) when (stopping.IsCancellationRequested)
@@ -64,7 +69,8 @@ internal sealed class TenantDispatcher(int slots, WorkSignal signal, TimeProvide
 
     private bool IsTimeToLook()
     {
-        if (_lookedAt == 0) return true;
+        if (_lookedAt == 0)
+            return true;
         var since = time.GetElapsedTime(_lookedAt);
         return since >= Poll || (_isWoken && (!_hasFound || since >= Gap));
     }
@@ -74,7 +80,8 @@ internal sealed class TenantDispatcher(int slots, WorkSignal signal, TimeProvide
         var next = (_isWoken ? Gap : Poll) - time.GetElapsedTime(_lookedAt);
         if (_slots.CurrentCount > 0)
             foreach (var tenant in _queue)
-                if (RestOf(tenant) is var rest && rest < next) next = rest;
+                if (RestOf(tenant) is var rest && rest < next)
+                    next = rest;
         return next > TimeSpan.Zero ? next : TimeSpan.Zero;
     }
 
@@ -103,17 +110,23 @@ internal sealed class TenantDispatcher(int slots, WorkSignal signal, TimeProvide
         _queue.RemoveAll(tenant => !found.Contains(tenant));
         found.ExceptWith(_queue);
         _queue.AddRange(due.Where(tenant => found.Contains(tenant) && !busy.Contains(tenant)));
-        foreach (var tenant in _rests.Keys.Except(due).Where(tenant => !_busy.ContainsKey(tenant) && RestOf(tenant) <= TimeSpan.Zero))
+        foreach (
+            var tenant in _rests
+                .Keys.Except(due)
+                .Where(tenant => !_busy.ContainsKey(tenant) && RestOf(tenant) <= TimeSpan.Zero)
+        )
             _rests.TryRemove(tenant, out _);
     }
 
     private void Begin(CancellationToken stopping)
     {
         _turns.RemoveAll(turn => turn.IsCompleted);
-        if (_slots.CurrentCount == 0) return;
+        if (_slots.CurrentCount == 0)
+            return;
         foreach (var tenant in _queue.Where(tenant => RestOf(tenant) <= TimeSpan.Zero).ToList())
         {
-            if (!_slots.Wait(0, CancellationToken.None)) return;
+            if (!_slots.Wait(0, CancellationToken.None))
+                return;
             _queue.Remove(tenant);
             _busy[tenant] = true;
             _turns.Add(Task.Run(() => TakeTurnAsync(tenant, stopping), CancellationToken.None));
@@ -149,7 +162,12 @@ internal sealed class TenantDispatcher(int slots, WorkSignal signal, TimeProvide
         var pause = TimeSpan.FromSeconds(Math.Min(_longestBackoff.TotalSeconds, Math.Pow(2, failures - 1)));
         _rests[tenant] = new(failures, time.GetTimestamp(), pause);
         logger.LogWarning(
-            failure, "Work on {Tenant} failed {Failures} times in a row; it is tried again in {Pause}", tenant, failures, pause);
+            failure,
+            "Work on {Tenant} failed {Failures} times in a row; it is tried again in {Pause}",
+            tenant,
+            failures,
+            pause
+        );
     }
 
     /// <summary>Gives the turn's slot to others while it waits for somebody else, with as many turns as there are slots.</summary>

@@ -7,7 +7,9 @@ namespace XenoInsights.Queues;
 /// <summary>Wakes this process's worker when something was stored here; other processes find it by polling.</summary>
 internal sealed class WorkSignal
 {
-    private readonly Channel<bool> _wake = Channel.CreateBounded<bool>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite });
+    private readonly Channel<bool> _wake = Channel.CreateBounded<bool>(
+        new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite }
+    );
 
     public void Wake() => _wake.Writer.TryWrite(true);
 

@@ -22,7 +22,12 @@ public delegate Task<string> AccessTokenSource(Guid tenantId, string? rejectedTo
 /// again what may pass; mutations are not sent again when it is unknown whether they arrived.
 /// </summary>
 public sealed partial class AdminClient(
-    IHttpClientFactory http, IOptions<ShopifyOptions> options, AccessTokenSource tokens, TimeProvider time, ILogger<AdminClient> logger)
+    IHttpClientFactory http,
+    IOptions<ShopifyOptions> options,
+    AccessTokenSource tokens,
+    TimeProvider time,
+    ILogger<AdminClient> logger
+)
 {
     public const string HttpName = "Shopify.Admin";
 
@@ -46,25 +51,54 @@ public sealed partial class AdminClient(
 
     /// <returns>The answer's <c>data</c>.</returns>
     /// <exception cref="ShopifyException">Shopify did not give a whole answer.</exception>
-    public async Task<JsonElement> SendAsync(ShopReference shop, string document, object? variables, CancellationToken ct)
+    public async Task<JsonElement> SendAsync(
+        ShopReference shop,
+        string document,
+        object? variables,
+        CancellationToken ct
+    )
     {
         try
         {
-            return await BreakerOf(shop).ExecuteAsync(async token => await SendWithRetryAsync(shop, document, variables, token), ct);
+            return await BreakerOf(shop)
+                .ExecuteAsync(async token => await SendWithRetryAsync(shop, document, variables, token), ct);
         }
         catch (BrokenCircuitException paused)
         {
-            throw new ShopifyException(ShopifyFailure.Unavailable, $"{shop.ShopDomain} did not answer several times; it is asked again in a moment.", paused);
+            throw new ShopifyException(
+                ShopifyFailure.Unavailable,
+                $"{shop.ShopDomain} did not answer several times; it is asked again in a moment.",
+                paused
+            );
         }
     }
 
-    private ResiliencePipeline BreakerOf(ShopReference shop) => _breakers.GetOrAdd(shop.ShopDomain, _ => new ResiliencePipelineBuilder { TimeProvider = time }.AddCircuitBreaker(new()
-    {
-        ShouldHandle = new PredicateBuilder().Handle<ShopifyException>(failure => failure.Failure == ShopifyFailure.Unavailable),
-        FailureRatio = 0.9, MinimumThroughput = 5, SamplingDuration = TimeSpan.FromMinutes(5), BreakDuration = TimeSpan.FromSeconds(30),
-    }).Build());
+    private ResiliencePipeline BreakerOf(ShopReference shop) =>
+        _breakers.GetOrAdd(
+            shop.ShopDomain,
+            _ =>
+                new ResiliencePipelineBuilder { TimeProvider = time }
+                    .AddCircuitBreaker(
+                        new()
+                        {
+                            ShouldHandle = new PredicateBuilder().Handle<ShopifyException>(failure =>
+                                failure.Failure == ShopifyFailure.Unavailable
+                            ),
+                            FailureRatio = 0.9,
+                            MinimumThroughput = 5,
+                            SamplingDuration = TimeSpan.FromMinutes(5),
+                            BreakDuration = TimeSpan.FromSeconds(30),
+                        }
+                    )
+                    .Build()
+        );
 
-    private async Task<JsonElement> SendWithRetryAsync(ShopReference shop, string document, object? variables, CancellationToken ct)
+    private async Task<JsonElement> SendWithRetryAsync(
+        ShopReference shop,
+        string document,
+        object? variables,
+        CancellationToken ct
+    )
     {
         var body = JsonSerializer.SerializeToUtf8Bytes(new { query = document, variables }, JsonSerializerOptions.Web);
         var budget = _budgets.GetOrAdd(shop.ShopDomain, _ => new CostBudget(time));
@@ -94,9 +128,21 @@ public sealed partial class AdminClient(
         }
     }
 
-    private readonly record struct Attempt(JsonElement Data, ShopifyException? Failure = null, TimeSpan? RetryAfter = null, bool MayRepeat = true);
+    private readonly record struct Attempt(
+        JsonElement Data,
+        ShopifyException? Failure = null,
+        TimeSpan? RetryAfter = null,
+        bool MayRepeat = true
+    );
 
-    private async Task<Attempt> AttemptAsync(ShopReference shop, string document, byte[] body, CostBudget budget, string token, CancellationToken ct)
+    private async Task<Attempt> AttemptAsync(
+        ShopReference shop,
+        string document,
+        byte[] body,
+        CostBudget budget,
+        string token,
+        CancellationToken ct
+    )
     {
         var reserved = CostOf(document);
         await budget.ReserveAsync(reserved, ct);
@@ -107,7 +153,13 @@ public sealed partial class AdminClient(
             using var response = await http.CreateClient(HttpName).SendAsync(request, ct);
             NoteVersion(shop, response);
             if (AdminErrors.OfStatus(shop, response) is { } refused)
-                return new Attempt(default, refused, RetryAfter(response), MayRepeat: Idempotent(document) || response.StatusCode is HttpStatusCode.TooManyRequests or HttpStatusCode.ServiceUnavailable);
+                return new Attempt(
+                    default,
+                    refused,
+                    RetryAfter(response),
+                    MayRepeat: Idempotent(document)
+                        || response.StatusCode is HttpStatusCode.TooManyRequests or HttpStatusCode.ServiceUnavailable
+                );
 
             using var answer = JsonDocument.Parse(StorableJson.Clean(await response.Content.ReadAsByteArrayAsync(ct)));
             throttle = NoteCost(document, answer.RootElement);
@@ -115,11 +167,15 @@ public sealed partial class AdminClient(
                 ? new Attempt(default, failure, MayRepeat: Idempotent(document))
                 : new Attempt(answer.RootElement.GetProperty("data").Clone());
         }
-        catch (HttpRequestException tooLarge) when (tooLarge.HttpRequestError == HttpRequestError.ConfigurationLimitExceeded)
+        catch (HttpRequestException tooLarge)
+            when (tooLarge.HttpRequestError == HttpRequestError.ConfigurationLimitExceeded)
         {
             return new Attempt(default, AdminErrors.TooLarge(shop, tooLarge), MayRepeat: false);
         }
-        catch (Exception broken) when (broken is HttpRequestException or IOException or JsonException || (broken is OperationCanceledException && !ct.IsCancellationRequested))
+        catch (Exception broken)
+            when (broken is HttpRequestException or IOException or JsonException
+                || (broken is OperationCanceledException && !ct.IsCancellationRequested)
+            )
         {
             return new Attempt(default, AdminErrors.Unreachable(shop, broken), MayRepeat: Idempotent(document));
         }
@@ -131,7 +187,10 @@ public sealed partial class AdminClient(
 
     private HttpRequestMessage RequestTo(ShopReference shop, byte[] body, string token)
     {
-        var address = new Uri(options.Value.AddressOf(shop.ShopDomain), $"admin/api/{options.Value.ApiVersion}/graphql.json");
+        var address = new Uri(
+            options.Value.AddressOf(shop.ShopDomain),
+            $"admin/api/{options.Value.ApiVersion}/graphql.json"
+        );
         var request = new HttpRequestMessage(HttpMethod.Post, address) { Content = new ByteArrayContent(body) };
         request.Content.Headers.ContentType = new MediaTypeHeaderValue("application/json");
         request.Headers.Add("X-Shopify-Access-Token", token);
@@ -144,27 +203,43 @@ public sealed partial class AdminClient(
 
     private ThrottleStatus? NoteCost(string document, JsonElement answer)
     {
-        if (answer.ValueKind != JsonValueKind.Object || !answer.TryGetProperty("extensions", out var extensions) || !extensions.TryGetProperty("cost", out var cost)) return null;
-        if (cost.TryGetProperty("requestedQueryCost", out var requested) && requested.ValueKind == JsonValueKind.Number) _costs[document] = requested.GetDouble();
-        if (!cost.TryGetProperty("throttleStatus", out var status) || status.ValueKind != JsonValueKind.Object) return null;
+        if (
+            answer.ValueKind != JsonValueKind.Object
+            || !answer.TryGetProperty("extensions", out var extensions)
+            || !extensions.TryGetProperty("cost", out var cost)
+        )
+            return null;
+        if (cost.TryGetProperty("requestedQueryCost", out var requested) && requested.ValueKind == JsonValueKind.Number)
+            _costs[document] = requested.GetDouble();
+        if (!cost.TryGetProperty("throttleStatus", out var status) || status.ValueKind != JsonValueKind.Object)
+            return null;
         return new ThrottleStatus(
-            status.GetProperty("maximumAvailable").GetDouble(), status.GetProperty("currentlyAvailable").GetDouble(), status.GetProperty("restoreRate").GetDouble());
+            status.GetProperty("maximumAvailable").GetDouble(),
+            status.GetProperty("currentlyAvailable").GetDouble(),
+            status.GetProperty("restoreRate").GetDouble()
+        );
     }
 
     private void NoteVersion(ShopReference shop, HttpResponseMessage response)
     {
-        if (!response.Headers.TryGetValues("X-Shopify-API-Version", out var versions) || versions.FirstOrDefault() is not { } version) return;
+        if (
+            !response.Headers.TryGetValues("X-Shopify-API-Version", out var versions)
+            || versions.FirstOrDefault() is not { } version
+        )
+            return;
         var unexpected = version == options.Value.ApiVersion ? null : version;
-        if (unexpected is not null && unexpected != UnexpectedApiVersion) LogFallForward(logger, shop.ShopDomain, options.Value.ApiVersion, unexpected);
+        if (unexpected is not null && unexpected != UnexpectedApiVersion)
+            LogFallForward(logger, shop.ShopDomain, options.Value.ApiVersion, unexpected);
         UnexpectedApiVersion = unexpected;
     }
 
-    private TimeSpan? RetryAfter(HttpResponseMessage response) => response.Headers.RetryAfter switch
-    {
-        { Delta: { } delta } => delta,
-        { Date: { } date } when date > time.GetUtcNow() => date - time.GetUtcNow(),
-        _ => null,
-    };
+    private TimeSpan? RetryAfter(HttpResponseMessage response) =>
+        response.Headers.RetryAfter switch
+        {
+            { Delta: { } delta } => delta,
+            { Date: { } date } when date > time.GetUtcNow() => date - time.GetUtcNow(),
+            _ => null,
+        };
 
     private static TimeSpan Backoff(int failures) =>
         TimeSpan.FromTicks(Math.Min(LongestBackoff.Ticks, FirstBackoff.Ticks << (failures - 1)));
@@ -175,7 +250,11 @@ public sealed partial class AdminClient(
     [LoggerMessage(1, LogLevel.Warning, "{Shop}: {Failure} Trying again ({Failures}).")]
     private static partial void LogRetry(ILogger logger, string shop, string failure, int failures);
 
-    [LoggerMessage(2, LogLevel.Warning, "{Shop} answers in API version {Actual} though {Requested} was asked for: ours is no longer supported.")]
+    [LoggerMessage(
+        2,
+        LogLevel.Warning,
+        "{Shop} answers in API version {Actual} though {Requested} was asked for: ours is no longer supported."
+    )]
     private static partial void LogFallForward(ILogger logger, string shop, string requested, string actual);
 }
 
@@ -184,19 +263,38 @@ internal static class AdminErrors
 {
     private const int MostPathsShown = 5;
 
-    public static ShopifyException? OfStatus(ShopReference shop, HttpResponseMessage response) => (int)response.StatusCode switch
-    {
-        200 => null,
-        401 => new(ShopifyFailure.Unauthorized, $"{shop.ShopDomain} no longer accepts our access. Connect the store again."),
-        402 => new(ShopifyFailure.PaymentRequired, $"{shop.ShopDomain} is frozen: its owner has to settle the Shopify bill."),
-        403 => new(ShopifyFailure.Forbidden, $"{shop.ShopDomain} forbids this app to read its data. Check the app's permissions."),
-        404 => new(ShopifyFailure.NotFound, $"Shopify knows no store {shop.ShopDomain}."),
-        423 => new(ShopifyFailure.Locked, $"Shopify has locked {shop.ShopDomain}. Its owner has to contact Shopify."),
-        429 => new(ShopifyFailure.Throttled, $"{shop.ShopDomain} has too many requests at the moment."),
-        >= 300 and < 400 => new(ShopifyFailure.NotFound, $"{shop.ShopDomain} sends us on to another address, which may be another store; that is not followed."),
-        >= 500 => new(ShopifyFailure.Unavailable, $"Shopify has a problem at the moment (HTTP {(int)response.StatusCode})."),
-        var other => new(ShopifyFailure.InvalidRequest, $"Shopify did not understand our request (HTTP {other})."),
-    };
+    public static ShopifyException? OfStatus(ShopReference shop, HttpResponseMessage response) =>
+        (int)response.StatusCode switch
+        {
+            200 => null,
+            401 => new(
+                ShopifyFailure.Unauthorized,
+                $"{shop.ShopDomain} no longer accepts our access. Connect the store again."
+            ),
+            402 => new(
+                ShopifyFailure.PaymentRequired,
+                $"{shop.ShopDomain} is frozen: its owner has to settle the Shopify bill."
+            ),
+            403 => new(
+                ShopifyFailure.Forbidden,
+                $"{shop.ShopDomain} forbids this app to read its data. Check the app's permissions."
+            ),
+            404 => new(ShopifyFailure.NotFound, $"Shopify knows no store {shop.ShopDomain}."),
+            423 => new(
+                ShopifyFailure.Locked,
+                $"Shopify has locked {shop.ShopDomain}. Its owner has to contact Shopify."
+            ),
+            429 => new(ShopifyFailure.Throttled, $"{shop.ShopDomain} has too many requests at the moment."),
+            >= 300 and < 400 => new(
+                ShopifyFailure.NotFound,
+                $"{shop.ShopDomain} sends us on to another address, which may be another store; that is not followed."
+            ),
+            >= 500 => new(
+                ShopifyFailure.Unavailable,
+                $"Shopify has a problem at the moment (HTTP {(int)response.StatusCode})."
+            ),
+            var other => new(ShopifyFailure.InvalidRequest, $"Shopify did not understand our request (HTTP {other})."),
+        };
 
     public static ShopifyException Unreachable(ShopReference shop, Exception cause) =>
         new(ShopifyFailure.Unavailable, $"{shop.ShopDomain} could not be reached.", cause);
@@ -208,24 +306,43 @@ internal static class AdminErrors
     /// <summary>The failure an answer with status 200 holds; null when it is whole.</summary>
     public static ShopifyException? OfAnswer(JsonElement answer)
     {
-        if (answer.ValueKind != JsonValueKind.Object) return new(ShopifyFailure.InvalidRequest, "Shopify's answer is not a GraphQL answer.");
+        if (answer.ValueKind != JsonValueKind.Object)
+            return new(ShopifyFailure.InvalidRequest, "Shopify's answer is not a GraphQL answer.");
         var hasData = answer.TryGetProperty("data", out var data) && data.ValueKind == JsonValueKind.Object;
-        if (answer.TryGetProperty("errors", out var errors) && errors.ValueKind != JsonValueKind.Null) return OfErrors(errors, hasData);
-        if (!hasData) return new(ShopifyFailure.InvalidRequest, "Shopify's answer holds no data.");
+        if (answer.TryGetProperty("errors", out var errors) && errors.ValueKind != JsonValueKind.Null)
+            return OfErrors(errors, hasData);
+        if (!hasData)
+            return new(ShopifyFailure.InvalidRequest, "Shopify's answer holds no data.");
         return SearchWarning(answer) is { } warning
-            ? new(ShopifyFailure.InvalidRequest, $"Shopify ignored a part of our search, so the answer would be wrong: {warning}")
+            ? new(
+                ShopifyFailure.InvalidRequest,
+                $"Shopify ignored a part of our search, so the answer would be wrong: {warning}"
+            )
             : null;
     }
 
     private static ShopifyException OfErrors(JsonElement errors, bool hasData)
     {
-        if (errors.ValueKind != JsonValueKind.Array || errors.GetArrayLength() == 0) return new(ShopifyFailure.InvalidRequest, $"Shopify refused our request: {errors}");
+        if (errors.ValueKind != JsonValueKind.Array || errors.GetArrayLength() == 0)
+            return new(ShopifyFailure.InvalidRequest, $"Shopify refused our request: {errors}");
         var all = errors.EnumerateArray().ToList();
-        if (all.Any(error => CodeOf(error) == "THROTTLED")) return new(ShopifyFailure.Throttled, "Shopify's rate limit for this store is used up at the moment.");
-        if (all.FirstOrDefault(error => CodeOf(error) == "ACCESS_DENIED" || MessageOf(error).Contains("not approved to", StringComparison.Ordinal)) is { ValueKind: JsonValueKind.Object } denied)
+        if (all.Any(error => CodeOf(error) == "THROTTLED"))
+            return new(ShopifyFailure.Throttled, "Shopify's rate limit for this store is used up at the moment.");
+        if (
+            all.FirstOrDefault(error =>
+                CodeOf(error) == "ACCESS_DENIED"
+                || MessageOf(error).Contains("not approved to", StringComparison.Ordinal)
+            ) is
+            { ValueKind: JsonValueKind.Object } denied
+        )
             return new(ShopifyFailure.AccessDenied, $"Shopify denies access: {MessageOf(denied)}{RequiredBy(denied)}");
-        if (all.Any(error => CodeOf(error) is "INTERNAL_SERVER_ERROR" or "TIMEOUT")) return new(ShopifyFailure.Unavailable, $"Shopify has a problem at the moment: {MessageOf(all[0])}");
-        var messages = string.Join("; ", all.Take(MostPathsShown).Select(error => PathOf(error) is { } path ? $"{path}: {MessageOf(error)}" : MessageOf(error)));
+        if (all.Any(error => CodeOf(error) is "INTERNAL_SERVER_ERROR" or "TIMEOUT"))
+            return new(ShopifyFailure.Unavailable, $"Shopify has a problem at the moment: {MessageOf(all[0])}");
+        var messages = string.Join(
+            "; ",
+            all.Take(MostPathsShown)
+                .Select(error => PathOf(error) is { } path ? $"{path}: {MessageOf(error)}" : MessageOf(error))
+        );
         return hasData
             ? new(ShopifyFailure.PartialData, $"Shopify left out a part of the answer ({messages}).")
             : new(ShopifyFailure.InvalidRequest, $"Shopify refused our request: {messages}");
@@ -234,23 +351,46 @@ internal static class AdminErrors
     private static string? CodeOf(JsonElement error) => Extension(error, "code");
 
     private static string RequiredBy(JsonElement error) =>
-        Extension(error, "requiredAccess") is { } required && !MessageOf(error).Contains(required, StringComparison.Ordinal) ? $" Required: {required}" : "";
+        Extension(error, "requiredAccess") is { } required
+        && !MessageOf(error).Contains(required, StringComparison.Ordinal)
+            ? $" Required: {required}"
+            : "";
 
     private static string? Extension(JsonElement error, string name) =>
-        error.ValueKind == JsonValueKind.Object && error.TryGetProperty("extensions", out var extensions) && extensions.ValueKind == JsonValueKind.Object
-        && extensions.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.String ? value.GetString() : null;
+        error.ValueKind == JsonValueKind.Object
+        && error.TryGetProperty("extensions", out var extensions)
+        && extensions.ValueKind == JsonValueKind.Object
+        && extensions.TryGetProperty(name, out var value)
+        && value.ValueKind == JsonValueKind.String
+            ? value.GetString()
+            : null;
 
     private static string MessageOf(JsonElement error) =>
-        error.ValueKind == JsonValueKind.Object && error.TryGetProperty("message", out var message) ? message.ToString() : error.ToString();
+        error.ValueKind == JsonValueKind.Object && error.TryGetProperty("message", out var message)
+            ? message.ToString()
+            : error.ToString();
 
     private static string? PathOf(JsonElement error) =>
-        error.ValueKind == JsonValueKind.Object && error.TryGetProperty("path", out var path) && path.ValueKind == JsonValueKind.Array ? string.Join('.', path.EnumerateArray()) : null;
+        error.ValueKind == JsonValueKind.Object
+        && error.TryGetProperty("path", out var path)
+        && path.ValueKind == JsonValueKind.Array
+            ? string.Join('.', path.EnumerateArray())
+            : null;
 
     private static string? SearchWarning(JsonElement answer)
     {
-        if (!answer.TryGetProperty("extensions", out var extensions) || !extensions.TryGetProperty("search", out var searches) || searches.ValueKind != JsonValueKind.Array) return null;
+        if (
+            !answer.TryGetProperty("extensions", out var extensions)
+            || !extensions.TryGetProperty("search", out var searches)
+            || searches.ValueKind != JsonValueKind.Array
+        )
+            return null;
         foreach (var search in searches.EnumerateArray())
-            if (search.TryGetProperty("warnings", out var warnings) && warnings.ValueKind == JsonValueKind.Array && warnings.GetArrayLength() > 0)
+            if (
+                search.TryGetProperty("warnings", out var warnings)
+                && warnings.ValueKind == JsonValueKind.Array
+                && warnings.GetArrayLength() > 0
+            )
                 return warnings[0].ToString();
         return null;
     }

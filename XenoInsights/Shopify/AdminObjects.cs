@@ -27,7 +27,8 @@ internal sealed record ReadableObjects(List<IngestRecord> Records, Dictionary<lo
     public void Add(ReadableObjects more)
     {
         Records.AddRange(more.Records);
-        foreach (var (id, reason) in more.Rejections) Rejections[id] = reason;
+        foreach (var (id, reason) in more.Rejections)
+            Rejections[id] = reason;
     }
 }
 
@@ -47,57 +48,107 @@ public sealed class AdminObjects(AdminClient admin)
     private const int CheckoutsAtOnce = 25;
 
     /// <exception cref="ShopifyException">Also when an object is not as expected (<see cref="ShopifyFailure.PartialData"/>): it is never left out silently.</exception>
-    public async Task<IReadOnlyList<OrderRecord>> OrdersAsync(ShopReference shop, IEnumerable<long> ids, CancellationToken ct)
+    public async Task<IReadOnlyList<OrderRecord>> OrdersAsync(
+        ShopReference shop,
+        IEnumerable<long> ids,
+        CancellationToken ct
+    )
     {
         var orders = new List<OrderRecord>();
         var reader = new OrderReader(shop.Currency);
         foreach (var chunk in ids.Distinct().Chunk(OrdersAtOnce))
-            foreach (var node in await NodesAsync(shop, GraphQLDocuments.OrdersByIds, "Order", chunk, ct))
-            {
-                Read(node, reader.Begin);
-                await CompleteAsync(shop, reader, node.GetProperty("id").GetString()!, ct);
-                orders.Add(Finish<OrderRecord>(reader));
-            }
+        foreach (var node in await NodesAsync(shop, GraphQLDocuments.OrdersByIds, "Order", chunk, ct))
+        {
+            Read(node, reader.Begin);
+            await CompleteAsync(shop, reader, node.GetProperty("id").GetString()!, ct);
+            orders.Add(Finish<OrderRecord>(reader));
+        }
         return orders;
     }
 
-    public Task<IReadOnlyList<CustomerRecord>> CustomersAsync(ShopReference shop, IEnumerable<long> ids, CancellationToken ct) =>
-        ReadAsync<CustomerRecord>(shop, new CustomerReader(shop.Currency), GraphQLDocuments.CustomersByIds, "Customer", ids.Distinct().Chunk(CustomersAtOnce), ct);
+    public Task<IReadOnlyList<CustomerRecord>> CustomersAsync(
+        ShopReference shop,
+        IEnumerable<long> ids,
+        CancellationToken ct
+    ) =>
+        ReadAsync<CustomerRecord>(
+            shop,
+            new CustomerReader(shop.Currency),
+            GraphQLDocuments.CustomersByIds,
+            "Customer",
+            ids.Distinct().Chunk(CustomersAtOnce),
+            ct
+        );
 
-    public Task<IReadOnlyList<ProductRecord>> ProductsAsync(ShopReference shop, IEnumerable<long> ids, CancellationToken ct) =>
-        ReadAsync<ProductRecord>(shop, new ProductReader(shop.Currency), GraphQLDocuments.ProductsByIds, "Product", ids.Distinct().Chunk(ProductsAtOnce), ct);
+    public Task<IReadOnlyList<ProductRecord>> ProductsAsync(
+        ShopReference shop,
+        IEnumerable<long> ids,
+        CancellationToken ct
+    ) =>
+        ReadAsync<ProductRecord>(
+            shop,
+            new ProductReader(shop.Currency),
+            GraphQLDocuments.ProductsByIds,
+            "Product",
+            ids.Distinct().Chunk(ProductsAtOnce),
+            ct
+        );
 
     /// <summary>Shopify has a node for a checkout only once it counts as abandoned.</summary>
-    public async Task<IReadOnlyList<CheckoutRecord>> CheckoutsAsync(ShopReference shop, IEnumerable<long> ids, CancellationToken ct)
+    public async Task<IReadOnlyList<CheckoutRecord>> CheckoutsAsync(
+        ShopReference shop,
+        IEnumerable<long> ids,
+        CancellationToken ct
+    )
     {
         var checkouts = new List<CheckoutRecord>();
         var reader = new CheckoutReader(shop.Currency);
         foreach (var chunk in ids.Distinct().Chunk(CheckoutsAtOnce))
-            foreach (var node in await NodesAsync(shop, GraphQLDocuments.CheckoutsByIds, "AbandonedCheckout", chunk, ct))
-            {
-                Read(node, reader.Begin);
-                while (reader.LinesAfter is { } after)
-                    Read((await admin.SendAsync(shop, GraphQLDocuments.CheckoutLines, new { id = node.GetProperty("id").GetString()!, after }, ct)).GetProperty("node"), reader.Continue);
-                checkouts.Add(Finish<CheckoutRecord>(reader));
-            }
+        foreach (var node in await NodesAsync(shop, GraphQLDocuments.CheckoutsByIds, "AbandonedCheckout", chunk, ct))
+        {
+            Read(node, reader.Begin);
+            while (reader.LinesAfter is { } after)
+                Read(
+                    (
+                        await admin.SendAsync(
+                            shop,
+                            GraphQLDocuments.CheckoutLines,
+                            new { id = node.GetProperty("id").GetString()!, after },
+                            ct
+                        )
+                    ).GetProperty("node"),
+                    reader.Continue
+                );
+            checkouts.Add(Finish<CheckoutRecord>(reader));
+        }
         return checkouts;
     }
 
     /// <summary>Objects as they are now; those that do not exist are missing.</summary>
-    public async Task<IReadOnlyCollection<IngestRecord>> ReadAsync(ShopReference shop, ObjectKind kind, IEnumerable<long> ids, CancellationToken ct) => kind switch
-    {
-        ObjectKind.Products => await ProductsAsync(shop, ids, ct),
-        ObjectKind.Customers => await CustomersAsync(shop, ids, ct),
-        ObjectKind.Orders => await OrdersAsync(shop, ids, ct),
-        _ => await CheckoutsAsync(shop, ids, ct),
-    };
+    public async Task<IReadOnlyCollection<IngestRecord>> ReadAsync(
+        ShopReference shop,
+        ObjectKind kind,
+        IEnumerable<long> ids,
+        CancellationToken ct
+    ) =>
+        kind switch
+        {
+            ObjectKind.Products => await ProductsAsync(shop, ids, ct),
+            ObjectKind.Customers => await CustomersAsync(shop, ids, ct),
+            ObjectKind.Orders => await OrdersAsync(shop, ids, ct),
+            _ => await CheckoutsAsync(shop, ids, ct),
+        };
 
     /// <summary>
     /// As <see cref="ReadAsync(ShopReference, ObjectKind, IEnumerable{long}, CancellationToken)"/>, but one that cannot
     /// be read is left out with the reason and the others are read all the same.
     /// </summary>
     internal async Task<ReadableObjects> ReadEachAsync(
-        ShopReference shop, ObjectKind kind, IReadOnlyCollection<long> ids, CancellationToken ct)
+        ShopReference shop,
+        ObjectKind kind,
+        IReadOnlyCollection<long> ids,
+        CancellationToken ct
+    )
     {
         try
         {
@@ -110,24 +161,46 @@ public sealed class AdminObjects(AdminClient admin)
         catch (ShopifyException failure) when (failure.Failure == ShopifyFailure.PartialData)
         {
             var each = new ReadableObjects([], []);
-            foreach (var id in ids) each.Add(await ReadEachAsync(shop, kind, [id], ct));
+            foreach (var id in ids)
+                each.Add(await ReadEachAsync(shop, kind, [id], ct));
             return each;
         }
     }
 
     /// <summary>A page of what a search finds, oldest change first (checkouts by id). Searches are case-insensitive to seconds and may match whole days: whoever asks filters again.</summary>
-    public async Task<VersionPage> VersionsAsync(ShopReference shop, ObjectKind kind, string search, int size, string? after, CancellationToken ct)
+    public async Task<VersionPage> VersionsAsync(
+        ShopReference shop,
+        ObjectKind kind,
+        string search,
+        int size,
+        string? after,
+        CancellationToken ct
+    )
     {
-        var data = await admin.SendAsync(shop, GraphQLDocuments.Versions(kind), new { first = size, after, search }, ct);
+        var data = await admin.SendAsync(
+            shop,
+            GraphQLDocuments.Versions(kind),
+            new
+            {
+                first = size,
+                after,
+                search,
+            },
+            ct
+        );
         var connection = data.EnumerateObject().First().Value;
         var page = connection.GetProperty("pageInfo");
         var (versions, rejections) = (new List<ObjectVersion>(), new List<string>());
         foreach (var node in connection.GetProperty("nodes").EnumerateArray())
-            if (ReadVersion(node, out var unreadable) is { } version) versions.Add(version);
-            else rejections.Add(unreadable!);
+            if (ReadVersion(node, out var unreadable) is { } version)
+                versions.Add(version);
+            else
+                rejections.Add(unreadable!);
         return new(
-            versions, rejections, page.GetProperty("hasNextPage").GetBoolean()
-            ? page.GetProperty("endCursor").GetString() : null);
+            versions,
+            rejections,
+            page.GetProperty("hasNextPage").GetBoolean() ? page.GetProperty("endCursor").GetString() : null
+        );
     }
 
     /// <summary>Null when it cannot be read, with what was found and why.</summary>
@@ -146,7 +219,8 @@ public sealed class AdminObjects(AdminClient admin)
     }
 
     /// <summary>The shop that answers there, as it is now: its domain may have been given to another one, its time zone or currency changed.</summary>
-    public async Task<ShopInfo> ShopAsync(ShopReference shop, CancellationToken ct) => ShopInfo.Read((await admin.SendAsync(shop, GraphQLDocuments.Shop, null, ct)).GetProperty("shop"));
+    public async Task<ShopInfo> ShopAsync(ShopReference shop, CancellationToken ct) =>
+        ShopInfo.Read((await admin.SendAsync(shop, GraphQLDocuments.Shop, null, ct)).GetProperty("shop"));
 
     private static long IdOf(JsonElement node)
     {
@@ -157,7 +231,12 @@ public sealed class AdminObjects(AdminClient admin)
     public async Task<ShopCounts> CountsAsync(ShopReference shop, CancellationToken ct)
     {
         var data = await admin.SendAsync(shop, GraphQLDocuments.Counts, null, ct);
-        return new ShopCounts(Exact(data, "orders"), Exact(data, "customers"), Exact(data, "products"), Exact(data, "abandonedCheckouts"));
+        return new ShopCounts(
+            Exact(data, "orders"),
+            Exact(data, "customers"),
+            Exact(data, "products"),
+            Exact(data, "abandonedCheckouts")
+        );
     }
 
     /// <summary>How many of the orders the app may see a search finds, exactly.</summary>
@@ -165,21 +244,39 @@ public sealed class AdminObjects(AdminClient admin)
         Exact(await admin.SendAsync(shop, GraphQLDocuments.CountOrders, new { search }, ct), "ordersCount");
 
     private async Task<IReadOnlyList<TRecord>> ReadAsync<TRecord>(
-        ShopReference shop, RecordReader reader, string document, string type, IEnumerable<long[]> chunks, CancellationToken ct) where TRecord : IngestRecord
+        ShopReference shop,
+        RecordReader reader,
+        string document,
+        string type,
+        IEnumerable<long[]> chunks,
+        CancellationToken ct
+    )
+        where TRecord : IngestRecord
     {
         var records = new List<TRecord>();
         foreach (var chunk in chunks)
-            foreach (var node in await NodesAsync(shop, document, type, chunk, ct))
-            {
-                Read(node, reader.Begin);
-                records.Add(Finish<TRecord>(reader));
-            }
+        foreach (var node in await NodesAsync(shop, document, type, chunk, ct))
+        {
+            Read(node, reader.Begin);
+            records.Add(Finish<TRecord>(reader));
+        }
         return records;
     }
 
-    private async Task<IEnumerable<JsonElement>> NodesAsync(ShopReference shop, string document, string type, long[] ids, CancellationToken ct)
+    private async Task<IEnumerable<JsonElement>> NodesAsync(
+        ShopReference shop,
+        string document,
+        string type,
+        long[] ids,
+        CancellationToken ct
+    )
     {
-        var data = await admin.SendAsync(shop, document, new { ids = ids.Select(id => $"gid://shopify/{type}/{id}") }, ct);
+        var data = await admin.SendAsync(
+            shop,
+            document,
+            new { ids = ids.Select(id => $"gid://shopify/{type}/{id}") },
+            ct
+        );
         return data.GetProperty("nodes").EnumerateArray().Where(node => node.ValueKind == JsonValueKind.Object);
     }
 
@@ -192,9 +289,10 @@ public sealed class AdminObjects(AdminClient admin)
         }
         while (reader.LinesAfter is { } after)
             Read(await OrderPageAsync(shop, GraphQLDocuments.OrderLines, new { id, after }, ct), reader.Continue);
-        if (reader.LedgerIncomplete) await ReadLedgerAsync(shop, reader, id, ct);
+        if (reader.LedgerIncomplete)
+            await ReadLedgerAsync(shop, reader, id, ct);
         foreach (var (refund, first) in reader.RefundLinesAfter)
-            for (string? after = first; after is not null;)
+            for (string? after = first; after is not null; )
             {
                 var data = await admin.SendAsync(shop, GraphQLDocuments.RefundLines, new { id = refund, after }, ct);
                 string? next = null;
@@ -206,18 +304,36 @@ public sealed class AdminObjects(AdminClient admin)
     private async Task ReadLedgerAsync(ShopReference shop, OrderReader reader, string id, CancellationToken ct)
     {
         reader.ResetLedger();
-        string? after = null, salesAfter = null;
+        string? after = null,
+            salesAfter = null;
         do
         {
-            Read(await OrderPageAsync(shop, GraphQLDocuments.OrderLedger, new { id, after, salesAfter }, ct), reader.Continue);
+            Read(
+                await OrderPageAsync(
+                    shop,
+                    GraphQLDocuments.OrderLedger,
+                    new
+                    {
+                        id,
+                        after,
+                        salesAfter,
+                    },
+                    ct
+                ),
+                reader.Continue
+            );
             salesAfter = reader.SalesAfter;
-            if (salesAfter is null) after = reader.AgreementsAfter;
-        }
-        while (salesAfter is not null || after is not null);
+            if (salesAfter is null)
+                after = reader.AgreementsAfter;
+        } while (salesAfter is not null || after is not null);
     }
 
-    private async Task<JsonElement> OrderPageAsync(ShopReference shop, string document, object variables, CancellationToken ct) =>
-        (await admin.SendAsync(shop, document, variables, ct)).GetProperty("order");
+    private async Task<JsonElement> OrderPageAsync(
+        ShopReference shop,
+        string document,
+        object variables,
+        CancellationToken ct
+    ) => (await admin.SendAsync(shop, document, variables, ct)).GetProperty("order");
 
     private delegate void JsonReading(ref Utf8JsonReader reader);
 
@@ -234,7 +350,8 @@ public sealed class AdminObjects(AdminClient admin)
         }
     }
 
-    private static TRecord Finish<TRecord>(RecordReader reader) where TRecord : IngestRecord
+    private static TRecord Finish<TRecord>(RecordReader reader)
+        where TRecord : IngestRecord
     {
         try
         {
@@ -252,7 +369,8 @@ public sealed class AdminObjects(AdminClient admin)
     private static long Exact(JsonElement data, string name)
     {
         var count = data.GetProperty(name);
-        return count.GetProperty("precision").GetString() == "EXACT" ? count.GetProperty("count").GetInt64()
+        return count.GetProperty("precision").GetString() == "EXACT"
+            ? count.GetProperty("count").GetInt64()
             : throw new ShopifyException(ShopifyFailure.PartialData, $"Shopify counts {name} only roughly.");
     }
 }

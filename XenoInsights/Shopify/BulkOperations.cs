@@ -23,7 +23,15 @@ public enum BulkStatus
 /// <param name="Url">Where the file lies, for 7 days; null until completed, and when there was nothing to export.</param>
 /// <param name="PartialDataUrl">What a failed operation got done. Never complete.</param>
 public sealed record BulkOperation(
-    string Id, BulkStatus Status, string? ErrorCode, long ObjectCount, long RootObjectCount, long? FileSize, Uri? Url, Uri? PartialDataUrl)
+    string Id,
+    BulkStatus Status,
+    string? ErrorCode,
+    long ObjectCount,
+    long RootObjectCount,
+    long? FileSize,
+    Uri? Url,
+    Uri? PartialDataUrl
+)
 {
     public bool HasEnded => Status is not (BulkStatus.Created or BulkStatus.Running or BulkStatus.Canceling);
 }
@@ -53,7 +61,8 @@ public sealed class BulkOperations(AdminClient admin)
     {
         var data = await admin.SendAsync(shop, GraphQLDocuments.BulkCancel, new { id }, ct);
         var payload = data.GetProperty("bulkOperationCancel");
-        if (Refusal(payload) is not { } refusal) return Read(payload.GetProperty("bulkOperation"));
+        if (Refusal(payload) is not { } refusal)
+            return Read(payload.GetProperty("bulkOperation"));
         var operation = await GetAsync(shop, id, ct);
         return operation.HasEnded ? operation : throw refusal;
     }
@@ -62,38 +71,63 @@ public sealed class BulkOperations(AdminClient admin)
     public async Task<IReadOnlyList<BulkOperation>> ListRunningAsync(ShopReference shop, CancellationToken ct)
     {
         var data = await admin.SendAsync(shop, GraphQLDocuments.BulkList, null, ct);
-        return [.. data.GetProperty("bulkOperations").GetProperty("nodes").EnumerateArray().Select(Read).Where(operation => !operation.HasEnded)];
+        return
+        [
+            .. data.GetProperty("bulkOperations")
+                .GetProperty("nodes")
+                .EnumerateArray()
+                .Select(Read)
+                .Where(operation => !operation.HasEnded),
+        ];
     }
 
     private static ShopifyException? Refusal(JsonElement payload)
     {
         var errors = payload.GetProperty("userErrors").EnumerateArray().ToList();
         if (errors.Count == 0)
-            return payload.GetProperty("bulkOperation").ValueKind == JsonValueKind.Object ? null
-                : new ShopifyException(ShopifyFailure.InvalidRequest, "Shopify did not say what became of the bulk operation.");
+            return payload.GetProperty("bulkOperation").ValueKind == JsonValueKind.Object
+                ? null
+                : new ShopifyException(
+                    ShopifyFailure.InvalidRequest,
+                    "Shopify did not say what became of the bulk operation."
+                );
         var message = string.Join("; ", errors.Select(error => error.GetProperty("message").GetString()));
-        var busy = errors.Any(error => error.TryGetProperty("code", out var code) && code.GetString() is "OPERATION_IN_PROGRESS" or "LIMIT_REACHED");
+        var busy = errors.Any(error =>
+            error.TryGetProperty("code", out var code) && code.GetString() is "OPERATION_IN_PROGRESS" or "LIMIT_REACHED"
+        );
         return busy
-            ? new ShopifyException(ShopifyFailure.BulkBusy, $"Shopify runs as many exports of this store as it allows: {message}")
+            ? new ShopifyException(
+                ShopifyFailure.BulkBusy,
+                $"Shopify runs as many exports of this store as it allows: {message}"
+            )
             : new ShopifyException(ShopifyFailure.InvalidRequest, $"Shopify refused the bulk operation: {message}");
     }
 
     private static BulkOperation Read(JsonElement operation) =>
-        operation.ValueKind != JsonValueKind.Object ? throw new ShopifyException(ShopifyFailure.NotFound, "Shopify no longer knows this bulk operation.")
-        : new BulkOperation(
-            operation.GetProperty("id").GetString()!,
-            Enum.TryParse<BulkStatus>(operation.GetProperty("status").GetString(), ignoreCase: true, out var status) ? status
-                : throw new ShopifyException(ShopifyFailure.InvalidRequest, $"Shopify reports an unknown state of a bulk operation: {operation.GetProperty("status")}."),
-            operation.GetProperty("errorCode").GetString(),
-            Number(operation, "objectCount") ?? 0,
-            Number(operation, "rootObjectCount") ?? 0,
-            Number(operation, "fileSize"),
-            Address(operation, "url"),
-            Address(operation, "partialDataUrl"));
+        operation.ValueKind != JsonValueKind.Object
+            ? throw new ShopifyException(ShopifyFailure.NotFound, "Shopify no longer knows this bulk operation.")
+            : new BulkOperation(
+                operation.GetProperty("id").GetString()!,
+                Enum.TryParse<BulkStatus>(operation.GetProperty("status").GetString(), ignoreCase: true, out var status)
+                    ? status
+                    : throw new ShopifyException(
+                        ShopifyFailure.InvalidRequest,
+                        $"Shopify reports an unknown state of a bulk operation: {operation.GetProperty("status")}."
+                    ),
+                operation.GetProperty("errorCode").GetString(),
+                Number(operation, "objectCount") ?? 0,
+                Number(operation, "rootObjectCount") ?? 0,
+                Number(operation, "fileSize"),
+                Address(operation, "url"),
+                Address(operation, "partialDataUrl")
+            );
 
     /// <summary>Shopify writes 64-bit numbers as text.</summary>
     private static long? Number(JsonElement operation, string name) =>
-        operation.GetProperty(name) is { ValueKind: not JsonValueKind.Null } value ? long.Parse(value.ToString(), CultureInfo.InvariantCulture) : null;
+        operation.GetProperty(name) is { ValueKind: not JsonValueKind.Null } value
+            ? long.Parse(value.ToString(), CultureInfo.InvariantCulture)
+            : null;
 
-    private static Uri? Address(JsonElement operation, string name) => operation.GetProperty(name).GetString() is { } url ? new Uri(url) : null;
+    private static Uri? Address(JsonElement operation, string name) =>
+        operation.GetProperty(name).GetString() is { } url ? new Uri(url) : null;
 }

@@ -17,7 +17,8 @@ internal sealed class CostBudget(TimeProvider time)
     /// <summary>Returns once the cost fits and is set aside; <see cref="Settle"/> must follow.</summary>
     public async Task ReserveAsync(double cost, CancellationToken ct)
     {
-        while (TryReserve(cost) is { Ticks: > 0 } wait) await Task.Delay(wait, time, ct);
+        while (TryReserve(cost) is { Ticks: > 0 } wait)
+            await Task.Delay(wait, time, ct);
     }
 
     /// <param name="status">What Shopify said it holds after the query; null when there was no such answer.</param>
@@ -26,9 +27,14 @@ internal sealed class CostBudget(TimeProvider time)
         lock (_lock)
         {
             _inFlight -= reserved;
-            if (status is not { } told) return;
+            if (status is not { } told)
+                return;
             (_known, _asOf) = (true, time.GetTimestamp());
-            (_available, _maximum, _restoredPerSecond) = (told.CurrentlyAvailable, told.MaximumAvailable, Math.Max(1, told.RestoreRate));
+            (_available, _maximum, _restoredPerSecond) = (
+                told.CurrentlyAvailable,
+                told.MaximumAvailable,
+                Math.Max(1, told.RestoreRate)
+            );
         }
     }
 
@@ -47,13 +53,15 @@ internal sealed class CostBudget(TimeProvider time)
         lock (_lock)
         {
             var missing = _known ? Math.Min(cost, _maximum) - (Held() - _inFlight) : 0;
-            if (missing > 0) return TimeSpan.FromSeconds(Math.Max(0.05, missing / _restoredPerSecond));
+            if (missing > 0)
+                return TimeSpan.FromSeconds(Math.Max(0.05, missing / _restoredPerSecond));
             _inFlight += cost;
             return TimeSpan.Zero;
         }
     }
 
-    private double Held() => Math.Min(_maximum, _available + (time.GetElapsedTime(_asOf).TotalSeconds * _restoredPerSecond));
+    private double Held() =>
+        Math.Min(_maximum, _available + (time.GetElapsedTime(_asOf).TotalSeconds * _restoredPerSecond));
 }
 
 internal readonly record struct ThrottleStatus(double MaximumAvailable, double CurrentlyAvailable, double RestoreRate);

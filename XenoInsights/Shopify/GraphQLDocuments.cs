@@ -28,7 +28,8 @@ public static class GraphQLDocuments
     internal static string CheckoutsByIds { get; } = Read("CheckoutsByIds");
     internal static string CheckoutLines { get; } = Read("CheckoutLines");
     internal static string Counts { get; } = Read("Counts");
-    internal static string CountOrders => "query CountOrders($search: String) { ordersCount(query: $search, limit: null) { count precision } }";
+    internal static string CountOrders =>
+        "query CountOrders($search: String) { ordersCount(query: $search, limit: null) { count precision } }";
     internal static string AppUninstall { get; } = Read("AppUninstall");
     internal static string Shop { get; } = Read("Shop");
     internal static string WebhookSubscriptions { get; } = Read("WebhookSubscriptions");
@@ -39,42 +40,52 @@ public static class GraphQLDocuments
     /// so it becomes part of the text. Quote times: unquoted ones match whole days.
     /// </summary>
     public static string Filtered(string bulkDocument, string search) =>
-        bulkDocument.Replace(NoFilter, $"query: \"{JsonEncodedText.Encode(search, JavaScriptEncoder.UnsafeRelaxedJsonEscaping)}\"", StringComparison.Ordinal);
+        bulkDocument.Replace(
+            NoFilter,
+            $"query: \"{JsonEncodedText.Encode(search, JavaScriptEncoder.UnsafeRelaxedJsonEscaping)}\"",
+            StringComparison.Ordinal
+        );
 
     /// <summary>The newest versions that a search finds, page by page: ids and <c>updatedAt</c> alone, which costs little. Checkouts cannot be sorted by when they were updated.</summary>
     internal static string Versions(ObjectKind kind) =>
         $$"""
-        query Versions($first: Int!, $after: String, $search: String) {
-          {{Connection(kind)}}(first: $first, after: $after, query: $search, sortKey: {{(kind == ObjectKind.AbandonedCheckouts ? "ID" : "UPDATED_AT")}}) {
-            pageInfo { hasNextPage endCursor }
-            nodes { id updatedAt }
-          }
-        }
-        """;
+            query Versions($first: Int!, $after: String, $search: String) {
+              {{Connection(kind)}}(first: $first, after: $after, query: $search, sortKey: {{(
+                kind == ObjectKind.AbandonedCheckouts ? "ID" : "UPDATED_AT"
+            )}}) {
+                pageInfo { hasNextPage endCursor }
+                nodes { id updatedAt }
+              }
+            }
+            """;
 
     /// <summary>As <see cref="Versions"/>, of all objects there are, as a bulk operation.</summary>
-    public static string BulkVersions(ObjectKind kind) => $$"""query BulkVersions { {{Connection(kind)}}(query: "") { edges { node { __typename id updatedAt } } } }""";
+    public static string BulkVersions(ObjectKind kind) =>
+        $$"""query BulkVersions { {{Connection(kind)}}(query: "") { edges { node { __typename id updatedAt } } } }""";
 
     /// <summary>The document that exports all objects of a kind whole.</summary>
-    public static string Bulk(ObjectKind kind) => kind switch
-    {
-        ObjectKind.Products => BulkProducts,
-        ObjectKind.Customers => BulkCustomers,
-        ObjectKind.Orders => BulkOrders,
-        _ => BulkAbandonedCheckouts,
-    };
+    public static string Bulk(ObjectKind kind) =>
+        kind switch
+        {
+            ObjectKind.Products => BulkProducts,
+            ObjectKind.Customers => BulkCustomers,
+            ObjectKind.Orders => BulkOrders,
+            _ => BulkAbandonedCheckouts,
+        };
 
-    private static string Connection(ObjectKind kind) => kind switch
-    {
-        ObjectKind.Products => "products",
-        ObjectKind.Customers => "customers",
-        ObjectKind.Orders => "orders",
-        _ => "abandonedCheckouts",
-    };
+    private static string Connection(ObjectKind kind) =>
+        kind switch
+        {
+            ObjectKind.Products => "products",
+            ObjectKind.Customers => "customers",
+            ObjectKind.Orders => "orders",
+            _ => "abandonedCheckouts",
+        };
 
     private static string Read(string name)
     {
-        using var stream = Assembly.GetExecutingAssembly().GetManifestResourceStream($"XenoInsights.Shopify.Documents.{name}.graphql")
+        using var stream =
+            Assembly.GetExecutingAssembly().GetManifestResourceStream($"XenoInsights.Shopify.Documents.{name}.graphql")
             ?? throw new InvalidOperationException($"The document {name}.graphql is not part of the build.");
         using var reader = new StreamReader(stream);
         return reader.ReadToEnd();

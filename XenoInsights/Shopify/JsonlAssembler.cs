@@ -22,7 +22,13 @@ public readonly record struct BulkItem(IngestRecord? Record, RejectedObject? Rej
 /// <param name="IsRoot">Whether a whole object is missing because of it, rather than a line that belongs to another
 /// one.</param>
 public sealed record RejectedObject(
-    long Line, string? Gid, string Reason, string? ParentGid = null, int SourceObjects = 1, bool IsRoot = false)
+    long Line,
+    string? Gid,
+    string Reason,
+    string? ParentGid = null,
+    int SourceObjects = 1,
+    bool IsRoot = false
+)
 {
     /// <summary>For people.</summary>
     public override string ToString() => $"line {Line}: {Gid} {Reason}";
@@ -63,7 +69,8 @@ public sealed class JsonlAssembler(string currency)
         var buffer = ArrayPool<byte>.Shared.Rent(BufferSize);
         try
         {
-            int filled = 0, read;
+            int filled = 0,
+                read;
             while ((read = await source.ReadAsync(buffer.AsMemory(filled), ct)) > 0)
             {
                 var fresh = filled;
@@ -71,13 +78,17 @@ public sealed class JsonlAssembler(string currency)
                 var used = TakeLines(buffer.AsSpan(0, filled), fresh);
                 buffer.AsSpan(used, filled - used).CopyTo(buffer);
                 filled -= used;
-                if (filled >= LongestLine) filled = GiveUpLine();
-                else if (filled == buffer.Length) buffer = Grow(buffer);
-                foreach (var item in _ready) yield return item;
+                if (filled >= LongestLine)
+                    filled = GiveUpLine();
+                else if (filled == buffer.Length)
+                    buffer = Grow(buffer);
+                foreach (var item in _ready)
+                    yield return item;
                 _ready.Clear();
             }
             TakeLast(buffer.AsSpan(0, filled));
-            foreach (var item in _ready) yield return item;
+            foreach (var item in _ready)
+                yield return item;
         }
         finally
         {
@@ -136,9 +147,11 @@ public sealed class JsonlAssembler(string currency)
             _isPassingOver = false;
             return;
         }
-        if (Lines == 0 && line.StartsWith(Encoding.UTF8.Preamble)) line = line[Encoding.UTF8.Preamble.Length..];
+        if (Lines == 0 && line.StartsWith(Encoding.UTF8.Preamble))
+            line = line[Encoding.UTF8.Preamble.Length..];
         line = line.TrimEnd((byte)'\r');
-        if (line.IsEmpty) return;
+        if (line.IsEmpty)
+            return;
         Lines++;
         line = StorableJson.Clean(line);
         try
@@ -146,22 +159,32 @@ public sealed class JsonlAssembler(string currency)
             var reader = new Utf8JsonReader(line);
             var typename = TypenameOf(reader);
             _reader ??= RecordReader.For(typename, currency);
-            if (_reader is not null && typename.SequenceEqual(_reader.Typename)) Begin(ref reader, _reader, line);
-            else AddChild(ref reader, typename, line);
+            if (_reader is not null && typename.SequenceEqual(_reader.Typename))
+                Begin(ref reader, _reader, line);
+            else
+                AddChild(ref reader, typename, line);
         }
         catch (Exception unreadable) when (Utf8JsonReaderExtensions.IsUnreadable(unreadable))
         {
-            Reject(line, _closing ? $"The file ends in the middle of a line: {unreadable.Message}" : unreadable.Message);
+            Reject(
+                line,
+                _closing ? $"The file ends in the middle of a line: {unreadable.Message}" : unreadable.Message
+            );
         }
     }
 
     /// <summary>Our documents ask for <c>__typename</c> first, so this usually looks at one property; elsewhere on the line it is found as well.</summary>
     private static ReadOnlySpan<byte> TypenameOf(Utf8JsonReader reader)
     {
-        if (!Utf8JsonReaderExtensions.Enter(ref reader)) throw new FormatException("Expected an object, found null.");
+        if (!Utf8JsonReaderExtensions.Enter(ref reader))
+            throw new FormatException("Expected an object, found null.");
         while (Utf8JsonReaderExtensions.Property(ref reader))
-            if (Utf8JsonReaderExtensions.Is(ref reader, "__typename"u8)) return reader.TokenType == JsonTokenType.String ? reader.ValueSpan : throw Utf8JsonReaderExtensions.Unexpected(ref reader, "a type");
-            else reader.Skip();
+            if (Utf8JsonReaderExtensions.Is(ref reader, "__typename"u8))
+                return reader.TokenType == JsonTokenType.String
+                    ? reader.ValueSpan
+                    : throw Utf8JsonReaderExtensions.Unexpected(ref reader, "a type");
+            else
+                reader.Skip();
         throw Utf8JsonReaderExtensions.Missing("A line", "__typename");
     }
 
@@ -181,11 +204,14 @@ public sealed class JsonlAssembler(string currency)
 
     private bool IsOpen(Utf8JsonReader reader)
     {
-        if (_open is null || !Utf8JsonReaderExtensions.Enter(ref reader)) return false;
+        if (_open is null || !Utf8JsonReaderExtensions.Enter(ref reader))
+            return false;
         Span<byte> gid = stackalloc byte[Utf8JsonReaderExtensions.LongestGid];
         while (Utf8JsonReaderExtensions.Property(ref reader))
-            if (Utf8JsonReaderExtensions.Is(ref reader, "id"u8)) return gid[..Utf8JsonReaderExtensions.Gid(ref reader, gid)].SequenceEqual(_open.Gid);
-            else reader.Skip();
+            if (Utf8JsonReaderExtensions.Is(ref reader, "id"u8))
+                return gid[..Utf8JsonReaderExtensions.Gid(ref reader, gid)].SequenceEqual(_open.Gid);
+            else
+                reader.Skip();
         return false;
     }
 
@@ -204,17 +230,28 @@ public sealed class JsonlAssembler(string currency)
     }
 
     private void Report(ReadOnlySpan<byte> line, string reason) =>
-        _ready.Add(new BulkItem(null, new RejectedObject(Lines, Find(line, "id"u8), reason, Find(line, "__parentId"u8))));
+        _ready.Add(
+            new BulkItem(null, new RejectedObject(Lines, Find(line, "id"u8), reason, Find(line, "__parentId"u8)))
+        );
 
     private void Reject(ReadOnlySpan<byte> line, string reason)
     {
         var open = _open is { HasChildren: true } ? Encoding.UTF8.GetString(_open.Gid) : null;
         _ready.Add(
             new BulkItem(
-            null, new RejectedObject(
-            Lines, Find(line, "id"u8), reason, Find(line, "__parentId"u8) ?? open, IsRoot: open is null)));
+                null,
+                new RejectedObject(
+                    Lines,
+                    Find(line, "id"u8),
+                    reason,
+                    Find(line, "__parentId"u8) ?? open,
+                    IsRoot: open is null
+                )
+            )
+        );
         // It may have been a part of the object in hand, which is then not whole.
-        if (open is not null) _openFault ??= $"A line that follows it (line {Lines}) could not be read.";
+        if (open is not null)
+            _openFault ??= $"A line that follows it (line {Lines}) could not be read.";
     }
 
     private void Close()
@@ -228,7 +265,11 @@ public sealed class JsonlAssembler(string currency)
         (_open, _openFault) = (null, null);
         try
         {
-            _ready.Add(fault is null ? new BulkItem(done.Finish() with { Source = RecordSource.BulkExport }, null) : GivenUp(done, fault));
+            _ready.Add(
+                fault is null
+                    ? new BulkItem(done.Finish() with { Source = RecordSource.BulkExport }, null)
+                    : GivenUp(done, fault)
+            );
         }
         catch (Exception incomplete) when (Utf8JsonReaderExtensions.IsUnreadable(incomplete))
         {
@@ -248,10 +289,13 @@ public sealed class JsonlAssembler(string currency)
         var reader = new Utf8JsonReader(line);
         try
         {
-            if (!reader.Read() || reader.TokenType != JsonTokenType.StartObject) return null;
+            if (!reader.Read() || reader.TokenType != JsonTokenType.StartObject)
+                return null;
             while (Utf8JsonReaderExtensions.Property(ref reader))
-                if (Utf8JsonReaderExtensions.Is(ref reader, property)) return reader.TokenType == JsonTokenType.String ? reader.GetString() : null;
-                else reader.Skip();
+                if (Utf8JsonReaderExtensions.Is(ref reader, property))
+                    return reader.TokenType == JsonTokenType.String ? reader.GetString() : null;
+                else
+                    reader.Skip();
         }
         catch (Exception unreadable) when (Utf8JsonReaderExtensions.IsUnreadable(unreadable))
         {

@@ -13,7 +13,9 @@ internal static class JsonlLines
 
     /// <returns>Lines that are not empty; each is valid until the next is asked for.</returns>
     public static async IAsyncEnumerable<ReadOnlyMemory<byte>> ReadAsync(
-        Stream source, [EnumeratorCancellation] CancellationToken ct)
+        Stream source,
+        [EnumeratorCancellation] CancellationToken ct
+    )
     {
         var buffer = new byte[Longest];
         var (filled, isPassingOver) = (0, false);
@@ -27,21 +29,24 @@ internal static class JsonlLines
             {
                 var line = Trimmed(buffer.AsMemory(start, length));
                 start += length + 1;
-                if (!isPassingOver && !line.IsEmpty) yield return line;
+                if (!isPassingOver && !line.IsEmpty)
+                    yield return line;
                 isPassingOver = false;
             }
             buffer.AsSpan(start, filled - start).CopyTo(buffer);
             filled -= start;
-            if (read > 0 && filled < buffer.Length) continue;
-            if (!isPassingOver && filled > 0) yield return Trimmed(buffer.AsMemory(0, filled));
+            if (read > 0 && filled < buffer.Length)
+                continue;
+            if (!isPassingOver && filled > 0)
+                yield return Trimmed(buffer.AsMemory(0, filled));
             (filled, isPassingOver) = (0, true);
-        }
-        while (read > 0);
+        } while (read > 0);
     }
 
     private static ReadOnlyMemory<byte> Trimmed(ReadOnlyMemory<byte> line)
     {
-        if (line.Span.StartsWith(Encoding.UTF8.Preamble)) line = line[Encoding.UTF8.Preamble.Length..];
+        if (line.Span.StartsWith(Encoding.UTF8.Preamble))
+            line = line[Encoding.UTF8.Preamble.Length..];
         return line.TrimEnd((byte)'\r');
     }
 }

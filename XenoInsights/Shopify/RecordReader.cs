@@ -60,11 +60,15 @@ internal abstract class RecordReader(string currency)
         _gidLength = 0;
         _childKeys.Clear();
         Reset();
-        if (!Utf8JsonReaderExtensions.Enter(ref reader)) throw new FormatException("Expected an object, found null.");
+        if (!Utf8JsonReaderExtensions.Enter(ref reader))
+            throw new FormatException("Expected an object, found null.");
         while (Utf8JsonReaderExtensions.Property(ref reader))
-            if (Utf8JsonReaderExtensions.Is(ref reader, "__parentId"u8)) throw new FormatException("An object of this type has no parent.");
-            else if (!TryReadProperty(ref reader)) reader.Skip();
-        if (_gidLength == 0) throw Utf8JsonReaderExtensions.Missing("An object", "id");
+            if (Utf8JsonReaderExtensions.Is(ref reader, "__parentId"u8))
+                throw new FormatException("An object of this type has no parent.");
+            else if (!TryReadProperty(ref reader))
+                reader.Skip();
+        if (_gidLength == 0)
+            throw Utf8JsonReaderExtensions.Missing("An object", "id");
     }
 
     /// <summary>Reads a line that says it has a parent, and adds it if that is the object being read or a part of it.</summary>
@@ -94,42 +98,63 @@ internal abstract class RecordReader(string currency)
 
     /// <summary>Whether the child just read may be added.</summary>
     protected ChildFate Judge(bool ours) =>
-        !ours ? ChildFate.Elsewhere : _childKey != 0 && !_childKeys.Add(_childKey) ? ChildFate.Repeated : ChildFate.Added;
+        !ours ? ChildFate.Elsewhere
+        : _childKey != 0 && !_childKeys.Add(_childKey) ? ChildFate.Repeated
+        : ChildFate.Added;
 
     private static void ReadNodes(ref Utf8JsonReader reader, NodeReader readNode)
     {
-        if (!Utf8JsonReaderExtensions.EnterList(ref reader)) return;
-        while (Utf8JsonReaderExtensions.Element(ref reader)) readNode(ref reader);
+        if (!Utf8JsonReaderExtensions.EnterList(ref reader))
+            return;
+        while (Utf8JsonReaderExtensions.Element(ref reader))
+            readNode(ref reader);
     }
 
     /// <summary>The cursor behind the page if there are more pages.</summary>
     protected static string? ReadConnection(ref Utf8JsonReader reader, NodeReader readNode)
     {
-        if (!Utf8JsonReaderExtensions.Enter(ref reader)) return null;
+        if (!Utf8JsonReaderExtensions.Enter(ref reader))
+            return null;
         var more = false;
         string? cursor = null;
         while (Utf8JsonReaderExtensions.Property(ref reader))
-            if (Utf8JsonReaderExtensions.Is(ref reader, "nodes"u8)) ReadNodes(ref reader, readNode);
+            if (Utf8JsonReaderExtensions.Is(ref reader, "nodes"u8))
+                ReadNodes(ref reader, readNode);
             else if (Utf8JsonReaderExtensions.Is(ref reader, "pageInfo"u8))
             {
                 Utf8JsonReaderExtensions.Enter(ref reader);
                 while (Utf8JsonReaderExtensions.Property(ref reader))
-                    if (Utf8JsonReaderExtensions.Is(ref reader, "hasNextPage"u8)) more = Utf8JsonReaderExtensions.Flag(ref reader);
-                    else if (Utf8JsonReaderExtensions.Is(ref reader, "endCursor"u8)) cursor = Utf8JsonReaderExtensions.Text(ref reader);
-                    else reader.Skip();
+                    if (Utf8JsonReaderExtensions.Is(ref reader, "hasNextPage"u8))
+                        more = Utf8JsonReaderExtensions.Flag(ref reader);
+                    else if (Utf8JsonReaderExtensions.Is(ref reader, "endCursor"u8))
+                        cursor = Utf8JsonReaderExtensions.Text(ref reader);
+                    else
+                        reader.Skip();
             }
-            else reader.Skip();
+            else
+                reader.Skip();
         return more ? cursor ?? throw Utf8JsonReaderExtensions.Missing("A page", "endCursor") : null;
     }
 
-    protected static FormatException NoChild(ReadOnlySpan<byte> typename, string of) => new($"'{Encoding.UTF8.GetString(typename)}' is not a part of {of}.");
+    protected static FormatException NoChild(ReadOnlySpan<byte> typename, string of) =>
+        new($"'{Encoding.UTF8.GetString(typename)}' is not a part of {of}.");
 }
 
 internal sealed class CustomerReader(string currency) : RecordReader(currency)
 {
-    private long _id, _numberOfOrders, _amountSpent;
-    private DateTimeOffset? _createdAt, _updatedAt;
-    private string? _firstName, _lastName, _displayName, _email, _phone, _countryCode, _city, _state;
+    private long _id,
+        _numberOfOrders,
+        _amountSpent;
+    private DateTimeOffset? _createdAt,
+        _updatedAt;
+    private string? _firstName,
+        _lastName,
+        _displayName,
+        _email,
+        _phone,
+        _countryCode,
+        _city,
+        _state;
 
     public override ReadOnlySpan<byte> Typename => "Customer"u8;
 
@@ -144,40 +169,55 @@ internal sealed class CustomerReader(string currency) : RecordReader(currency)
 
     protected override bool TryReadProperty(ref Utf8JsonReader reader)
     {
-        if (Utf8JsonReaderExtensions.Is(ref reader, "id"u8)) _id = ReadOwnId(ref reader);
-        else if (Utf8JsonReaderExtensions.Is(ref reader, "createdAt"u8)) _createdAt = Utf8JsonReaderExtensions.Instant(ref reader);
-        else if (Utf8JsonReaderExtensions.Is(ref reader, "updatedAt"u8)) _updatedAt = Utf8JsonReaderExtensions.Instant(ref reader);
-        else if (Utf8JsonReaderExtensions.Is(ref reader, "firstName"u8)) _firstName = Texts.Read(ref reader);
-        else if (Utf8JsonReaderExtensions.Is(ref reader, "lastName"u8)) _lastName = Texts.Read(ref reader);
-        else if (Utf8JsonReaderExtensions.Is(ref reader, "displayName"u8)) _displayName = Utf8JsonReaderExtensions.Text(ref reader);
-        else if (Utf8JsonReaderExtensions.Is(ref reader, "defaultEmailAddress"u8)) _email = OnlyText(ref reader, "emailAddress"u8);
-        else if (Utf8JsonReaderExtensions.Is(ref reader, "defaultPhoneNumber"u8)) _phone = OnlyText(ref reader, "phoneNumber"u8);
-        else if (Utf8JsonReaderExtensions.Is(ref reader, "defaultAddress"u8)) ReadAddress(ref reader);
-        else if (Utf8JsonReaderExtensions.Is(ref reader, "state"u8)) _state = Texts.Read(ref reader);
-        else if (Utf8JsonReaderExtensions.Is(ref reader, "numberOfOrders"u8)) _numberOfOrders = Utf8JsonReaderExtensions.BigCount(ref reader);
-        else if (Utf8JsonReaderExtensions.Is(ref reader, "amountSpent"u8)) _amountSpent = ReadAmountSpent(ref reader);
-        else return false;
+        if (Utf8JsonReaderExtensions.Is(ref reader, "id"u8))
+            _id = ReadOwnId(ref reader);
+        else if (Utf8JsonReaderExtensions.Is(ref reader, "createdAt"u8))
+            _createdAt = Utf8JsonReaderExtensions.Instant(ref reader);
+        else if (Utf8JsonReaderExtensions.Is(ref reader, "updatedAt"u8))
+            _updatedAt = Utf8JsonReaderExtensions.Instant(ref reader);
+        else if (Utf8JsonReaderExtensions.Is(ref reader, "firstName"u8))
+            _firstName = Texts.Read(ref reader);
+        else if (Utf8JsonReaderExtensions.Is(ref reader, "lastName"u8))
+            _lastName = Texts.Read(ref reader);
+        else if (Utf8JsonReaderExtensions.Is(ref reader, "displayName"u8))
+            _displayName = Utf8JsonReaderExtensions.Text(ref reader);
+        else if (Utf8JsonReaderExtensions.Is(ref reader, "defaultEmailAddress"u8))
+            _email = OnlyText(ref reader, "emailAddress"u8);
+        else if (Utf8JsonReaderExtensions.Is(ref reader, "defaultPhoneNumber"u8))
+            _phone = OnlyText(ref reader, "phoneNumber"u8);
+        else if (Utf8JsonReaderExtensions.Is(ref reader, "defaultAddress"u8))
+            ReadAddress(ref reader);
+        else if (Utf8JsonReaderExtensions.Is(ref reader, "state"u8))
+            _state = Texts.Read(ref reader);
+        else if (Utf8JsonReaderExtensions.Is(ref reader, "numberOfOrders"u8))
+            _numberOfOrders = Utf8JsonReaderExtensions.BigCount(ref reader);
+        else if (Utf8JsonReaderExtensions.Is(ref reader, "amountSpent"u8))
+            _amountSpent = ReadAmountSpent(ref reader);
+        else
+            return false;
         return true;
     }
 
-    protected override ChildFate TryAddChild(ref Utf8JsonReader reader, ReadOnlySpan<byte> typename) => throw NoChild(typename, "a customer");
+    protected override ChildFate TryAddChild(ref Utf8JsonReader reader, ReadOnlySpan<byte> typename) =>
+        throw NoChild(typename, "a customer");
 
-    public override CustomerRecord Finish() => new()
-    {
-        ShopifyId = _id,
-        UpdatedAt = _updatedAt ?? throw Utf8JsonReaderExtensions.Missing("A customer", "updatedAt"),
-        CreatedAt = _createdAt ?? throw Utf8JsonReaderExtensions.Missing("A customer", "createdAt"),
-        FirstName = _firstName,
-        LastName = _lastName,
-        DisplayName = _displayName,
-        Email = _email,
-        Phone = _phone,
-        CountryCode = _countryCode,
-        City = _city,
-        State = _state,
-        NumberOfOrders = _numberOfOrders,
-        AmountSpent = _amountSpent,
-    };
+    public override CustomerRecord Finish() =>
+        new()
+        {
+            ShopifyId = _id,
+            UpdatedAt = _updatedAt ?? throw Utf8JsonReaderExtensions.Missing("A customer", "updatedAt"),
+            CreatedAt = _createdAt ?? throw Utf8JsonReaderExtensions.Missing("A customer", "createdAt"),
+            FirstName = _firstName,
+            LastName = _lastName,
+            DisplayName = _displayName,
+            Email = _email,
+            Phone = _phone,
+            CountryCode = _countryCode,
+            City = _city,
+            State = _state,
+            NumberOfOrders = _numberOfOrders,
+            AmountSpent = _amountSpent,
+        };
 
     /// <summary>
     /// Only a cross-check: one in a former currency of the shop is left out rather than the customer.
@@ -190,29 +230,41 @@ internal sealed class CustomerReader(string currency) : RecordReader(currency)
 
     private static string? OnlyText(ref Utf8JsonReader reader, ReadOnlySpan<byte> property)
     {
-        if (!Utf8JsonReaderExtensions.Enter(ref reader)) return null;
+        if (!Utf8JsonReaderExtensions.Enter(ref reader))
+            return null;
         string? text = null;
         while (Utf8JsonReaderExtensions.Property(ref reader))
-            if (Utf8JsonReaderExtensions.Is(ref reader, property)) text = Utf8JsonReaderExtensions.Text(ref reader);
-            else reader.Skip();
+            if (Utf8JsonReaderExtensions.Is(ref reader, property))
+                text = Utf8JsonReaderExtensions.Text(ref reader);
+            else
+                reader.Skip();
         return text;
     }
 
     private void ReadAddress(ref Utf8JsonReader reader)
     {
-        if (!Utf8JsonReaderExtensions.Enter(ref reader)) return;
+        if (!Utf8JsonReaderExtensions.Enter(ref reader))
+            return;
         while (Utf8JsonReaderExtensions.Property(ref reader))
-            if (Utf8JsonReaderExtensions.Is(ref reader, "countryCodeV2"u8)) _countryCode = Texts.Read(ref reader);
-            else if (Utf8JsonReaderExtensions.Is(ref reader, "city"u8)) _city = Texts.Read(ref reader);
-            else reader.Skip();
+            if (Utf8JsonReaderExtensions.Is(ref reader, "countryCodeV2"u8))
+                _countryCode = Texts.Read(ref reader);
+            else if (Utf8JsonReaderExtensions.Is(ref reader, "city"u8))
+                _city = Texts.Read(ref reader);
+            else
+                reader.Skip();
     }
 }
 
 internal sealed class ProductReader(string currency) : RecordReader(currency)
 {
     private long _id;
-    private DateTimeOffset? _createdAt, _updatedAt;
-    private string? _title, _handle, _status, _vendor, _productType;
+    private DateTimeOffset? _createdAt,
+        _updatedAt;
+    private string? _title,
+        _handle,
+        _status,
+        _vendor,
+        _productType;
     private bool _giftCard;
 
     public override ReadOnlySpan<byte> Typename => "Product"u8;
@@ -229,33 +281,45 @@ internal sealed class ProductReader(string currency) : RecordReader(currency)
 
     protected override bool TryReadProperty(ref Utf8JsonReader reader)
     {
-        if (Utf8JsonReaderExtensions.Is(ref reader, "id"u8)) _id = ReadOwnId(ref reader);
-        else if (Utf8JsonReaderExtensions.Is(ref reader, "createdAt"u8)) _createdAt = Utf8JsonReaderExtensions.Instant(ref reader);
-        else if (Utf8JsonReaderExtensions.Is(ref reader, "updatedAt"u8)) _updatedAt = Utf8JsonReaderExtensions.Instant(ref reader);
-        else if (Utf8JsonReaderExtensions.Is(ref reader, "title"u8)) _title = Utf8JsonReaderExtensions.Text(ref reader);
-        else if (Utf8JsonReaderExtensions.Is(ref reader, "handle"u8)) _handle = Utf8JsonReaderExtensions.Text(ref reader);
-        else if (Utf8JsonReaderExtensions.Is(ref reader, "status"u8)) _status = Texts.Read(ref reader);
-        else if (Utf8JsonReaderExtensions.Is(ref reader, "vendor"u8)) _vendor = Texts.Read(ref reader);
-        else if (Utf8JsonReaderExtensions.Is(ref reader, "productType"u8)) _productType = Texts.Read(ref reader);
-        else if (Utf8JsonReaderExtensions.Is(ref reader, "isGiftCard"u8)) _giftCard = Utf8JsonReaderExtensions.Flag(ref reader);
-        else return false;
+        if (Utf8JsonReaderExtensions.Is(ref reader, "id"u8))
+            _id = ReadOwnId(ref reader);
+        else if (Utf8JsonReaderExtensions.Is(ref reader, "createdAt"u8))
+            _createdAt = Utf8JsonReaderExtensions.Instant(ref reader);
+        else if (Utf8JsonReaderExtensions.Is(ref reader, "updatedAt"u8))
+            _updatedAt = Utf8JsonReaderExtensions.Instant(ref reader);
+        else if (Utf8JsonReaderExtensions.Is(ref reader, "title"u8))
+            _title = Utf8JsonReaderExtensions.Text(ref reader);
+        else if (Utf8JsonReaderExtensions.Is(ref reader, "handle"u8))
+            _handle = Utf8JsonReaderExtensions.Text(ref reader);
+        else if (Utf8JsonReaderExtensions.Is(ref reader, "status"u8))
+            _status = Texts.Read(ref reader);
+        else if (Utf8JsonReaderExtensions.Is(ref reader, "vendor"u8))
+            _vendor = Texts.Read(ref reader);
+        else if (Utf8JsonReaderExtensions.Is(ref reader, "productType"u8))
+            _productType = Texts.Read(ref reader);
+        else if (Utf8JsonReaderExtensions.Is(ref reader, "isGiftCard"u8))
+            _giftCard = Utf8JsonReaderExtensions.Flag(ref reader);
+        else
+            return false;
         return true;
     }
 
-    protected override ChildFate TryAddChild(ref Utf8JsonReader reader, ReadOnlySpan<byte> typename) => throw NoChild(typename, "a product");
+    protected override ChildFate TryAddChild(ref Utf8JsonReader reader, ReadOnlySpan<byte> typename) =>
+        throw NoChild(typename, "a product");
 
-    public override ProductRecord Finish() => new()
-    {
-        ShopifyId = _id,
-        UpdatedAt = _updatedAt ?? throw Utf8JsonReaderExtensions.Missing("A product", "updatedAt"),
-        CreatedAt = _createdAt ?? throw Utf8JsonReaderExtensions.Missing("A product", "createdAt"),
-        Title = _title ?? throw Utf8JsonReaderExtensions.Missing("A product", "title"),
-        Handle = _handle,
-        Status = _status,
-        Vendor = _vendor,
-        ProductType = _productType,
-        GiftCard = _giftCard,
-    };
+    public override ProductRecord Finish() =>
+        new()
+        {
+            ShopifyId = _id,
+            UpdatedAt = _updatedAt ?? throw Utf8JsonReaderExtensions.Missing("A product", "updatedAt"),
+            CreatedAt = _createdAt ?? throw Utf8JsonReaderExtensions.Missing("A product", "createdAt"),
+            Title = _title ?? throw Utf8JsonReaderExtensions.Missing("A product", "title"),
+            Handle = _handle,
+            Status = _status,
+            Vendor = _vendor,
+            ProductType = _productType,
+            GiftCard = _giftCard,
+        };
 }
 
 internal sealed class CheckoutReader(string currency) : RecordReader(currency)
@@ -265,9 +329,13 @@ internal sealed class CheckoutReader(string currency) : RecordReader(currency)
     /// <summary>The shop's when the checkout was begun.</summary>
     private ShopCurrency _currency;
     private long _id;
-    private long? _customerId, _total;
-    private DateTimeOffset? _createdAt, _updatedAt, _completedAt;
-    private string? _name, _recoveryUrl;
+    private long? _customerId,
+        _total;
+    private DateTimeOffset? _createdAt,
+        _updatedAt,
+        _completedAt;
+    private string? _name,
+        _recoveryUrl;
 
     /// <summary>The cursor behind the lines read so far; null when they are all there.</summary>
     public string? LinesAfter { get; private set; }
@@ -287,17 +355,26 @@ internal sealed class CheckoutReader(string currency) : RecordReader(currency)
 
     protected override bool TryReadProperty(ref Utf8JsonReader reader)
     {
-        if (Utf8JsonReaderExtensions.Is(ref reader, "id"u8)) _id = ReadOwnId(ref reader);
-        else if (Utf8JsonReaderExtensions.Is(ref reader, "name"u8)) _name = Utf8JsonReaderExtensions.Text(ref reader);
-        else if (Utf8JsonReaderExtensions.Is(ref reader, "createdAt"u8)) _createdAt = Utf8JsonReaderExtensions.Instant(ref reader);
-        else if (Utf8JsonReaderExtensions.Is(ref reader, "updatedAt"u8)) _updatedAt = Utf8JsonReaderExtensions.Instant(ref reader);
-        else if (Utf8JsonReaderExtensions.Is(ref reader, "completedAt"u8)) _completedAt = Utf8JsonReaderExtensions.InstantOrNull(ref reader);
-        else if (Utf8JsonReaderExtensions.Is(ref reader, "abandonedCheckoutUrl"u8)) _recoveryUrl = Utf8JsonReaderExtensions.Text(ref reader);
-        else if (Utf8JsonReaderExtensions.Is(ref reader, "customer"u8)) _customerId = Utf8JsonReaderExtensions.Reference(ref reader);
+        if (Utf8JsonReaderExtensions.Is(ref reader, "id"u8))
+            _id = ReadOwnId(ref reader);
+        else if (Utf8JsonReaderExtensions.Is(ref reader, "name"u8))
+            _name = Utf8JsonReaderExtensions.Text(ref reader);
+        else if (Utf8JsonReaderExtensions.Is(ref reader, "createdAt"u8))
+            _createdAt = Utf8JsonReaderExtensions.Instant(ref reader);
+        else if (Utf8JsonReaderExtensions.Is(ref reader, "updatedAt"u8))
+            _updatedAt = Utf8JsonReaderExtensions.Instant(ref reader);
+        else if (Utf8JsonReaderExtensions.Is(ref reader, "completedAt"u8))
+            _completedAt = Utf8JsonReaderExtensions.InstantOrNull(ref reader);
+        else if (Utf8JsonReaderExtensions.Is(ref reader, "abandonedCheckoutUrl"u8))
+            _recoveryUrl = Utf8JsonReaderExtensions.Text(ref reader);
+        else if (Utf8JsonReaderExtensions.Is(ref reader, "customer"u8))
+            _customerId = Utf8JsonReaderExtensions.Reference(ref reader);
         else if (Utf8JsonReaderExtensions.Is(ref reader, "totalPriceSet"u8))
             (_total, _currency) = Utf8JsonReaderExtensions.ShopMoneyAndCurrency(ref reader, Currency);
-        else if (Utf8JsonReaderExtensions.Is(ref reader, "lineItems"u8)) LinesAfter = ReadConnection(ref reader, (ref Utf8JsonReader node) => _lines.Add(ReadLine(ref node, out _)));
-        else return false;
+        else if (Utf8JsonReaderExtensions.Is(ref reader, "lineItems"u8))
+            LinesAfter = ReadConnection(ref reader, (ref Utf8JsonReader node) => _lines.Add(ReadLine(ref node, out _)));
+        else
+            return false;
         return true;
     }
 
@@ -305,54 +382,75 @@ internal sealed class CheckoutReader(string currency) : RecordReader(currency)
     public void Continue(ref Utf8JsonReader reader)
     {
         var version = _updatedAt;
-        if (!Utf8JsonReaderExtensions.Enter(ref reader)) throw new FormatException("The checkout is gone.");
+        if (!Utf8JsonReaderExtensions.Enter(ref reader))
+            throw new FormatException("The checkout is gone.");
         while (Utf8JsonReaderExtensions.Property(ref reader))
-            if (!TryReadProperty(ref reader)) reader.Skip();
-        if (_updatedAt != version) throw new FormatException("The checkout changed while its pages were read.");
+            if (!TryReadProperty(ref reader))
+                reader.Skip();
+        if (_updatedAt != version)
+            throw new FormatException("The checkout changed while its pages were read.");
     }
 
     protected override ChildFate TryAddChild(ref Utf8JsonReader reader, ReadOnlySpan<byte> typename)
     {
-        if (!typename.SequenceEqual("AbandonedCheckoutLineItem"u8)) throw NoChild(typename, "a checkout");
+        if (!typename.SequenceEqual("AbandonedCheckoutLineItem"u8))
+            throw NoChild(typename, "a checkout");
         var line = ReadLine(ref reader, out var ours);
         var fate = Judge(ours);
-        if (fate == ChildFate.Added) _lines.Add(line);
+        if (fate == ChildFate.Added)
+            _lines.Add(line);
         return fate;
     }
 
     private CheckoutLineRecord ReadLine(ref Utf8JsonReader reader, out bool ours)
     {
         ours = false;
-        long? productId = null, total = null;
-        string? title = null, sku = null;
+        long? productId = null,
+            total = null;
+        string? title = null,
+            sku = null;
         int? quantity = null;
         Span<byte> parent = stackalloc byte[Utf8JsonReaderExtensions.LongestGid];
         Utf8JsonReaderExtensions.Enter(ref reader);
         while (Utf8JsonReaderExtensions.Property(ref reader))
-            if (Utf8JsonReaderExtensions.Is(ref reader, "id"u8)) NoteChild(ref reader);
-            else if (Utf8JsonReaderExtensions.Is(ref reader, "product"u8)) productId = Utf8JsonReaderExtensions.Reference(ref reader);
-            else if (Utf8JsonReaderExtensions.Is(ref reader, "title"u8)) title = Texts.Read(ref reader);
-            else if (Utf8JsonReaderExtensions.Is(ref reader, "sku"u8)) sku = Texts.Read(ref reader);
-            else if (Utf8JsonReaderExtensions.Is(ref reader, "quantity"u8)) quantity = Utf8JsonReaderExtensions.Count(ref reader);
-            else if (Utf8JsonReaderExtensions.Is(ref reader, "discountedTotalPriceSet"u8)) total = Utf8JsonReaderExtensions.ShopMoney(ref reader, _currency);
-            else if (Utf8JsonReaderExtensions.Is(ref reader, "__parentId"u8)) ours = parent[..Utf8JsonReaderExtensions.Gid(ref reader, parent)].SequenceEqual(Gid);
-            else reader.Skip();
+            if (Utf8JsonReaderExtensions.Is(ref reader, "id"u8))
+                NoteChild(ref reader);
+            else if (Utf8JsonReaderExtensions.Is(ref reader, "product"u8))
+                productId = Utf8JsonReaderExtensions.Reference(ref reader);
+            else if (Utf8JsonReaderExtensions.Is(ref reader, "title"u8))
+                title = Texts.Read(ref reader);
+            else if (Utf8JsonReaderExtensions.Is(ref reader, "sku"u8))
+                sku = Texts.Read(ref reader);
+            else if (Utf8JsonReaderExtensions.Is(ref reader, "quantity"u8))
+                quantity = Utf8JsonReaderExtensions.Count(ref reader);
+            else if (Utf8JsonReaderExtensions.Is(ref reader, "discountedTotalPriceSet"u8))
+                total = Utf8JsonReaderExtensions.ShopMoney(ref reader, _currency);
+            else if (Utf8JsonReaderExtensions.Is(ref reader, "__parentId"u8))
+                ours = parent[..Utf8JsonReaderExtensions.Gid(ref reader, parent)].SequenceEqual(Gid);
+            else
+                reader.Skip();
         return new CheckoutLineRecord(
-            productId, title ?? "", sku, quantity ?? throw Utf8JsonReaderExtensions.Missing("A checkout line", "quantity"), total ?? throw Utf8JsonReaderExtensions.Missing("A checkout line", "discountedTotalPriceSet"));
+            productId,
+            title ?? "",
+            sku,
+            quantity ?? throw Utf8JsonReaderExtensions.Missing("A checkout line", "quantity"),
+            total ?? throw Utf8JsonReaderExtensions.Missing("A checkout line", "discountedTotalPriceSet")
+        );
     }
 
-    public override CheckoutRecord Finish() => new()
-    {
-        ShopifyId = _id,
-        UpdatedAt = _updatedAt ?? throw Utf8JsonReaderExtensions.Missing("A checkout", "updatedAt"),
-        SourceObjects = 1 + _lines.Count,
-        Name = _name,
-        CreatedAt = _createdAt ?? throw Utf8JsonReaderExtensions.Missing("A checkout", "createdAt"),
-        CompletedAt = _completedAt,
-        CustomerId = _customerId,
-        RecoveryUrl = _recoveryUrl,
-        Currency = _currency.Code,
-        Total = _total ?? throw Utf8JsonReaderExtensions.Missing("A checkout", "totalPriceSet"),
-        Lines = [.. _lines],
-    };
+    public override CheckoutRecord Finish() =>
+        new()
+        {
+            ShopifyId = _id,
+            UpdatedAt = _updatedAt ?? throw Utf8JsonReaderExtensions.Missing("A checkout", "updatedAt"),
+            SourceObjects = 1 + _lines.Count,
+            Name = _name,
+            CreatedAt = _createdAt ?? throw Utf8JsonReaderExtensions.Missing("A checkout", "createdAt"),
+            CompletedAt = _completedAt,
+            CustomerId = _customerId,
+            RecoveryUrl = _recoveryUrl,
+            Currency = _currency.Code,
+            Total = _total ?? throw Utf8JsonReaderExtensions.Missing("A checkout", "totalPriceSet"),
+            Lines = [.. _lines],
+        };
 }

@@ -20,10 +20,14 @@ public static class SalesLedger
             return actionType.SequenceEqual("RETURN"u8) ? SaleMeasure.Return
                 : actionType.SequenceEqual("ORDER"u8) || actionType.SequenceEqual("UPDATE"u8) ? SaleMeasure.Sale
                 : SaleMeasure.Uncounted;
-        if (lineType.SequenceEqual("SHIPPING"u8)) return SaleMeasure.Shipping;
-        if (lineType.SequenceEqual("ADJUSTMENT"u8)) return SaleMeasure.Return;
-        if (lineType.SequenceEqual("DUTY"u8)) return SaleMeasure.Duty;
-        if (lineType.SequenceEqual("FEE"u8) || lineType.SequenceEqual("ADDITIONAL_FEE"u8)) return SaleMeasure.Fee;
+        if (lineType.SequenceEqual("SHIPPING"u8))
+            return SaleMeasure.Shipping;
+        if (lineType.SequenceEqual("ADJUSTMENT"u8))
+            return SaleMeasure.Return;
+        if (lineType.SequenceEqual("DUTY"u8))
+            return SaleMeasure.Duty;
+        if (lineType.SequenceEqual("FEE"u8) || lineType.SequenceEqual("ADDITIONAL_FEE"u8))
+            return SaleMeasure.Fee;
         return SaleMeasure.Uncounted;
     }
 
@@ -34,7 +38,8 @@ public static class SalesLedger
     public static int Units(ReadOnlySpan<byte> lineType, ReadOnlySpan<byte> actionType, int quantity)
     {
         var goods = lineType.SequenceEqual("PRODUCT"u8) || lineType.SequenceEqual("GIFT_CARD"u8);
-        if (!goods || actionType.SequenceEqual("UPDATE"u8)) return 0;
+        if (!goods || actionType.SequenceEqual("UPDATE"u8))
+            return 0;
         return actionType.SequenceEqual("RETURN"u8) ? -Math.Abs(quantity) : quantity;
     }
 }

@@ -11,7 +11,8 @@ public static partial class ShopDomainName
     {
         // Before lower-casing: the Kelvin sign would become a k.
         domain = text is not null && System.Text.Ascii.IsValid(text) ? text.ToLowerInvariant() : null;
-        if (domain is not null && Pattern.IsMatch(domain)) return true;
+        if (domain is not null && Pattern.IsMatch(domain))
+            return true;
         domain = null;
         return false;
     }

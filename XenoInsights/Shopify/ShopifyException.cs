@@ -40,7 +40,9 @@ public enum ShopifyFailure
 }
 
 /// <summary>Shopify, or the way to it, failed. The message is fit to show to a merchant and holds no secret.</summary>
-public sealed class ShopifyException(ShopifyFailure failure, string message, Exception? inner = null) : Exception(message, inner), IExpectedFailure
+public sealed class ShopifyException(ShopifyFailure failure, string message, Exception? inner = null)
+    : Exception(message, inner),
+        IExpectedFailure
 {
     public bool IsExpected => !IsOurFault;
 
@@ -50,5 +52,6 @@ public sealed class ShopifyException(ShopifyFailure failure, string message, Exc
     public bool IsOurFault => Failure == ShopifyFailure.InvalidRequest;
 
     /// <summary>Whether trying the same later can help without anyone acting.</summary>
-    public bool IsTransient => Failure is ShopifyFailure.Throttled or ShopifyFailure.Unavailable or ShopifyFailure.BulkBusy;
+    public bool IsTransient =>
+        Failure is ShopifyFailure.Throttled or ShopifyFailure.Unavailable or ShopifyFailure.BulkBusy;
 }

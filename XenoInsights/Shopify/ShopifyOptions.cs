@@ -34,18 +34,24 @@ public sealed class ShopifyOptions
 
     public const string DefaultShopUrl = "https://{shop}";
 
-    public Uri AddressOf(string shopDomain) => new(ShopUrl.Replace("{shop}", shopDomain, StringComparison.Ordinal).TrimEnd('/') + "/");
+    public Uri AddressOf(string shopDomain) =>
+        new(ShopUrl.Replace("{shop}", shopDomain, StringComparison.Ordinal).TrimEnd('/') + "/");
 
     /// <summary>
     /// Whether a bulk file may be fetched from there. Where shops are not Shopify's own (Development), they keep their
     /// files themselves.
     /// </summary>
     public bool MayHoldBulkFiles(Uri url) =>
-        (url.Scheme == Uri.UriSchemeHttps && url.IsDefaultPort
-            && List(BulkFileHosts).Contains(url.Host, StringComparer.OrdinalIgnoreCase))
-        || (ShopUrl != DefaultShopUrl
-            && url.GetLeftPart(UriPartial.Authority) == AddressOf("shop.myshopify.com")
-            .GetLeftPart(UriPartial.Authority));
+        (
+            url.Scheme == Uri.UriSchemeHttps
+            && url.IsDefaultPort
+            && List(BulkFileHosts).Contains(url.Host, StringComparer.OrdinalIgnoreCase)
+        )
+        || (
+            ShopUrl != DefaultShopUrl
+            && url.GetLeftPart(UriPartial.Authority)
+                == AddressOf("shop.myshopify.com").GetLeftPart(UriPartial.Authority)
+        );
 
     private static string[] List(string text) =>
         text.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
@@ -58,15 +64,22 @@ internal sealed class ShopifyOptionsValidator(IHostEnvironment environment) : IV
     public ValidateOptionsResult Validate(string? name, ShopifyOptions options)
     {
         var failures = new List<string>();
-        if (options.ClientId.Length == 0) failures.Add("Shopify:ClientId is missing: the client id of your app in the Shopify Dev Dashboard.");
-        if (options.ClientSecret.Length == 0) failures.Add("Shopify:ClientSecret is missing: the client secret of your app in the Shopify Dev Dashboard.");
+        if (options.ClientId.Length == 0)
+            failures.Add("Shopify:ClientId is missing: the client id of your app in the Shopify Dev Dashboard.");
+        if (options.ClientSecret.Length == 0)
+            failures.Add(
+                "Shopify:ClientSecret is missing: the client secret of your app in the Shopify Dev Dashboard."
+            );
         if (!System.Text.RegularExpressions.Regex.IsMatch(options.ApiVersion, @"\A20\d\d-(01|04|07|10)\z"))
             failures.Add($"Shopify:ApiVersion '{options.ApiVersion}' is not a version such as 2026-10.");
-        if (options.ScopeList.Count == 0) failures.Add("Shopify:Scopes names no scope.");
-        if (options.MaxBulkFileMegabytes < 1) failures.Add("Shopify:MaxBulkFileMegabytes must be at least 1.");
+        if (options.ScopeList.Count == 0)
+            failures.Add("Shopify:Scopes names no scope.");
+        if (options.MaxBulkFileMegabytes < 1)
+            failures.Add("Shopify:MaxBulkFileMegabytes must be at least 1.");
         if (options.MaxAnswerMegabytes is < 1 or > 1024)
             failures.Add("Shopify:MaxAnswerMegabytes must be between 1 and 1024.");
-        if (!options.ShopUrl.Contains("{shop}", StringComparison.Ordinal)) failures.Add("Shopify:ShopUrl lacks the placeholder {shop}.");
+        if (!options.ShopUrl.Contains("{shop}", StringComparison.Ordinal))
+            failures.Add("Shopify:ShopUrl lacks the placeholder {shop}.");
         else if (options.ShopUrl != ShopifyOptions.DefaultShopUrl && !environment.IsDevelopment())
             failures.Add($"Shopify:ShopUrl must be '{ShopifyOptions.DefaultShopUrl}' outside Development.");
         return failures.Count == 0 ? ValidateOptionsResult.Success : ValidateOptionsResult.Fail(failures);

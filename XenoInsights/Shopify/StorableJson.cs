@@ -22,12 +22,16 @@ internal static class StorableJson
     public static byte[] Clean(byte[] json) => MayNeedIt(json) ? Rewritten(json).ToArray() : json;
 
     private static bool MayNeedIt(ReadOnlySpan<byte> json) =>
-        json.IndexOf("\\u0000"u8) >= 0 || json.IndexOf("\\ud"u8) >= 0 || json.IndexOf("\\uD"u8) >= 0
-            || json.Contains((byte)0) || !Utf8.IsValid(json);
+        json.IndexOf("\\u0000"u8) >= 0
+        || json.IndexOf("\\ud"u8) >= 0
+        || json.IndexOf("\\uD"u8) >= 0
+        || json.Contains((byte)0)
+        || !Utf8.IsValid(json);
 
     private static ReadOnlySpan<byte> Rewritten(ReadOnlySpan<byte> json)
     {
-        if (!Utf8.IsValid(json)) json = Encoding.UTF8.GetBytes(Encoding.UTF8.GetString(json));
+        if (!Utf8.IsValid(json))
+            json = Encoding.UTF8.GetBytes(Encoding.UTF8.GetString(json));
         // Never longer than what is read: an escape is replaced by one of the same length.
         var clean = new byte[json.Length];
         var written = 0;
@@ -45,17 +49,23 @@ internal static class StorableJson
     private static ReadOnlySpan<byte> Next(ReadOnlySpan<byte> json, out int taken)
     {
         taken = 1;
-        if (json[0] == 0) return [];
-        if (json[0] != '\\' || json.Length < 2) return json[..1];
+        if (json[0] == 0)
+            return [];
+        if (json[0] != '\\' || json.Length < 2)
+            return json[..1];
         // Two at once, so that an escaped backslash is not taken for the beginning of an escape.
         taken = 2;
-        if (!IsEscape(json, out var unit)) return json[..2];
+        if (!IsEscape(json, out var unit))
+            return json[..2];
         taken = EscapeLength;
-        if (unit == 0) return [];
-        if (!char.IsSurrogate(unit)) return json[..EscapeLength];
-        var isPair = char.IsHighSurrogate(unit) && IsEscape(json[EscapeLength..], out var second)
-            && char.IsLowSurrogate(second);
-        if (!isPair) return "\\ufffd"u8;
+        if (unit == 0)
+            return [];
+        if (!char.IsSurrogate(unit))
+            return json[..EscapeLength];
+        var isPair =
+            char.IsHighSurrogate(unit) && IsEscape(json[EscapeLength..], out var second) && char.IsLowSurrogate(second);
+        if (!isPair)
+            return "\\ufffd"u8;
         taken = 2 * EscapeLength;
         return json[..taken];
     }
@@ -63,9 +73,16 @@ internal static class StorableJson
     private static bool IsEscape(ReadOnlySpan<byte> json, out char unit)
     {
         unit = default;
-        if (json.Length < EscapeLength || json[0] != '\\' || json[1] != 'u') return false;
-        if (!ushort.TryParse(
-            json[2..EscapeLength], NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out var code))
+        if (json.Length < EscapeLength || json[0] != '\\' || json[1] != 'u')
+            return false;
+        if (
+            !ushort.TryParse(
+                json[2..EscapeLength],
+                NumberStyles.AllowHexSpecifier,
+                CultureInfo.InvariantCulture,
+                out var code
+            )
+        )
             return false;
         unit = (char)code;
         return true;

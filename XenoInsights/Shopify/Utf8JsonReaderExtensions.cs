@@ -14,7 +14,8 @@ internal static class Utf8JsonReaderExtensions
     /// <summary>Begins the object at the reader, or says it is null.</summary>
     public static bool Enter(ref Utf8JsonReader reader)
     {
-        if (reader.TokenType == JsonTokenType.None) reader.Read();
+        if (reader.TokenType == JsonTokenType.None)
+            reader.Read();
         return reader.TokenType switch
         {
             JsonTokenType.StartObject => true,
@@ -24,61 +25,77 @@ internal static class Utf8JsonReaderExtensions
     }
 
     /// <summary>Steps to the next property of the object that was entered; false behind its last.</summary>
-    public static bool Property(ref Utf8JsonReader reader) => reader.Read() && reader.TokenType == JsonTokenType.PropertyName;
+    public static bool Property(ref Utf8JsonReader reader) =>
+        reader.Read() && reader.TokenType == JsonTokenType.PropertyName;
 
     /// <summary>Whether the property at the reader has this name; if so the reader moves on to its value.</summary>
-    public static bool Is(ref Utf8JsonReader reader, ReadOnlySpan<byte> name) => reader.ValueTextEquals(name) && reader.Read();
+    public static bool Is(ref Utf8JsonReader reader, ReadOnlySpan<byte> name) =>
+        reader.ValueTextEquals(name) && reader.Read();
 
     /// <summary>Begins the array at the reader, or says it is null.</summary>
-    public static bool EnterList(ref Utf8JsonReader reader) => reader.TokenType switch
-    {
-        JsonTokenType.StartArray => true,
-        JsonTokenType.Null => false,
-        _ => throw Unexpected(ref reader, "a list"),
-    };
+    public static bool EnterList(ref Utf8JsonReader reader) =>
+        reader.TokenType switch
+        {
+            JsonTokenType.StartArray => true,
+            JsonTokenType.Null => false,
+            _ => throw Unexpected(ref reader, "a list"),
+        };
 
-    public static bool Element(ref Utf8JsonReader reader) => reader.Read() && reader.TokenType != JsonTokenType.EndArray;
+    public static bool Element(ref Utf8JsonReader reader) =>
+        reader.Read() && reader.TokenType != JsonTokenType.EndArray;
 
     /// <summary>The number at the end of a gid.</summary>
     public static long Id(ref Utf8JsonReader reader)
     {
-        if (reader.TokenType != JsonTokenType.String) throw Unexpected(ref reader, "an id");
+        if (reader.TokenType != JsonTokenType.String)
+            throw Unexpected(ref reader, "an id");
         var gid = reader.ValueSpan;
         var query = gid.LastIndexOf((byte)'?');
-        if (query >= 0) gid = gid[..query];
+        if (query >= 0)
+            gid = gid[..query];
         var number = gid[(gid.LastIndexOf((byte)'/') + 1)..];
-        return long.TryParse(number, NumberStyles.None, CultureInfo.InvariantCulture, out var id) ? id : throw Unexpected(ref reader, "a numbered id");
+        return long.TryParse(number, NumberStyles.None, CultureInfo.InvariantCulture, out var id)
+            ? id
+            : throw Unexpected(ref reader, "a numbered id");
     }
 
     /// <summary>The id of an object with nothing but an id asked of it, such as <c>customer{id}</c>; null where there is none.</summary>
     public static long? Reference(ref Utf8JsonReader reader)
     {
-        if (!Enter(ref reader)) return null;
+        if (!Enter(ref reader))
+            return null;
         long? id = null;
         while (Property(ref reader))
-            if (Is(ref reader, "id"u8)) id = Id(ref reader);
-            else reader.Skip();
+            if (Is(ref reader, "id"u8))
+                id = Id(ref reader);
+            else
+                reader.Skip();
         return id;
     }
 
     /// <summary>A gid's bytes without JSON escapes, to compare it with another.</summary>
     public static int Gid(ref Utf8JsonReader reader, scoped Span<byte> into)
     {
-        if (reader.TokenType != JsonTokenType.String || reader.ValueSpan.Length > LongestGid) throw Unexpected(ref reader, "an id");
+        if (reader.TokenType != JsonTokenType.String || reader.ValueSpan.Length > LongestGid)
+            throw Unexpected(ref reader, "an id");
         return reader.CopyString(into);
     }
 
     public static DateTimeOffset Instant(ref Utf8JsonReader reader) =>
-        reader.TokenType == JsonTokenType.String && reader.TryGetDateTimeOffset(out var instant) ? instant.ToUniversalTime() : throw Unexpected(ref reader, "an instant");
+        reader.TokenType == JsonTokenType.String && reader.TryGetDateTimeOffset(out var instant)
+            ? instant.ToUniversalTime()
+            : throw Unexpected(ref reader, "an instant");
 
-    public static DateTimeOffset? InstantOrNull(ref Utf8JsonReader reader) => reader.TokenType == JsonTokenType.Null ? null : Instant(ref reader);
+    public static DateTimeOffset? InstantOrNull(ref Utf8JsonReader reader) =>
+        reader.TokenType == JsonTokenType.Null ? null : Instant(ref reader);
 
-    public static bool Flag(ref Utf8JsonReader reader) => reader.TokenType switch
-    {
-        JsonTokenType.True => true,
-        JsonTokenType.False or JsonTokenType.Null => false,
-        _ => throw Unexpected(ref reader, "true or false"),
-    };
+    public static bool Flag(ref Utf8JsonReader reader) =>
+        reader.TokenType switch
+        {
+            JsonTokenType.True => true,
+            JsonTokenType.False or JsonTokenType.Null => false,
+            _ => throw Unexpected(ref reader, "true or false"),
+        };
 
     public static int Count(ref Utf8JsonReader reader) =>
         reader.TokenType == JsonTokenType.Null ? 0
@@ -88,24 +105,37 @@ internal static class Utf8JsonReaderExtensions
     /// <summary>An <c>UnsignedInt64</c>, which Shopify writes as text.</summary>
     public static long BigCount(ref Utf8JsonReader reader) =>
         reader.TokenType == JsonTokenType.Number && reader.TryGetInt64(out var number) ? number
-        : reader.TokenType == JsonTokenType.String && long.TryParse(reader.ValueSpan, NumberStyles.None, CultureInfo.InvariantCulture, out var text) ? text
+        : reader.TokenType == JsonTokenType.String
+        && long.TryParse(reader.ValueSpan, NumberStyles.None, CultureInfo.InvariantCulture, out var text)
+            ? text
         : throw Unexpected(ref reader, "a whole number");
 
     public static string? Text(ref Utf8JsonReader reader) =>
-        reader.TokenType is JsonTokenType.String or JsonTokenType.Null ? reader.GetString() : throw Unexpected(ref reader, "a text");
+        reader.TokenType is JsonTokenType.String or JsonTokenType.Null
+            ? reader.GetString()
+            : throw Unexpected(ref reader, "a text");
 
     /// <summary>Whether a reader failed because of what it read: the object is set aside, and others go on.</summary>
     public static bool IsUnreadable(Exception failure) =>
-        failure is FormatException or JsonException or OverflowException or InvalidOperationException or ArgumentException or KeyNotFoundException;
+        failure
+            is FormatException
+                or JsonException
+                or OverflowException
+                or InvalidOperationException
+                or ArgumentException
+                or KeyNotFoundException;
 
     /// <summary>The shop's side of a <c>MoneyBag</c>, in minor units of the currency.</summary>
     public static long ShopMoney(ref Utf8JsonReader reader, in ShopCurrency currency)
     {
-        if (!Enter(ref reader)) throw Unexpected(ref reader, "an amount of money");
+        if (!Enter(ref reader))
+            throw Unexpected(ref reader, "an amount of money");
         long? amount = null;
         while (Property(ref reader))
-            if (Is(ref reader, "shopMoney"u8)) amount = Money(ref reader, currency);
-            else reader.Skip();
+            if (Is(ref reader, "shopMoney"u8))
+                amount = Money(ref reader, currency);
+            else
+                reader.Skip();
         return amount ?? throw new FormatException("An amount of money lacks its shopMoney.");
     }
 
@@ -114,21 +144,29 @@ internal static class Utf8JsonReaderExtensions
     /// from before the shop changed its currency stays in the former one.
     /// </summary>
     public static (long Amount, ShopCurrency Currency) ShopMoneyAndCurrency(
-        ref Utf8JsonReader reader, in ShopCurrency currency)
+        ref Utf8JsonReader reader,
+        in ShopCurrency currency
+    )
     {
-        if (!Enter(ref reader)) throw Unexpected(ref reader, "an amount of money");
+        if (!Enter(ref reader))
+            throw Unexpected(ref reader, "an amount of money");
         (long, ShopCurrency)? money = null;
         while (Property(ref reader))
-            if (Is(ref reader, "shopMoney"u8)) money = MoneyAndCurrency(ref reader, currency);
-            else reader.Skip();
+            if (Is(ref reader, "shopMoney"u8))
+                money = MoneyAndCurrency(ref reader, currency);
+            else
+                reader.Skip();
         return money ?? throw new FormatException("An amount of money lacks its shopMoney.");
     }
 
     /// <summary>A <c>MoneyV2</c> and the currency it names; <paramref name="currency"/> if it names none.</summary>
     public static (long Amount, ShopCurrency Currency) MoneyAndCurrency(
-        ref Utf8JsonReader reader, in ShopCurrency currency)
+        ref Utf8JsonReader reader,
+        in ShopCurrency currency
+    )
     {
-        if (!Enter(ref reader)) throw Unexpected(ref reader, "an amount of money");
+        if (!Enter(ref reader))
+            throw Unexpected(ref reader, "an amount of money");
         var amount = ReadOnlySpan<byte>.Empty;
         var named = currency;
         while (Property(ref reader))
@@ -137,21 +175,28 @@ internal static class Utf8JsonReaderExtensions
                 RequireAmount(ref reader);
                 amount = reader.ValueSpan;
             }
-            else if (Is(ref reader, "currencyCode"u8)) named = ShopCurrency.Of(Text(ref reader) ?? currency.Code);
-            else reader.Skip();
-        if (amount.IsEmpty) throw new FormatException("An amount of money lacks its amount.");
+            else if (Is(ref reader, "currencyCode"u8))
+                named = ShopCurrency.Of(Text(ref reader) ?? currency.Code);
+            else
+                reader.Skip();
+        if (amount.IsEmpty)
+            throw new FormatException("An amount of money lacks its amount.");
         return (Currencies.ParseMinor(amount, named.Exponent), named);
     }
 
     /// <summary>A <c>MoneyV2</c> in minor units. One in another currency than the shop's is refused: adding it would be wrong.</summary>
     public static long Money(ref Utf8JsonReader reader, in ShopCurrency currency)
     {
-        if (!Enter(ref reader)) throw Unexpected(ref reader, "an amount of money");
+        if (!Enter(ref reader))
+            throw Unexpected(ref reader, "an amount of money");
         long? amount = null;
         while (Property(ref reader))
-            if (Is(ref reader, "amount"u8)) amount = Amount(ref reader, currency);
-            else if (Is(ref reader, "currencyCode"u8)) Expect(ref reader, currency);
-            else reader.Skip();
+            if (Is(ref reader, "amount"u8))
+                amount = Amount(ref reader, currency);
+            else if (Is(ref reader, "currencyCode"u8))
+                Expect(ref reader, currency);
+            else
+                reader.Skip();
         return amount ?? throw new FormatException("An amount of money lacks its amount.");
     }
 
@@ -161,7 +206,9 @@ internal static class Utf8JsonReaderExtensions
     {
         const int shown = 80;
         var value = reader.ValueSpan;
-        return new($"Expected {expected}, found {reader.TokenType} '{Encoding.UTF8.GetString(value.Length > shown ? value[..shown] : value)}'.");
+        return new(
+            $"Expected {expected}, found {reader.TokenType} '{Encoding.UTF8.GetString(value.Length > shown ? value[..shown] : value)}'."
+        );
     }
 
     private static long Amount(ref Utf8JsonReader reader, in ShopCurrency currency)
@@ -198,10 +245,16 @@ internal sealed class TextCache
 
     public string? Read(ref Utf8JsonReader reader)
     {
-        if (reader.TokenType != JsonTokenType.String || reader.ValueIsEscaped || reader.ValueSpan.Length is 0 or > LongestKept) return Utf8JsonReaderExtensions.Text(ref reader);
+        if (
+            reader.TokenType != JsonTokenType.String
+            || reader.ValueIsEscaped
+            || reader.ValueSpan.Length is 0 or > LongestKept
+        )
+            return Utf8JsonReaderExtensions.Text(ref reader);
         var utf8 = reader.ValueSpan;
         ref var slot = ref _kept[XxHash3.HashToUInt64(utf8) % Slots];
-        if (slot.Utf8 is null || !utf8.SequenceEqual(slot.Utf8)) slot = (utf8.ToArray(), reader.GetString()!);
+        if (slot.Utf8 is null || !utf8.SequenceEqual(slot.Utf8))
+            slot = (utf8.ToArray(), reader.GetString()!);
         return slot.Text;
     }
 }

@@ -11,7 +11,11 @@ namespace XenoInsights.Shopify;
 /// <param name="Added">Units that it added, by line.</param>
 /// <param name="Removed">Lines that it took units from.</param>
 internal sealed record OrderEdit(
-    long OrderId, DateTimeOffset CommittedAt, IReadOnlyDictionary<long, int> Added, IReadOnlySet<long> Removed);
+    long OrderId,
+    DateTimeOffset CommittedAt,
+    IReadOnlyDictionary<long, int> Added,
+    IReadOnlySet<long> Removed
+);
 
 /// <summary>
 /// Reads webhook bodies, which are REST-shaped: snake case, numeric ids (the exact one is in <c>admin_graphql_api_id</c>), instants with
@@ -45,7 +49,8 @@ internal static class WebhookPayload
             edit.LongOrNull("order_id") ?? throw Utf8JsonReaderExtensions.Missing("An order edit", "order_id"),
             edit.InstantOrNull("committed_at") ?? edit.Instant("created_at"),
             added,
-            (lines?.List("removals") ?? []).Select(line => line.Id()).ToHashSet());
+            (lines?.List("removals") ?? []).Select(line => line.Id()).ToHashSet()
+        );
     }
 
     public static CustomerRecord ReadCustomer(JsonElement payload, string currency)
@@ -73,22 +78,26 @@ internal static class WebhookPayload
     }
 
     /// <summary>The payload does not tell gift cards from goods: read the product again for that.</summary>
-    public static ProductRecord ReadProduct(JsonElement payload) => new()
-    {
-        ShopifyId = payload.Id(),
-        Source = RecordSource.Webhook,
-        UpdatedAt = payload.Instant("updated_at"),
-        CreatedAt = payload.Instant("created_at"),
-        Title = payload.Text("title") ?? throw Utf8JsonReaderExtensions.Missing("A product", "title"),
-        Handle = payload.Text("handle"),
-        Status = payload.Text("status")?.ToUpperInvariant(),
-        Vendor = payload.Text("vendor"),
-        ProductType = payload.Text("product_type"),
-        GiftCard = payload.Flag("gift_card"),
-    };
+    public static ProductRecord ReadProduct(JsonElement payload) =>
+        new()
+        {
+            ShopifyId = payload.Id(),
+            Source = RecordSource.Webhook,
+            UpdatedAt = payload.Instant("updated_at"),
+            CreatedAt = payload.Instant("created_at"),
+            Title = payload.Text("title") ?? throw Utf8JsonReaderExtensions.Missing("A product", "title"),
+            Handle = payload.Text("handle"),
+            Status = payload.Text("status")?.ToUpperInvariant(),
+            Vendor = payload.Text("vendor"),
+            ProductType = payload.Text("product_type"),
+            GiftCard = payload.Flag("gift_card"),
+        };
 
     /// <summary>Whether nobody has left an address in a checkout yet: Shopify does not count it as abandoned.</summary>
-    public static bool IsAnonymous(JsonElement checkout) => checkout.Object("customer") is null && checkout.Text("email") is null or "" && checkout.Text("phone") is null or "";
+    public static bool IsAnonymous(JsonElement checkout) =>
+        checkout.Object("customer") is null
+        && checkout.Text("email") is null or ""
+        && checkout.Text("phone") is null or "";
 
     /// <summary>What the buyer of a checkout pays in; null for the shop's currency. All its money is in it.</summary>
     public static string? CurrencyOf(JsonElement checkout) => checkout.Text("presentment_currency");
@@ -108,10 +117,22 @@ internal static class WebhookPayload
             Name = payload.Text("name"),
             CustomerId = customer?.Id(),
             RecoveryUrl = payload.Text("abandoned_checkout_url"),
-            Total = payload.MoneyOrNull("total_price", money) ?? throw Utf8JsonReaderExtensions.Missing("A checkout", "total_price"),
-            Lines = [.. payload.List("line_items").Select(line => new CheckoutLineRecord(
-                line.LongOrNull("product_id"), line.Text("title") ?? "", line.Text("sku"), line.Int("quantity"),
-                line.MoneyOrNull("line_price", money) ?? (line.MoneyOrNull("price", money) ?? 0) * line.Int("quantity")))],
+            Total =
+                payload.MoneyOrNull("total_price", money)
+                ?? throw Utf8JsonReaderExtensions.Missing("A checkout", "total_price"),
+            Lines =
+            [
+                .. payload
+                    .List("line_items")
+                    .Select(line => new CheckoutLineRecord(
+                        line.LongOrNull("product_id"),
+                        line.Text("title") ?? "",
+                        line.Text("sku"),
+                        line.Int("quantity"),
+                        line.MoneyOrNull("line_price", money)
+                            ?? (line.MoneyOrNull("price", money) ?? 0) * line.Int("quantity")
+                    )),
+            ],
         };
     }
 
@@ -123,13 +144,48 @@ internal static class WebhookPayload
         return new DateTimeOffset(second).AddSeconds(1);
     }
 
-    public static OrderRecord DeletedOrder(long id, DateTimeOffset at) => new() { ShopifyId = id, Source = RecordSource.Webhook, Deleted = true, Name = "", UpdatedAt = at, CreatedAt = at, ProcessedAt = at };
+    public static OrderRecord DeletedOrder(long id, DateTimeOffset at) =>
+        new()
+        {
+            ShopifyId = id,
+            Source = RecordSource.Webhook,
+            Deleted = true,
+            Name = "",
+            UpdatedAt = at,
+            CreatedAt = at,
+            ProcessedAt = at,
+        };
 
-    public static CustomerRecord DeletedCustomer(long id, DateTimeOffset at) => new() { ShopifyId = id, Source = RecordSource.Webhook, Deleted = true, UpdatedAt = at, CreatedAt = at };
+    public static CustomerRecord DeletedCustomer(long id, DateTimeOffset at) =>
+        new()
+        {
+            ShopifyId = id,
+            Source = RecordSource.Webhook,
+            Deleted = true,
+            UpdatedAt = at,
+            CreatedAt = at,
+        };
 
-    public static ProductRecord DeletedProduct(long id, DateTimeOffset at) => new() { ShopifyId = id, Source = RecordSource.Webhook, Deleted = true, Title = "", UpdatedAt = at, CreatedAt = at };
+    public static ProductRecord DeletedProduct(long id, DateTimeOffset at) =>
+        new()
+        {
+            ShopifyId = id,
+            Source = RecordSource.Webhook,
+            Deleted = true,
+            Title = "",
+            UpdatedAt = at,
+            CreatedAt = at,
+        };
 
-    public static CheckoutRecord DeletedCheckout(long id, DateTimeOffset at) => new() { ShopifyId = id, Source = RecordSource.Webhook, Deleted = true, UpdatedAt = at, CreatedAt = at };
+    public static CheckoutRecord DeletedCheckout(long id, DateTimeOffset at) =>
+        new()
+        {
+            ShopifyId = id,
+            Source = RecordSource.Webhook,
+            Deleted = true,
+            UpdatedAt = at,
+            CreatedAt = at,
+        };
 
     private sealed class OrderPayload(JsonElement order, ShopCurrency currency, IReadOnlyList<OrderEdit> edits)
     {
@@ -147,53 +203,94 @@ internal static class WebhookPayload
             var createdAt = order.Instant("created_at");
             var updatedAt = order.Instant("updated_at");
             var lines = order.List("line_items").ToList();
-            foreach (var line in lines) ReadLine(line, createdAt);
-            foreach (var line in order.List("shipping_lines")) ReadShipping(line, createdAt);
+            foreach (var line in lines)
+                ReadLine(line, createdAt);
+            foreach (var line in order.List("shipping_lines"))
+                ReadShipping(line, createdAt);
             var refunds = order.List("refunds").Select(ReadRefund).ToList();
-            for (var i = 0; i < _lines.Count; i++) ReadRemoval(_lines[i], lines[i], order.InstantOrNull("cancelled_at") ?? updatedAt);
+            for (var i = 0; i < _lines.Count; i++)
+                ReadRemoval(_lines[i], lines[i], order.InstantOrNull("cancelled_at") ?? updatedAt);
 
-            var currentTotal = Money(order, "current_total_price") ?? throw Utf8JsonReaderExtensions.Missing("An order", "current_total_price");
+            var currentTotal =
+                Money(order, "current_total_price")
+                ?? throw Utf8JsonReaderExtensions.Missing("An order", "current_total_price");
             // A line that an edit added looks like one that was ordered: only a fresh order is known to have none.
-            if (updatedAt - createdAt > _placing) _complete = false;
+            if (updatedAt - createdAt > _placing)
+                _complete = false;
             // A tip is a line like any other here, and no sale there.
-            if (Money(order, "total_tip_received") is > 0) _complete = false;
+            if (Money(order, "total_tip_received") is > 0)
+                _complete = false;
             // Tips, duties and fees are in the total but not in the lines; and whatever else we do not know of shows here.
-            if (_sales.Sum(s => s.Amount + s.Tax) != currentTotal) _complete = false;
-            return new Order(new OrderRecord
-            {
-                ShopifyId = order.Id(),
-                Source = RecordSource.Webhook,
-                UpdatedAt = updatedAt,
-                Name = order.Text("name") ?? throw Utf8JsonReaderExtensions.Missing("An order", "name"),
-                CreatedAt = createdAt,
-                ProcessedAt = order.InstantOrNull("processed_at") ?? createdAt,
-                CancelledAt = order.InstantOrNull("cancelled_at"),
-                CustomerId = order.Object("customer")?.Id(),
-                Test = order.Flag("test"),
-                FinancialStatus = order.Text("financial_status")?.ToUpperInvariant(),
-                FulfillmentStatus = order.Text("fulfillment_status") switch { null => "UNFULFILLED", "partial" => "PARTIALLY_FULFILLED", var status => status.ToUpperInvariant() },
-                SourceName = order.Text("source_name"),
-                Currency = currency.Code,
-                KnownEdits = edits.Count,
-                CurrentTotal = currentTotal,
-                Lines = _lines,
-                Sales = _sales,
-                Refunds = refunds,
-            }, _complete);
+            if (_sales.Sum(s => s.Amount + s.Tax) != currentTotal)
+                _complete = false;
+            return new Order(
+                new OrderRecord
+                {
+                    ShopifyId = order.Id(),
+                    Source = RecordSource.Webhook,
+                    UpdatedAt = updatedAt,
+                    Name = order.Text("name") ?? throw Utf8JsonReaderExtensions.Missing("An order", "name"),
+                    CreatedAt = createdAt,
+                    ProcessedAt = order.InstantOrNull("processed_at") ?? createdAt,
+                    CancelledAt = order.InstantOrNull("cancelled_at"),
+                    CustomerId = order.Object("customer")?.Id(),
+                    Test = order.Flag("test"),
+                    FinancialStatus = order.Text("financial_status")?.ToUpperInvariant(),
+                    FulfillmentStatus = order.Text("fulfillment_status") switch
+                    {
+                        null => "UNFULFILLED",
+                        "partial" => "PARTIALLY_FULFILLED",
+                        var status => status.ToUpperInvariant(),
+                    },
+                    SourceName = order.Text("source_name"),
+                    Currency = currency.Code,
+                    KnownEdits = edits.Count,
+                    CurrentTotal = currentTotal,
+                    Lines = _lines,
+                    Sales = _sales,
+                    Refunds = refunds,
+                },
+                _complete
+            );
         }
 
         private void ReadLine(JsonElement line, DateTimeOffset at)
         {
             var (id, quantity, gift) = (line.Id(), line.Int("quantity"), line.Flag("gift_card"));
-            var total = checked((Money(line, "price") ?? throw Utf8JsonReaderExtensions.Missing("An order line", "price")) * quantity);
+            var total = checked(
+                (Money(line, "price") ?? throw Utf8JsonReaderExtensions.Missing("An order line", "price")) * quantity
+            );
             var (discount, tax) = (Discounts(line), Taxes(line));
             var product = line.LongOrNull("product_id");
-            _lines.Add(new OrderLineRecord(id, product, line.LongOrNull("variant_id"), line.Text("title") ?? "", line.Text("sku"), quantity, line.IntOrNull("current_quantity") ?? quantity, gift, total, discount));
-            if (line.List("duties").Any()) _complete = false;
-            if (quantity <= 0) return;
+            _lines.Add(
+                new OrderLineRecord(
+                    id,
+                    product,
+                    line.LongOrNull("variant_id"),
+                    line.Text("title") ?? "",
+                    line.Text("sku"),
+                    quantity,
+                    line.IntOrNull("current_quantity") ?? quantity,
+                    gift,
+                    total,
+                    discount
+                )
+            );
+            if (line.List("duties").Any())
+                _complete = false;
+            if (quantity <= 0)
+                return;
             var sold = new SaleRecord(
-                at, true, gift ? SaleMeasure.Uncounted : SaleMeasure.Sale, id, product, quantity,
-                BeforeTaxes(total - discount, tax), DiscountBeforeTaxes(discount, total - discount, tax), tax);
+                at,
+                true,
+                gift ? SaleMeasure.Uncounted : SaleMeasure.Sale,
+                id,
+                product,
+                quantity,
+                BeforeTaxes(total - discount, tax),
+                DiscountBeforeTaxes(discount, total - discount, tax),
+                tax
+            );
             AddAsEdited(sold);
         }
 
@@ -204,11 +301,15 @@ internal static class WebhookPayload
             foreach (var edit in edits)
             {
                 var units = Math.Min(edit.Added.GetValueOrDefault(sold.LineItemId!.Value), left.Quantity);
-                if (units <= 0) continue;
+                if (units <= 0)
+                    continue;
                 var added = sold with
                 {
-                    HappenedAt = edit.CommittedAt, Original = false, Quantity = units,
-                    Amount = sold.Amount * units / sold.Quantity, Discount = sold.Discount * units / sold.Quantity,
+                    HappenedAt = edit.CommittedAt,
+                    Original = false,
+                    Quantity = units,
+                    Amount = sold.Amount * units / sold.Quantity,
+                    Discount = sold.Discount * units / sold.Quantity,
                     Tax = sold.Tax * units / sold.Quantity,
                 };
                 // Rounding stays with the last part.
@@ -217,18 +318,38 @@ internal static class WebhookPayload
                 _sales.Add(added);
                 left = left with
                 {
-                    Quantity = left.Quantity - units, Amount = left.Amount - added.Amount,
-                    Discount = left.Discount - added.Discount, Tax = left.Tax - added.Tax,
+                    Quantity = left.Quantity - units,
+                    Amount = left.Amount - added.Amount,
+                    Discount = left.Discount - added.Discount,
+                    Tax = left.Tax - added.Tax,
                 };
             }
-            if (left.Quantity > 0) _sales.Add(left);
+            if (left.Quantity > 0)
+                _sales.Add(left);
         }
 
         private void ReadShipping(JsonElement line, DateTimeOffset at)
         {
-            var (price, discount, tax) = (Money(line, "price") ?? throw Utf8JsonReaderExtensions.Missing("A shipping line", "price"), Discounts(line), Taxes(line));
-            if (line.Flag("is_removed")) _complete = false;
-            _sales.Add(new SaleRecord(at, true, SaleMeasure.Shipping, null, null, 0, BeforeTaxes(price - discount, tax), DiscountBeforeTaxes(discount, price - discount, tax), tax));
+            var (price, discount, tax) = (
+                Money(line, "price") ?? throw Utf8JsonReaderExtensions.Missing("A shipping line", "price"),
+                Discounts(line),
+                Taxes(line)
+            );
+            if (line.Flag("is_removed"))
+                _complete = false;
+            _sales.Add(
+                new SaleRecord(
+                    at,
+                    true,
+                    SaleMeasure.Shipping,
+                    null,
+                    null,
+                    0,
+                    BeforeTaxes(price - discount, tax),
+                    DiscountBeforeTaxes(discount, price - discount, tax),
+                    tax
+                )
+            );
         }
 
         private RefundRecord ReadRefund(JsonElement refund)
@@ -238,25 +359,59 @@ internal static class WebhookPayload
             var lines = new List<RefundLineRecord>();
             foreach (var returned in refund.List("refund_line_items"))
             {
-                var (id, quantity) = (returned.LongOrNull("line_item_id") ?? throw Utf8JsonReaderExtensions.Missing("A refund line", "line_item_id"), returned.Int("quantity"));
+                var (id, quantity) = (
+                    returned.LongOrNull("line_item_id")
+                        ?? throw Utf8JsonReaderExtensions.Missing("A refund line", "line_item_id"),
+                    returned.Int("quantity")
+                );
                 var (subtotal, tax) = (Money(returned, "subtotal") ?? 0, Money(returned, "total_tax") ?? 0);
                 lines.Add(new RefundLineRecord(id, quantity, subtotal, tax));
                 _refunded[id] = _refunded.GetValueOrDefault(id) + quantity;
                 var line = _lines.Find(l => l.ShopifyId == id);
                 var share = line is { Quantity: > 0 } ? line.Discount * quantity / line.Quantity : 0;
-                _sales.Add(new SaleRecord(at, false, line is { GiftCard: true } ? SaleMeasure.Uncounted : SaleMeasure.Return, id, line?.ProductId, -quantity, -BeforeTaxes(subtotal, tax), -share, -tax));
+                _sales.Add(
+                    new SaleRecord(
+                        at,
+                        false,
+                        line is { GiftCard: true } ? SaleMeasure.Uncounted : SaleMeasure.Return,
+                        id,
+                        line?.ProductId,
+                        -quantity,
+                        -BeforeTaxes(subtotal, tax),
+                        -share,
+                        -tax
+                    )
+                );
             }
             foreach (var adjustment in refund.List("order_adjustments"))
             {
                 var (amount, tax) = (Money(adjustment, "amount") ?? 0, Money(adjustment, "tax_amount") ?? 0);
                 var shipping = adjustment.Text("kind") == "shipping_refund";
-                _sales.Add(new SaleRecord(at, false, shipping ? SaleMeasure.Shipping : SaleMeasure.Return, null, null, 0, amount, 0, tax));
+                _sales.Add(
+                    new SaleRecord(
+                        at,
+                        false,
+                        shipping ? SaleMeasure.Shipping : SaleMeasure.Return,
+                        null,
+                        null,
+                        0,
+                        amount,
+                        0,
+                        tax
+                    )
+                );
                 // A discrepancy is in the ledger but not in the order's total; whose tax it holds is not told.
-                if (!shipping) _complete = false;
+                if (!shipping)
+                    _complete = false;
             }
-            if (refund.List("refund_shipping_lines").Any() && !refund.List("order_adjustments").Any()) _complete = false;
-            if (refund.List("duties").Any()) _complete = false;
-            var paidBack = refund.List("transactions").Where(t => t.Text("kind") == "refund" && t.Text("status") is null or "success").Sum(t => Money(t, "amount") ?? 0);
+            if (refund.List("refund_shipping_lines").Any() && !refund.List("order_adjustments").Any())
+                _complete = false;
+            if (refund.List("duties").Any())
+                _complete = false;
+            var paidBack = refund
+                .List("transactions")
+                .Where(t => t.Text("kind") == "refund" && t.Text("status") is null or "success")
+                .Sum(t => Money(t, "amount") ?? 0);
             return new RefundRecord(refund.Id(), createdAt, at, paidBack, lines);
         }
 
@@ -264,13 +419,27 @@ internal static class WebhookPayload
         private void ReadRemoval(OrderLineRecord line, JsonElement payload, DateTimeOffset at)
         {
             var removed = line.Quantity - line.CurrentQuantity - _refunded.GetValueOrDefault(line.ShopifyId);
-            if (removed == 0) return;
+            if (removed == 0)
+                return;
             _complete = false;
-            if (removed < 0 || line.Quantity == 0) return;
+            if (removed < 0 || line.Quantity == 0)
+                return;
             at = edits.LastOrDefault(edit => edit.Removed.Contains(line.ShopifyId))?.CommittedAt ?? at;
             var tax = Taxes(payload) * removed / line.Quantity;
             var price = (line.OriginalTotal - line.Discount) * removed / line.Quantity;
-            _sales.Add(new SaleRecord(at, false, line.GiftCard ? SaleMeasure.Uncounted : SaleMeasure.Return, line.ShopifyId, line.ProductId, -removed, -BeforeTaxes(price, tax), 0, -tax));
+            _sales.Add(
+                new SaleRecord(
+                    at,
+                    false,
+                    line.GiftCard ? SaleMeasure.Uncounted : SaleMeasure.Return,
+                    line.ShopifyId,
+                    line.ProductId,
+                    -removed,
+                    -BeforeTaxes(price, tax),
+                    0,
+                    -tax
+                )
+            );
         }
 
         private long BeforeTaxes(long price, long tax) => _taxesIncluded ? price - tax : price;
@@ -278,9 +447,12 @@ internal static class WebhookPayload
         /// <summary>With taxes inside prices they are inside discounts too; how much is rounded by Shopify, line by line.</summary>
         private long DiscountBeforeTaxes(long discount, long price, long tax)
         {
-            if (!_taxesIncluded || discount == 0 || tax == 0) return discount;
+            if (!_taxesIncluded || discount == 0 || tax == 0)
+                return discount;
             _complete = false;
-            return price == 0 ? discount : discount - (long)Math.Round((decimal)discount * tax / price, MidpointRounding.AwayFromZero);
+            return price == 0
+                ? discount
+                : discount - (long)Math.Round((decimal)discount * tax / price, MidpointRounding.AwayFromZero);
         }
 
         private long Discounts(JsonElement line) => line.List("discount_allocations").Sum(d => Money(d, "amount") ?? 0);
@@ -304,42 +476,76 @@ internal static class PayloadJson
 {
     /// <summary>From <c>admin_graphql_api_id</c> where there is one: a number may have gone through JavaScript.</summary>
     public static long Id(this JsonElement element) =>
-        element.Text("admin_graphql_api_id") is { } gid && long.TryParse(gid.AsSpan(gid.LastIndexOf('/') + 1), NumberStyles.None, CultureInfo.InvariantCulture, out var id)
+        element.Text("admin_graphql_api_id") is { } gid
+        && long.TryParse(
+            gid.AsSpan(gid.LastIndexOf('/') + 1),
+            NumberStyles.None,
+            CultureInfo.InvariantCulture,
+            out var id
+        )
             ? id
             : element.LongOrNull("id") ?? throw Utf8JsonReaderExtensions.Missing("The payload", "id");
 
-    public static JsonElement? Object(this JsonElement element, string name) => element.Property(name, JsonValueKind.Object);
+    public static JsonElement? Object(this JsonElement element, string name) =>
+        element.Property(name, JsonValueKind.Object);
 
     public static IEnumerable<JsonElement> List(this JsonElement element, string name) =>
-        element.Property(name, JsonValueKind.Array) is { } list ? list.EnumerateArray().Where(item => item.ValueKind == JsonValueKind.Object) : [];
+        element.Property(name, JsonValueKind.Array) is { } list
+            ? list.EnumerateArray().Where(item => item.ValueKind == JsonValueKind.Object)
+            : [];
 
-    public static string? Text(this JsonElement element, string name) => element.Property(name, JsonValueKind.String)?.GetString();
+    public static string? Text(this JsonElement element, string name) =>
+        element.Property(name, JsonValueKind.String)?.GetString();
 
-    public static bool Flag(this JsonElement element, string name) => element.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.True;
+    public static bool Flag(this JsonElement element, string name) =>
+        element.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.True;
 
-    public static int Int(this JsonElement element, string name) => element.IntOrNull(name) ?? throw Utf8JsonReaderExtensions.Missing("The payload", name);
+    public static int Int(this JsonElement element, string name) =>
+        element.IntOrNull(name) ?? throw Utf8JsonReaderExtensions.Missing("The payload", name);
 
     public static int? IntOrNull(this JsonElement element, string name) =>
-        element.LongOrNull(name) is { } value ? value is >= int.MinValue and <= int.MaxValue ? (int)value : throw new FormatException($"'{name}' is too large.") : null;
+        element.LongOrNull(name) is { } value
+            ? value is >= int.MinValue and <= int.MaxValue
+                ? (int)value
+                : throw new FormatException($"'{name}' is too large.")
+            : null;
 
     public static long? LongOrNull(this JsonElement element, string name) =>
-        element.Property(name, JsonValueKind.Number) is { } number ? number.TryGetInt64(out var value) ? value : throw new FormatException($"'{name}' is not a whole number.") : null;
+        element.Property(name, JsonValueKind.Number) is { } number
+            ? number.TryGetInt64(out var value)
+                ? value
+                : throw new FormatException($"'{name}' is not a whole number.")
+            : null;
 
-    public static DateTimeOffset Instant(this JsonElement element, string name) => element.InstantOrNull(name) ?? throw Utf8JsonReaderExtensions.Missing("The payload", name);
+    public static DateTimeOffset Instant(this JsonElement element, string name) =>
+        element.InstantOrNull(name) ?? throw Utf8JsonReaderExtensions.Missing("The payload", name);
 
     public static DateTimeOffset? InstantOrNull(this JsonElement element, string name) =>
-        element.Property(name, JsonValueKind.String) is { } text ? text.TryGetDateTimeOffset(out var instant) ? instant.ToUniversalTime() : throw new FormatException($"'{name}' is not an instant.") : null;
+        element.Property(name, JsonValueKind.String) is { } text
+            ? text.TryGetDateTimeOffset(out var instant)
+                ? instant.ToUniversalTime()
+                : throw new FormatException($"'{name}' is not an instant.")
+            : null;
 
     public static long? MoneyOrNull(this JsonElement element, string name, in ShopCurrency currency) =>
         !element.TryGetProperty(name, out var value) || value.ValueKind == JsonValueKind.Null ? null
-        : value.ValueKind == JsonValueKind.Number ? Currencies.ParseMinor(Encoding.UTF8.GetBytes(value.GetRawText()), currency.Exponent)
-        : value.ValueKind == JsonValueKind.String ? Currencies.ParseMinor(Encoding.UTF8.GetBytes(value.GetString()!), currency.Exponent)
+        : value.ValueKind == JsonValueKind.Number
+            ? Currencies.ParseMinor(Encoding.UTF8.GetBytes(value.GetRawText()), currency.Exponent)
+        : value.ValueKind == JsonValueKind.String
+            ? Currencies.ParseMinor(Encoding.UTF8.GetBytes(value.GetString()!), currency.Exponent)
         : throw new FormatException($"'{name}' is not an amount of money.");
 
     private static JsonElement? Property(this JsonElement element, string name, JsonValueKind kind)
     {
-        if (element.ValueKind != JsonValueKind.Object) throw new FormatException("The payload is not an object.");
-        if (!element.TryGetProperty(name, out var value) || value.ValueKind is JsonValueKind.Null or JsonValueKind.Undefined) return null;
-        return value.ValueKind == kind ? value : throw new FormatException($"'{name}' is {value.ValueKind}, not {kind}.");
+        if (element.ValueKind != JsonValueKind.Object)
+            throw new FormatException("The payload is not an object.");
+        if (
+            !element.TryGetProperty(name, out var value)
+            || value.ValueKind is JsonValueKind.Null or JsonValueKind.Undefined
+        )
+            return null;
+        return value.ValueKind == kind
+            ? value
+            : throw new FormatException($"'{name}' is {value.ValueKind}, not {kind}.");
     }
 }

@@ -22,24 +22,38 @@ public sealed class ImportFailedException(string message) : Exception(message), 
 public sealed class BulkExports(BulkOperations bulk, BulkFinished finished, ILogger<BulkExports> logger)
 {
     private const int ExportAttempts = 3;
-    private static readonly TimeSpan _firstPoll = TimeSpan.FromMilliseconds(200), _slowestPoll = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan _firstPoll = TimeSpan.FromMilliseconds(200),
+        _slowestPoll = TimeSpan.FromSeconds(5);
 
     /// <param name="documentOf">What is exported of a kind.</param>
     /// <param name="doing">What is done with it, for the merchant: "Importing".</param>
     /// <param name="readAsync">Reads a finished export and counts what it read; one of nothing has no file.</param>
-    public async Task RunAsync(SyncLease lease, ShopReference shop, Func<ObjectKind, string> documentOf, string doing, Func<ImportPart, BulkOperation, Task> readAsync, CancellationToken ct)
+    public async Task RunAsync(
+        SyncLease lease,
+        ShopReference shop,
+        Func<ObjectKind, string> documentOf,
+        string doing,
+        Func<ImportPart, BulkOperation, Task> readAsync,
+        CancellationToken ct
+    )
     {
-        var cursor = lease.Cursor is null ? ImportCursor.Start() : JsonSerializer.Deserialize<ImportCursor>(lease.Cursor)!;
+        var cursor = lease.Cursor is null
+            ? ImportCursor.Start()
+            : JsonSerializer.Deserialize<ImportCursor>(lease.Cursor)!;
         // What earlier turns of this run went through is not held against this one: they may have been killed.
-        foreach (var part in cursor.Parts.Where(p => !p.Done && p.OperationId is not null)) part.Exports = 1;
+        foreach (var part in cursor.Parts.Where(p => !p.Done && p.OperationId is not null))
+            part.Exports = 1;
         // All exports run side by side at Shopify; five may.
-        foreach (var part in cursor.Parts.Where(p => !p.Done && p.OperationId is null)) await StartAsync(part);
-        foreach (var part in cursor.Parts.Where(p => !p.Done)) await RunPartAsync(part);
+        foreach (var part in cursor.Parts.Where(p => !p.Done && p.OperationId is null))
+            await StartAsync(part);
+        foreach (var part in cursor.Parts.Where(p => !p.Done))
+            await RunPartAsync(part);
         if (cursor.Parts.Find(p => p.IsUnreadable) is { } unreadable)
         {
             var count = unreadable.RejectedRoots.ToString("N0", CultureInfo.InvariantCulture);
             throw new ImportFailedException(
-                $"None of the {count} {unreadable.Kind.Words()} could be read. The first: {unreadable.Rejections[0]}");
+                $"None of the {count} {unreadable.Kind.Words()} could be read. The first: {unreadable.Rejections[0]}"
+            );
         }
 
         async Task StartAsync(ImportPart part)
@@ -60,9 +74,17 @@ public sealed class BulkExports(BulkOperations bulk, BulkFinished finished, ILog
                     await ReadAsync(part, export);
                     return;
                 }
-                catch (ShopifyException failure) when (failure.Failure is ShopifyFailure.PartialData or ShopifyFailure.NotFound && part.Exports < ExportAttempts)
+                catch (ShopifyException failure)
+                    when (failure.Failure is ShopifyFailure.PartialData or ShopifyFailure.NotFound
+                        && part.Exports < ExportAttempts
+                    )
                 {
-                    logger.LogWarning(failure, "The file of {Operation} is not usable; asking for {Kind} again", export.Id, part.Kind);
+                    logger.LogWarning(
+                        failure,
+                        "The file of {Operation} is not usable; asking for {Kind} again",
+                        export.Id,
+                        part.Kind
+                    );
                     await StartAsync(part);
                 }
             }
@@ -73,7 +95,8 @@ public sealed class BulkExports(BulkOperations bulk, BulkFinished finished, ILog
             for (var wait = _firstPoll; ; wait = TimeSpan.FromTicks(Math.Min(wait.Ticks * 3 / 2, _slowestPoll.Ticks)))
             {
                 var operation = await FindAsync(shop, part.OperationId!, ct);
-                if (operation is { Status: BulkStatus.Completed }) return operation;
+                if (operation is { Status: BulkStatus.Completed })
+                    return operation;
                 if (operation is { HasEnded: false })
                 {
                     part.Announced = operation.ObjectCount;
@@ -82,8 +105,16 @@ public sealed class BulkExports(BulkOperations bulk, BulkFinished finished, ILog
                     continue;
                 }
                 if (part.Exports >= ExportAttempts)
-                    throw new ImportFailedException($"Shopify did not finish its export of {part.Kind.Words()} in {part.Exports} attempts ({operation?.Status.ToString() ?? "forgotten"} {operation?.ErrorCode}). Nothing half done was counted as complete. Start it again later.");
-                logger.LogWarning("Export {Operation} of {Kind} ended as {Status} {Error}; asking again", part.OperationId, part.Kind, operation?.Status, operation?.ErrorCode);
+                    throw new ImportFailedException(
+                        $"Shopify did not finish its export of {part.Kind.Words()} in {part.Exports} attempts ({operation?.Status.ToString() ?? "forgotten"} {operation?.ErrorCode}). Nothing half done was counted as complete. Start it again later."
+                    );
+                logger.LogWarning(
+                    "Export {Operation} of {Kind} ended as {Status} {Error}; asking again",
+                    part.OperationId,
+                    part.Kind,
+                    operation?.Status,
+                    operation?.ErrorCode
+                );
                 await StartAsync(part);
             }
         }
@@ -95,7 +126,10 @@ public sealed class BulkExports(BulkOperations bulk, BulkFinished finished, ILog
             await readAsync(part, export);
 
             if (part.Read != part.Announced)
-                throw new ShopifyException(ShopifyFailure.PartialData, $"Shopify announced {part.Announced:N0} objects for {part.Kind.Words()}, but its file held {part.Read:N0}. The run is not complete; start it again.");
+                throw new ShopifyException(
+                    ShopifyFailure.PartialData,
+                    $"Shopify announced {part.Announced:N0} objects for {part.Kind.Words()}, but its file held {part.Read:N0}. The run is not complete; start it again."
+                );
             part.Check();
             part.Done = true;
             await lease.SaveAsync(cursor.Progress($"{doing} {part.Kind.Words()}"), cursor, ct);
@@ -119,21 +153,23 @@ public sealed class BulkExports(BulkOperations bulk, BulkFinished finished, ILog
 internal static class ObjectKinds
 {
     /// <summary>For merchants.</summary>
-    public static string Words(this ObjectKind kind) => kind switch
-    {
-        ObjectKind.Products => "products",
-        ObjectKind.Customers => "customers",
-        ObjectKind.Orders => "orders",
-        _ => "abandoned checkouts",
-    };
+    public static string Words(this ObjectKind kind) =>
+        kind switch
+        {
+            ObjectKind.Products => "products",
+            ObjectKind.Customers => "customers",
+            ObjectKind.Orders => "orders",
+            _ => "abandoned checkouts",
+        };
 
-    public static string Table(this ObjectKind kind) => kind switch
-    {
-        ObjectKind.Products => "products",
-        ObjectKind.Customers => "customers",
-        ObjectKind.Orders => "orders",
-        _ => "checkouts",
-    };
+    public static string Table(this ObjectKind kind) =>
+        kind switch
+        {
+            ObjectKind.Products => "products",
+            ObjectKind.Customers => "customers",
+            ObjectKind.Orders => "orders",
+            _ => "checkouts",
+        };
 }
 
 /// <summary>Where a run has come to, kind by kind; saved as JSON with the counters it explains.</summary>
@@ -145,10 +181,19 @@ public sealed class ImportCursor
     public DateOnly? From { get; init; }
     public DateOnly? To { get; init; }
 
-    public static ImportCursor Start() => new() { Parts = [.. Enum.GetValues<ObjectKind>().Select(kind => new ImportPart { Kind = kind })] };
+    public static ImportCursor Start() =>
+        new() { Parts = [.. Enum.GetValues<ObjectKind>().Select(kind => new ImportPart { Kind = kind })] };
 
     public SyncProgress Progress(string phase) =>
-        new(phase, Parts.Sum(p => p.Announced), Parts.Sum(p => p.Read), Parts.Sum(p => p.Stored), Parts.Sum(p => p.Unchanged), Parts.Sum(p => p.Rejected), Parts.Sum(p => p.Gone));
+        new(
+            phase,
+            Parts.Sum(p => p.Announced),
+            Parts.Sum(p => p.Read),
+            Parts.Sum(p => p.Stored),
+            Parts.Sum(p => p.Unchanged),
+            Parts.Sum(p => p.Rejected),
+            Parts.Sum(p => p.Gone)
+        );
 }
 
 public sealed class ImportPart
@@ -214,20 +259,29 @@ public sealed class ImportPart
             NotIncluded += more.InOtherCurrency.Count;
             NotIncludedNames.AddRange(
                 more.InOtherCurrency.Take(KeptRejections - NotIncludedNames.Count)
-                .Select(o => $"{o.Name} ({o.Currency})"));
+                    .Select(o => $"{o.Name} ({o.Currency})")
+            );
         }
     }
 
     internal void Check()
     {
         if (Read != Stored + Unchanged + Rejected + Gone)
-            throw new InvalidOperationException($"{Kind}: read {Read} ≠ stored {Stored} + unchanged {Unchanged} + rejected {Rejected} + gone {Gone}.");
+            throw new InvalidOperationException(
+                $"{Kind}: read {Read} ≠ stored {Stored} + unchanged {Unchanged} + rejected {Rejected} + gone {Gone}."
+            );
     }
 }
 
 /// <param name="Rejections">Of some of the rejected objects, why.</param>
 internal sealed record ImportCounts(
-    long Read, long Stored, long Unchanged, long Gone, IReadOnlyList<string> Rejections, long Rejected)
+    long Read,
+    long Stored,
+    long Unchanged,
+    long Gone,
+    IReadOnlyList<string> Rejections,
+    long Rejected
+)
 {
     /// <summary>As <see cref="ImportPart.RejectedRoots"/>.</summary>
     public long RejectedRoots { get; init; }

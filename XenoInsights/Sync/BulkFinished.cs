@@ -9,7 +9,8 @@ public sealed class BulkFinished(TimeProvider time)
 
     public void Announce(Guid tenantId)
     {
-        if (_waiting.TryRemove(tenantId, out var waiting)) waiting.TrySetResult();
+        if (_waiting.TryRemove(tenantId, out var waiting))
+            waiting.TrySetResult();
     }
 
     public async Task WaitAsync(Guid tenantId, TimeSpan atMost, CancellationToken ct)

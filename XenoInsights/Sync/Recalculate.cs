@@ -20,17 +20,20 @@ internal sealed record RecalculateCursor(bool OrdersDone, long After)
 /// </summary>
 internal sealed class Recalculate(TenantDatabase tenants)
 {
-    private const int OrdersAtOnce = 500, CheckoutsAtOnce = 2_000;
+    private const int OrdersAtOnce = 500,
+        CheckoutsAtOnce = 2_000;
 
     /// <summary>Inside the unit of work that changed the settings: queues a run, or sends an unfinished one back to its beginning.</summary>
     public static async Task RequestAsync(XenoDbContext db, Guid tenantId, CancellationToken ct)
     {
-        if (await SyncJobs.EnqueueAsync(db, tenantId, SyncJobType.Recalculate, null, ct) is not null) return;
+        if (await SyncJobs.EnqueueAsync(db, tenantId, SyncJobType.Recalculate, null, ct) is not null)
+            return;
         await using var command = db.Command(
             """
             update sync_jobs set cursor = null, attempts = 0
             where tenant_id = $1 and type = 'Recalculate' and status in ('Queued', 'Running')
-            """);
+            """
+        );
         command.Parameters.Add(Sql.Uuid(tenantId));
         await command.ExecuteNonQueryAsync(ct);
     }
@@ -43,9 +46,11 @@ internal sealed class Recalculate(TenantDatabase tenants)
         var cursor = lease.Cursor is null
             ? await BeginAsync(lease, phase, ct)
             : JsonSerializer.Deserialize<RecalculateCursor>(lease.Cursor)!;
-        while (!cursor.OrdersDone) cursor = await OrdersAsync(lease, shop, phase, cursor, ct);
+        while (!cursor.OrdersDone)
+            cursor = await OrdersAsync(lease, shop, phase, cursor, ct);
         var isDone = false;
-        while (!isDone) (cursor, isDone) = await CheckoutsAsync(lease, shop, phase, cursor, ct);
+        while (!isDone)
+            (cursor, isDone) = await CheckoutsAsync(lease, shop, phase, cursor, ct);
     }
 
     /// <summary>In the unit of work that ends the run: nothing has changed since its last step.</summary>
@@ -61,36 +66,61 @@ internal sealed class Recalculate(TenantDatabase tenants)
     {
         var expected = await tenants.RunAsync(
             lease.TenantId,
-            async db => await db.Orders.IgnoreQueryFilters([XenoDbContext.DeletedFilter]).LongCountAsync(ct)
+            async db =>
+                await db.Orders.IgnoreQueryFilters([XenoDbContext.DeletedFilter]).LongCountAsync(ct)
                 + await db.Checkouts.IgnoreQueryFilters([XenoDbContext.DeletedFilter]).LongCountAsync(ct),
-            ct);
+            ct
+        );
         await lease.SaveAsync(new(phase, expected, 0, 0, 0, 0), RecalculateCursor.Start, ct);
         return RecalculateCursor.Start;
     }
 
     private Task<RecalculateCursor> OrdersAsync(
-        SyncLease lease, StoreCalendar shop, string phase, RecalculateCursor cursor, CancellationToken ct) =>
-        tenants.RunAsync(lease.TenantId, async db =>
-        {
-            var step = await Recalculation.OrdersAsync(db, shop, cursor.After, OrdersAtOnce, ct);
-            var next = step.Last is { } last ? cursor with { After = last } : new(OrdersDone: true, After: 0);
-            await CountAsync(db, lease, phase, step, next, ct);
-            return next;
-        }, ct);
+        SyncLease lease,
+        StoreCalendar shop,
+        string phase,
+        RecalculateCursor cursor,
+        CancellationToken ct
+    ) =>
+        tenants.RunAsync(
+            lease.TenantId,
+            async db =>
+            {
+                var step = await Recalculation.OrdersAsync(db, shop, cursor.After, OrdersAtOnce, ct);
+                var next = step.Last is { } last ? cursor with { After = last } : new(OrdersDone: true, After: 0);
+                await CountAsync(db, lease, phase, step, next, ct);
+                return next;
+            },
+            ct
+        );
 
     private Task<(RecalculateCursor Next, bool IsDone)> CheckoutsAsync(
-        SyncLease lease, StoreCalendar shop, string phase, RecalculateCursor cursor, CancellationToken ct) =>
-        tenants.RunAsync(lease.TenantId, async db =>
-        {
-            var step = await Recalculation.CheckoutsAsync(db, shop, cursor.After, CheckoutsAtOnce, ct);
-            var next = step.Last is { } last ? cursor with { After = last } : cursor;
-            await CountAsync(db, lease, phase, step, next, ct);
-            return (next, step.Last is null);
-        }, ct);
+        SyncLease lease,
+        StoreCalendar shop,
+        string phase,
+        RecalculateCursor cursor,
+        CancellationToken ct
+    ) =>
+        tenants.RunAsync(
+            lease.TenantId,
+            async db =>
+            {
+                var step = await Recalculation.CheckoutsAsync(db, shop, cursor.After, CheckoutsAtOnce, ct);
+                var next = step.Last is { } last ? cursor with { After = last } : cursor;
+                await CountAsync(db, lease, phase, step, next, ct);
+                return (next, step.Last is null);
+            },
+            ct
+        );
 
     private static Task CountAsync(
-        XenoDbContext db, SyncLease lease, string phase, RecalculationStep step, RecalculateCursor next, CancellationToken ct) =>
-        lease.CountAsync(db, new(phase, 0, step.Looked, step.Moved, step.Looked - step.Moved, 0), next, ct);
+        XenoDbContext db,
+        SyncLease lease,
+        string phase,
+        RecalculationStep step,
+        RecalculateCursor next,
+        CancellationToken ct
+    ) => lease.CountAsync(db, new(phase, 0, step.Looked, step.Moved, step.Looked - step.Moved, 0), next, ct);
 
     private static StoreCalendar CalendarOf(Tenant tenant) => new(tenant.TenantId, tenant.Currency, tenant.TimeZone);
 }

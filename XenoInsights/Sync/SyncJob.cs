@@ -40,7 +40,9 @@ public sealed class SyncJob : ITenantOwned
     /// <summary>Within a type the lower number begins first: a store's first import, then what a person asked for, then what was scheduled.</summary>
     public short Priority { get; init; }
 
-    public const short FirstImportPriority = 0, AskedPriority = 1, ScheduledPriority = 2;
+    public const short FirstImportPriority = 0,
+        AskedPriority = 1,
+        ScheduledPriority = 2;
 
     /// <summary>By the database clock; a running job whose lease has passed belongs to whoever claims it.</summary>
     public DateTimeOffset? LeaseUntil { get; set; }
@@ -98,15 +100,37 @@ internal sealed class SyncJobConfiguration : IEntityTypeConfiguration<SyncJob>, 
     public void Configure(EntityTypeBuilder<SyncJob> builder)
     {
         builder.HasKey(j => new { j.TenantId, j.Id });
-        builder.HasIndex(j => new { j.TenantId, j.Type, j.Slot }).IsUnique();
+        builder
+            .HasIndex(j => new
+            {
+                j.TenantId,
+                j.Type,
+                j.Slot,
+            })
+            .IsUnique();
         // One unfinished job a tenant and type, however many people and schedules ask for one.
-        builder.HasIndex(j => new { j.TenantId, j.Type }).IsUnique().HasFilter("status in ('Queued', 'Running')").HasDatabaseName("ux_sync_jobs_unfinished");
+        builder
+            .HasIndex(j => new { j.TenantId, j.Type })
+            .IsUnique()
+            .HasFilter("status in ('Queued', 'Running')")
+            .HasDatabaseName("ux_sync_jobs_unfinished");
         builder.HasIndex(j => new { j.TenantId, j.CreatedAt });
         // Operators page through the jobs of all stores, the newest first.
         builder.HasIndex(j => new { j.CreatedAt, j.Id });
         // The head of each type's queue, over all tenants.
-        builder.HasIndex(j => new { j.Type, j.Priority, j.CreatedAt }).HasFilter("status in ('Queued', 'Running')").HasDatabaseName("ix_sync_jobs_due");
-        builder.Property(j => j.Priority).HasDefaultValue(SyncJob.ScheduledPriority).HasSentinel(SyncJob.ScheduledPriority);
+        builder
+            .HasIndex(j => new
+            {
+                j.Type,
+                j.Priority,
+                j.CreatedAt,
+            })
+            .HasFilter("status in ('Queued', 'Running')")
+            .HasDatabaseName("ix_sync_jobs_due");
+        builder
+            .Property(j => j.Priority)
+            .HasDefaultValue(SyncJob.ScheduledPriority)
+            .HasSentinel(SyncJob.ScheduledPriority);
         builder.Property(j => j.Type).HasConversion<string>();
         builder.Property(j => j.Status).HasConversion<string>();
         builder.Property(j => j.Cursor).HasColumnType("jsonb");

@@ -1,8 +1,8 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using XenoInsights.Data;
-using XenoInsights.Sync.Reconciliation;
 using XenoInsights.Queues;
+using XenoInsights.Sync.Reconciliation;
 using XenoInsights.Tenants;
 
 namespace XenoInsights.Sync;
@@ -10,96 +10,212 @@ namespace XenoInsights.Sync;
 /// <summary>Importing: the queue, its workers and the API to start and follow runs.</summary>
 public static class SyncSetup
 {
-    private const int ListedJobs = 100, LongestList = 1000;
+    private const int ListedJobs = 100,
+        LongestList = 1000;
 
     public static void AddSync(this WebApplicationBuilder builder)
     {
-        builder.Services.AddOptions<SyncOptions>().BindConfiguration(SyncOptions.Section)
-            .Validate(options => options.LeaseSeconds is >= 1 and <= 600, $"{SyncOptions.Section}:{nameof(SyncOptions.LeaseSeconds)} must be 1 to 600 seconds.")
-            .Validate(options => options.Parallel is >= 1 and <= 100, $"{SyncOptions.Section}:{nameof(SyncOptions.Parallel)} must be 1 to 100.")
+        builder
+            .Services.AddOptions<SyncOptions>()
+            .BindConfiguration(SyncOptions.Section)
+            .Validate(
+                options => options.LeaseSeconds is >= 1 and <= 600,
+                $"{SyncOptions.Section}:{nameof(SyncOptions.LeaseSeconds)} must be 1 to 600 seconds."
+            )
+            .Validate(
+                options => options.Parallel is >= 1 and <= 100,
+                $"{SyncOptions.Section}:{nameof(SyncOptions.Parallel)} must be 1 to 100."
+            )
             .Validate(
                 options => options.RejectedIncidentPercent is >= 0 and <= 100,
-                $"{SyncOptions.Section}:{nameof(SyncOptions.RejectedIncidentPercent)} must be 0 to 100.")
-            .Validate(options => options is { NightFromHour: >= 0, NightHours: >= 1 } && options.NightFromHour + options.NightHours <= 24, $"{SyncOptions.Section}:{nameof(SyncOptions.NightFromHour)} and {nameof(SyncOptions.NightHours)} must lie within one day.").ValidateOnStart();
-        builder.Services.AddOptions<DispatchOptions>().BindConfiguration(DispatchOptions.Section)
-            .Validate(options => options.Parallel is >= 1 and <= 100, $"{DispatchOptions.Section}:{nameof(DispatchOptions.Parallel)} must be 1 to 100.")
+                $"{SyncOptions.Section}:{nameof(SyncOptions.RejectedIncidentPercent)} must be 0 to 100."
+            )
+            .Validate(
+                options =>
+                    options is { NightFromHour: >= 0, NightHours: >= 1 }
+                    && options.NightFromHour + options.NightHours <= 24,
+                $"{SyncOptions.Section}:{nameof(SyncOptions.NightFromHour)} and {nameof(SyncOptions.NightHours)} must lie within one day."
+            )
             .ValidateOnStart();
-        builder.Services.AddSingleton<SyncSignal>().AddSingleton<BulkFinished>().AddSingleton<BulkExports>().AddSingleton<ObjectRefetch>().AddSingleton<StoreHealth>();
-        builder.Services.AddSingleton<FullImport>().AddSingleton<DeltaSync>().AddSingleton<Rehydrate>().AddSingleton<Recalculate>()
-            .AddSingleton<Reconcile>().AddScoped<ReconciliationQueries>().AddScoped<SyncJobs>().AddScoped<StoreNotices>();
+        builder
+            .Services.AddOptions<DispatchOptions>()
+            .BindConfiguration(DispatchOptions.Section)
+            .Validate(
+                options => options.Parallel is >= 1 and <= 100,
+                $"{DispatchOptions.Section}:{nameof(DispatchOptions.Parallel)} must be 1 to 100."
+            )
+            .ValidateOnStart();
+        builder
+            .Services.AddSingleton<SyncSignal>()
+            .AddSingleton<BulkFinished>()
+            .AddSingleton<BulkExports>()
+            .AddSingleton<ObjectRefetch>()
+            .AddSingleton<StoreHealth>();
+        builder
+            .Services.AddSingleton<FullImport>()
+            .AddSingleton<DeltaSync>()
+            .AddSingleton<Rehydrate>()
+            .AddSingleton<Recalculate>()
+            .AddSingleton<Reconcile>()
+            .AddScoped<ReconciliationQueries>()
+            .AddScoped<SyncJobs>()
+            .AddScoped<StoreNotices>();
         builder.Services.AddSingleton<Refetches>();
         builder.Services.AddHostedService<SyncWorker>().AddHostedService<RefetchWorker>();
-        builder.Services.ConfigureHttpJsonOptions(json => json.SerializerOptions.Converters.Add(new JsonStringEnumConverter(JsonNamingPolicy.CamelCase)));
+        builder.Services.ConfigureHttpJsonOptions(json =>
+            json.SerializerOptions.Converters.Add(new JsonStringEnumConverter(JsonNamingPolicy.CamelCase))
+        );
     }
 
     public static void MapSync(this WebApplication app)
     {
         var ingestion = app.MapGroup("/api/ingestion").WithTags("Ingestion");
-        ingestion.MapPost("/start", StartAsync).WithSummary("Start a run: full (everything), delta (what changed) rehydrate (compare all, repair, mark what is gone), reconcile (prove closed days against Shopify) or recalculate (sort stored orders into the days of the store's time zone)").Accepts<StartRequest>("application/json")
-            .Produces<SyncJobView>(StatusCodes.Status202Accepted).Produces<SyncJobView>(StatusCodes.Status409Conflict)
-            .ProducesValidationProblem().ProducesProblem(StatusCodes.Status403Forbidden).ProducesProblem(StatusCodes.Status404NotFound);
-        ingestion.MapGet("/jobs", (SyncJobs jobs, CancellationToken ct) => jobs.ListAsync(ListedJobs, ct)).RequireTenantId().WithSummary("Runs, newest first");
-        ingestion.MapGet("/jobs/{id:guid}", FindAsync).RequireTenantId().WithSummary("One run with its progress").Produces<SyncJobView>().ProducesProblem(StatusCodes.Status404NotFound);
-        app.MapGet("/api/reconciliation", (ReconciliationQueries checks, DateOnly? from, DateOnly? to, CancellationToken ct) => checks.ListAsync(from, to, LongestList, ct)).RequireTenantId().WithTags("Ingestion")
-            .WithSummary("Closed days as they were proven against Shopify, newest first: orders and total sales on both sides, and the orders that differed");
-        ingestion.MapPost("/jobs/{id:guid}/cancel", CancelAsync).WithSummary("Cancel a run; what it stored stays").Accepts<CancelRequest>("application/json")
-            .Produces(StatusCodes.Status204NoContent).ProducesProblem(StatusCodes.Status403Forbidden).ProducesProblem(StatusCodes.Status404NotFound).ProducesProblem(StatusCodes.Status409Conflict);
+        ingestion
+            .MapPost("/start", StartAsync)
+            .WithSummary(
+                "Start a run: full (everything), delta (what changed) rehydrate (compare all, repair, mark what is gone), reconcile (prove closed days against Shopify) or recalculate (sort stored orders into the days of the store's time zone)"
+            )
+            .Accepts<StartRequest>("application/json")
+            .Produces<SyncJobView>(StatusCodes.Status202Accepted)
+            .Produces<SyncJobView>(StatusCodes.Status409Conflict)
+            .ProducesValidationProblem()
+            .ProducesProblem(StatusCodes.Status403Forbidden)
+            .ProducesProblem(StatusCodes.Status404NotFound);
+        ingestion
+            .MapGet("/jobs", (SyncJobs jobs, CancellationToken ct) => jobs.ListAsync(ListedJobs, ct))
+            .RequireTenantId()
+            .WithSummary("Runs, newest first");
+        ingestion
+            .MapGet("/jobs/{id:guid}", FindAsync)
+            .RequireTenantId()
+            .WithSummary("One run with its progress")
+            .Produces<SyncJobView>()
+            .ProducesProblem(StatusCodes.Status404NotFound);
+        app.MapGet(
+                "/api/reconciliation",
+                (ReconciliationQueries checks, DateOnly? from, DateOnly? to, CancellationToken ct) =>
+                    checks.ListAsync(from, to, LongestList, ct)
+            )
+            .RequireTenantId()
+            .WithTags("Ingestion")
+            .WithSummary(
+                "Closed days as they were proven against Shopify, newest first: orders and total sales on both sides, and the orders that differed"
+            );
+        ingestion
+            .MapPost("/jobs/{id:guid}/cancel", CancelAsync)
+            .WithSummary("Cancel a run; what it stored stays")
+            .Accepts<CancelRequest>("application/json")
+            .Produces(StatusCodes.Status204NoContent)
+            .ProducesProblem(StatusCodes.Status403Forbidden)
+            .ProducesProblem(StatusCodes.Status404NotFound)
+            .ProducesProblem(StatusCodes.Status409Conflict);
     }
 
     /// <param name="TenantId">One of the caller's stores.</param>
     /// <param name="Type">full, delta, rehydrate, reconcile or recalculate; full when absent.</param>
     /// <param name="From">The first shop day that a reconcile run checks; the last seven closed days when absent.</param>
     /// <param name="To">The last one.</param>
-    public sealed record StartRequest([property: JsonPropertyName("tenant_id")] string? TenantId, string? Type, DateOnly? From = null, DateOnly? To = null);
+    public sealed record StartRequest(
+        [property: JsonPropertyName("tenant_id")] string? TenantId,
+        string? Type,
+        DateOnly? From = null,
+        DateOnly? To = null
+    );
 
-    private static async Task<IResult> StartAsync(HttpContext http, StartRequest request, SyncJobs jobs, TimeProvider time, CancellationToken ct)
+    private static async Task<IResult> StartAsync(
+        HttpContext http,
+        StartRequest request,
+        SyncJobs jobs,
+        TimeProvider time,
+        CancellationToken ct
+    )
     {
-        if (await http.EnterTenantAsync(request.TenantId) is { } refusal) return refusal;
-        if (http.Store().Role == MemberRole.Viewer) return TypedResults.Problem("Viewers cannot start a run. Ask an owner or admin of the store.", statusCode: StatusCodes.Status403Forbidden);
+        if (await http.EnterTenantAsync(request.TenantId) is { } refusal)
+            return refusal;
+        if (http.Store().Role == MemberRole.Viewer)
+            return TypedResults.Problem(
+                "Viewers cannot start a run. Ask an owner or admin of the store.",
+                statusCode: StatusCodes.Status403Forbidden
+            );
         if (TypeOf(request.Type) is not { } type)
-            return TypedResults.ValidationProblem(new Dictionary<string, string[]> { ["type"] = [$"'{request.Type}' is not full, delta, rehydrate, reconcile or recalculate."] });
+            return TypedResults.ValidationProblem(
+                new Dictionary<string, string[]>
+                {
+                    ["type"] = [$"'{request.Type}' is not full, delta, rehydrate, reconcile or recalculate."],
+                }
+            );
 
         if (http.Store().Status == TenantStatus.Disconnected)
-            return TypedResults.Problem("The app was removed from this store in Shopify. Connect the store again first.", statusCode: StatusCodes.Status409Conflict);
+            return TypedResults.Problem(
+                "The app was removed from this store in Shopify. Connect the store again first.",
+                statusCode: StatusCodes.Status409Conflict
+            );
 
         ImportCursor? days = null;
         if (type == SyncJobType.Reconcile)
         {
             days = Reconcile.Days(http.Store().TimeZone, time.GetUtcNow(), request.From, request.To);
-            if (Reconcile.Complaint(days) is { } complaint) return TypedResults.ValidationProblem(new Dictionary<string, string[]> { ["from"] = [complaint] });
+            if (Reconcile.Complaint(days) is { } complaint)
+                return TypedResults.ValidationProblem(new Dictionary<string, string[]> { ["from"] = [complaint] });
         }
-        else if (request.From is not null || request.To is not null) return TypedResults.ValidationProblem(new Dictionary<string, string[]> { ["from"] = ["Days are for runs of type reconcile."] });
+        else if (request.From is not null || request.To is not null)
+            return TypedResults.ValidationProblem(
+                new Dictionary<string, string[]> { ["from"] = ["Days are for runs of type reconcile."] }
+            );
 
         var (job, created) = await jobs.StartAsync(type, days, ct);
         return created
-            ? TypedResults.Accepted($"/api/ingestion/jobs/{job.Id}?{RequireTenant.Parameter}={http.Store().TenantId}", job)
+            ? TypedResults.Accepted(
+                $"/api/ingestion/jobs/{job.Id}?{RequireTenant.Parameter}={http.Store().TenantId}",
+                job
+            )
             : TypedResults.Conflict(job);
     }
 
     private static async Task<IResult> FindAsync(Guid id, SyncJobs jobs, CancellationToken ct) =>
-        await jobs.FindAsync(id, ct) is { } job ? TypedResults.Ok(job) : TypedResults.Problem("This store has no such run.", statusCode: StatusCodes.Status404NotFound);
+        await jobs.FindAsync(id, ct) is { } job
+            ? TypedResults.Ok(job)
+            : TypedResults.Problem("This store has no such run.", statusCode: StatusCodes.Status404NotFound);
 
     public sealed record CancelRequest([property: JsonPropertyName("tenant_id")] string? TenantId);
 
-    private static async Task<IResult> CancelAsync(HttpContext http, Guid id, CancelRequest request, SyncJobs jobs, CancellationToken ct)
+    private static async Task<IResult> CancelAsync(
+        HttpContext http,
+        Guid id,
+        CancelRequest request,
+        SyncJobs jobs,
+        CancellationToken ct
+    )
     {
-        if (await http.EnterTenantAsync(request.TenantId) is { } refusal) return refusal;
-        if (http.Store().Role == MemberRole.Viewer) return TypedResults.Problem("Viewers cannot cancel a run. Ask an owner or admin of the store.", statusCode: StatusCodes.Status403Forbidden);
-        if (await jobs.FindAsync(id, ct) is not { } job) return TypedResults.Problem("This store has no such run.", statusCode: StatusCodes.Status404NotFound);
+        if (await http.EnterTenantAsync(request.TenantId) is { } refusal)
+            return refusal;
+        if (http.Store().Role == MemberRole.Viewer)
+            return TypedResults.Problem(
+                "Viewers cannot cancel a run. Ask an owner or admin of the store.",
+                statusCode: StatusCodes.Status403Forbidden
+            );
+        if (await jobs.FindAsync(id, ct) is not { } job)
+            return TypedResults.Problem("This store has no such run.", statusCode: StatusCodes.Status404NotFound);
         if (job is { Type: SyncJobType.Recalculate, FinishedAt: null })
-            return TypedResults.Problem("A recalculation cannot be cancelled: days of two time zones would stay.", statusCode: StatusCodes.Status409Conflict);
-        return await jobs.CancelAsync(id, ct) ? TypedResults.NoContent() : TypedResults.Problem("The run has ended already.", statusCode: StatusCodes.Status409Conflict);
+            return TypedResults.Problem(
+                "A recalculation cannot be cancelled: days of two time zones would stay.",
+                statusCode: StatusCodes.Status409Conflict
+            );
+        return await jobs.CancelAsync(id, ct)
+            ? TypedResults.NoContent()
+            : TypedResults.Problem("The run has ended already.", statusCode: StatusCodes.Status409Conflict);
     }
 
-    internal static SyncJobType? TypeOf(string? type) => type switch
-    {
-        null or "full" => SyncJobType.Full,
-        "delta" => SyncJobType.Delta,
-        "rehydrate" => SyncJobType.Rehydrate,
-        "recalculate" => SyncJobType.Recalculate,
-        "reconcile" => SyncJobType.Reconcile,
-        _ => null,
-    };
+    internal static SyncJobType? TypeOf(string? type) =>
+        type switch
+        {
+            null or "full" => SyncJobType.Full,
+            "delta" => SyncJobType.Delta,
+            "rehydrate" => SyncJobType.Rehydrate,
+            "recalculate" => SyncJobType.Recalculate,
+            "reconcile" => SyncJobType.Reconcile,
+            _ => null,
+        };
 }
 
 /// <summary>Section <c>Sync</c>.</summary>

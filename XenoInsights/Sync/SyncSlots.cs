@@ -18,7 +18,8 @@ internal sealed class SyncSlots(int parallel)
     /// <summary>How many more jobs of each type may begin now.</summary>
     public IReadOnlyDictionary<SyncJobType, int> Free()
     {
-        lock (_lock) return _types.ToDictionary(type => type, FreeOf);
+        lock (_lock)
+            return _types.ToDictionary(type => type, FreeOf);
     }
 
     /// <summary>Takes a slot; false when there is none, or the job runs here already.</summary>
@@ -26,8 +27,10 @@ internal sealed class SyncSlots(int parallel)
     {
         lock (_lock)
         {
-            if (FreeOf(type) == 0 || _running.ContainsKey(jobId)) return false;
-            if (type == SyncJobType.Full && !isFirstImport && RepeatedImports() >= Math.Max(1, MostFull - 1)) return false;
+            if (FreeOf(type) == 0 || _running.ContainsKey(jobId))
+                return false;
+            if (type == SyncJobType.Full && !isFirstImport && RepeatedImports() >= Math.Max(1, MostFull - 1))
+                return false;
             _running[jobId] = (type, isFirstImport);
             return true;
         }
@@ -35,18 +38,21 @@ internal sealed class SyncSlots(int parallel)
 
     public void Release(Guid jobId)
     {
-        lock (_lock) _running.Remove(jobId);
+        lock (_lock)
+            _running.Remove(jobId);
     }
 
     private int FreeOf(SyncJobType type)
     {
         var kept = parallel < _types.Length ? 0 : _types.Count(other => other != type && RunningOf(other) == 0);
         var free = parallel - _running.Count - kept;
-        if (type == SyncJobType.Full) free = Math.Min(free, MostFull - RunningOf(type));
+        if (type == SyncJobType.Full)
+            free = Math.Min(free, MostFull - RunningOf(type));
         return Math.Max(0, free);
     }
 
     private int RunningOf(SyncJobType type) => _running.Values.Count(job => job.Type == type);
 
-    private int RepeatedImports() => _running.Values.Count(job => job is { Type: SyncJobType.Full, IsFirstImport: false });
+    private int RepeatedImports() =>
+        _running.Values.Count(job => job is { Type: SyncJobType.Full, IsFirstImport: false });
 }

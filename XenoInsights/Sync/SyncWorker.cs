@@ -11,9 +11,25 @@ using XenoInsights.Tenants;
 namespace XenoInsights.Sync;
 
 /// <summary>Works off the queue of runs. Any number of processes may: a run belongs to whoever holds its lease.</summary>
-internal sealed class SyncWorker(SystemDatabase system, TenantDatabase tenants, AdminObjects objects, FullImport fullImport, DeltaSync delta, Rehydrate rehydrate, Reconcile reconcile, Recalculate recalculate, StoreHealth health, SyncSignal signal, IOptions<SyncOptions> options, IHostApplicationLifetime lifetime, TimeProvider time, ILogger<SyncWorker> logger) : BackgroundService
+internal sealed class SyncWorker(
+    SystemDatabase system,
+    TenantDatabase tenants,
+    AdminObjects objects,
+    FullImport fullImport,
+    DeltaSync delta,
+    Rehydrate rehydrate,
+    Reconcile reconcile,
+    Recalculate recalculate,
+    StoreHealth health,
+    SyncSignal signal,
+    IOptions<SyncOptions> options,
+    IHostApplicationLifetime lifetime,
+    TimeProvider time,
+    ILogger<SyncWorker> logger
+) : BackgroundService
 {
-    private const int MaxAttempts = 12, MaxStarts = 100;
+    private const int MaxAttempts = 12,
+        MaxStarts = 100;
     private static readonly TimeSpan Poll = TimeSpan.FromSeconds(1);
 
     private readonly TimeSpan _lease = TimeSpan.FromSeconds(options.Value.LeaseSeconds);
@@ -53,7 +69,8 @@ internal sealed class SyncWorker(SystemDatabase system, TenantDatabase tenants, 
 
     private async Task<bool> TryBeginAsync(SyncLease lease, bool isFirstImport, CancellationToken ct)
     {
-        if (!_slots.TryTake(lease.JobId, lease.Type, isFirstImport)) return false;
+        if (!_slots.TryTake(lease.JobId, lease.Type, isFirstImport))
+            return false;
         var isTaken = false;
         try
         {
@@ -62,59 +79,92 @@ internal sealed class SyncWorker(SystemDatabase system, TenantDatabase tenants, 
         }
         finally
         {
-            if (!isTaken) _slots.Release(lease.JobId);
+            if (!isTaken)
+                _slots.Release(lease.JobId);
         }
     }
 
     // For each type the jobs at the head of its queue: a long queue of one type hides no other.
-    private Task<List<(SyncLease Lease, bool IsFirstImport)>> FindWorkAsync(CancellationToken ct) => system.RunAsync(async db =>
-    {
-        var free = _slots.Free().Where(slot => slot.Value > 0).ToList();
-        await using var command = db.Command(
-            """
-            select due.tenant_id, due.id, due.type, due.attempts, due.priority
-            from unnest($1::text[], $2::int[]) as slot (type, free)
-            cross join lateral (
-                select j.tenant_id, j.id, j.type, j.attempts, j.priority, j.created_at from sync_jobs j
-                where j.type = slot.type and j.status in ('Queued', 'Running')
-                    and ((j.status = 'Queued' and coalesce(j.not_before, now()) <= now()) or (j.status = 'Running' and j.lease_until < now()))
-                    -- Days are proven when they are those of the store's time zone.
-                    and (j.type <> 'Reconcile' or not exists (
-                        select from sync_jobs r
-                        where r.tenant_id = j.tenant_id and r.type = 'Recalculate' and r.status in ('Queued', 'Running')))
-                order by j.priority, j.created_at
-                limit slot.free) due
-            order by due.priority, due.created_at
-            """);
-        command.Parameters.Add(new Npgsql.NpgsqlParameter { Value = free.Select(slot => slot.Key.ToString()).ToArray() });
-        // Twice as many as fit: other processes take some of them.
-        command.Parameters.Add(new Npgsql.NpgsqlParameter { Value = free.Select(slot => 2 * slot.Value).ToArray() });
-        var work = new List<(SyncLease, bool)>();
-        await using var reader = await command.ExecuteReaderAsync(ct);
-        while (await reader.ReadAsync(ct))
-        {
-            var type = Enum.Parse<SyncJobType>(reader.GetString(2));
-            var lease = new SyncLease(tenants, reader.GetGuid(0), reader.GetGuid(1), type, reader.GetInt32(3), _lease);
-            work.Add((lease, reader.GetInt16(4) == SyncJob.FirstImportPriority));
-        }
-        return work;
-    }, ct);
+    private Task<List<(SyncLease Lease, bool IsFirstImport)>> FindWorkAsync(CancellationToken ct) =>
+        system.RunAsync(
+            async db =>
+            {
+                var free = _slots.Free().Where(slot => slot.Value > 0).ToList();
+                await using var command = db.Command(
+                    """
+                    select due.tenant_id, due.id, due.type, due.attempts, due.priority
+                    from unnest($1::text[], $2::int[]) as slot (type, free)
+                    cross join lateral (
+                        select j.tenant_id, j.id, j.type, j.attempts, j.priority, j.created_at from sync_jobs j
+                        where j.type = slot.type and j.status in ('Queued', 'Running')
+                            and ((j.status = 'Queued' and coalesce(j.not_before, now()) <= now()) or (j.status = 'Running' and j.lease_until < now()))
+                            -- Days are proven when they are those of the store's time zone.
+                            and (j.type <> 'Reconcile' or not exists (
+                                select from sync_jobs r
+                                where r.tenant_id = j.tenant_id and r.type = 'Recalculate' and r.status in ('Queued', 'Running')))
+                        order by j.priority, j.created_at
+                        limit slot.free) due
+                    order by due.priority, due.created_at
+                    """
+                );
+                command.Parameters.Add(
+                    new Npgsql.NpgsqlParameter { Value = free.Select(slot => slot.Key.ToString()).ToArray() }
+                );
+                // Twice as many as fit: other processes take some of them.
+                command.Parameters.Add(
+                    new Npgsql.NpgsqlParameter { Value = free.Select(slot => 2 * slot.Value).ToArray() }
+                );
+                var work = new List<(SyncLease, bool)>();
+                await using var reader = await command.ExecuteReaderAsync(ct);
+                while (await reader.ReadAsync(ct))
+                {
+                    var type = Enum.Parse<SyncJobType>(reader.GetString(2));
+                    var lease = new SyncLease(
+                        tenants,
+                        reader.GetGuid(0),
+                        reader.GetGuid(1),
+                        type,
+                        reader.GetInt32(3),
+                        _lease
+                    );
+                    work.Add((lease, reader.GetInt16(4) == SyncJob.FirstImportPriority));
+                }
+                return work;
+            },
+            ct
+        );
 
     private async Task RunAsync(SyncLease lease, CancellationToken stopping)
     {
         using var run = CancellationTokenSource.CreateLinkedTokenSource(stopping);
-        using var scope = logger.BeginScope(new Dictionary<string, object> { ["SyncJob"] = lease.JobId, ["Tenant"] = lease.TenantId });
+        using var scope = logger.BeginScope(
+            new Dictionary<string, object> { ["SyncJob"] = lease.JobId, ["Tenant"] = lease.TenantId }
+        );
         var heartbeat = BeatAsync(lease, run);
         try
         {
-            var tenant = await tenants.RunAsync(lease.TenantId, db => db.Tenants.AsNoTracking().SingleAsync(run.Token), run.Token);
-            logger.LogInformation("{Type} run of {Shop} begins, attempt {Attempt}", lease.Type, tenant.ShopDomain, lease.Attempts);
-            if (lease.Attempts > MaxStarts) throw new ImportFailedException($"The run was interrupted {MaxStarts} times. Start it again; if it stops again, tell whoever runs this installation.");
+            var tenant = await tenants.RunAsync(
+                lease.TenantId,
+                db => db.Tenants.AsNoTracking().SingleAsync(run.Token),
+                run.Token
+            );
+            logger.LogInformation(
+                "{Type} run of {Shop} begins, attempt {Attempt}",
+                lease.Type,
+                tenant.ShopDomain,
+                lease.Attempts
+            );
+            if (lease.Attempts > MaxStarts)
+                throw new ImportFailedException(
+                    $"The run was interrupted {MaxStarts} times. Start it again; if it stops again, tell whoever runs this installation."
+                );
             var asksShopify = lease.Type != SyncJobType.Recalculate;
-            if (asksShopify) tenant = await FollowShopAsync(tenant, run.Token);
+            if (asksShopify)
+                tenant = await FollowShopAsync(tenant, run.Token);
             await WorkAsync(lease, tenant, run.Token);
             // Shopify has answered: before the run is over for whoever watches it.
-            if (asksShopify) await health.RecoveredAsync(tenant);
+            if (asksShopify)
+                await health.RecoveredAsync(tenant);
             await lease.SucceedAsync(db => ConcludeAsync(db, lease, tenant), CancellationToken.None);
             logger.LogInformation("{Type} run of {Shop} succeeded", lease.Type, tenant.ShopDomain);
         }
@@ -137,24 +187,43 @@ internal sealed class SyncWorker(SystemDatabase system, TenantDatabase tenants, 
     /// </summary>
     private async Task<Tenant> FollowShopAsync(Tenant tenant, CancellationToken ct)
     {
-        var shop = await objects.ShopAsync(new(tenant.TenantId, tenant.ShopDomain, tenant.Currency, tenant.TimeZone), ct);
-        if (shop.ShopId != tenant.ShopId) throw new ImportFailedException($"{tenant.ShopDomain} belongs to another shop now ({shop.ShopId} instead of {tenant.ShopId}). Nothing was read. Connect the store at its present address.");
-        if (ShopDomainName.TryParse(shop.Domain, out var domain) && domain != tenant.ShopDomain
+        var shop = await objects.ShopAsync(
+            new(tenant.TenantId, tenant.ShopDomain, tenant.Currency, tenant.TimeZone),
+            ct
+        );
+        if (shop.ShopId != tenant.ShopId)
+            throw new ImportFailedException(
+                $"{tenant.ShopDomain} belongs to another shop now ({shop.ShopId} instead of {tenant.ShopId}). Nothing was read. Connect the store at its present address."
+            );
+        if (
+            ShopDomainName.TryParse(shop.Domain, out var domain)
+            && domain != tenant.ShopDomain
             && await system.RunAsync(
-                db => ShopDomainRegistry.RenameAsync(db, tenant.TenantId, tenant.ShopId, domain, ct), ct))
+                db => ShopDomainRegistry.RenameAsync(db, tenant.TenantId, tenant.ShopId, domain, ct),
+                ct
+            )
+        )
             logger.LogWarning("{Shop} is {Domain} now and no delivery told", tenant.ShopDomain, domain);
-        return await tenants.RunAsync(tenant.TenantId, async db =>
-        {
-            if (await ShopSettings.KeepAsync(db, tenant.TenantId, shop.Name, shop.TimeZone, shop.Currency, ct) is { } changed)
-                logger.LogWarning("{Shop} was changed and no delivery told: {Change}", tenant.ShopDomain, changed);
-            return await db.Tenants.AsNoTracking().SingleAsync(ct);
-        }, ct);
+        return await tenants.RunAsync(
+            tenant.TenantId,
+            async db =>
+            {
+                if (
+                    await ShopSettings.KeepAsync(db, tenant.TenantId, shop.Name, shop.TimeZone, shop.Currency, ct) is
+                    { } changed
+                )
+                    logger.LogWarning("{Shop} was changed and no delivery told: {Change}", tenant.ShopDomain, changed);
+                return await db.Tenants.AsNoTracking().SingleAsync(ct);
+            },
+            ct
+        );
     }
 
     /// <summary>What the success of a run brings about, in the unit of work that ends it.</summary>
     private async Task ConcludeAsync(XenoDbContext db, SyncLease lease, Tenant tenant)
     {
-        if (lease.Type == SyncJobType.Recalculate) await Recalculate.ConcludeAsync(db, tenant, CancellationToken.None);
+        if (lease.Type == SyncJobType.Recalculate)
+            await Recalculate.ConcludeAsync(db, tenant, CancellationToken.None);
         await OrderHistory.KeepAsync(db, lease, tenant, time.GetUtcNow(), CancellationToken.None);
         await EnqueueFirstCheckAsync(db, lease);
     }
@@ -162,18 +231,26 @@ internal sealed class SyncWorker(SystemDatabase system, TenantDatabase tenants, 
     /// <summary>A store's first import is proven as a whole as soon as it has ended.</summary>
     private async Task EnqueueFirstCheckAsync(XenoDbContext db, SyncLease lease)
     {
-        if (lease.Type != SyncJobType.Full || !options.Value.CheckFirstImport || await db.ReconciledDays.AnyAsync()) return;
-        await SyncJobs.EnqueueAsync(db, lease.TenantId, SyncJobType.Reconcile, Reconcile.AllDays(), CancellationToken.None);
+        if (lease.Type != SyncJobType.Full || !options.Value.CheckFirstImport || await db.ReconciledDays.AnyAsync())
+            return;
+        await SyncJobs.EnqueueAsync(
+            db,
+            lease.TenantId,
+            SyncJobType.Reconcile,
+            Reconcile.AllDays(),
+            CancellationToken.None
+        );
     }
 
-    private Task WorkAsync(SyncLease lease, Tenant tenant, CancellationToken ct) => lease.Type switch
-    {
-        SyncJobType.Full => fullImport.RunAsync(lease, tenant, ct),
-        SyncJobType.Delta => delta.RunAsync(lease, tenant, ct),
-        SyncJobType.Rehydrate => rehydrate.RunAsync(lease, tenant, ct),
-        SyncJobType.Recalculate => recalculate.RunAsync(lease, tenant, ct),
-        _ => reconcile.RunAsync(lease, tenant, ct),
-    };
+    private Task WorkAsync(SyncLease lease, Tenant tenant, CancellationToken ct) =>
+        lease.Type switch
+        {
+            SyncJobType.Full => fullImport.RunAsync(lease, tenant, ct),
+            SyncJobType.Delta => delta.RunAsync(lease, tenant, ct),
+            SyncJobType.Rehydrate => rehydrate.RunAsync(lease, tenant, ct),
+            SyncJobType.Recalculate => recalculate.RunAsync(lease, tenant, ct),
+            _ => reconcile.RunAsync(lease, tenant, ct),
+        };
 
     /// <summary>Every way a run can end badly is a state that someone sees, with what to do about it.</summary>
     private async Task EndAsync(SyncLease lease, Exception failure, CancellationToken stopping)
@@ -194,14 +271,25 @@ internal sealed class SyncWorker(SystemDatabase system, TenantDatabase tenants, 
                     logger.LogInformation("The run begins again with the shop's new settings");
                     await lease.ReturnAsync(TimeSpan.Zero, null, CancellationToken.None);
                     break;
-                case ShopifyException { IsTransient: true } or Npgsql.NpgsqlException { IsTransient: true } or HttpRequestException or TimeoutException when lease.Attempts < MaxAttempts:
-                    var wait = TimeSpan.FromSeconds(Math.Min(600, 5 * Math.Pow(2, lease.Attempts - 1)) * (0.75 + Random.Shared.NextDouble() / 2));
+                case ShopifyException { IsTransient: true }
+                or Npgsql.NpgsqlException { IsTransient: true }
+                or HttpRequestException
+                or TimeoutException when lease.Attempts < MaxAttempts:
+                    var wait = TimeSpan.FromSeconds(
+                        Math.Min(600, 5 * Math.Pow(2, lease.Attempts - 1)) * (0.75 + Random.Shared.NextDouble() / 2)
+                    );
                     logger.LogWarning("The run is put off by {Wait}: {Reason}", wait, failure.Message);
-                    await lease.ReturnAsync(wait, $"{MerchantMessage(failure)} Trying again by itself.", CancellationToken.None);
+                    await lease.ReturnAsync(
+                        wait,
+                        $"{MerchantMessage(failure)} Trying again by itself.",
+                        CancellationToken.None
+                    );
                     break;
                 default:
-                    if (failure.IsExpected()) logger.LogWarning("The run failed: {Reason}", failure.Message);
-                    else logger.LogError(failure, "The run failed");
+                    if (failure.IsExpected())
+                        logger.LogWarning("The run failed: {Reason}", failure.Message);
+                    else
+                        logger.LogError(failure, "The run failed");
                     await health.NoteAsync(lease.TenantId, failure);
                     await lease.FailAsync(MerchantMessage(failure), CancellationToken.None);
                     break;
@@ -214,12 +302,14 @@ internal sealed class SyncWorker(SystemDatabase system, TenantDatabase tenants, 
         }
     }
 
-    private static string MerchantMessage(Exception failure) => failure switch
-    {
-        ShopifyException or ImportFailedException or ReconnectRequiredException => failure.Message,
-        Npgsql.NpgsqlException or HttpRequestException or TimeoutException => "The connection broke off.",
-        _ => "The run stopped by a fault of ours, which is recorded. Everything stored so far is correct; start it again.",
-    };
+    private static string MerchantMessage(Exception failure) =>
+        failure switch
+        {
+            ShopifyException or ImportFailedException or ReconnectRequiredException => failure.Message,
+            Npgsql.NpgsqlException or HttpRequestException or TimeoutException => "The connection broke off.",
+            _ =>
+                "The run stopped by a fault of ours, which is recorded. Everything stored so far is correct; start it again.",
+        };
 
     private async Task BeatAsync(SyncLease lease, CancellationTokenSource run)
     {
@@ -228,7 +318,8 @@ internal sealed class SyncWorker(SystemDatabase system, TenantDatabase tenants, 
             while (true)
             {
                 await Task.Delay(_lease / 4, time, run.Token);
-                if (!await lease.HeartbeatAsync(run.Token)) await run.CancelAsync();
+                if (!await lease.HeartbeatAsync(run.Token))
+                    await run.CancelAsync();
             }
         }
         catch (OperationCanceledException) when (run.IsCancellationRequested)

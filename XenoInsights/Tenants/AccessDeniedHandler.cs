@@ -6,12 +6,18 @@ namespace XenoInsights.Tenants;
 /// <summary>Answers requests whose unit of work was refused: access ended, or was reduced, after the request had begun.</summary>
 internal sealed class AccessDeniedHandler : IExceptionHandler
 {
-    public async ValueTask<bool> TryHandleAsync(HttpContext httpContext, Exception exception, CancellationToken cancellationToken)
+    public async ValueTask<bool> TryHandleAsync(
+        HttpContext httpContext,
+        Exception exception,
+        CancellationToken cancellationToken
+    )
     {
-        if (exception is not AccessDeniedException denied || httpContext.Response.HasStarted) return false;
-        var answer = denied.Reason == AccessDenial.NoAccess
-            ? RequireTenant.StoreNotFound()
-            : Results.Problem("Your role does not allow this.", statusCode: StatusCodes.Status403Forbidden);
+        if (exception is not AccessDeniedException denied || httpContext.Response.HasStarted)
+            return false;
+        var answer =
+            denied.Reason == AccessDenial.NoAccess
+                ? RequireTenant.StoreNotFound()
+                : Results.Problem("Your role does not allow this.", statusCode: StatusCodes.Status403Forbidden);
         await answer.ExecuteAsync(httpContext);
         return true;
     }

@@ -10,7 +10,8 @@ namespace XenoInsights.Tenants;
 /// ended, another role. One query a process every few seconds, however many pages are open. Units of work refuse at once
 /// by themselves; this ends what would go on showing what it already has.
 /// </summary>
-public sealed class AccessWatch(SystemDatabase system, TimeProvider time, ILogger<AccessWatch> logger) : BackgroundService
+public sealed class AccessWatch(SystemDatabase system, TimeProvider time, ILogger<AccessWatch> logger)
+    : BackgroundService
 {
     private static readonly TimeSpan _interval = TimeSpan.FromSeconds(3);
 
@@ -38,7 +39,8 @@ public sealed class AccessWatch(SystemDatabase system, TimeProvider time, ILogge
         using var timer = new PeriodicTimer(_interval, time);
         try
         {
-            while (await timer.WaitForNextTickAsync(stoppingToken)) await CheckAsync(stoppingToken);
+            while (await timer.WaitForNextTickAsync(stoppingToken))
+                await CheckAsync(stoppingToken);
         }
         catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
         {
@@ -49,7 +51,8 @@ public sealed class AccessWatch(SystemDatabase system, TimeProvider time, ILogge
     private async Task CheckAsync(CancellationToken ct)
     {
         var watchers = _watchers.Keys.ToArray();
-        if (watchers.Length == 0) return;
+        if (watchers.Length == 0)
+            return;
         try
         {
             var found = await LookUpAsync(watchers, ct);
@@ -64,8 +67,7 @@ public sealed class AccessWatch(SystemDatabase system, TimeProvider time, ILogge
 
     private Task<List<Found>> LookUpAsync(IReadOnlyCollection<Watcher> watchers, CancellationToken ct)
     {
-        const string Sql =
-            """
+        const string Sql = """
             select s.session_id is not null, m.role
             from unnest($1::uuid[], $2::uuid[], $3::uuid[]) with ordinality as watched (session_id, user_id, tenant_id, position)
             left join sessions s on s.session_id = watched.session_id and s.user_id = watched.user_id and s.expires_at > now()

@@ -69,27 +69,40 @@ public sealed class Memberships(SystemDatabase database)
     {
         var domain = former.ToLowerInvariant() + ".myshopify.com";
         var stores = await QueryAsync(
-            person, "t.tenant_id = (select d.tenant_id from shop_domains d where d.domain = $3)",
-            [new() { Value = domain }], ct);
+            person,
+            "t.tenant_id = (select d.tenant_id from shop_domains d where d.domain = $3)",
+            [new() { Value = domain }],
+            ct
+        );
         return stores.SingleOrDefault()?.Handle;
     }
 
     /// <summary>Who may see the entered store, owners first.</summary>
     public static async Task<IReadOnlyList<Member>> OfAsync(XenoDatabase database, CancellationToken ct = default)
     {
-        var members = await database.AcrossTenantsAsync(db =>
-            (from member in db.Memberships
-             join user in db.Users on member.UserId equals user.UserId
-             select new Member(user.Name, user.Email, member.Role)).ToListAsync(ct), ct);
+        var members = await database.AcrossTenantsAsync(
+            db =>
+                (
+                    from member in db.Memberships
+                    join user in db.Users on member.UserId equals user.UserId
+                    select new Member(user.Name, user.Email, member.Role)
+                ).ToListAsync(ct),
+            ct
+        );
         return [.. members.OrderByDescending(m => m.Role).ThenBy(m => m.Name, StringComparer.CurrentCulture)];
     }
 
     // Every request asks this: SQL in one round trip instead of LINQ in three.
-    private async Task<List<StoreAccess>> QueryAsync(ClaimsPrincipal person, string which, NpgsqlParameter[] arguments, CancellationToken ct)
+    private async Task<List<StoreAccess>> QueryAsync(
+        ClaimsPrincipal person,
+        string which,
+        NpgsqlParameter[] arguments,
+        CancellationToken ct
+    )
     {
-        if (person.Caller() is not { } caller) return [];
-        var sql =
-            $"""
+        if (person.Caller() is not { } caller)
+            return [];
+        var sql = $"""
             select t.tenant_id, t.shop_domain, t.name, t.currency, t.time_zone, t.status, t.connected_at, t.history_limited, m.role, v.changed_at
             from sessions s
             join memberships m on m.user_id = s.user_id
@@ -102,17 +115,18 @@ public sealed class Memberships(SystemDatabase database)
         return await database.QueryAsync(sql, [.. callers, .. arguments], Read, ct);
     }
 
-    private static StoreAccess Read(NpgsqlDataReader reader) => new()
-    {
-        TenantId = reader.GetGuid(0),
-        ShopDomain = reader.GetString(1),
-        Name = reader.GetString(2),
-        Currency = reader.GetString(3),
-        TimeZone = reader.GetString(4),
-        Status = Enum.Parse<TenantStatus>(reader.GetString(5)),
-        ConnectedAt = reader.GetFieldValue<DateTimeOffset>(6),
-        HistoryLimited = reader.GetBoolean(7),
-        Role = Enum.Parse<MemberRole>(reader.GetString(8)),
-        DataCurrentTo = reader.IsDBNull(9) ? null : reader.GetFieldValue<DateTimeOffset>(9),
-    };
+    private static StoreAccess Read(NpgsqlDataReader reader) =>
+        new()
+        {
+            TenantId = reader.GetGuid(0),
+            ShopDomain = reader.GetString(1),
+            Name = reader.GetString(2),
+            Currency = reader.GetString(3),
+            TimeZone = reader.GetString(4),
+            Status = Enum.Parse<TenantStatus>(reader.GetString(5)),
+            ConnectedAt = reader.GetFieldValue<DateTimeOffset>(6),
+            HistoryLimited = reader.GetBoolean(7),
+            Role = Enum.Parse<MemberRole>(reader.GetString(8)),
+            DataCurrentTo = reader.IsDBNull(9) ? null : reader.GetFieldValue<DateTimeOffset>(9),
+        };
 }

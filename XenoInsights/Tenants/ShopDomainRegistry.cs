@@ -14,7 +14,12 @@ internal static class ShopDomainRegistry
 {
     /// <summary>Lets the domain lead to the shop, whoever had it before.</summary>
     public static async Task KeepAsync(
-        XenoDbContext db, Guid tenantId, long shopId, string domain, CancellationToken ct)
+        XenoDbContext db,
+        Guid tenantId,
+        long shopId,
+        string domain,
+        CancellationToken ct
+    )
     {
         await ReleaseAsync(db, shopId, domain, ct);
         await AddAsync(db, tenantId, shopId, domain, takeOver: true, ct);
@@ -24,12 +29,18 @@ internal static class ShopDomainRegistry
     /// As <see cref="KeepAsync"/>, for a connected shop that is reached there from now on; false when it is already.
     /// </summary>
     public static async Task<bool> RenameAsync(
-        XenoDbContext db, Guid tenantId, long shopId, string domain, CancellationToken ct)
+        XenoDbContext db,
+        Guid tenantId,
+        long shopId,
+        string domain,
+        CancellationToken ct
+    )
     {
         await KeepAsync(db, tenantId, shopId, domain, ct);
-        return await db.Tenants.IgnoreQueryFilters([XenoDbContext.TenantFilter])
-            .Where(t => t.TenantId == tenantId && t.ShopDomain != domain)
-            .ExecuteUpdateAsync(set => set.SetProperty(t => t.ShopDomain, domain), ct) == 1;
+        return await db
+                .Tenants.IgnoreQueryFilters([XenoDbContext.TenantFilter])
+                .Where(t => t.TenantId == tenantId && t.ShopDomain != domain)
+                .ExecuteUpdateAsync(set => set.SetProperty(t => t.ShopDomain, domain), ct) == 1;
     }
 
     /// <summary>
@@ -38,26 +49,53 @@ internal static class ShopDomainRegistry
     /// </summary>
     private static async Task ReleaseAsync(XenoDbContext db, long shopId, string domain, CancellationToken ct)
     {
-        var former = await db.ShopDomains.IgnoreQueryFilters([XenoDbContext.TenantFilter]).AsNoTracking()
+        var former = await db
+            .ShopDomains.IgnoreQueryFilters([XenoDbContext.TenantFilter])
+            .AsNoTracking()
             .SingleOrDefaultAsync(d => d.Domain == domain && d.ShopId != shopId, ct);
-        if (former is null) return;
+        if (former is null)
+            return;
         var parked = $"shop-{former.ShopId}.invalid";
-        var wasReachedThere = await db.Tenants.IgnoreQueryFilters([XenoDbContext.TenantFilter])
+        var wasReachedThere = await db
+            .Tenants.IgnoreQueryFilters([XenoDbContext.TenantFilter])
             .Where(t => t.TenantId == former.TenantId && t.ShopDomain == domain)
             .ExecuteUpdateAsync(
-                set => set.SetProperty(t => t.ShopDomain, parked)
-                .SetProperty(t => t.Status, Tenants.TenantStatus.ReconnectRequired), ct);
-        if (wasReachedThere > 0) await AddAsync(db, former.TenantId, former.ShopId, parked, takeOver: false, ct);
+                set =>
+                    set.SetProperty(t => t.ShopDomain, parked)
+                        .SetProperty(t => t.Status, Tenants.TenantStatus.ReconnectRequired),
+                ct
+            );
+        if (wasReachedThere > 0)
+            await AddAsync(db, former.TenantId, former.ShopId, parked, takeOver: false, ct);
     }
 
     private static Task AddAsync(
-        XenoDbContext db, Guid tenantId, long shopId, string domain, bool takeOver, CancellationToken ct)
+        XenoDbContext db,
+        Guid tenantId,
+        long shopId,
+        string domain,
+        bool takeOver,
+        CancellationToken ct
+    )
     {
-        var conflict = takeOver ? "do update set tenant_id = excluded.tenant_id, shop_id = excluded.shop_id"
+        var conflict = takeOver
+            ? "do update set tenant_id = excluded.tenant_id, shop_id = excluded.shop_id"
             : "do nothing";
-        return db.ExecuteAsync([new NpgsqlBatchCommand($"insert into shop_domains (domain, tenant_id, shop_id) values ($1, $2, $3) on conflict (domain) {conflict}")
-        {
-            Parameters = { new() { Value = domain }, Sql.Uuid(tenantId), new() { Value = shopId } },
-        }], ct);
+        return db.ExecuteAsync(
+            [
+                new NpgsqlBatchCommand(
+                    $"insert into shop_domains (domain, tenant_id, shop_id) values ($1, $2, $3) on conflict (domain) {conflict}"
+                )
+                {
+                    Parameters =
+                    {
+                        new() { Value = domain },
+                        Sql.Uuid(tenantId),
+                        new() { Value = shopId },
+                    },
+                },
+            ],
+            ct
+        );
     }
 }

@@ -23,5 +23,6 @@ public sealed class StoreCalendar(Guid tenantId, string currency, string timeZon
     internal bool Is(string currencyNow, string timeZoneNow) => (currencyNow, timeZoneNow) == (Currency, TimeZone);
 
     /// <summary>The shop-local date of an instant.</summary>
-    public DateOnly DayOf(DateTimeOffset instant) => DateOnly.FromDateTime(TimeZoneInfo.ConvertTimeFromUtc(instant.UtcDateTime, _zone));
+    public DateOnly DayOf(DateTimeOffset instant) =>
+        DateOnly.FromDateTime(TimeZoneInfo.ConvertTimeFromUtc(instant.UtcDateTime, _zone));
 }

@@ -19,7 +19,10 @@ public sealed class StoreClock(TimeProvider time, string timeZone)
     public string Moment(DateTimeOffset instant, Days days)
     {
         var local = At(instant);
-        var (day, hour) = (DateOnly.FromDateTime(local.DateTime), local.ToString("HH:mm", System.Globalization.CultureInfo.InvariantCulture));
+        var (day, hour) = (
+            DateOnly.FromDateTime(local.DateTime),
+            local.ToString("HH:mm", System.Globalization.CultureInfo.InvariantCulture)
+        );
         return day == Today ? hour : $"{(day.Year == Today.Year ? days.WithWeekday(day) : days.Full(day))}, {hour}";
     }
 
@@ -27,7 +30,8 @@ public sealed class StoreClock(TimeProvider time, string timeZone)
     public DateTimeOffset InstantOf(DateTime local, bool end)
     {
         var shown = DateTime.SpecifyKind(local, DateTimeKind.Unspecified);
-        if (!_zone.IsAmbiguousTime(shown)) return new(shown, _zone.GetUtcOffset(_zone.IsInvalidTime(shown) ? shown.AddHours(-1) : shown));
+        if (!_zone.IsAmbiguousTime(shown))
+            return new(shown, _zone.GetUtcOffset(_zone.IsInvalidTime(shown) ? shown.AddHours(-1) : shown));
         var offsets = _zone.GetAmbiguousTimeOffsets(shown);
         return new(shown, end ? offsets.Min() : offsets.Max());
     }

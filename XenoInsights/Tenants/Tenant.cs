@@ -97,7 +97,10 @@ public static class DataVersions
 {
     /// <summary>When the entered tenant's data last changed; null before its first import.</summary>
     public static Task<DateTimeOffset?> LastChangeAsync(this XenoDatabase database, CancellationToken ct = default) =>
-        database.InTenantAsync(db => db.DataVersions.Select(v => (DateTimeOffset?)v.ChangedAt).SingleOrDefaultAsync(ct), ct);
+        database.InTenantAsync(
+            db => db.DataVersions.Select(v => (DateTimeOffset?)v.ChangedAt).SingleOrDefaultAsync(ct),
+            ct
+        );
 
     /// <summary>How many commits have changed the tenant's data so far.</summary>
     public static async Task<long> DataVersionAsync(this XenoDbContext db, Guid tenantId, CancellationToken ct)

@@ -20,7 +20,8 @@ public sealed class TenantAuthorization(Memberships memberships, TenantContext c
 
     private StoreAccess? Enter(ClaimsPrincipal person, StoreAccess? store)
     {
-        if (store is not null && person.Caller() is { } caller) context.Enter(store.TenantId, caller);
+        if (store is not null && person.Caller() is { } caller)
+            context.Enter(store.TenantId, caller);
         return store;
     }
 }

@@ -9,7 +9,8 @@ namespace XenoInsights.Tenants;
 /// Tells open pages that their store's data changed. A look a second or so at the versions of the stores that anyone here is watching:
 /// it works across processes and behind any pooler, and costs one query a process however many pages are open.
 /// </summary>
-public sealed class TenantChanges(SystemDatabase system, TimeProvider time, ILogger<TenantChanges> logger) : BackgroundService
+public sealed class TenantChanges(SystemDatabase system, TimeProvider time, ILogger<TenantChanges> logger)
+    : BackgroundService
 {
     private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(700);
 
@@ -27,7 +28,8 @@ public sealed class TenantChanges(SystemDatabase system, TimeProvider time, ILog
         return new Subscription(() =>
         {
             watcher.End();
-            if (_watchers.TryGetValue(tenantId, out var watchers)) watchers.TryRemove(watcher, out _);
+            if (_watchers.TryGetValue(tenantId, out var watchers))
+                watchers.TryRemove(watcher, out _);
         });
     }
 
@@ -36,7 +38,8 @@ public sealed class TenantChanges(SystemDatabase system, TimeProvider time, ILog
         using var timer = new PeriodicTimer(Interval, time);
         try
         {
-            while (await timer.WaitForNextTickAsync(stoppingToken)) await LookAsync(stoppingToken);
+            while (await timer.WaitForNextTickAsync(stoppingToken))
+                await LookAsync(stoppingToken);
         }
         catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
         {
@@ -55,9 +58,15 @@ public sealed class TenantChanges(SystemDatabase system, TimeProvider time, ILog
         try
         {
             var versions = await VersionsAsync(watched, ct);
-            var told = versions.SelectMany(v => _watchers[v.Key].Keys.Where(w => w.IsNew || !_seen.TryGetValue(v.Key, out var before) || before != v.Value)).ToList();
+            var told = versions
+                .SelectMany(v =>
+                    _watchers[v.Key]
+                        .Keys.Where(w => w.IsNew || !_seen.TryGetValue(v.Key, out var before) || before != v.Value)
+                )
+                .ToList();
             _seen = versions;
-            foreach (var watcher in told) watcher.Tell();
+            foreach (var watcher in told)
+                watcher.Tell();
         }
         catch (Exception failure) when (!ct.IsCancellationRequested)
         {
@@ -65,23 +74,29 @@ public sealed class TenantChanges(SystemDatabase system, TimeProvider time, ILog
         }
     }
 
-    private Task<Dictionary<Guid, string>> VersionsAsync(Guid[] tenants, CancellationToken ct) => system.RunAsync(async db =>
-    {
-        await using var command = db.Command(
-            """
-            select watched.id, coalesce((select version from data_versions where tenant_id = watched.id), 0) || ' ' ||
-                   coalesce((select string_agg(concat_ws(' ', id, status, phase, objects_expected, objects_read), ' ' order by id) from (
-                       select id, status, phase, objects_expected, objects_read from sync_jobs
-                       where tenant_id = watched.id order by created_at desc limit 3) runs), '') || ' ' ||
-                   coalesce((select max(greatest(opened_at, resolved_at)) from incidents where tenant_id = watched.id)::text, '')
-            from unnest($1) as watched(id)
-            """);
-        command.Parameters.Add(new NpgsqlParameter { Value = tenants });
-        var versions = new Dictionary<Guid, string>();
-        await using var reader = await command.ExecuteReaderAsync(ct);
-        while (await reader.ReadAsync(ct)) versions[reader.GetGuid(0)] = reader.GetString(1);
-        return versions;
-    }, ct);
+    private Task<Dictionary<Guid, string>> VersionsAsync(Guid[] tenants, CancellationToken ct) =>
+        system.RunAsync(
+            async db =>
+            {
+                await using var command = db.Command(
+                    """
+                    select watched.id, coalesce((select version from data_versions where tenant_id = watched.id), 0) || ' ' ||
+                           coalesce((select string_agg(concat_ws(' ', id, status, phase, objects_expected, objects_read), ' ' order by id) from (
+                               select id, status, phase, objects_expected, objects_read from sync_jobs
+                               where tenant_id = watched.id order by created_at desc limit 3) runs), '') || ' ' ||
+                           coalesce((select max(greatest(opened_at, resolved_at)) from incidents where tenant_id = watched.id)::text, '')
+                    from unnest($1) as watched(id)
+                    """
+                );
+                command.Parameters.Add(new NpgsqlParameter { Value = tenants });
+                var versions = new Dictionary<Guid, string>();
+                await using var reader = await command.ExecuteReaderAsync(ct);
+                while (await reader.ReadAsync(ct))
+                    versions[reader.GetGuid(0)] = reader.GetString(1);
+                return versions;
+            },
+            ct
+        );
 
     /// <summary>One open page or stream. However long its calls take, they come one at a time and delay nobody else's.</summary>
     private sealed class Watcher(Func<Task> onChange, ILogger logger)
@@ -96,7 +111,8 @@ public sealed class TenantChanges(SystemDatabase system, TimeProvider time, ILog
         public void Tell()
         {
             IsNew = false;
-            if (Interlocked.Increment(ref _changes) == 1) _ = Task.Run(CallAsync);
+            if (Interlocked.Increment(ref _changes) == 1)
+                _ = Task.Run(CallAsync);
         }
 
         public void End() => _hasEnded = true;
@@ -109,9 +125,9 @@ public sealed class TenantChanges(SystemDatabase system, TimeProvider time, ILog
             do
             {
                 told = Volatile.Read(ref _changes);
-                if (!_hasEnded) await TryCallAsync();
-            }
-            while (Interlocked.Add(ref _changes, -told) != 0);
+                if (!_hasEnded)
+                    await TryCallAsync();
+            } while (Interlocked.Add(ref _changes, -told) != 0);
         }
 
         private async Task TryCallAsync()
@@ -120,7 +136,8 @@ public sealed class TenantChanges(SystemDatabase system, TimeProvider time, ILog
             {
                 await onChange();
             }
-            catch (Exception failure) when (failure is ObjectDisposedException or InvalidOperationException or AccessDeniedException)
+            catch (Exception failure)
+                when (failure is ObjectDisposedException or InvalidOperationException or AccessDeniedException)
             {
                 // The page was closed between the look and the call, or its person may not see the store any more.
                 logger.LogDebug(failure, "A closed page could not be told");

@@ -15,7 +15,8 @@ namespace XenoInsights.Tenants;
 public sealed class ZoneOffsets
 {
     /// <summary>Before it clocks showed local mean time, which never changed; after it the last offset stays.</summary>
-    private const int FirstYear = 1840, LastYear = 2200;
+    private const int FirstYear = 1840,
+        LastYear = 2200;
     private static readonly TimeSpan _step = TimeSpan.FromHours(12);
     private static readonly ConcurrentDictionary<string, ZoneOffsets> _known = new(StringComparer.Ordinal);
 
@@ -45,16 +46,18 @@ public sealed class ZoneOffsets
     /// <summary>The clock of the zone at an instant, as a <c>timestamp</c> in SQL.</summary>
     /// <param name="instant">A <c>timestamptz</c> in SQL.</param>
     /// <param name="first">The number of the first of the two parameters that <see cref="Parameters"/> makes.</param>
-    public static string Local(string instant, int first) => string.Create(
-        CultureInfo.InvariantCulture,
-        $"({instant} at time zone (${first + 1}::interval[])[width_bucket({instant}, ${first}::timestamptz[])])");
+    public static string Local(string instant, int first) =>
+        string.Create(
+            CultureInfo.InvariantCulture,
+            $"({instant} at time zone (${first + 1}::interval[])[width_bucket({instant}, ${first}::timestamptz[])])"
+        );
 
     /// <summary>When each offset begins, and the offsets.</summary>
     public NpgsqlParameter[] Parameters() =>
-    [
-        new() { Value = _since, NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.TimestampTz },
-        new() { Value = _offsets, NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Interval },
-    ];
+        [
+            new() { Value = _since, NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.TimestampTz },
+            new() { Value = _offsets, NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Interval },
+        ];
 
     private void Add(DateTime since, TimeSpan offset)
     {
@@ -69,8 +72,10 @@ public sealed class ZoneOffsets
         while (until - from > TimeSpan.FromSeconds(1))
         {
             var middle = from + TimeSpan.FromSeconds(Math.Floor((until - from).TotalSeconds / 2));
-            if (zone.GetUtcOffset(middle) == before) from = middle;
-            else until = middle;
+            if (zone.GetUtcOffset(middle) == before)
+                from = middle;
+            else
+                until = middle;
         }
         return until;
     }

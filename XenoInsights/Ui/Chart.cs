@@ -7,7 +7,14 @@ namespace XenoInsights.Ui;
 /// <param name="AxisName">As the axis names it: Mon 26 Oct; and where room is scarce.</param>
 /// <param name="Value">Null leaves a gap: nothing is known there.</param>
 /// <param name="Text">The value as it is written in full.</param>
-public sealed record ChartPoint(string Name, string AxisName, string ShortAxisName, decimal? Value, string Text, ChartComparison? Before = null);
+public sealed record ChartPoint(
+    string Name,
+    string AxisName,
+    string ShortAxisName,
+    decimal? Value,
+    string Text,
+    ChartComparison? Before = null
+);
 
 /// <param name="Change">Such as +143%; its tone says whether that is good.</param>
 public sealed record ChartComparison(string Name, decimal? Value, string Text, string Change, string Tone);
@@ -17,4 +24,13 @@ public sealed record ChartComparison(string Name, decimal? Value, string Text, s
 /// <param name="Rhythm">Where not every point can be named, those a multiple of this apart are: 7 for days.</param>
 /// <param name="LastIsRunning">The last point still moves; it is drawn dotted.</param>
 /// <param name="Unknown">So many points at the beginning are unknown, not zero; they are hatched and <paramref name="UnknownText"/> says why.</param>
-public sealed record ChartData(string Name, IReadOnlyList<ChartPoint> Points, Axis Axis, IReadOnlyList<string> LineTexts, int Rhythm, bool LastIsRunning, int Unknown = 0, string? UnknownText = null);
+public sealed record ChartData(
+    string Name,
+    IReadOnlyList<ChartPoint> Points,
+    Axis Axis,
+    IReadOnlyList<string> LineTexts,
+    int Rhythm,
+    bool LastIsRunning,
+    int Unknown = 0,
+    string? UnknownText = null
+);

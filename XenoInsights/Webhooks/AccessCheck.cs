@@ -21,9 +21,15 @@ internal enum Access
 /// Asks Shopify whether the app is still installed, before something is done that ends a store: what a delivery says
 /// about that is only as good as its headers.
 /// </summary>
-internal sealed class AccessCheck(AccessTokens tokens, ShopSetupClient desk, TimeProvider time, ILogger<AccessCheck> logger)
+internal sealed class AccessCheck(
+    AccessTokens tokens,
+    ShopSetupClient desk,
+    TimeProvider time,
+    ILogger<AccessCheck> logger
+)
 {
-    private static readonly TimeSpan _patience = TimeSpan.FromSeconds(4), _rest = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan _patience = TimeSpan.FromSeconds(4),
+        _rest = TimeSpan.FromSeconds(5);
 
     private long _restsUntil;
 
@@ -31,7 +37,8 @@ internal sealed class AccessCheck(AccessTokens tokens, ShopSetupClient desk, Tim
     public async Task<Access> AskAsync(Tenant tenant, CancellationToken ct)
     {
         // While Shopify is away, its silence is not waited for by one delivery after the other.
-        if (time.GetTimestamp() < Interlocked.Read(ref _restsUntil)) return Access.Unknown;
+        if (time.GetTimestamp() < Interlocked.Read(ref _restsUntil))
+            return Access.Unknown;
         using var limit = CancellationTokenSource.CreateLinkedTokenSource(ct);
         limit.CancelAfter(_patience);
         try
@@ -42,18 +49,25 @@ internal sealed class AccessCheck(AccessTokens tokens, ShopSetupClient desk, Tim
         {
             return Access.Gone;
         }
-        catch (HttpRequestException refused) when (
-            refused.StatusCode is HttpStatusCode.Unauthorized or HttpStatusCode.NotFound)
+        catch (HttpRequestException refused)
+            when (refused.StatusCode is HttpStatusCode.Unauthorized or HttpStatusCode.NotFound)
         {
             return Access.Gone;
         }
-        catch (Exception failure) when (failure is HttpRequestException or OAuthRefusedException
-            || (failure is OperationCanceledException && !ct.IsCancellationRequested))
+        catch (Exception failure)
+            when (failure is HttpRequestException or OAuthRefusedException
+                || (failure is OperationCanceledException && !ct.IsCancellationRequested)
+            )
         {
-            logger.LogWarning(failure, "Whether the app is installed in {Shop} cannot be asked for now",
-                tenant.ShopDomain);
-            Interlocked.Exchange(ref _restsUntil, time.GetTimestamp()
-                + (long)(_rest.TotalSeconds * time.TimestampFrequency));
+            logger.LogWarning(
+                failure,
+                "Whether the app is installed in {Shop} cannot be asked for now",
+                tenant.ShopDomain
+            );
+            Interlocked.Exchange(
+                ref _restsUntil,
+                time.GetTimestamp() + (long)(_rest.TotalSeconds * time.TimestampFrequency)
+            );
             return Access.Unknown;
         }
     }

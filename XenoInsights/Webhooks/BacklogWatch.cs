@@ -3,8 +3,12 @@ using XenoInsights.Data;
 namespace XenoInsights.Webhooks;
 
 /// <summary>Format how many deliveries wait and since when, whatever those who apply them are doing.</summary>
-internal sealed class BacklogWatch(SystemDatabase system, WebhookMetrics metrics, TimeProvider time, ILogger<BacklogWatch> logger)
-    : BackgroundService
+internal sealed class BacklogWatch(
+    SystemDatabase system,
+    WebhookMetrics metrics,
+    TimeProvider time,
+    ILogger<BacklogWatch> logger
+) : BackgroundService
 {
     public static readonly TimeSpan Interval = TimeSpan.FromSeconds(5);
 
@@ -16,8 +20,7 @@ internal sealed class BacklogWatch(SystemDatabase system, WebhookMetrics metrics
             do
             {
                 await TryMeasureAsync(stoppingToken);
-            }
-            while (await timer.WaitForNextTickAsync(stoppingToken));
+            } while (await timer.WaitForNextTickAsync(stoppingToken));
         }
         catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
         {
@@ -37,14 +40,19 @@ internal sealed class BacklogWatch(SystemDatabase system, WebhookMetrics metrics
         }
     }
 
-    private Task MeasureAsync(CancellationToken ct) => system.RunAsync(async db =>
-    {
-        await using var command = db.Command(
-            """
-            select count(*), coalesce(extract(epoch from now() - min(received_at)), 0)::float8 from events where status = 1
-            """);
-        await using var reader = await command.ExecuteReaderAsync(ct);
-        await reader.ReadAsync(ct);
-        metrics.Waiting(reader.GetInt64(0), TimeSpan.FromSeconds(reader.GetDouble(1)));
-    }, ct);
+    private Task MeasureAsync(CancellationToken ct) =>
+        system.RunAsync(
+            async db =>
+            {
+                await using var command = db.Command(
+                    """
+                    select count(*), coalesce(extract(epoch from now() - min(received_at)), 0)::float8 from events where status = 1
+                    """
+                );
+                await using var reader = await command.ExecuteReaderAsync(ct);
+                await reader.ReadAsync(ct);
+                metrics.Waiting(reader.GetInt64(0), TimeSpan.FromSeconds(reader.GetDouble(1)));
+            },
+            ct
+        );
 }

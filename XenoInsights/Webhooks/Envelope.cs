@@ -37,8 +37,10 @@ internal readonly record struct Envelope(long? ObjectId, long? ShopId, string? S
         var reader = new Utf8JsonReader(body);
         try
         {
-            if (!reader.Read() || reader.TokenType != JsonTokenType.StartObject) return null;
-            while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName) parts.Read(ref reader);
+            if (!reader.Read() || reader.TokenType != JsonTokenType.StartObject)
+                return null;
+            while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName)
+                parts.Read(ref reader);
             // Whatever follows the object is no part of it.
             return reader.Read() ? null : parts.Of(topic);
         }
@@ -50,28 +52,44 @@ internal readonly record struct Envelope(long? ObjectId, long? ShopId, string? S
 
     private struct Parts
     {
-        private long? _id, _gid, _orderId, _shopId;
-        private string? _shopDomain, _myshopifyDomain;
+        private long? _id,
+            _gid,
+            _orderId,
+            _shopId;
+        private string? _shopDomain,
+            _myshopifyDomain;
 
         public void Read(ref Utf8JsonReader reader)
         {
-            if (reader.ValueTextEquals("id"u8)) _id = Number(ref reader);
-            else if (reader.ValueTextEquals("order_id"u8)) _orderId = Number(ref reader);
-            else if (reader.ValueTextEquals("shop_id"u8)) _shopId = Number(ref reader);
-            else if (reader.ValueTextEquals("admin_graphql_api_id"u8)) _gid = Number(ref reader);
-            else if (reader.ValueTextEquals("shop_domain"u8)) _shopDomain = Text(ref reader);
-            else if (reader.ValueTextEquals("myshopify_domain"u8)) _myshopifyDomain = Text(ref reader);
-            else if (reader.ValueTextEquals("order_edit"u8)) _orderId = OrderOfEdit(ref reader);
-            else Pass(ref reader);
+            if (reader.ValueTextEquals("id"u8))
+                _id = Number(ref reader);
+            else if (reader.ValueTextEquals("order_id"u8))
+                _orderId = Number(ref reader);
+            else if (reader.ValueTextEquals("shop_id"u8))
+                _shopId = Number(ref reader);
+            else if (reader.ValueTextEquals("admin_graphql_api_id"u8))
+                _gid = Number(ref reader);
+            else if (reader.ValueTextEquals("shop_domain"u8))
+                _shopDomain = Text(ref reader);
+            else if (reader.ValueTextEquals("myshopify_domain"u8))
+                _myshopifyDomain = Text(ref reader);
+            else if (reader.ValueTextEquals("order_edit"u8))
+                _orderId = OrderOfEdit(ref reader);
+            else
+                Pass(ref reader);
         }
 
-        public readonly Envelope Of(string topic) => topic switch
-        {
-            _ when ShopTopics.IsShop(topic) => new(null, _gid ?? _id, _myshopifyDomain?.ToLowerInvariant()),
-            _ when topic.StartsWith("refunds/", StringComparison.Ordinal) || topic == "orders/edited" =>
-                new(_orderId, _shopId, null),
-            _ => new(_gid ?? _id, _shopId, _shopDomain?.ToLowerInvariant()),
-        };
+        public readonly Envelope Of(string topic) =>
+            topic switch
+            {
+                _ when ShopTopics.IsShop(topic) => new(null, _gid ?? _id, _myshopifyDomain?.ToLowerInvariant()),
+                _ when topic.StartsWith("refunds/", StringComparison.Ordinal) || topic == "orders/edited" => new(
+                    _orderId,
+                    _shopId,
+                    null
+                ),
+                _ => new(_gid ?? _id, _shopId, _shopDomain?.ToLowerInvariant()),
+            };
     }
 
     private static long? OrderOfEdit(ref Utf8JsonReader reader)
@@ -85,8 +103,10 @@ internal readonly record struct Envelope(long? ObjectId, long? ShopId, string? S
         }
         while (reader.Read() && reader.TokenType == JsonTokenType.PropertyName)
         {
-            if (reader.ValueTextEquals("order_id"u8)) id = Number(ref reader);
-            else Pass(ref reader);
+            if (reader.ValueTextEquals("order_id"u8))
+                id = Number(ref reader);
+            else
+                Pass(ref reader);
         }
         return id;
     }
@@ -101,9 +121,13 @@ internal readonly record struct Envelope(long? ObjectId, long? ShopId, string? S
     private static long? Number(ref Utf8JsonReader reader)
     {
         reader.Read();
-        if (reader.TokenType == JsonTokenType.Number && reader.TryGetInt64(out var number)) return number;
-        if (reader.TokenType == JsonTokenType.String && long.TryParse(
-            reader.ValueSpan[(reader.ValueSpan.LastIndexOf((byte)'/') + 1)..], out var id)) return id;
+        if (reader.TokenType == JsonTokenType.Number && reader.TryGetInt64(out var number))
+            return number;
+        if (
+            reader.TokenType == JsonTokenType.String
+            && long.TryParse(reader.ValueSpan[(reader.ValueSpan.LastIndexOf((byte)'/') + 1)..], out var id)
+        )
+            return id;
         reader.Skip();
         return null;
     }

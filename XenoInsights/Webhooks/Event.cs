@@ -106,8 +106,11 @@ public sealed class DataRequest : ITenantOwned
     public required string File { get; init; }
 }
 
-internal sealed class EventConfiguration :
-    IEntityTypeConfiguration<Event>, IEntityTypeConfiguration<RefetchRequest>, IEntityTypeConfiguration<Redaction>, IEntityTypeConfiguration<DataRequest>
+internal sealed class EventConfiguration
+    : IEntityTypeConfiguration<Event>,
+        IEntityTypeConfiguration<RefetchRequest>,
+        IEntityTypeConfiguration<Redaction>,
+        IEntityTypeConfiguration<DataRequest>
 {
     public void Configure(EntityTypeBuilder<Event> builder)
     {
@@ -115,18 +118,28 @@ internal sealed class EventConfiguration :
         builder.Property(e => e.Headers).HasColumnType("jsonb");
         builder.Property(e => e.Status).HasConversion<short>();
         // Only what waits is in it: the queue costs the same however long the history behind it.
-        builder.HasIndex(e => new { e.TenantId, e.DueAt }).HasFilter("status = 1").HasDatabaseName("ix_events_waiting");
+        builder
+            .HasIndex(e => new { e.TenantId, e.DueAt })
+            .HasFilter("status = 1")
+            .HasDatabaseName("ix_events_waiting");
         builder.HasIndex(e => e.TenantId).HasFilter("status = 4").HasDatabaseName("ix_events_given_up");
         builder.HasIndex(e => new { e.TenantId, e.ReceivedAt });
         // Only rows whose body is still to be dropped: housekeeping finds them without reading what it did before.
-        builder.HasIndex(e => new { e.TenantId, e.ReceivedAt }, "ix_events_payload_kept")
-            .HasFilter("status in (2, 3) and payload_dropped_at is null").HasDatabaseName("ix_events_payload_kept");
+        builder
+            .HasIndex(e => new { e.TenantId, e.ReceivedAt }, "ix_events_payload_kept")
+            .HasFilter("status in (2, 3) and payload_dropped_at is null")
+            .HasDatabaseName("ix_events_payload_kept");
         builder.HasIndex(e => new { e.TenantId, e.ObjectId });
     }
 
     public void Configure(EntityTypeBuilder<RefetchRequest> builder)
     {
-        builder.HasKey(r => new { r.TenantId, r.Kind, r.ShopifyId });
+        builder.HasKey(r => new
+        {
+            r.TenantId,
+            r.Kind,
+            r.ShopifyId,
+        });
         builder.Property(r => r.Kind).HasConversion<short>();
         builder.HasIndex(r => new { r.TenantId, r.DueAt });
     }

@@ -21,8 +21,16 @@ namespace XenoInsights.Webhooks;
 /// gives back with the connection, so nothing can be orphaned (docs/adr/0010).
 /// </summary>
 internal sealed class EventProcessor(
-    TenantDatabase tenants, ShopActions demands, Erasure erasure, AccessCheck access, ShopRename rename,
-    WebhookMetrics metrics, IOptions<WebhookOptions> options, TimeProvider time, ILogger<EventProcessor> logger)
+    TenantDatabase tenants,
+    ShopActions demands,
+    Erasure erasure,
+    AccessCheck access,
+    ShopRename rename,
+    WebhookMetrics metrics,
+    IOptions<WebhookOptions> options,
+    TimeProvider time,
+    ILogger<EventProcessor> logger
+)
 {
     public const int LargestBatch = 200;
     private const string StillInstalled =
@@ -31,16 +39,24 @@ internal sealed class EventProcessor(
     /// <summary>A busy store's batch has hundreds; its span and its rows tell all of them.</summary>
     private const int MostLoggedTraces = 10;
 
-    private const int LargestBatchBytes = 8 * 1024 * 1024, LongestError = 2000;
+    private const int LargestBatchBytes = 8 * 1024 * 1024,
+        LongestError = 2000;
 
     /// <summary>SQLSTATE of a session that was ended because its transaction did nothing for too long.</summary>
     private const string IdleInTransaction = "25P03";
 
-    private static readonly TimeSpan _longestPause = TimeSpan.FromHours(1), _longestWait = TimeSpan.FromMinutes(15);
+    private static readonly TimeSpan _longestPause = TimeSpan.FromHours(1),
+        _longestWait = TimeSpan.FromMinutes(15);
 
     internal sealed record Waiting(
-        string WebhookId, string Topic, DateTimeOffset TriggeredAt, DateTimeOffset ReceivedAt, int Attempts,
-        byte[]? Payload, string? TraceId)
+        string WebhookId,
+        string Topic,
+        DateTimeOffset TriggeredAt,
+        DateTimeOffset ReceivedAt,
+        int Attempts,
+        byte[]? Payload,
+        string? TraceId
+    )
     {
         /// <summary>The object it speaks of; of an edit or a refund the order.</summary>
         public long? ObjectId { get; init; }
@@ -49,7 +65,14 @@ internal sealed class EventProcessor(
     internal sealed record Result(Waiting Delivery, EventStatus Status, string? Outcome, string? Error);
 
     /// <param name="Done">What became of the deliveries that are applied together; the demanding ones follow, each in a transaction of its own.</param>
-    private sealed record Batch(List<Waiting> Events, List<Waiting> Demanding, List<Result> Done, List<IngestRecord> Records, HashSet<(RefetchKind, long)> Refetches, ApplyResult Applied)
+    private sealed record Batch(
+        List<Waiting> Events,
+        List<Waiting> Demanding,
+        List<Result> Done,
+        List<IngestRecord> Records,
+        HashSet<(RefetchKind, long)> Refetches,
+        ApplyResult Applied
+    )
     {
         public static readonly Batch Empty = new([], [], [], [], [], default);
     }
@@ -73,11 +96,20 @@ internal sealed class EventProcessor(
         {
             var traces = batch.Events.Select(delivery => delivery.TraceId).Distinct().Take(MostLoggedTraces);
             logger.LogInformation(
-                "{Count} deliveries of {Tenant} applied, received as {Traces}", batch.Events.Count, tenantId, traces);
+                "{Count} deliveries of {Tenant} applied, received as {Traces}",
+                batch.Events.Count,
+                tenantId,
+                traces
+            );
         }
         foreach (var delivery in batch.Events)
-            if (delivery.TraceId is { } trace && ActivityContext.TryParse($"00-{trace}-0000000000000001-01", null, out var receipt)) activity?.AddLink(new ActivityLink(receipt));
-        foreach (var delivery in batch.Demanding) await CarryOutAsync(turn, delivery, ct);
+            if (
+                delivery.TraceId is { } trace
+                && ActivityContext.TryParse($"00-{trace}-0000000000000001-01", null, out var receipt)
+            )
+                activity?.AddLink(new ActivityLink(receipt));
+        foreach (var delivery in batch.Demanding)
+            await CarryOutAsync(turn, delivery, ct);
         return batch.Events.Count;
     }
 
@@ -91,7 +123,8 @@ internal sealed class EventProcessor(
             try
             {
                 var batch = await ApplyAsync(tenantId, delivery.WebhookId, ct);
-                foreach (var demanding in batch.Demanding) await CarryOutAsync(turn, demanding, ct);
+                foreach (var demanding in batch.Demanding)
+                    await CarryOutAsync(turn, demanding, ct);
             }
             catch (Exception failure) when (IsOfTheData(failure))
             {
@@ -110,53 +143,99 @@ internal sealed class EventProcessor(
 
     private async Task<Batch> ApplyAsync(XenoDbContext db, Guid tenantId, string? only, CancellationToken ct)
     {
-        if (!await TakeLaneAsync(db, tenantId, ct)) return Batch.Empty;
-        if (await db.Tenants.AsNoTracking().SingleOrDefaultAsync(ct) is not { } tenant) return Batch.Empty;
+        if (!await TakeLaneAsync(db, tenantId, ct))
+            return Batch.Empty;
+        if (await db.Tenants.AsNoTracking().SingleOrDefaultAsync(ct) is not { } tenant)
+            return Batch.Empty;
         var waiting = await DueAsync(db, tenantId, only, ct);
-        if (waiting.Count == 0) return Batch.Empty;
+        if (waiting.Count == 0)
+            return Batch.Empty;
 
-        var (done, demanding, records, refetches) = (new List<Result>(), new List<Waiting>(), new List<IngestRecord>(), new HashSet<(RefetchKind, long)>());
+        var (done, demanding, records, refetches) = (
+            new List<Result>(),
+            new List<Waiting>(),
+            new List<IngestRecord>(),
+            new HashSet<(RefetchKind, long)>()
+        );
         var edits = await OrderEdits.FindAsync(db, tenantId, waiting, ct);
         var told = new List<(long CustomerId, DateTimeOffset TriggeredAt)>();
         foreach (var delivery in waiting)
         {
             var (meaning, unreadable) = Read(delivery, tenant, edits);
-            if (unreadable is not null) done.Add(new(delivery, EventStatus.Dead, null, unreadable));
-            else if (meaning!.ShopAction != ShopAction.None) demanding.Add(delivery);
+            if (unreadable is not null)
+                done.Add(new(delivery, EventStatus.Dead, null, unreadable));
+            else if (meaning!.ShopAction != ShopAction.None)
+                demanding.Add(delivery);
             else
             {
                 records.AddRange(meaning.Records.Select(r => r with { ReadAt = delivery.ReceivedAt }));
-                told.AddRange(meaning.Records.Where(r => r is CustomerRecord { Deleted: false })
-                    .Select(r => (r.ShopifyId, ShopActions.Earlier(delivery))));
+                told.AddRange(
+                    meaning
+                        .Records.Where(r => r is CustomerRecord { Deleted: false })
+                        .Select(r => (r.ShopifyId, ShopActions.Earlier(delivery)))
+                );
                 refetches.UnionWith(meaning.Refetches);
-                done.Add(new(delivery, meaning.IsIgnored ? EventStatus.Ignored : EventStatus.Applied, meaning.Outcome, null));
+                done.Add(
+                    new(delivery, meaning.IsIgnored ? EventStatus.Ignored : EventStatus.Applied, meaning.Outcome, null)
+                );
             }
         }
         foreach (var edited in await OrderEdits.EditedAsync(db, tenantId, waiting, ct))
             records.AddRange(Read(edited, tenant, edits).EventContent?.Records ?? []);
-        var applied = await IngestionWriter.ApplyAsync(db, new StoreCalendar(tenantId, tenant.Currency, tenant.TimeZone), records, ct);
-        refetches.UnionWith((await ErasedPeople.ToReadAsync(db, tenantId, told, ct))
-            .Select(id => (RefetchKind.Customer, id)));
+        var applied = await IngestionWriter.ApplyAsync(
+            db,
+            new StoreCalendar(tenantId, tenant.Currency, tenant.TimeZone),
+            records,
+            ct
+        );
+        refetches.UnionWith(
+            (await ErasedPeople.ToReadAsync(db, tenantId, told, ct)).Select(id => (RefetchKind.Customer, id))
+        );
         await Refetches.RequestAsync(db, tenantId, refetches, ct);
         await MarkAsync(db, tenantId, done, ct);
         await erasure.EmptyLateEventsAsync(db, tenantId, [.. done.Select(r => r.Delivery)], ct);
         return new Batch(waiting, demanding, done, records, refetches, applied);
     }
 
-    private (EventContent? EventContent, string? Unreadable) Read(Waiting delivery, Tenant tenant, ILookup<long, OrderEdit> edits)
+    private (EventContent? EventContent, string? Unreadable) Read(
+        Waiting delivery,
+        Tenant tenant,
+        ILookup<long, OrderEdit> edits
+    )
     {
-        if (delivery.Payload is null) return (null, "The payload is no longer kept.");
+        if (delivery.Payload is null)
+            return (null, "The payload is no longer kept.");
         try
         {
             var known = delivery.ObjectId is { } order ? edits[order].ToList() : [];
-            var meaning = EventContent.Of(delivery.Topic, delivery.Payload, delivery.TriggeredAt, tenant.Currency, known);
+            var meaning = EventContent.Of(
+                delivery.Topic,
+                delivery.Payload,
+                delivery.TriggeredAt,
+                tenant.Currency,
+                known
+            );
             // Whatever was on its way when the merchant removed the app is none of our business any more; erasures are.
-            var late = tenant.Status == TenantStatus.Disconnected && meaning.ShopAction is not (ShopAction.Uninstall or ShopAction.RedactShop or ShopAction.RedactCustomer or ShopAction.AnswerDataRequest);
+            var late =
+                tenant.Status == TenantStatus.Disconnected
+                && meaning.ShopAction
+                    is not (
+                        ShopAction.Uninstall
+                        or ShopAction.RedactShop
+                        or ShopAction.RedactCustomer
+                        or ShopAction.AnswerDataRequest
+                    );
             return (late ? new EventContent("The app is not installed any more.") { IsIgnored = true } : meaning, null);
         }
         catch (Exception failure) when (Utf8JsonReaderExtensions.IsUnreadable(failure))
         {
-            logger.LogWarning(failure, "Delivery {WebhookId} of {Topic} cannot be read (trace {Trace})", delivery.WebhookId, delivery.Topic, delivery.TraceId);
+            logger.LogWarning(
+                failure,
+                "Delivery {WebhookId} of {Topic} cannot be read (trace {Trace})",
+                delivery.WebhookId,
+                delivery.Topic,
+                delivery.TraceId
+            );
             return (null, failure.Message);
         }
     }
@@ -166,11 +245,18 @@ internal sealed class EventProcessor(
         var tenantId = turn.TenantId;
         try
         {
-            if (ShopTopics.AreDestructive(delivery.Topic) && !await IsTrueAsync(turn, delivery, ct)) return;
-            if (delivery.Topic == "shop/update") await FollowDomainAsync(turn, delivery, ct);
-            var done = await tenants.RunForShopActionAsync(tenantId, db => CarryOutAsync(db, tenantId, delivery, ct), ct);
+            if (ShopTopics.AreDestructive(delivery.Topic) && !await IsTrueAsync(turn, delivery, ct))
+                return;
+            if (delivery.Topic == "shop/update")
+                await FollowDomainAsync(turn, delivery, ct);
+            var done = await tenants.RunForShopActionAsync(
+                tenantId,
+                db => CarryOutAsync(db, tenantId, delivery, ct),
+                ct
+            );
             Count(done is null ? [] : [done]);
-            if (done is not null) await demands.AnnounceAsync(tenantId, delivery, ct);
+            if (done is not null)
+                await demands.AnnounceAsync(tenantId, delivery, ct);
         }
         catch (Exception failure) when (IsOfTheData(failure))
         {
@@ -186,25 +272,38 @@ internal sealed class EventProcessor(
     {
         var tenantId = turn.TenantId;
         var tenant = await tenants.RunAsync(tenantId, db => db.Tenants.AsNoTracking().SingleOrDefaultAsync(ct), ct);
-        if (tenant is null) return false;
+        if (tenant is null)
+            return false;
         // Connected since: it does nothing, and says so itself.
-        if (tenant.Status != TenantStatus.Disconnected && ShopActions.Earlier(delivery) < tenant.ConnectedAt) return true;
+        if (tenant.Status != TenantStatus.Disconnected && ShopActions.Earlier(delivery) < tenant.ConnectedAt)
+            return true;
         var answer = await turn.WithoutSlotAsync(() => access.AskAsync(tenant, ct));
-        if (answer == Access.Gone) return true;
-        if (answer == Access.Unknown) await AskLaterAsync(tenantId, delivery, ct);
-        else await IgnoreAsync(tenantId, new(delivery, EventStatus.Ignored, StillInstalled, null), ct);
+        if (answer == Access.Gone)
+            return true;
+        if (answer == Access.Unknown)
+            await AskLaterAsync(tenantId, delivery, ct);
+        else
+            await IgnoreAsync(tenantId, new(delivery, EventStatus.Ignored, StillInstalled, null), ct);
         return false;
     }
 
     private async Task IgnoreAsync(Guid tenantId, Result ignored, CancellationToken ct)
     {
-        logger.LogWarning("{Topic} {WebhookId} of {Tenant} is not true and was ignored", ignored.Delivery.Topic,
-            ignored.Delivery.WebhookId, tenantId);
-        await tenants.RunForApplyingAsync(tenantId, async db =>
-        {
-            await MarkAsync(db, tenantId, [ignored], ct);
-            await erasure.EmptyLateEventsAsync(db, tenantId, [ignored.Delivery], ct);
-        }, ct);
+        logger.LogWarning(
+            "{Topic} {WebhookId} of {Tenant} is not true and was ignored",
+            ignored.Delivery.Topic,
+            ignored.Delivery.WebhookId,
+            tenantId
+        );
+        await tenants.RunForApplyingAsync(
+            tenantId,
+            async db =>
+            {
+                await MarkAsync(db, tenantId, [ignored], ct);
+                await erasure.EmptyLateEventsAsync(db, tenantId, [ignored.Delivery], ct);
+            },
+            ct
+        );
         Count([ignored]);
     }
 
@@ -214,20 +313,27 @@ internal sealed class EventProcessor(
     private Task AskLaterAsync(Guid tenantId, Waiting delivery, CancellationToken ct)
     {
         metrics.Failed(delivery.Topic, dead: false);
-        return tenants.RunForApplyingAsync(tenantId, async db =>
-        {
-            await using var command = db.Command(
-                """
-                update events set due_at = now() + greatest($3, least($4, (now() - received_at) / 4)),
-                    last_error = 'Shopify does not say whether the app is still installed; it is asked again.'
-                where tenant_id = $1 and webhook_id = $2 and status = 1
-                """);
-            command.Parameters.Add(Sql.Uuid(tenantId));
-            command.Parameters.Add(new NpgsqlParameter { Value = delivery.WebhookId });
-            command.Parameters.Add(new NpgsqlParameter { Value = TimeSpan.FromSeconds(options.Value.RetrySeconds) });
-            command.Parameters.Add(new NpgsqlParameter { Value = _longestWait });
-            await command.ExecuteNonQueryAsync(ct);
-        }, ct);
+        return tenants.RunForApplyingAsync(
+            tenantId,
+            async db =>
+            {
+                await using var command = db.Command(
+                    """
+                    update events set due_at = now() + greatest($3, least($4, (now() - received_at) / 4)),
+                        last_error = 'Shopify does not say whether the app is still installed; it is asked again.'
+                    where tenant_id = $1 and webhook_id = $2 and status = 1
+                    """
+                );
+                command.Parameters.Add(Sql.Uuid(tenantId));
+                command.Parameters.Add(new NpgsqlParameter { Value = delivery.WebhookId });
+                command.Parameters.Add(
+                    new NpgsqlParameter { Value = TimeSpan.FromSeconds(options.Value.RetrySeconds) }
+                );
+                command.Parameters.Add(new NpgsqlParameter { Value = _longestWait });
+                await command.ExecuteNonQueryAsync(ct);
+            },
+            ct
+        );
     }
 
     private async Task FollowDomainAsync(TenantTurn turn, Waiting delivery, CancellationToken ct)
@@ -243,8 +349,10 @@ internal sealed class EventProcessor(
 
     private async Task<Result?> CarryOutAsync(XenoDbContext db, Guid tenantId, Waiting delivery, CancellationToken ct)
     {
-        if (!await TakeLaneAsync(db, tenantId, ct) || (await DueAsync(db, tenantId, delivery.WebhookId, ct)).Count == 0) return null;
-        if (await db.Tenants.AsNoTracking().SingleOrDefaultAsync(ct) is not { } tenant) return null;
+        if (!await TakeLaneAsync(db, tenantId, ct) || (await DueAsync(db, tenantId, delivery.WebhookId, ct)).Count == 0)
+            return null;
+        if (await db.Tenants.AsNoTracking().SingleOrDefaultAsync(ct) is not { } tenant)
+            return null;
         var meaning = EventContent.Of(delivery.Topic, delivery.Payload!, delivery.TriggeredAt, tenant.Currency);
         var outcome = await demands.CarryOutAsync(db, tenant, meaning.ShopAction, delivery, ct);
         var done = new Result(delivery, EventStatus.Applied, outcome, null);
@@ -257,7 +365,13 @@ internal sealed class EventProcessor(
     /// Applies one waiting delivery inside the caller's unit of work, which is then taken back: the way is the worker's, so what it says
     /// would happen is what happens. The caller holds the lane.
     /// </summary>
-    public async Task<TriedEvent> TryAsync(XenoDbContext db, Guid tenantId, string webhookId, string topic, CancellationToken ct)
+    public async Task<TriedEvent> TryAsync(
+        XenoDbContext db,
+        Guid tenantId,
+        string webhookId,
+        string topic,
+        CancellationToken ct
+    )
     {
         var transaction = db.Database.CurrentTransaction!;
         await transaction.CreateSavepointAsync("delivery", ct);
@@ -266,9 +380,17 @@ internal sealed class EventProcessor(
             var batch = await ApplyAsync(db, tenantId, webhookId, ct);
             if (batch.Demanding is [var demanding])
                 return await CarryOutAsync(db, tenantId, demanding, ct) is { } done
-                    ? new(webhookId, topic, ReplayEffect.CarriedOut, false, Promised(done)) : Gone();
-            if (batch.Done is not [var result]) return Gone();
-            return new(webhookId, topic, EffectOf(batch, result), batch.Refetches.Count > 0, result.Error ?? result.Outcome);
+                    ? new(webhookId, topic, ReplayEffect.CarriedOut, false, Promised(done))
+                    : Gone();
+            if (batch.Done is not [var result])
+                return Gone();
+            return new(
+                webhookId,
+                topic,
+                EffectOf(batch, result),
+                batch.Refetches.Count > 0,
+                result.Error ?? result.Outcome
+            );
         }
         catch (Exception failure) when (IsOfTheData(failure))
         {
@@ -281,30 +403,41 @@ internal sealed class EventProcessor(
         }
 
         // Nobody is asked by a dry run.
-        string? Promised(Result done) => ShopTopics.AreDestructive(topic)
-            ? $"If Shopify no longer accepts the app's access: {done.Outcome}" : done.Outcome;
+        string? Promised(Result done) =>
+            ShopTopics.AreDestructive(topic)
+                ? $"If Shopify no longer accepts the app's access: {done.Outcome}"
+                : done.Outcome;
 
-        TriedEvent Gone() => new(webhookId, topic, ReplayEffect.Ignored, false, "What it speaks of would be erased before its turn.");
+        TriedEvent Gone() =>
+            new(webhookId, topic, ReplayEffect.Ignored, false, "What it speaks of would be erased before its turn.");
     }
 
-    private static ReplayEffect EffectOf(Batch batch, Result result) => result.Status switch
-    {
-        EventStatus.Dead => ReplayEffect.Fails,
-        EventStatus.Ignored => ReplayEffect.Ignored,
-        _ when batch.Records.Count == 0 => ReplayEffect.ReadAgain,
-        _ when batch.Applied.Stored == 0 => ReplayEffect.Unchanged,
-        _ => batch.Records.Exists(r => r.Deleted) ? ReplayEffect.Deleted : ReplayEffect.Stored,
-    };
+    private static ReplayEffect EffectOf(Batch batch, Result result) =>
+        result.Status switch
+        {
+            EventStatus.Dead => ReplayEffect.Fails,
+            EventStatus.Ignored => ReplayEffect.Ignored,
+            _ when batch.Records.Count == 0 => ReplayEffect.ReadAgain,
+            _ when batch.Applied.Stored == 0 => ReplayEffect.Unchanged,
+            _ => batch.Records.Exists(r => r.Deleted) ? ReplayEffect.Deleted : ReplayEffect.Stored,
+        };
 
     /// <summary>False while another process applies this store's deliveries. A process that hangs within the transaction loses it, and the lane, by the database's clock.</summary>
     public static async Task<bool> TakeLaneAsync(XenoDbContext db, Guid tenantId, CancellationToken ct)
     {
-        await using var command = db.Command("select pg_try_advisory_xact_lock(hashtextextended('webhooks ' || $1::text, 0)), set_config('idle_in_transaction_session_timeout', '30s', true)");
+        await using var command = db.Command(
+            "select pg_try_advisory_xact_lock(hashtextextended('webhooks ' || $1::text, 0)), set_config('idle_in_transaction_session_timeout', '30s', true)"
+        );
         command.Parameters.Add(Sql.Uuid(tenantId));
         return (bool)(await command.ExecuteScalarAsync(ct))!;
     }
 
-    private static async Task<List<Waiting>> DueAsync(XenoDbContext db, Guid tenantId, string? only, CancellationToken ct)
+    private static async Task<List<Waiting>> DueAsync(
+        XenoDbContext db,
+        Guid tenantId,
+        string? only,
+        CancellationToken ct
+    )
     {
         await using var command = db.Command(
             """
@@ -315,38 +448,54 @@ internal sealed class EventProcessor(
                     select * from events where tenant_id = $1 and status = 1 and due_at <= now() and ($2::text is null or webhook_id = $2)
                     order by due_at, webhook_id limit $3) due) sized
             where bytes_to_here <= $4 or number = 1
-            """);
+            """
+        );
         command.Parameters.Add(Sql.Uuid(tenantId));
-        command.Parameters.Add(new NpgsqlParameter { Value = (object?)only ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.Text });
+        command.Parameters.Add(
+            new NpgsqlParameter { Value = (object?)only ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.Text }
+        );
         command.Parameters.Add(new NpgsqlParameter { Value = LargestBatch });
         command.Parameters.Add(new NpgsqlParameter { Value = (long)LargestBatchBytes });
         var waiting = new List<Waiting>();
         await using var reader = await command.ExecuteReaderAsync(ct);
-        while (await reader.ReadAsync(ct)) waiting.Add(Read(reader));
+        while (await reader.ReadAsync(ct))
+            waiting.Add(Read(reader));
         return waiting;
     }
 
     /// <summary>From a row that begins with its columns.</summary>
-    internal static Waiting Read(NpgsqlDataReader row) => new(
-        row.GetString(0), row.GetString(1), row.GetFieldValue<DateTimeOffset>(2), row.GetFieldValue<DateTimeOffset>(3),
-        row.GetInt32(4),
-        row.IsDBNull(5) ? null : row.GetFieldValue<byte[]>(5), row.IsDBNull(6) ? null : row.GetString(6))
-    {
-        ObjectId = row.IsDBNull(7) ? null : row.GetInt64(7),
-    };
+    internal static Waiting Read(NpgsqlDataReader row) =>
+        new(
+            row.GetString(0),
+            row.GetString(1),
+            row.GetFieldValue<DateTimeOffset>(2),
+            row.GetFieldValue<DateTimeOffset>(3),
+            row.GetInt32(4),
+            row.IsDBNull(5) ? null : row.GetFieldValue<byte[]>(5),
+            row.IsDBNull(6) ? null : row.GetString(6)
+        )
+        {
+            ObjectId = row.IsDBNull(7) ? null : row.GetInt64(7),
+        };
 
     internal static async Task MarkAsync(XenoDbContext db, Guid tenantId, List<Result> results, CancellationToken ct)
     {
-        if (results.Count == 0) return;
+        if (results.Count == 0)
+            return;
         await db.ExecuteAsync(
-        [
-            new UnnestInsert<Result>("events", tenantId, results)
-                .Text("webhook_id", r => r.Delivery.WebhookId)
-                .Small("status", r => (short)r.Status)
-                .Text("outcome", r => r.Outcome)
-                .Text("last_error", r => r.Error)
-                .Update("webhook_id", "status = incoming.status, outcome = incoming.outcome, last_error = incoming.last_error, attempts = stored.attempts + 1, applied_at = clock_timestamp()"),
-        ], ct);
+            [
+                new UnnestInsert<Result>("events", tenantId, results)
+                    .Text("webhook_id", r => r.Delivery.WebhookId)
+                    .Small("status", r => (short)r.Status)
+                    .Text("outcome", r => r.Outcome)
+                    .Text("last_error", r => r.Error)
+                    .Update(
+                        "webhook_id",
+                        "status = incoming.status, outcome = incoming.outcome, last_error = incoming.last_error, attempts = stored.attempts + 1, applied_at = clock_timestamp()"
+                    ),
+            ],
+            ct
+        );
     }
 
     /// <summary>After the commit.</summary>
@@ -355,9 +504,12 @@ internal sealed class EventProcessor(
         foreach (var (delivery, status, _, _) in results)
         {
             // By two clocks, ours and the database's: good enough to watch, while the freshness shown to people is the database's alone.
-            if (status == EventStatus.Applied) metrics.Applied(delivery.Topic, time.GetUtcNow() - delivery.ReceivedAt);
-            else if (status == EventStatus.Ignored) metrics.Ignored(delivery.Topic);
-            else metrics.Failed(delivery.Topic, dead: true);
+            if (status == EventStatus.Applied)
+                metrics.Applied(delivery.Topic, time.GetUtcNow() - delivery.ReceivedAt);
+            else if (status == EventStatus.Ignored)
+                metrics.Ignored(delivery.Topic);
+            else
+                metrics.Failed(delivery.Topic, dead: true);
         }
     }
 
@@ -365,38 +517,60 @@ internal sealed class EventProcessor(
     {
         var attempts = delivery.Attempts + 1;
         var dead = attempts >= options.Value.MaxAttempts;
-        var pause = Math.Min(_longestPause.TotalSeconds, options.Value.RetrySeconds * Math.Pow(2, attempts - 1)) * (0.75 + Random.Shared.NextDouble() / 2);
-        logger.LogWarning(failure, "Delivery {WebhookId} of {Topic} failed for the {Attempt}. time (trace {Trace})", delivery.WebhookId, delivery.Topic, attempts, delivery.TraceId);
-        await tenants.RunForApplyingAsync(tenantId, async db =>
-        {
-            await using var command = db.Command("update events set attempts = $3, status = $4, due_at = now() + $5, last_error = $6 where tenant_id = $1 and webhook_id = $2 and status = 1");
-            command.Parameters.Add(Sql.Uuid(tenantId));
-            command.Parameters.Add(new NpgsqlParameter { Value = delivery.WebhookId });
-            command.Parameters.Add(new NpgsqlParameter { Value = attempts });
-            command.Parameters.Add(new NpgsqlParameter { Value = (short)(dead ? EventStatus.Dead : EventStatus.Pending) });
-            command.Parameters.Add(new NpgsqlParameter { Value = TimeSpan.FromSeconds(pause) });
-            command.Parameters.Add(new NpgsqlParameter { Value = MessageOf(failure) });
-            await command.ExecuteNonQueryAsync(ct);
-            // An erasure that failed needs its body to be tried again.
-            if (dead && delivery.Topic != "customers/redact")
-                await erasure.EmptyLateEventsAsync(db, tenantId, [delivery], ct);
-        }, ct);
+        var pause =
+            Math.Min(_longestPause.TotalSeconds, options.Value.RetrySeconds * Math.Pow(2, attempts - 1))
+            * (0.75 + Random.Shared.NextDouble() / 2);
+        logger.LogWarning(
+            failure,
+            "Delivery {WebhookId} of {Topic} failed for the {Attempt}. time (trace {Trace})",
+            delivery.WebhookId,
+            delivery.Topic,
+            attempts,
+            delivery.TraceId
+        );
+        await tenants.RunForApplyingAsync(
+            tenantId,
+            async db =>
+            {
+                await using var command = db.Command(
+                    "update events set attempts = $3, status = $4, due_at = now() + $5, last_error = $6 where tenant_id = $1 and webhook_id = $2 and status = 1"
+                );
+                command.Parameters.Add(Sql.Uuid(tenantId));
+                command.Parameters.Add(new NpgsqlParameter { Value = delivery.WebhookId });
+                command.Parameters.Add(new NpgsqlParameter { Value = attempts });
+                command.Parameters.Add(
+                    new NpgsqlParameter { Value = (short)(dead ? EventStatus.Dead : EventStatus.Pending) }
+                );
+                command.Parameters.Add(new NpgsqlParameter { Value = TimeSpan.FromSeconds(pause) });
+                command.Parameters.Add(new NpgsqlParameter { Value = MessageOf(failure) });
+                await command.ExecuteNonQueryAsync(ct);
+                // An erasure that failed needs its body to be tried again.
+                if (dead && delivery.Topic != "customers/redact")
+                    await erasure.EmptyLateEventsAsync(db, tenantId, [delivery], ct);
+            },
+            ct
+        );
         metrics.Failed(delivery.Topic, dead);
     }
 
     /// <summary>The deliveries' own fault, as against a database that is away: trying the others can help.</summary>
-    private static bool IsOfTheData(Exception failure) => failure switch
-    {
-        OperationCanceledException => false,
-        NpgsqlException database => database is PostgresException { IsTransient: false } postgres && !postgres.SqlState.StartsWith("57", StringComparison.Ordinal)
-            && postgres.SqlState != IdleInTransaction && !postgres.SqlState.StartsWith("08", StringComparison.Ordinal),
-        _ when failure.InnerException is NpgsqlException inner => IsOfTheData(inner),
-        _ => true,
-    };
+    private static bool IsOfTheData(Exception failure) =>
+        failure switch
+        {
+            OperationCanceledException => false,
+            NpgsqlException database => database is PostgresException { IsTransient: false } postgres
+                && !postgres.SqlState.StartsWith("57", StringComparison.Ordinal)
+                && postgres.SqlState != IdleInTransaction
+                && !postgres.SqlState.StartsWith("08", StringComparison.Ordinal),
+            _ when failure.InnerException is NpgsqlException inner => IsOfTheData(inner),
+            _ => true,
+        };
 
     private static string MessageOf(Exception failure)
     {
-        var message = (failure as PostgresException ?? failure.InnerException as PostgresException)?.MessageText ?? failure.Message;
+        var message =
+            (failure as PostgresException ?? failure.InnerException as PostgresException)?.MessageText
+            ?? failure.Message;
         message = message.Replace('\0', ' ');
         return message.Length <= LongestError ? message : message[..LongestError];
     }

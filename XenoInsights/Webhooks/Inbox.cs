@@ -13,8 +13,17 @@ namespace XenoInsights.Webhooks;
 /// <param name="ShopId">As the body says, if it does; signed.</param>
 /// <param name="TriggeredAt">As the header says; one that is not near the time of receipt is not believed.</param>
 internal sealed record Delivery(
-    string Domain, long? ShopId, string WebhookId, string Topic, string? EventId, DateTimeOffset? TriggeredAt,
-    string Headers, byte[] Payload, long? ObjectId, string? TraceId);
+    string Domain,
+    long? ShopId,
+    string WebhookId,
+    string Topic,
+    string? EventId,
+    DateTimeOffset? TriggeredAt,
+    string Headers,
+    byte[] Payload,
+    long? ObjectId,
+    string? TraceId
+);
 
 internal enum StoreResult
 {
@@ -40,27 +49,42 @@ internal enum StoreResult
 /// Stores deliveries. Requests in flight together share one statement and one commit, so that the disk is asked once for all of them;
 /// an answer is given after that commit. Works on connections of its own: however busy dashboards are, deliveries get through.
 /// </summary>
-internal sealed class Inbox([FromKeyedServices(DataSetup.Ingest)] TenantTransactions transactions, WorkSignal signal, ILogger<Inbox> logger) : BackgroundService
+internal sealed class Inbox(
+    [FromKeyedServices(DataSetup.Ingest)] TenantTransactions transactions,
+    WorkSignal signal,
+    ILogger<Inbox> logger
+) : BackgroundService
 {
-    private const int Writers = 2, LargestBatch = 256, LongestQueue = 4096, WarmUpRounds = 10;
+    private const int Writers = 2,
+        LargestBatch = 256,
+        LongestQueue = 4096,
+        WarmUpRounds = 10;
 
     // Shopify repeats a delivery for four hours and may be a day late; clocks differ by seconds.
-    private static readonly TimeSpan _oldest = TimeSpan.FromHours(48), _ahead = TimeSpan.FromMinutes(5);
+    private static readonly TimeSpan _oldest = TimeSpan.FromHours(48),
+        _ahead = TimeSpan.FromMinutes(5);
 
     /// <summary>
     /// The connections and the statement that store deliveries: the first ones would otherwise wait for them longer than
     /// <see cref="WebhooksApi"/> waits for an answer. Nobody's domain, so nothing is stored.
     /// </summary>
-    public static WarmUpStep WarmUp { get; } = new("storing deliveries", async (services, ct) =>
-    {
-        var inbox = services.GetRequiredService<Inbox>();
-        var nobodys = new Delivery("", null, "warm-up", "", null, null, "{}", "{}"u8.ToArray(), null, null);
-        for (var i = 0; i < WarmUpRounds; i++)
-            await Task.WhenAll(Enumerable.Range(0, Writers).Select(_ => inbox.StoreAsync(nobodys))).WaitAsync(ct);
-    });
+    public static WarmUpStep WarmUp { get; } =
+        new(
+            "storing deliveries",
+            async (services, ct) =>
+            {
+                var inbox = services.GetRequiredService<Inbox>();
+                var nobodys = new Delivery("", null, "warm-up", "", null, null, "{}", "{}"u8.ToArray(), null, null);
+                for (var i = 0; i < WarmUpRounds; i++)
+                    await Task.WhenAll(Enumerable.Range(0, Writers).Select(_ => inbox.StoreAsync(nobodys)))
+                        .WaitAsync(ct);
+            }
+        );
 
     private readonly SystemDatabase _system = new(transactions);
-    private readonly Channel<Waiting> _queue = Channel.CreateBounded<Waiting>(new BoundedChannelOptions(LongestQueue) { FullMode = BoundedChannelFullMode.Wait });
+    private readonly Channel<Waiting> _queue = Channel.CreateBounded<Waiting>(
+        new BoundedChannelOptions(LongestQueue) { FullMode = BoundedChannelFullMode.Wait }
+    );
 
     private sealed record Waiting(Delivery Delivery, TaskCompletionSource<StoreResult> Answer);
 
@@ -71,7 +95,8 @@ internal sealed class Inbox([FromKeyedServices(DataSetup.Ingest)] TenantTransact
         return _queue.Writer.TryWrite(waiting) ? waiting.Answer.Task : Task.FromResult(StoreResult.Unavailable);
     }
 
-    protected override Task ExecuteAsync(CancellationToken stoppingToken) => Task.WhenAll(Enumerable.Range(0, Writers).Select(_ => WriteAsync(stoppingToken)));
+    protected override Task ExecuteAsync(CancellationToken stoppingToken) =>
+        Task.WhenAll(Enumerable.Range(0, Writers).Select(_ => WriteAsync(stoppingToken)));
 
     private async Task WriteAsync(CancellationToken stopping)
     {
@@ -81,34 +106,47 @@ internal sealed class Inbox([FromKeyedServices(DataSetup.Ingest)] TenantTransact
         {
             while (await _queue.Reader.WaitToReadAsync(stopping))
             {
-                while (batch.Count < LargestBatch && _queue.Reader.TryRead(out var waiting)) batch.Add(waiting);
+                while (batch.Count < LargestBatch && _queue.Reader.TryRead(out var waiting))
+                    batch.Add(waiting);
                 // What was accepted is stored even while the process stops: the request still waits for its answer.
-                if (batch.Count > 0) await StoreAsync(batch);
+                if (batch.Count > 0)
+                    await StoreAsync(batch);
                 batch.Clear();
             }
         }
         catch (OperationCanceledException) when (stopping.IsCancellationRequested)
         {
-            while (_queue.Reader.TryRead(out var waiting)) waiting.Answer.TrySetResult(StoreResult.Unavailable);
+            while (_queue.Reader.TryRead(out var waiting))
+                waiting.Answer.TrySetResult(StoreResult.Unavailable);
         }
     }
 
     private async Task StoreAsync(List<Waiting> batch)
     {
         // One order for all writers, so that two never wait for each other crosswise.
-        batch.Sort((a, b) => string.CompareOrdinal(a.Delivery.Domain + a.Delivery.WebhookId, b.Delivery.Domain + b.Delivery.WebhookId));
+        batch.Sort(
+            (a, b) =>
+                string.CompareOrdinal(
+                    a.Delivery.Domain + a.Delivery.WebhookId,
+                    b.Delivery.Domain + b.Delivery.WebhookId
+                )
+        );
         try
         {
             var results = await InsertAsync(batch.ConvertAll(w => w.Delivery));
-            for (var i = 0; i < batch.Count; i++) batch[i].Answer.TrySetResult(results[i]);
-            if (results.Contains(StoreResult.Stored)) signal.Wake();
+            for (var i = 0; i < batch.Count; i++)
+                batch[i].Answer.TrySetResult(results[i]);
+            if (results.Contains(StoreResult.Stored))
+                signal.Wake();
         }
         catch (Exception failure) when (Cause(failure) is PostgresException { IsTransient: false } && batch.Count > 1)
         {
             // One of them is the cause; the others must not go down with it.
-            foreach (var waiting in batch) await StoreAsync([waiting]);
+            foreach (var waiting in batch)
+                await StoreAsync([waiting]);
         }
-        catch (Exception failure) when (Cause(failure) is PostgresException { IsTransient: false, SqlState: ['2', '2', ..] })
+        catch (Exception failure)
+            when (Cause(failure) is PostgresException { IsTransient: false, SqlState: ['2', '2', ..] })
         {
             logger.LogWarning(failure, "A delivery of {Topic} cannot be stored", batch[0].Delivery.Topic);
             batch[0].Answer.TrySetResult(StoreResult.Unstorable);
@@ -117,76 +155,86 @@ internal sealed class Inbox([FromKeyedServices(DataSetup.Ingest)] TenantTransact
         {
             // Whatever it was: nobody is told "stored" who is not. Shopify sends it again.
             logger.LogWarning(failure, "{Count} deliveries could not be stored", batch.Count);
-            foreach (var waiting in batch) waiting.Answer.TrySetResult(StoreResult.Unavailable);
+            foreach (var waiting in batch)
+                waiting.Answer.TrySetResult(StoreResult.Unavailable);
         }
     }
 
-    private static Exception Cause(Exception failure) => failure is NpgsqlException ? failure : failure.InnerException ?? failure;
+    private static Exception Cause(Exception failure) =>
+        failure is NpgsqlException ? failure : failure.InnerException ?? failure;
 
-    private Task<StoreResult[]> InsertAsync(List<Delivery> deliveries) => _system.RunAsync(async db =>
-    {
-        // Holding the domain's row keeps a store's erasure and its last deliveries apart: either comes whole before the other.
-        // A shop's id never changes and is signed where the body names it, so there it decides, also after the shop
-        // took another domain;
-        // but a domain that is another shop's here is never taken for this one's.
-        await using var command = db.Command(
-            """
-            with incoming as (
-                select i.*, coalesce((
-                    select d.domain from shop_domains d where i.names_shop and d.shop_id = i.shop_id order by d.domain = i.domain desc, d.domain limit 1), i.domain) as found_at
-                from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
-                    as i(ordinal, domain, shop_id, names_shop, webhook_id, topic, event_id, triggered_at, headers,
-                        payload, object_id, trace_id)
-            ), target as (
-                select i.*, d.tenant_id from incoming i join shop_domains d on d.domain = i.found_at
-                    and (i.shop_id is null or i.shop_id = d.shop_id)
-                where i.found_at = i.domain or not exists (select 1 from shop_domains other
-                    where other.domain = i.domain)
-                for key share of d
-            ), stored as (
-                insert into events (tenant_id, webhook_id, topic, event_id, triggered_at, received_at, headers, payload, object_id, status, attempts, due_at, trace_id)
-                select tenant_id, webhook_id, topic, event_id,
-                    case when triggered_at not between now() - $13 and now() + $14 then now() else triggered_at end,
-                    now(), headers::jsonb, payload, object_id, 1, 0, now(), trace_id from target order by ordinal
-                on conflict (tenant_id, webhook_id) do nothing returning tenant_id, webhook_id
-            )
-            select i.ordinal, t.tenant_id is not null, s.webhook_id is not null, exists (select 1 from shop_domains d
-                where d.domain = i.domain)
-            from incoming i left join target t on t.ordinal = i.ordinal
-            left join stored s on s.tenant_id = t.tenant_id and s.webhook_id = t.webhook_id order by i.ordinal
-            """);
-        var parameters = command.Parameters;
-        parameters.Add(Column(NpgsqlDbType.Integer, Enumerable.Range(0, deliveries.Count).ToArray()));
-        parameters.Add(Column(NpgsqlDbType.Text, deliveries.ConvertAll(d => d.Domain)));
-        parameters.Add(Column(NpgsqlDbType.Bigint, deliveries.ConvertAll(d => d.ShopId)));
-        parameters.Add(Column(NpgsqlDbType.Boolean, deliveries.ConvertAll(d => ShopTopics.NameTheirShop(d.Topic))));
-        parameters.Add(Column(NpgsqlDbType.Text, deliveries.ConvertAll(d => d.WebhookId)));
-        parameters.Add(Column(NpgsqlDbType.Text, deliveries.ConvertAll(d => d.Topic)));
-        parameters.Add(Column(NpgsqlDbType.Text, deliveries.ConvertAll(d => d.EventId)));
-        parameters.Add(Column(NpgsqlDbType.TimestampTz, deliveries.ConvertAll(d => d.TriggeredAt?.UtcDateTime)));
-        parameters.Add(Column(NpgsqlDbType.Text, deliveries.ConvertAll(d => d.Headers)));
-        parameters.Add(Column(NpgsqlDbType.Bytea, deliveries.ConvertAll(d => d.Payload)));
-        parameters.Add(Column(NpgsqlDbType.Bigint, deliveries.ConvertAll(d => d.ObjectId)));
-        parameters.Add(Column(NpgsqlDbType.Text, deliveries.ConvertAll(d => d.TraceId)));
-
-        parameters.Add(new() { Value = _oldest });
-        parameters.Add(new() { Value = _ahead });
-
-        var results = new StoreResult[deliveries.Count];
-        var seen = new HashSet<(string, string)>();
-        await using var reader = await command.ExecuteReaderAsync();
-        while (await reader.ReadAsync())
+    private Task<StoreResult[]> InsertAsync(List<Delivery> deliveries) =>
+        _system.RunAsync(async db =>
         {
-            var at = reader.GetInt32(0);
-            var (isTarget, isStored, isKnownDomain) =
-                (reader.GetBoolean(1), reader.GetBoolean(2), reader.GetBoolean(3));
-            if (!isTarget) results[at] = isKnownDomain ? StoreResult.OtherShop : StoreResult.UnknownShop;
-            else if (seen.Add((deliveries[at].Domain, deliveries[at].WebhookId)) && isStored) results[at] =
-                StoreResult.Stored;
-            else results[at] = StoreResult.Duplicate;
-        }
-        return results;
-    });
+            // Holding the domain's row keeps a store's erasure and its last deliveries apart: either comes whole before the other.
+            // A shop's id never changes and is signed where the body names it, so there it decides, also after the shop
+            // took another domain;
+            // but a domain that is another shop's here is never taken for this one's.
+            await using var command = db.Command(
+                """
+                with incoming as (
+                    select i.*, coalesce((
+                        select d.domain from shop_domains d where i.names_shop and d.shop_id = i.shop_id order by d.domain = i.domain desc, d.domain limit 1), i.domain) as found_at
+                    from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+                        as i(ordinal, domain, shop_id, names_shop, webhook_id, topic, event_id, triggered_at, headers,
+                            payload, object_id, trace_id)
+                ), target as (
+                    select i.*, d.tenant_id from incoming i join shop_domains d on d.domain = i.found_at
+                        and (i.shop_id is null or i.shop_id = d.shop_id)
+                    where i.found_at = i.domain or not exists (select 1 from shop_domains other
+                        where other.domain = i.domain)
+                    for key share of d
+                ), stored as (
+                    insert into events (tenant_id, webhook_id, topic, event_id, triggered_at, received_at, headers, payload, object_id, status, attempts, due_at, trace_id)
+                    select tenant_id, webhook_id, topic, event_id,
+                        case when triggered_at not between now() - $13 and now() + $14 then now() else triggered_at end,
+                        now(), headers::jsonb, payload, object_id, 1, 0, now(), trace_id from target order by ordinal
+                    on conflict (tenant_id, webhook_id) do nothing returning tenant_id, webhook_id
+                )
+                select i.ordinal, t.tenant_id is not null, s.webhook_id is not null, exists (select 1 from shop_domains d
+                    where d.domain = i.domain)
+                from incoming i left join target t on t.ordinal = i.ordinal
+                left join stored s on s.tenant_id = t.tenant_id and s.webhook_id = t.webhook_id order by i.ordinal
+                """
+            );
+            var parameters = command.Parameters;
+            parameters.Add(Column(NpgsqlDbType.Integer, Enumerable.Range(0, deliveries.Count).ToArray()));
+            parameters.Add(Column(NpgsqlDbType.Text, deliveries.ConvertAll(d => d.Domain)));
+            parameters.Add(Column(NpgsqlDbType.Bigint, deliveries.ConvertAll(d => d.ShopId)));
+            parameters.Add(Column(NpgsqlDbType.Boolean, deliveries.ConvertAll(d => ShopTopics.NameTheirShop(d.Topic))));
+            parameters.Add(Column(NpgsqlDbType.Text, deliveries.ConvertAll(d => d.WebhookId)));
+            parameters.Add(Column(NpgsqlDbType.Text, deliveries.ConvertAll(d => d.Topic)));
+            parameters.Add(Column(NpgsqlDbType.Text, deliveries.ConvertAll(d => d.EventId)));
+            parameters.Add(Column(NpgsqlDbType.TimestampTz, deliveries.ConvertAll(d => d.TriggeredAt?.UtcDateTime)));
+            parameters.Add(Column(NpgsqlDbType.Text, deliveries.ConvertAll(d => d.Headers)));
+            parameters.Add(Column(NpgsqlDbType.Bytea, deliveries.ConvertAll(d => d.Payload)));
+            parameters.Add(Column(NpgsqlDbType.Bigint, deliveries.ConvertAll(d => d.ObjectId)));
+            parameters.Add(Column(NpgsqlDbType.Text, deliveries.ConvertAll(d => d.TraceId)));
 
-    private static NpgsqlParameter Column(NpgsqlDbType type, object values) => new() { Value = values, NpgsqlDbType = NpgsqlDbType.Array | type };
+            parameters.Add(new() { Value = _oldest });
+            parameters.Add(new() { Value = _ahead });
+
+            var results = new StoreResult[deliveries.Count];
+            var seen = new HashSet<(string, string)>();
+            await using var reader = await command.ExecuteReaderAsync();
+            while (await reader.ReadAsync())
+            {
+                var at = reader.GetInt32(0);
+                var (isTarget, isStored, isKnownDomain) = (
+                    reader.GetBoolean(1),
+                    reader.GetBoolean(2),
+                    reader.GetBoolean(3)
+                );
+                if (!isTarget)
+                    results[at] = isKnownDomain ? StoreResult.OtherShop : StoreResult.UnknownShop;
+                else if (seen.Add((deliveries[at].Domain, deliveries[at].WebhookId)) && isStored)
+                    results[at] = StoreResult.Stored;
+                else
+                    results[at] = StoreResult.Duplicate;
+            }
+            return results;
+        });
+
+    private static NpgsqlParameter Column(NpgsqlDbType type, object values) =>
+        new() { Value = values, NpgsqlDbType = NpgsqlDbType.Array | type };
 }

@@ -18,22 +18,31 @@ internal static class OrderEdits
 
     /// <summary>Edits of the orders that these deliveries speak of, by order, the earliest first.</summary>
     public static async Task<ILookup<long, OrderEdit>> FindAsync(
-        XenoDbContext db, Guid tenantId, IEnumerable<EventProcessor.Waiting> deliveries, CancellationToken ct)
+        XenoDbContext db,
+        Guid tenantId,
+        IEnumerable<EventProcessor.Waiting> deliveries,
+        CancellationToken ct
+    )
     {
-        var orders = deliveries.Where(
-            d => d.Topic.StartsWith("orders/", StringComparison.Ordinal) && d.Topic != "orders/create")
-            .Select(d => d.ObjectId).OfType<long>().Distinct().ToList();
+        var orders = deliveries
+            .Where(d => d.Topic.StartsWith("orders/", StringComparison.Ordinal) && d.Topic != "orders/create")
+            .Select(d => d.ObjectId)
+            .OfType<long>()
+            .Distinct()
+            .ToList();
         var edits = new List<OrderEdit>();
         if (orders.Count > 0)
         {
             await using var command = db.Command(
-                "select payload from events where tenant_id = $1 and object_id = any($2) and topic = $3 and payload is not null");
+                "select payload from events where tenant_id = $1 and object_id = any($2) and topic = $3 and payload is not null"
+            );
             command.Parameters.Add(Sql.Uuid(tenantId));
             command.Parameters.Add(Sql.Ids(orders));
             command.Parameters.Add(new NpgsqlParameter { Value = Topic });
             await using var reader = await command.ExecuteReaderAsync(ct);
             while (await reader.ReadAsync(ct))
-                if (Read(reader.GetFieldValue<byte[]>(0)) is { } edit) edits.Add(edit);
+                if (Read(reader.GetFieldValue<byte[]>(0)) is { } edit)
+                    edits.Add(edit);
         }
         return edits.OrderBy(e => e.CommittedAt).ToLookup(e => e.OrderId);
     }
@@ -42,29 +51,48 @@ internal static class OrderEdits
     /// The newest payload of each order whose edit is among these deliveries: it was read without the edit.
     /// </summary>
     public static async Task<List<EventProcessor.Waiting>> EditedAsync(
-        XenoDbContext db, Guid tenantId, IEnumerable<EventProcessor.Waiting> deliveries, CancellationToken ct)
+        XenoDbContext db,
+        Guid tenantId,
+        IEnumerable<EventProcessor.Waiting> deliveries,
+        CancellationToken ct
+    )
     {
         var orders = deliveries.Where(d => d.Topic == Topic).Select(d => d.ObjectId).OfType<long>().Distinct().ToList();
         var payloads = new List<EventProcessor.Waiting>();
-        if (orders.Count == 0) return payloads;
+        if (orders.Count == 0)
+            return payloads;
         await using var command = db.Command(
             """
             select distinct on (object_id) webhook_id, topic, coalesce(triggered_at, received_at), received_at, payload, object_id from events
             where tenant_id = $1 and object_id = any($2) and topic = any($3) and payload is not null
             order by object_id, coalesce(triggered_at, received_at) desc, received_at desc
-            """);
+            """
+        );
         command.Parameters.Add(Sql.Uuid(tenantId));
         command.Parameters.Add(Sql.Ids(orders));
         command.Parameters.Add(
-            new NpgsqlParameter { Value = EventContent.OrderTopics, NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Text });
+            new NpgsqlParameter
+            {
+                Value = EventContent.OrderTopics,
+                NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Text,
+            }
+        );
         await using var reader = await command.ExecuteReaderAsync(ct);
         while (await reader.ReadAsync(ct))
             payloads.Add(
-                new(reader.GetString(0), reader.GetString(1), reader.GetFieldValue<DateTimeOffset>(2),
-                reader.GetFieldValue<DateTimeOffset>(3), 0, reader.GetFieldValue<byte[]>(4), null)
-            {
-                ObjectId = reader.GetInt64(5),
-            });
+                new(
+                    reader.GetString(0),
+                    reader.GetString(1),
+                    reader.GetFieldValue<DateTimeOffset>(2),
+                    reader.GetFieldValue<DateTimeOffset>(3),
+                    0,
+                    reader.GetFieldValue<byte[]>(4),
+                    null
+                )
+                {
+                    ObjectId = reader.GetInt64(5),
+                }
+            );
         return payloads;
     }
 

@@ -28,7 +28,11 @@ public sealed class RetentionOptions
 /// that have some, and reads only rows that are due.
 /// </summary>
 internal sealed class PurgeEvents(
-    SystemDatabase system, TenantDatabase tenants, IOptions<RetentionOptions> options, ILogger<PurgeEvents> logger) : IJob
+    SystemDatabase system,
+    TenantDatabase tenants,
+    IOptions<RetentionOptions> options,
+    ILogger<PurgeEvents> logger
+) : IJob
 {
     private const int Batch = 2000;
 
@@ -55,16 +59,15 @@ internal sealed class PurgeEvents(
     internal Task<List<Guid>> StoresWithOldEventsAsync(CancellationToken ct) =>
         system.TenantsWithRowsBeforeAsync("events", "received_at", EventAge, IsNotWaiting, ct);
 
-    private Task DropPayloadsAsync(Guid tenant, CancellationToken ct) => RepeatAsync(
-        tenant, "update events set payload = null, payload_dropped_at = now()", HasPayload, PayloadAge, ct);
+    private Task DropPayloadsAsync(Guid tenant, CancellationToken ct) =>
+        RepeatAsync(tenant, "update events set payload = null, payload_dropped_at = now()", HasPayload, PayloadAge, ct);
 
     private Task DeleteEventsAsync(Guid tenant, CancellationToken ct) =>
         RepeatAsync(tenant, "delete from events", IsNotWaiting, EventAge, ct);
 
     private async Task RepeatAsync(Guid tenant, string change, string condition, TimeSpan age, CancellationToken ct)
     {
-        var sql =
-            $"""
+        var sql = $"""
             {change} where tenant_id = $1 and webhook_id in (
                 select webhook_id from events where tenant_id = $1 and received_at < now() - $2 and {condition}
                 order by received_at limit $3)
@@ -72,15 +75,18 @@ internal sealed class PurgeEvents(
         int rows;
         do
         {
-            rows = await tenants.RunAsync(tenant, async db =>
-            {
-                await using var command = db.Command(sql);
-                command.Parameters.Add(Sql.Uuid(tenant));
-                command.Parameters.Add(new NpgsqlParameter { Value = age });
-                command.Parameters.Add(new NpgsqlParameter { Value = Batch });
-                return await command.ExecuteNonQueryAsync(ct);
-            }, ct);
-        }
-        while (rows == Batch);
+            rows = await tenants.RunAsync(
+                tenant,
+                async db =>
+                {
+                    await using var command = db.Command(sql);
+                    command.Parameters.Add(Sql.Uuid(tenant));
+                    command.Parameters.Add(new NpgsqlParameter { Value = age });
+                    command.Parameters.Add(new NpgsqlParameter { Value = Batch });
+                    return await command.ExecuteNonQueryAsync(ct);
+                },
+                ct
+            );
+        } while (rows == Batch);
     }
 }

@@ -14,14 +14,41 @@ internal sealed class WebhookMetrics
     // Whoever sends chooses the topic; only Shopify's names become labels.
     private static readonly HashSet<string> _known =
     [
-        "orders/create", "orders/updated", "orders/edited", "orders/cancelled", "orders/paid", "orders/delete", "refunds/create",
-        "customers/create", "customers/update", "customers/delete", "customers/merge", "customers/data_request", "customers/redact",
-        "products/create", "products/update", "products/delete", "checkouts/create", "checkouts/update", "checkouts/delete",
-        "shop/update", "shop/redact", "app/uninstalled", "app/scopes_update", "bulk_operations/finish",
+        "orders/create",
+        "orders/updated",
+        "orders/edited",
+        "orders/cancelled",
+        "orders/paid",
+        "orders/delete",
+        "refunds/create",
+        "customers/create",
+        "customers/update",
+        "customers/delete",
+        "customers/merge",
+        "customers/data_request",
+        "customers/redact",
+        "products/create",
+        "products/update",
+        "products/delete",
+        "checkouts/create",
+        "checkouts/update",
+        "checkouts/delete",
+        "shop/update",
+        "shop/redact",
+        "app/uninstalled",
+        "app/scopes_update",
+        "bulk_operations/finish",
     ];
 
-    private readonly Counter<long> _received, _stored, _duplicates, _refused, _nothingStored, _applied, _ignored,
-        _retried, _dead;
+    private readonly Counter<long> _received,
+        _stored,
+        _duplicates,
+        _refused,
+        _nothingStored,
+        _applied,
+        _ignored,
+        _retried,
+        _dead;
     private readonly Histogram<double> _lag;
     private readonly TimeProvider _time;
     private Backlog _backlog;
@@ -46,7 +73,14 @@ internal sealed class WebhookMetrics
         _ignored = meter.CreateCounter<long>("xeno.webhooks.ignored");
         _retried = meter.CreateCounter<long>("xeno.webhooks.retried");
         _dead = meter.CreateCounter<long>("xeno.webhooks.dead_lettered");
-        _lag = meter.CreateHistogram("xeno.webhooks.receipt_to_applied", "s", advice: new InstrumentAdvice<double> { HistogramBucketBoundaries = [0.05, 0.1, 0.25, 0.5, 1, 2, 5, 15, 60, 300, 3600] });
+        _lag = meter.CreateHistogram(
+            "xeno.webhooks.receipt_to_applied",
+            "s",
+            advice: new InstrumentAdvice<double>
+            {
+                HistogramBucketBoundaries = [0.05, 0.1, 0.25, 0.5, 1, 2, 5, 15, 60, 300, 3600],
+            }
+        );
         meter.CreateObservableGauge("xeno.webhooks.waiting", () => _backlog.Waiting);
         meter.CreateObservableGauge("xeno.webhooks.oldest_waiting", () => OldestWaiting().TotalSeconds, "s");
         meter.CreateObservableGauge("xeno.webhooks.in_flight", () => _inFlight());
@@ -86,5 +120,6 @@ internal sealed class WebhookMetrics
         return since > 2 * BacklogWatch.Interval ? backlog.Oldest + since : backlog.Oldest;
     }
 
-    private static KeyValuePair<string, object?> Label(string topic) => new("topic", _known.Contains(topic) ? topic : "other");
+    private static KeyValuePair<string, object?> Label(string topic) =>
+        new("topic", _known.Contains(topic) ? topic : "other");
 }

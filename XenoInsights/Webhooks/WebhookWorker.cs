@@ -11,8 +11,14 @@ namespace XenoInsights.Webhooks;
 /// number of processes may; a store's lane belongs to one at a time.
 /// </summary>
 internal sealed class WebhookWorker(
-    SystemDatabase system, EventProcessor processor, WorkSignal signal, IOptions<DispatchOptions> options,
-    IHostApplicationLifetime lifetime, TimeProvider time, ILogger<WebhookWorker> logger) : BackgroundService
+    SystemDatabase system,
+    EventProcessor processor,
+    WorkSignal signal,
+    IOptions<DispatchOptions> options,
+    IHostApplicationLifetime lifetime,
+    TimeProvider time,
+    ILogger<WebhookWorker> logger
+) : BackgroundService
 {
     private static readonly TimeSpan _poll = TimeSpan.FromMilliseconds(250);
 
@@ -28,12 +34,13 @@ internal sealed class WebhookWorker(
         await dispatcher.RunAsync(stoppingToken);
     }
 
-    private async Task<TimeSpan> ApplyAsync(TenantTurn turn, CancellationToken ct) => await processor.ApplyBatchAsync(turn, ct) switch
-    {
-        // Another process has the lane.
-        0 => _poll,
-        >= EventProcessor.LargestBatch => TimeSpan.Zero,
-        // What comes in quick succession shares a store's transaction, instead of paying for one each.
-        _ => TenantDispatcher.Gap,
-    };
+    private async Task<TimeSpan> ApplyAsync(TenantTurn turn, CancellationToken ct) =>
+        await processor.ApplyBatchAsync(turn, ct) switch
+        {
+            // Another process has the lane.
+            0 => _poll,
+            >= EventProcessor.LargestBatch => TimeSpan.Zero,
+            // What comes in quick succession shares a store's transaction, instead of paying for one each.
+            _ => TenantDispatcher.Gap,
+        };
 }

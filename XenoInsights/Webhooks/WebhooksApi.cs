@@ -21,7 +21,10 @@ public static class WebhooksApi
 {
     public const string Path = "/webhooks/shopify";
 
-    private const int LargestBody = 4 * 1024 * 1024, FirstBuffer = 16 * 1024, LongestName = 200, SignatureLength = 44,
+    private const int LargestBody = 4 * 1024 * 1024,
+        FirstBuffer = 16 * 1024,
+        LongestName = 200,
+        SignatureLength = 44,
         RetryAfterSeconds = 2;
     private static readonly TimeSpan _patience = TimeSpan.FromMilliseconds(900);
 
@@ -33,26 +36,55 @@ public static class WebhooksApi
     /// </summary>
     private static readonly string[] _keptHeaders =
     [
-        "X-Shopify-Topic", "X-Shopify-Shop-Domain", "X-Shopify-API-Version", "X-Shopify-Webhook-Id",
-            "X-Shopify-Event-Id", "X-Shopify-Triggered-At",
-        "X-Shopify-Name", "X-Shopify-Sub-Topic", "X-Shopify-Test",
+        "X-Shopify-Topic",
+        "X-Shopify-Shop-Domain",
+        "X-Shopify-API-Version",
+        "X-Shopify-Webhook-Id",
+        "X-Shopify-Event-Id",
+        "X-Shopify-Triggered-At",
+        "X-Shopify-Name",
+        "X-Shopify-Sub-Topic",
+        "X-Shopify-Test",
     ];
 
     public static void AddWebhooks(this WebApplicationBuilder builder)
     {
-        builder.Services.AddOptions<WebhookOptions>().BindConfiguration(WebhookOptions.Section)
-            .Validate(options => options.MaxAttempts is >= 1 and <= 50, $"{WebhookOptions.Section}:{nameof(WebhookOptions.MaxAttempts)} must be 1 to 50.")
-            .Validate(options => options.RetrySeconds is > 0 and <= 3600,
-                $"{WebhookOptions.Section}:{nameof(WebhookOptions.RetrySeconds)} must be more than 0 and at most 3600.")
-            .Validate(options => options.MaxInFlight is >= 1 and <= 10_000,
-                $"{WebhookOptions.Section}:{nameof(WebhookOptions.MaxInFlight)} must be 1 to 10000.")
+        builder
+            .Services.AddOptions<WebhookOptions>()
+            .BindConfiguration(WebhookOptions.Section)
+            .Validate(
+                options => options.MaxAttempts is >= 1 and <= 50,
+                $"{WebhookOptions.Section}:{nameof(WebhookOptions.MaxAttempts)} must be 1 to 50."
+            )
+            .Validate(
+                options => options.RetrySeconds is > 0 and <= 3600,
+                $"{WebhookOptions.Section}:{nameof(WebhookOptions.RetrySeconds)} must be more than 0 and at most 3600."
+            )
+            .Validate(
+                options => options.MaxInFlight is >= 1 and <= 10_000,
+                $"{WebhookOptions.Section}:{nameof(WebhookOptions.MaxInFlight)} must be 1 to 10000."
+            )
             .ValidateOnStart();
-        builder.Services.AddOptions<RetentionOptions>().BindConfiguration(RetentionOptions.Section)
-            .Validate(options => options.PayloadDays >= 7, $"{RetentionOptions.Section}:{nameof(RetentionOptions.PayloadDays)} must be at least 7.")
-            .Validate(options => options.EventDays >= options.PayloadDays, $"{RetentionOptions.Section}:{nameof(RetentionOptions.EventDays)} must be at least {nameof(RetentionOptions.PayloadDays)}.").ValidateOnStart();
+        builder
+            .Services.AddOptions<RetentionOptions>()
+            .BindConfiguration(RetentionOptions.Section)
+            .Validate(
+                options => options.PayloadDays >= 7,
+                $"{RetentionOptions.Section}:{nameof(RetentionOptions.PayloadDays)} must be at least 7."
+            )
+            .Validate(
+                options => options.EventDays >= options.PayloadDays,
+                $"{RetentionOptions.Section}:{nameof(RetentionOptions.EventDays)} must be at least {nameof(RetentionOptions.PayloadDays)}."
+            )
+            .ValidateOnStart();
         builder.Services.AddSingleton<WorkSignal>().AddSingleton<WebhookMetrics>().AddSingleton<WebhookAdmission>();
-        builder.Services.AddSingleton<ShopActions>().AddSingleton<IdentifierHashes>().AddSingleton<Erasure>()
-            .AddSingleton<ErasureList>().AddSingleton<AccessCheck>().AddSingleton<EventProcessor>();
+        builder
+            .Services.AddSingleton<ShopActions>()
+            .AddSingleton<IdentifierHashes>()
+            .AddSingleton<Erasure>()
+            .AddSingleton<ErasureList>()
+            .AddSingleton<AccessCheck>()
+            .AddSingleton<EventProcessor>();
         builder.Services.AddSingleton<Inbox>().AddHostedService(services => services.GetRequiredService<Inbox>());
         builder.Services.AddSingleton(Inbox.WarmUp);
         builder.Services.AddHostedService<WebhookWorker>().AddHostedService<BacklogWatch>();
@@ -62,22 +94,34 @@ public static class WebhooksApi
         app.MapPost(Path, ReceiveAsync).AllowAnonymous().DisableAntiforgery().ExcludeFromDescription();
 
     private static async Task<IResult> ReceiveAsync(
-        HttpContext http, Inbox inbox, WebhookAdmission admission, WebhookMetrics metrics,
-            IOptions<ShopifyOptions> shopify, ILogger<Inbox> logger, CancellationToken ct)
+        HttpContext http,
+        Inbox inbox,
+        WebhookAdmission admission,
+        WebhookMetrics metrics,
+        IOptions<ShopifyOptions> shopify,
+        ILogger<Inbox> logger,
+        CancellationToken ct
+    )
     {
         var headers = http.Request.Headers;
         var topic = headers["X-Shopify-Topic"].ToString().ToLowerInvariant();
         metrics.Received(topic);
         // Nothing is read of what cannot be Shopify's.
         if (SignatureIn(headers) is not { } signature)
-            return Refused("signature", StatusCodes.Status401Unauthorized,
-                "X-Shopify-Hmac-Sha256 is not the signature of a body.");
+            return Refused(
+                "signature",
+                StatusCodes.Status401Unauthorized,
+                "X-Shopify-Hmac-Sha256 is not the signature of a body."
+            );
         using var admitted = admission.Enter();
         if (!admitted.IsAcquired)
         {
             http.Response.Headers.RetryAfter = RetryAfterSeconds.ToString(CultureInfo.InvariantCulture);
-            return Refused("busy", StatusCodes.Status503ServiceUnavailable,
-                "Too many deliveries arrive at once. Send it again.");
+            return Refused(
+                "busy",
+                StatusCodes.Status503ServiceUnavailable,
+                "Too many deliveries arrive at once. Send it again."
+            );
         }
         byte[]? body;
         try
@@ -92,12 +136,20 @@ public static class WebhooksApi
         {
             return Refused("slow", StatusCodes.Status408RequestTimeout, "The body did not arrive in time.");
         }
-        if (body is null) return Refused("too large", StatusCodes.Status413PayloadTooLarge, "The delivery is larger than any of Shopify's.");
+        if (body is null)
+            return Refused(
+                "too large",
+                StatusCodes.Status413PayloadTooLarge,
+                "The delivery is larger than any of Shopify's."
+            );
         if (!IsSigned(body, signature, shopify.Value))
             return Refused("signature", StatusCodes.Status401Unauthorized, "The signature does not match the body.");
         if (!IsGiven(headers, "X-Shopify-Topic") || !IsGiven(headers, "X-Shopify-Webhook-Id"))
-            return Refused("headers", StatusCodes.Status400BadRequest,
-                "X-Shopify-Webhook-Id or X-Shopify-Topic is missing, repeated or too long.");
+            return Refused(
+                "headers",
+                StatusCodes.Status400BadRequest,
+                "X-Shopify-Webhook-Id or X-Shopify-Topic is missing, repeated or too long."
+            );
         if (Envelope.Read(topic, body) is not { } envelope)
             return Refused("unreadable", StatusCodes.Status400BadRequest, "The body is not a JSON object.");
         var delivery = DeliveryOf(headers, topic, body, envelope);
@@ -108,10 +160,22 @@ public static class WebhooksApi
             StoreResult.Stored => Accepted(duplicate: false),
             StoreResult.Duplicate => Accepted(duplicate: true),
             StoreResult.UnknownShop when ShopTopics.IsCompliance(topic) => NothingToDo(),
-            StoreResult.UnknownShop => Refused("unknown shop", StatusCodes.Status404NotFound, "No such store is connected."),
+            StoreResult.UnknownShop => Refused(
+                "unknown shop",
+                StatusCodes.Status404NotFound,
+                "No such store is connected."
+            ),
             StoreResult.OtherShop => OtherShop(),
-            StoreResult.Unstorable => Refused("unstorable", StatusCodes.Status400BadRequest, "A header or the topic holds characters that cannot be stored."),
-            _ => Refused("unavailable", StatusCodes.Status503ServiceUnavailable, "The delivery cannot be stored now. Send it again."),
+            StoreResult.Unstorable => Refused(
+                "unstorable",
+                StatusCodes.Status400BadRequest,
+                "A header or the topic holds characters that cannot be stored."
+            ),
+            _ => Refused(
+                "unavailable",
+                StatusCodes.Status503ServiceUnavailable,
+                "The delivery cannot be stored now. Send it again."
+            ),
         };
 
         IResult Accepted(bool duplicate)
@@ -124,13 +188,20 @@ public static class WebhooksApi
         IResult NothingToDo()
         {
             metrics.NothingStored(topic);
-            logger.LogInformation("{Topic} for {Shop}, of which nothing is stored, was acknowledged", topic,
-                delivery.Domain);
+            logger.LogInformation(
+                "{Topic} for {Shop}, of which nothing is stored, was acknowledged",
+                topic,
+                delivery.Domain
+            );
             return Results.Ok();
         }
 
-        IResult OtherShop() => Refused("other shop", StatusCodes.Status404NotFound,
-            "The body does not name the shop of X-Shopify-Shop-Domain.");
+        IResult OtherShop() =>
+            Refused(
+                "other shop",
+                StatusCodes.Status404NotFound,
+                "The body does not name the shop of X-Shopify-Shop-Domain."
+            );
 
         IResult Refused(string reason, int status, string detail)
         {
@@ -154,14 +225,28 @@ public static class WebhooksApi
 
     private static Delivery DeliveryOf(IHeaderDictionary headers, string topic, byte[] body, Envelope envelope)
     {
-        var kept = _keptHeaders.Where(headers.ContainsKey)
+        var kept = _keptHeaders
+            .Where(headers.ContainsKey)
             .ToDictionary(name => name, name => Shortened(headers[name].ToString()));
         return new(
-            headers["X-Shopify-Shop-Domain"].ToString().ToLowerInvariant(), envelope.ShopId,
-                headers["X-Shopify-Webhook-Id"].ToString(), topic,
+            headers["X-Shopify-Shop-Domain"].ToString().ToLowerInvariant(),
+            envelope.ShopId,
+            headers["X-Shopify-Webhook-Id"].ToString(),
+            topic,
             headers.TryGetValue("X-Shopify-Event-Id", out var eventId) ? Shortened(eventId.ToString()) : null,
-            DateTimeOffset.TryParse(headers["X-Shopify-Triggered-At"], CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal, out var triggered) ? triggered : null,
-            JsonSerializer.Serialize(kept), body, envelope.ObjectId, Activity.Current?.TraceId.ToString());
+            DateTimeOffset.TryParse(
+                headers["X-Shopify-Triggered-At"],
+                CultureInfo.InvariantCulture,
+                DateTimeStyles.AssumeUniversal,
+                out var triggered
+            )
+                ? triggered
+                : null,
+            JsonSerializer.Serialize(kept),
+            body,
+            envelope.ObjectId,
+            Activity.Current?.TraceId.ToString()
+        );
     }
 
     private static bool IsGiven(IHeaderDictionary headers, string name) =>
@@ -170,7 +255,8 @@ public static class WebhooksApi
     /// <summary>Never half of a character.</summary>
     private static string Shortened(string text)
     {
-        if (text.Length <= LongestName) return text;
+        if (text.Length <= LongestName)
+            return text;
         return text[..(char.IsHighSurrogate(text[LongestName - 1]) ? LongestName - 1 : LongestName)];
     }
 
@@ -180,14 +266,16 @@ public static class WebhooksApi
     /// </summary>
     private static async Task<byte[]?> BodyAsync(HttpRequest request, CancellationToken ct)
     {
-        if (request.ContentLength > LargestBody) return null;
+        if (request.ContentLength > LargestBody)
+            return null;
         using var deadline = CancellationTokenSource.CreateLinkedTokenSource(ct);
         deadline.CancelAfter(_bodyWithin);
         var read = new ArrayBufferWriter<byte>(FirstBuffer);
         while (read.WrittenCount <= LargestBody)
         {
             var bytes = await request.Body.ReadAsync(read.GetMemory(), deadline.Token);
-            if (bytes == 0) return read.WrittenSpan.ToArray();
+            if (bytes == 0)
+                return read.WrittenSpan.ToArray();
             read.Advance(bytes);
         }
         return null;
@@ -196,10 +284,14 @@ public static class WebhooksApi
     /// <summary>The 32 bytes of a well-formed signature, or null.</summary>
     private static byte[]? SignatureIn(IHeaderDictionary headers)
     {
-        if (headers["X-Shopify-Hmac-Sha256"] is not { Count: 1 } values
-            || values[0] is not { Length: SignatureLength } text) return null;
+        if (
+            headers["X-Shopify-Hmac-Sha256"] is not { Count: 1 } values
+            || values[0] is not { Length: SignatureLength } text
+        )
+            return null;
         var signature = new byte[HMACSHA256.HashSizeInBytes];
-        return Convert.TryFromBase64String(text, signature, out var length) && length == signature.Length ? signature
+        return Convert.TryFromBase64String(text, signature, out var length) && length == signature.Length
+            ? signature
             : null;
     }
 
@@ -209,8 +301,11 @@ public static class WebhooksApi
         var isPrevious = options.PreviousClientSecret is { Length: > 0 } previous && IsSignedWith(previous);
         return isCurrent || isPrevious;
 
-        bool IsSignedWith(string secret) => CryptographicOperations
-            .FixedTimeEquals(HMACSHA256.HashData(Encoding.UTF8.GetBytes(secret), body), signature);
+        bool IsSignedWith(string secret) =>
+            CryptographicOperations.FixedTimeEquals(
+                HMACSHA256.HashData(Encoding.UTF8.GetBytes(secret), body),
+                signature
+            );
     }
 }
 

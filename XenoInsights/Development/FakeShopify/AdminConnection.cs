@@ -10,20 +10,22 @@ internal static class Utf8JsonReaderExtensions
     public static string Name<TEnum>(TEnum value)
         where TEnum : struct, Enum => Names<TEnum>.All[value];
 
-    public static string Time(DateTimeOffset instant) => instant.UtcDateTime.ToString("yyyy-MM-dd'T'HH:mm:ss'Z'", CultureInfo.InvariantCulture);
+    public static string Time(DateTimeOffset instant) =>
+        instant.UtcDateTime.ToString("yyyy-MM-dd'T'HH:mm:ss'Z'", CultureInfo.InvariantCulture);
 
-    public static object? Scalar(object? value) => value switch
-    {
-        DateTimeOffset instant => Time(instant),
-        Gid or DemoAmount => value.ToString(),
-        _ => value,
-    };
+    public static object? Scalar(object? value) =>
+        value switch
+        {
+            DateTimeOffset instant => Time(instant),
+            Gid or DemoAmount => value.ToString(),
+            _ => value,
+        };
 
     private static class Names<TEnum>
         where TEnum : struct, Enum
     {
-        public static readonly Dictionary<TEnum, string> All =
-            Enum.GetValues<TEnum>().ToDictionary(value => value, value => JsonNamingPolicy.SnakeCaseUpper.ConvertName(value.ToString()));
+        public static readonly Dictionary<TEnum, string> All = Enum.GetValues<TEnum>()
+            .ToDictionary(value => value, value => JsonNamingPolicy.SnakeCaseUpper.ConvertName(value.ToString()));
     }
 }
 
@@ -38,9 +40,9 @@ internal readonly record struct AdminWindow(int? First, string? After, int? Last
         {
             (null, null) => "you must provide one of first or last",
             ({ }, { }) => "providing both first and last is not supported",
-            ( > Largest, _) => $"first cannot exceed {Largest}",
+            (> Largest, _) => $"first cannot exceed {Largest}",
             (_, > Largest) => $"last cannot exceed {Largest}",
-            ( < 0, _) or (_, < 0) => "first and last must not be negative",
+            (< 0, _) or (_, < 0) => "first and last must not be negative",
             _ => null,
         };
         if (problem is not null)
@@ -49,7 +51,10 @@ internal readonly record struct AdminWindow(int? First, string? After, int? Last
         }
     }
 
-    public static DemoCursor? Cursor(string? text) => text is null ? null : DemoCursor.TryParse(text) ?? throw AdminError.BadRequest("Invalid cursor for current pagination sort.");
+    public static DemoCursor? Cursor(string? text) =>
+        text is null
+            ? null
+            : DemoCursor.TryParse(text) ?? throw AdminError.BadRequest("Invalid cursor for current pagination sort.");
 }
 
 /// <summary>A connection before it is cut into pages: a page for ordinary queries, everything for bulk ones.</summary>
@@ -93,7 +98,12 @@ internal sealed class ListConnection(IEnumerable<object> items) : AdminConnectio
     }
 }
 
-internal sealed class SetConnection<T>(DemoSet<T> set, Func<DemoCandidate<T>, bool>? filter, string sortKey, bool reverse) : AdminConnection
+internal sealed class SetConnection<T>(
+    DemoSet<T> set,
+    Func<DemoCandidate<T>, bool>? filter,
+    string sortKey,
+    bool reverse
+) : AdminConnection
     where T : class, IDemoObject
 {
     /// <summary>Unsorted if the set's own order will do: a store of any size then passes through without an index.</summary>

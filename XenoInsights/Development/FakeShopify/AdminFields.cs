@@ -6,7 +6,13 @@ namespace XenoInsights.Development.FakeShopify;
 internal delegate object? AdminResolver(object source, AdminArguments arguments, AdminRequest request);
 
 /// <summary>One call's view of a store: who asks, what they may see, and what the search wanted to say.</summary>
-internal sealed record AdminRequest(DemoStore Store, DemoData Data, IReadOnlySet<string> Scopes, DateTimeOffset Now, FakeShopifyHost Host)
+internal sealed record AdminRequest(
+    DemoStore Store,
+    DemoData Data,
+    IReadOnlySet<string> Scopes,
+    DateTimeOffset Now,
+    FakeShopifyHost Host
+)
 {
     private static readonly TimeSpan RecentOrders = TimeSpan.FromDays(60);
 
@@ -18,7 +24,8 @@ internal sealed record AdminRequest(DemoStore Store, DemoData Data, IReadOnlySet
     public Dictionary<ASTNode, int> PageSizes { get; } = [];
 
     /// <summary>Without read_all_orders the older ones are simply not there.</summary>
-    public bool Sees(in DemoKey order) => Scopes.Contains("read_all_orders") || order.CreatedAt >= (Now - RecentOrders).ToUnixTimeMilliseconds();
+    public bool Sees(in DemoKey order) =>
+        Scopes.Contains("read_all_orders") || order.CreatedAt >= (Now - RecentOrders).ToUnixTimeMilliseconds();
 
     public DemoOrder? Visible(DemoOrder? order) => order is not null && Sees(DemoSet.KeyOf(order)) ? order : null;
 
@@ -36,13 +43,20 @@ internal readonly record struct AdminArguments(Func<string, object?> Get)
 {
     public string? Text(string name) => Get(name) as string;
 
-    public int? Number(string name) => Get(name) switch { null => null, var number => Convert.ToInt32(number, CultureInfo.InvariantCulture) };
+    public int? Number(string name) =>
+        Get(name) switch
+        {
+            null => null,
+            var number => Convert.ToInt32(number, CultureInfo.InvariantCulture),
+        };
 
     public bool Flag(string name) => Get(name) is true;
 
-    public IReadOnlyList<string> Texts(string name) => Get(name) is IEnumerable<object?> list ? [.. list.OfType<string>()] : [];
+    public IReadOnlyList<string> Texts(string name) =>
+        Get(name) is IEnumerable<object?> list ? [.. list.OfType<string>()] : [];
 
-    public IDictionary<string, object?> Input(string name) => Get(name) as IDictionary<string, object?> ?? new Dictionary<string, object?>();
+    public IDictionary<string, object?> Input(string name) =>
+        Get(name) as IDictionary<string, object?> ?? new Dictionary<string, object?>();
 
     public AdminWindow Window => new(Number("first"), Text("after"), Number("last"), Text("before"));
 
@@ -57,16 +71,18 @@ internal readonly record struct AdminArguments(Func<string, object?> Get)
         return gid.Type == type ? gid.Id : throw AdminError.NotFound(text);
     }
 
-    public static AdminArguments Of(GraphQLField field) => new(name => Value(field.Arguments?.FirstOrDefault(a => a.Name == name)?.Value));
+    public static AdminArguments Of(GraphQLField field) =>
+        new(name => Value(field.Arguments?.FirstOrDefault(a => a.Name == name)?.Value));
 
-    private static object? Value(GraphQLValue? value) => value switch
-    {
-        GraphQLStringValue text => text.Value.ToString(),
-        GraphQLEnumValue choice => choice.Name.StringValue,
-        GraphQLBooleanValue flag => flag.BoolValue,
-        GraphQLIntValue number => int.Parse(number.Value.Span, CultureInfo.InvariantCulture),
-        _ => null,
-    };
+    private static object? Value(GraphQLValue? value) =>
+        value switch
+        {
+            GraphQLStringValue text => text.Value.ToString(),
+            GraphQLEnumValue choice => choice.Name.StringValue,
+            GraphQLBooleanValue flag => flag.BoolValue,
+            GraphQLIntValue number => int.Parse(number.Value.Span, CultureInfo.InvariantCulture),
+            _ => null,
+        };
 }
 
 internal sealed record AdminCount(int Count, string Precision);
@@ -104,9 +120,25 @@ internal static class AdminFields
     };
 
     private static readonly string[] SaleTypes =
-        ["ProductSale", "ShippingLineSale", "TipSale", "GiftCardSale", "DutySale", "FeeSale", "AdditionalFeeSale", "AdjustmentSale", "UnknownSale"];
+    [
+        "ProductSale",
+        "ShippingLineSale",
+        "TipSale",
+        "GiftCardSale",
+        "DutySale",
+        "FeeSale",
+        "AdditionalFeeSale",
+        "AdjustmentSale",
+        "UnknownSale",
+    ];
 
-    private static readonly string[] AgreementTypes = ["OrderAgreement", "OrderEditAgreement", "RefundAgreement", "ReturnAgreement"];
+    private static readonly string[] AgreementTypes =
+    [
+        "OrderAgreement",
+        "OrderEditAgreement",
+        "RefundAgreement",
+        "ReturnAgreement",
+    ];
 
     static AdminFields()
     {
@@ -128,45 +160,77 @@ internal static class AdminFields
         {
             return resolver;
         }
-        var shape = type.EndsWith("Connection", StringComparison.Ordinal) ? "Connection" : type.EndsWith("Edge", StringComparison.Ordinal) ? "Edge" : null;
+        var shape =
+            type.EndsWith("Connection", StringComparison.Ordinal) ? "Connection"
+            : type.EndsWith("Edge", StringComparison.Ordinal) ? "Edge"
+            : null;
         return shape is null ? null : Table.GetValueOrDefault((shape, field));
     }
 
     /// <summary>The object type behind an interface.</summary>
-    public static string TypeOf(object source) => source switch
-    {
-        DemoSale sale => SaleTypes[(int)sale.Line],
-        DemoAgreement agreement => AgreementTypes[(int)agreement.Kind],
-        _ => TypeNames[source.GetType()],
-    };
+    public static string TypeOf(object source) =>
+        source switch
+        {
+            DemoSale sale => SaleTypes[(int)sale.Line],
+            DemoAgreement agreement => AgreementTypes[(int)agreement.Kind],
+            _ => TypeNames[source.GetType()],
+        };
 
     private static Fields<T> On<T>(params string[] types) => new(types);
 
-    private static void Roots() => On<object>("QueryRoot")
-        .Add("orders", (_, a, r) => OrderList(a, r, "PROCESSED_AT", null))
-        .Add("order", (_, a, r) => Order(r, "order", a.Id("id", "Order")))
-        .Add("ordersCount", (_, a, r) => Count(a, r, "ordersCount", "read_orders", r.Data.Orders, SearchFields.Orders, c => r.Sees(c.Key)))
-        .Add("customers", (_, a, r) => List(a, r, "customers", "read_customers", r.Data.Customers, SearchFields.Customers))
-        .Add("customer", (_, a, r) => Customer(r, "customer", a.Id("id", "Customer")))
-        .Add("customersCount", (_, a, r) => Count(a, r, "customersCount", "read_customers", r.Data.Customers, SearchFields.CustomersCount))
-        .Add("products", (_, a, r) => List(a, r, "products", "read_products", r.Data.Products, SearchFields.Products))
-        .Add("product", (_, a, r) => Product(r, "product", a.Id("id", "Product")))
-        .Add("productsCount", (_, a, r) => Count(a, r, "productsCount", "read_products", r.Data.Products, SearchFields.Products))
-        .Add("productVariant", (_, a, r) => Variant(r, "productVariant", a.Id("id", "ProductVariant")))
-        .Add("abandonedCheckouts", (_, a, r) => List(a, r, "abandonedCheckouts", "read_orders", r.Data.Checkouts, SearchFields.Checkouts))
-        .Add("abandonedCheckoutsCount", (_, a, r) => Count(a, r, "abandonedCheckoutsCount", "read_orders", r.Data.Checkouts, SearchFields.Checkouts))
-        .Add("refund", (_, a, r) => Refund(r, a.Id("id", "Refund")))
-        .Add("node", (_, a, r) => Node(r, a.Text("id")))
-        .Add("nodes", (_, a, r) => Nodes(r, a.Texts("ids")))
-        .Add("shop", (_, _, r) => r.Store)
-        .Add("currentAppInstallation", (_, _, r) => r)
-        .Add("publicApiVersions", (_, _, _) => AdminVersions.All)
-        .Add("bulkOperation", (_, a, r) => r.Store.Bulk.Find(a.Id("id", "BulkOperation")))
-        .Add("bulkOperations", (_, a, r) => BulkList(a, r))
-        .Add("currentBulkOperation", (_, _, r) => r.Store.Bulk.Set.All().LastOrDefault())
-        .Add("webhookSubscription", (_, a, r) => r.Store.Webhooks.Set.Find(a.Id("id", "WebhookSubscription")))
-        .Add("webhookSubscriptions", (_, a, r) => WebhookList(a, r))
-        .Add("webhookSubscriptionsCount", (_, a, r) => Count(a, r, "webhookSubscriptionsCount", null, r.Store.Webhooks.Set, SearchFields.Webhooks));
+    private static void Roots() =>
+        On<object>("QueryRoot")
+            .Add("orders", (_, a, r) => OrderList(a, r, "PROCESSED_AT", null))
+            .Add("order", (_, a, r) => Order(r, "order", a.Id("id", "Order")))
+            .Add(
+                "ordersCount",
+                (_, a, r) =>
+                    Count(a, r, "ordersCount", "read_orders", r.Data.Orders, SearchFields.Orders, c => r.Sees(c.Key))
+            )
+            .Add(
+                "customers",
+                (_, a, r) => List(a, r, "customers", "read_customers", r.Data.Customers, SearchFields.Customers)
+            )
+            .Add("customer", (_, a, r) => Customer(r, "customer", a.Id("id", "Customer")))
+            .Add(
+                "customersCount",
+                (_, a, r) =>
+                    Count(a, r, "customersCount", "read_customers", r.Data.Customers, SearchFields.CustomersCount)
+            )
+            .Add(
+                "products",
+                (_, a, r) => List(a, r, "products", "read_products", r.Data.Products, SearchFields.Products)
+            )
+            .Add("product", (_, a, r) => Product(r, "product", a.Id("id", "Product")))
+            .Add(
+                "productsCount",
+                (_, a, r) => Count(a, r, "productsCount", "read_products", r.Data.Products, SearchFields.Products)
+            )
+            .Add("productVariant", (_, a, r) => Variant(r, "productVariant", a.Id("id", "ProductVariant")))
+            .Add(
+                "abandonedCheckouts",
+                (_, a, r) => List(a, r, "abandonedCheckouts", "read_orders", r.Data.Checkouts, SearchFields.Checkouts)
+            )
+            .Add(
+                "abandonedCheckoutsCount",
+                (_, a, r) =>
+                    Count(a, r, "abandonedCheckoutsCount", "read_orders", r.Data.Checkouts, SearchFields.Checkouts)
+            )
+            .Add("refund", (_, a, r) => Refund(r, a.Id("id", "Refund")))
+            .Add("node", (_, a, r) => Node(r, a.Text("id")))
+            .Add("nodes", (_, a, r) => Nodes(r, a.Texts("ids")))
+            .Add("shop", (_, _, r) => r.Store)
+            .Add("currentAppInstallation", (_, _, r) => r)
+            .Add("publicApiVersions", (_, _, _) => AdminVersions.All)
+            .Add("bulkOperation", (_, a, r) => r.Store.Bulk.Find(a.Id("id", "BulkOperation")))
+            .Add("bulkOperations", (_, a, r) => BulkList(a, r))
+            .Add("currentBulkOperation", (_, _, r) => r.Store.Bulk.Set.All().LastOrDefault())
+            .Add("webhookSubscription", (_, a, r) => r.Store.Webhooks.Set.Find(a.Id("id", "WebhookSubscription")))
+            .Add("webhookSubscriptions", (_, a, r) => WebhookList(a, r))
+            .Add(
+                "webhookSubscriptionsCount",
+                (_, a, r) => Count(a, r, "webhookSubscriptionsCount", null, r.Store.Webhooks.Set, SearchFields.Webhooks)
+            );
 
     private static void Orders()
     {
@@ -229,7 +293,10 @@ internal static class AdminFields
             .Add("totalRefundedSet", o => o.TotalRefunded)
             .Add("totalRefundedShippingSet", o => o.RefundedShipping)
             .Add("totalReceivedSet", o => o.TotalReceived)
-            .Add("totalOutstandingSet", o => o.CancelledAt is null ? o.CurrentTotal - (o.TotalReceived - o.TotalRefunded) : o.Total * 0)
+            .Add(
+                "totalOutstandingSet",
+                o => o.CancelledAt is null ? o.CurrentTotal - (o.TotalReceived - o.TotalRefunded) : o.Total * 0
+            )
             .Add("netPaymentSet", o => o.TotalReceived - o.TotalRefunded)
             .Add("totalTipReceivedSet", o => o.TotalTip)
             .Add("refundDiscrepancySet", o => o.RefundDiscrepancy)
@@ -259,7 +326,13 @@ internal static class AdminFields
             .Add("requiresShipping", l => l.RequiresShipping)
             .Add("restockable", l => l.ProductId is not null)
             .Add("product", (l, _, r) => l.ProductId is { } id ? Product(r, "product", id) : null)
-            .Add("variant", (l, _, r) => l.ProductId is { } id && Product(r, "variant", id) is DemoProduct product ? new AdminVariant(product) : null)
+            .Add(
+                "variant",
+                (l, _, r) =>
+                    l.ProductId is { } id && Product(r, "variant", id) is DemoProduct product
+                        ? new AdminVariant(product)
+                        : null
+            )
             .Add("originalUnitPriceSet", l => l.UnitPrice)
             .Add("originalTotalSet", l => l.OriginalTotal)
             .Add("discountedUnitPriceSet", l => PerUnit(l.DiscountedTotal, l.Quantity))
@@ -279,7 +352,10 @@ internal static class AdminFields
             .Add("isRemoved", _ => false)
             .Add("originalPriceSet", l => l.Price)
             .Add("discountedPriceSet", l => l.DiscountedPrice)
-            .Add("currentDiscountedPriceSet", l => l.DiscountedPrice with { Minor = l.DiscountedPrice.Minor - l.Refunded.Minor })
+            .Add(
+                "currentDiscountedPriceSet",
+                l => l.DiscountedPrice with { Minor = l.DiscountedPrice.Minor - l.Refunded.Minor }
+            )
             .Add("discountAllocations", l => l.Discounts)
             .Add("taxLines", l => l.Taxes);
 
@@ -300,9 +376,7 @@ internal static class AdminFields
             .Add("harmonizedSystemCode", d => d.HarmonizedSystemCode)
             .Add("taxLines", _ => Array.Empty<object>());
 
-        On<DemoDuty>("RefundDuty")
-            .Add("amountSet", d => d.Price)
-            .Add("originalDuty", d => d);
+        On<DemoDuty>("RefundDuty").Add("amountSet", d => d.Price).Add("originalDuty", d => d);
 
         On<DemoFee>("AdditionalFee", "SaleAdditionalFee")
             .Add("id", f => new Gid("AdditionalFee", f.Id))
@@ -326,15 +400,14 @@ internal static class AdminFields
 
         On<DemoMoney>("MoneyBag")
             .Add("shopMoney", m => new AdminMoney(m.ShopAmount, m.Currency.Code))
-            .Add("presentmentMoney", m => new AdminMoney(m.PresentmentAmount, m.Currency.Presentment?.Code ?? m.Currency.Code));
+            .Add(
+                "presentmentMoney",
+                m => new AdminMoney(m.PresentmentAmount, m.Currency.Presentment?.Code ?? m.Currency.Code)
+            );
 
-        On<AdminMoney>("MoneyV2")
-            .Add("amount", m => m.Amount)
-            .Add("currencyCode", m => m.CurrencyCode);
+        On<AdminMoney>("MoneyV2").Add("amount", m => m.Amount).Add("currencyCode", m => m.CurrencyCode);
 
-        On<AdminCount>("Count")
-            .Add("count", c => c.Count)
-            .Add("precision", c => c.Precision);
+        On<AdminCount>("Count").Add("count", c => c.Count).Add("precision", c => c.Precision);
     }
 
     private static void Ledger()
@@ -368,7 +441,10 @@ internal static class AdminFields
         On<DemoSale>("SaleTax")
             .Add("id", s => new Gid("SaleTax", s.Id))
             .Add("amount", s => s.Tax)
-            .Add("taxLine", s => (s.LineItem?.Taxes ?? s.ShippingLine?.Taxes) is [var tax, ..] ? tax : new DemoTax("Tax", 0, s.Tax));
+            .Add(
+                "taxLine",
+                s => (s.LineItem?.Taxes ?? s.ShippingLine?.Taxes) is [var tax, ..] ? tax : new DemoTax("Tax", 0, s.Tax)
+            );
     }
 
     private static void Refunds()
@@ -480,7 +556,14 @@ internal static class AdminFields
             .Add("sku", v => v.Product.Sku)
             .Add("title", _ => "Default Title")
             .Add("displayName", v => $"{v.Product.Title} - Default Title")
-            .Add("price", v => (v.Product.Price.Minor / v.Product.Price.Currency.UnitsPerOne).ToString("0.00", CultureInfo.InvariantCulture))
+            .Add(
+                "price",
+                v =>
+                    (v.Product.Price.Minor / v.Product.Price.Currency.UnitsPerOne).ToString(
+                        "0.00",
+                        CultureInfo.InvariantCulture
+                    )
+            )
             .Add("compareAtPrice", _ => null)
             .Add("barcode", _ => null)
             .Add("inventoryQuantity", v => v.Product.Inventory)
@@ -506,7 +589,10 @@ internal static class AdminFields
             .Add("createdAt", c => c.CreatedAt)
             .Add("updatedAt", c => c.UpdatedAt)
             .Add("completedAt", c => c.CompletedAt)
-            .Add("abandonedCheckoutUrl", (c, _, r) => $"https://{r.Shop.Domain}/{r.Shop.Ids.Shop}/checkouts/ac/{Digits(c.Id)}/recover")
+            .Add(
+                "abandonedCheckoutUrl",
+                (c, _, r) => $"https://{r.Shop.Domain}/{r.Shop.Ids.Shop}/checkouts/ac/{Digits(c.Id)}/recover"
+            )
             .Add("note", _ => "")
             .Add("discountCodes", _ => Array.Empty<string>())
             .Add("taxesIncluded", c => c.TaxesIncluded)
@@ -529,7 +615,13 @@ internal static class AdminFields
             .Add("variantTitle", _ => null)
             .Add("quantity", l => l.Quantity)
             .Add("product", (l, _, r) => l.ProductId is { } id ? Product(r, "product", id) : null)
-            .Add("variant", (l, _, r) => l.ProductId is { } id && Product(r, "variant", id) is DemoProduct product ? new AdminVariant(product) : null)
+            .Add(
+                "variant",
+                (l, _, r) =>
+                    l.ProductId is { } id && Product(r, "variant", id) is DemoProduct product
+                        ? new AdminVariant(product)
+                        : null
+            )
             .Add("originalUnitPriceSet", l => l.UnitPrice)
             .Add("discountedUnitPriceSet", l => l.UnitPrice)
             .Add("originalTotalPriceSet", l => l.Total)
@@ -549,8 +641,17 @@ internal static class AdminFields
             .Add("currencyCode", s => s.Currency)
             .Add("enabledPresentmentCurrencies", s => new[] { s.Currency })
             .Add("ianaTimezone", s => s.TimeZone)
-            .Add("timezoneAbbreviation", (s, _, r) => s.Zone.IsDaylightSavingTime(r.Now) ? s.Zone.DaylightName : s.Zone.StandardName)
-            .Add("timezoneOffset", (s, _, r) => s.Zone.GetUtcOffset(r.Now) is var offset ? $"{(offset < TimeSpan.Zero ? '-' : '+')}{offset:hhmm}" : null)
+            .Add(
+                "timezoneAbbreviation",
+                (s, _, r) => s.Zone.IsDaylightSavingTime(r.Now) ? s.Zone.DaylightName : s.Zone.StandardName
+            )
+            .Add(
+                "timezoneOffset",
+                (s, _, r) =>
+                    s.Zone.GetUtcOffset(r.Now) is var offset
+                        ? $"{(offset < TimeSpan.Zero ? '-' : '+')}{offset:hhmm}"
+                        : null
+            )
             .Add("timezoneOffsetMinutes", (s, _, r) => (int)s.Zone.GetUtcOffset(r.Now).TotalMinutes)
             .Add("taxesIncluded", s => s.Shop.TaxesIncluded)
             .Add("taxShipping", _ => false)
@@ -575,9 +676,7 @@ internal static class AdminFields
             .Add("accessScopes", r => r.Scopes.Order(StringComparer.Ordinal).ToArray())
             .Add("app", r => r);
 
-        On<string>("AccessScope")
-            .Add("handle", scope => scope)
-            .Add("description", scope => scope.Replace('_', ' '));
+        On<string>("AccessScope").Add("handle", scope => scope).Add("description", scope => scope.Replace('_', ' '));
 
         On<object>("App")
             .Add("id", _ => new Gid("App", 1))
@@ -607,14 +706,31 @@ internal static class AdminFields
             .Add("query", o => o.Query);
 
         On<object>("Mutation")
-            .Add("bulkOperationRunQuery", (_, a, r) => r.Store.Bulk.Run(a.Text("query") ?? "", a.Flag("groupObjects"), r))
+            .Add(
+                "bulkOperationRunQuery",
+                (_, a, r) => r.Store.Bulk.Run(a.Text("query") ?? "", a.Flag("groupObjects"), r)
+            )
             .Add("appUninstall", (_, _, r) => r.Host.Uninstall(r.Store))
             .Add("bulkOperationCancel", (_, a, r) => r.Store.Bulk.Cancel(a.Id("id", "BulkOperation")))
-            .Add("webhookSubscriptionCreate", (_, a, r) => r.Store.Webhooks.Create(a.Text("topic")!, a.Input("webhookSubscription"), r))
-            .Add("webhookSubscriptionUpdate", (_, a, r) => r.Store.Webhooks.Update(a.Id("id", "WebhookSubscription"), a.Input("webhookSubscription"), r))
+            .Add(
+                "webhookSubscriptionCreate",
+                (_, a, r) => r.Store.Webhooks.Create(a.Text("topic")!, a.Input("webhookSubscription"), r)
+            )
+            .Add(
+                "webhookSubscriptionUpdate",
+                (_, a, r) =>
+                    r.Store.Webhooks.Update(a.Id("id", "WebhookSubscription"), a.Input("webhookSubscription"), r)
+            )
             .Add("webhookSubscriptionDelete", (_, a, r) => r.Store.Webhooks.Delete(a.Id("id", "WebhookSubscription")));
 
-        On<AdminPayload>("AppUninstallPayload", "BulkOperationRunQueryPayload", "BulkOperationCancelPayload", "WebhookSubscriptionCreatePayload", "WebhookSubscriptionUpdatePayload", "WebhookSubscriptionDeletePayload")
+        On<AdminPayload>(
+                "AppUninstallPayload",
+                "BulkOperationRunQueryPayload",
+                "BulkOperationCancelPayload",
+                "WebhookSubscriptionCreatePayload",
+                "WebhookSubscriptionUpdatePayload",
+                "WebhookSubscriptionDeletePayload"
+            )
             .Add("bulkOperation", p => p.Result)
             .Add("webhookSubscription", p => p.Result)
             .Add("deletedWebhookSubscriptionId", p => p.Result)
@@ -647,9 +763,7 @@ internal static class AdminFields
             .Add("nodes", p => p.Edges.Select(e => e.Node).ToArray())
             .Add("pageInfo", p => p);
 
-        On<AdminEdge>("Edge")
-            .Add("cursor", e => e.Cursor.ToString())
-            .Add("node", e => e.Node);
+        On<AdminEdge>("Edge").Add("cursor", e => e.Cursor.ToString()).Add("node", e => e.Node);
 
         On<AdminPage>("PageInfo")
             .Add("hasNextPage", p => p.HasNext)
@@ -658,7 +772,16 @@ internal static class AdminFields
             .Add("endCursor", p => p.Edges.Count > 0 ? p.Edges[^1].Cursor.ToString() : null);
     }
 
-    private static SetConnection<T> List<T>(AdminArguments a, AdminRequest r, string name, string? scope, DemoSet<T> set, IReadOnlyDictionary<string, SearchField<T>> fields, string sortKey = "ID", Func<DemoCandidate<T>, bool>? also = null)
+    private static SetConnection<T> List<T>(
+        AdminArguments a,
+        AdminRequest r,
+        string name,
+        string? scope,
+        DemoSet<T> set,
+        IReadOnlyDictionary<string, SearchField<T>> fields,
+        string sortKey = "ID",
+        Func<DemoCandidate<T>, bool>? also = null
+    )
         where T : class, IDemoObject
     {
         if (scope is not null)
@@ -668,13 +791,39 @@ internal static class AdminFields
         return new(set, Filter(a, r, name, fields, also), a.Text("sortKey") ?? sortKey, a.Flag("reverse"));
     }
 
-    private static SetConnection<DemoOrder> OrderList(AdminArguments a, AdminRequest r, string sortKey, long? customer) =>
-        List(a, r, "orders", "read_orders", r.Data.Orders, SearchFields.Orders, sortKey, c => r.Sees(c.Key) && (customer is null || c.Item.CustomerId == customer));
+    private static SetConnection<DemoOrder> OrderList(
+        AdminArguments a,
+        AdminRequest r,
+        string sortKey,
+        long? customer
+    ) =>
+        List(
+            a,
+            r,
+            "orders",
+            "read_orders",
+            r.Data.Orders,
+            SearchFields.Orders,
+            sortKey,
+            c => r.Sees(c.Key) && (customer is null || c.Item.CustomerId == customer)
+        );
 
     private static SetConnection<DemoBulkOperation> BulkList(AdminArguments a, AdminRequest r)
     {
-        var connection = List(a, r, "bulkOperations", null, r.Store.Bulk.Set, SearchFields.BulkOperations, "CREATED_AT");
-        return r.Search.Count > 0 && SearchFilter<DemoBulkOperation>.Parse(a.Text("query"), SearchFields.BulkOperations).Warnings.Any(w => w is { Field: "created_at", Code: "invalid_value" })
+        var connection = List(
+            a,
+            r,
+            "bulkOperations",
+            null,
+            r.Store.Bulk.Set,
+            SearchFields.BulkOperations,
+            "CREATED_AT"
+        );
+        return
+            r.Search.Count > 0
+            && SearchFilter<DemoBulkOperation>
+                .Parse(a.Text("query"), SearchFields.BulkOperations)
+                .Warnings.Any(w => w is { Field: "created_at", Code: "invalid_value" })
             ? throw AdminError.BadRequest("Invalid timestamp for query filter `created_at`.")
             : connection;
     }
@@ -682,11 +831,30 @@ internal static class AdminFields
     private static SetConnection<DemoWebhook> WebhookList(AdminArguments a, AdminRequest r)
     {
         var (topics, uri, format) = (a.Texts("topics"), a.Text("uri") ?? a.Text("callbackUrl"), a.Text("format"));
-        return List(a, r, "webhookSubscriptions", null, r.Store.Webhooks.Set, SearchFields.Webhooks, "CREATED_AT", c =>
-            (topics.Count == 0 || topics.Contains(c.Item.Topic)) && (uri is null || uri == c.Item.Uri) && (format is null || format == c.Item.Format));
+        return List(
+            a,
+            r,
+            "webhookSubscriptions",
+            null,
+            r.Store.Webhooks.Set,
+            SearchFields.Webhooks,
+            "CREATED_AT",
+            c =>
+                (topics.Count == 0 || topics.Contains(c.Item.Topic))
+                && (uri is null || uri == c.Item.Uri)
+                && (format is null || format == c.Item.Format)
+        );
     }
 
-    private static AdminCount Count<T>(AdminArguments a, AdminRequest r, string name, string? scope, DemoSet<T> set, IReadOnlyDictionary<string, SearchField<T>> fields, Func<DemoCandidate<T>, bool>? also = null)
+    private static AdminCount Count<T>(
+        AdminArguments a,
+        AdminRequest r,
+        string name,
+        string? scope,
+        DemoSet<T> set,
+        IReadOnlyDictionary<string, SearchField<T>> fields,
+        Func<DemoCandidate<T>, bool>? also = null
+    )
         where T : class, IDemoObject
     {
         if (scope is not null)
@@ -698,19 +866,34 @@ internal static class AdminFields
         return count > limit ? new(limit.Value, "AT_LEAST") : new(count, "EXACT");
     }
 
-    private static Func<DemoCandidate<T>, bool>? Filter<T>(AdminArguments a, AdminRequest r, string name, IReadOnlyDictionary<string, SearchField<T>> fields, Func<DemoCandidate<T>, bool>? also)
+    private static Func<DemoCandidate<T>, bool>? Filter<T>(
+        AdminArguments a,
+        AdminRequest r,
+        string name,
+        IReadOnlyDictionary<string, SearchField<T>> fields,
+        Func<DemoCandidate<T>, bool>? also
+    )
         where T : class, IDemoObject
     {
         var search = SearchFilter<T>.Parse(a.Text("query"), fields);
         if (search.Warnings.Count > 0)
         {
-            r.Search.Add(new
-            {
-                path = new[] { name },
-                query = a.Text("query"),
-                parsed = search.Parsed,
-                warnings = search.Warnings.Select(w => new { field = w.Field, message = w.Message, code = w.Code }).ToArray(),
-            });
+            r.Search.Add(
+                new
+                {
+                    path = new[] { name },
+                    query = a.Text("query"),
+                    parsed = search.Parsed,
+                    warnings = search
+                        .Warnings.Select(w => new
+                        {
+                            field = w.Field,
+                            message = w.Message,
+                            code = w.Code,
+                        })
+                        .ToArray(),
+                }
+            );
         }
         return (search.Matches, also) switch
         {
@@ -747,7 +930,8 @@ internal static class AdminFields
     private static DemoRefund? Refund(AdminRequest r, long id)
     {
         r.Require("read_orders", "refund");
-        return r.Visible(r.Data.Orders.Find(r.Shop.Ids.OrderOfPart(id)))?.Refunds.FirstOrDefault(refund => refund.Id == id);
+        return r.Visible(r.Data.Orders.Find(r.Shop.Ids.OrderOfPart(id)))
+            ?.Refunds.FirstOrDefault(refund => refund.Id == id);
     }
 
     private static object? Node(AdminRequest r, string? id)
@@ -771,34 +955,48 @@ internal static class AdminFields
         };
     }
 
-    private static object?[] Nodes(AdminRequest r, IReadOnlyList<string> ids) => ids.Count > AdminWindow.Largest
-        ? throw AdminError.TooMany(ids.Count)
-        : [.. ids.Select(id => Node(r, id))];
+    private static object?[] Nodes(AdminRequest r, IReadOnlyList<string> ids) =>
+        ids.Count > AdminWindow.Largest ? throw AdminError.TooMany(ids.Count) : [.. ids.Select(id => Node(r, id))];
 
     private static DemoTax[] TaxLines(DemoOrder order) =>
-    [
-        .. order.Lines.SelectMany(l => l.Taxes).Concat(order.ShippingLines.SelectMany(l => l.Taxes))
-            .GroupBy(t => (t.Title, t.Rate))
-            .Select(g => new DemoTax(g.Key.Title, g.Key.Rate, g.Aggregate(new DemoMoney(0, order.Currency), (sum, t) => sum + t.Price))),
-    ];
+        [
+            .. order
+                .Lines.SelectMany(l => l.Taxes)
+                .Concat(order.ShippingLines.SelectMany(l => l.Taxes))
+                .GroupBy(t => (t.Title, t.Rate))
+                .Select(g => new DemoTax(
+                    g.Key.Title,
+                    g.Key.Rate,
+                    g.Aggregate(new DemoMoney(0, order.Currency), (sum, t) => sum + t.Price)
+                )),
+        ];
 
     private static DemoMoney? NotZero(DemoMoney money) => money.Minor == 0 ? null : money;
 
     private static DemoMoney PerUnit(DemoMoney total, int quantity) =>
-        quantity == 0 ? total : total with { Minor = (long)Math.Round((decimal)total.Minor / quantity, MidpointRounding.AwayFromZero) };
+        quantity == 0
+            ? total
+            : total with
+            {
+                Minor = (long)Math.Round((decimal)total.Minor / quantity, MidpointRounding.AwayFromZero),
+            };
 
     private static string Digits(long number) => number.ToString(CultureInfo.InvariantCulture);
 
     private static string ConfirmationNumber(long id)
     {
         const string letters = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789";
-        return string.Create(9, (ulong)id * 0x9E3779B97F4A7C15, (text, seed) =>
-        {
-            for (var i = 0; i < text.Length; i++)
+        return string.Create(
+            9,
+            (ulong)id * 0x9E3779B97F4A7C15,
+            (text, seed) =>
             {
-                text[i] = letters[(int)((seed >> (i * 5)) & 31)];
+                for (var i = 0; i < text.Length; i++)
+                {
+                    text[i] = letters[(int)((seed >> (i * 5)) & 31)];
+                }
             }
-        });
+        );
     }
 
     private sealed class Fields<T>(string[] types)
@@ -814,12 +1012,21 @@ internal static class AdminFields
             return this;
         }
 
-        public Fields<T> Connection(string name, Func<T, IReadOnlyList<object>> items) => Add(name, (source, arguments, _) =>
-            new ListConnection(arguments.Flag("reverse") ? items(source).Reverse() : items(source)));
+        public Fields<T> Connection(string name, Func<T, IReadOnlyList<object>> items) =>
+            Add(
+                name,
+                (source, arguments, _) =>
+                    new ListConnection(arguments.Flag("reverse") ? items(source).Reverse() : items(source))
+            );
 
-        public Fields<T> List(string name, Func<T, IReadOnlyList<object>> items) => Add(name, (source, arguments, _) =>
-            arguments.Number("first") is { } first ? items(source).Take(first).ToArray() : items(source));
+        public Fields<T> List(string name, Func<T, IReadOnlyList<object>> items) =>
+            Add(
+                name,
+                (source, arguments, _) =>
+                    arguments.Number("first") is { } first ? items(source).Take(first).ToArray() : items(source)
+            );
 
-        public Fields<T> Nothing(params string[] names) => names.Aggregate(this, (fields, name) => fields.Add(name, _ => null));
+        public Fields<T> Nothing(params string[] names) =>
+            names.Aggregate(this, (fields, name) => fields.Add(name, _ => null));
     }
 }

@@ -15,12 +15,21 @@ internal sealed record AdminVersion(string Handle, bool Supported);
 
 internal static class AdminVersions
 {
-    public static readonly AdminVersion[] All = [new("2026-01", true), new("2026-04", true), new("2026-07", true), new("2026-10", true), new("2027-01", false), new("unstable", false)];
+    public static readonly AdminVersion[] All =
+    [
+        new("2026-01", true),
+        new("2026-04", true),
+        new("2026-07", true),
+        new("2026-10", true),
+        new("2027-01", false),
+        new("unstable", false),
+    ];
 
     public static AdminVersion Newest => All.Last(v => v.Supported);
 
     /// <summary>A version that is not served falls forward to the oldest stable one.</summary>
-    public static string Served(string asked) => All.Any(v => v.Handle == asked) ? asked : All.First(v => v.Supported).Handle;
+    public static string Served(string asked) =>
+        All.Any(v => v.Handle == asked) ? asked : All.First(v => v.Supported).Handle;
 }
 
 /// <summary>An error with the extensions the platform gives it.</summary>
@@ -32,21 +41,40 @@ internal sealed class AdminError(string message, object? wire) : ExecutionError(
 
     public static AdminError NotFound(string id) => new($"Invalid id: {id}", new { code = "RESOURCE_NOT_FOUND" });
 
-    public static AdminError InvalidGlobalId(string id) => new($"Invalid global id '{id}'", new { code = "argumentLiteralsIncompatible", typeName = "CoercionError" });
+    public static AdminError InvalidGlobalId(string id) =>
+        new($"Invalid global id '{id}'", new { code = "argumentLiteralsIncompatible", typeName = "CoercionError" });
 
-    public static AdminError TooMany(int count) => new(
-        $"The input array size of {count} is greater than the maximum allowed of {AdminWindow.Largest}.",
-        new { code = "MAX_INPUT_SIZE_EXCEEDED" });
+    public static AdminError TooMany(int count) =>
+        new(
+            $"The input array size of {count} is greater than the maximum allowed of {AdminWindow.Largest}.",
+            new { code = "MAX_INPUT_SIZE_EXCEEDED" }
+        );
 
-    public static AdminError AccessDenied(string field, string scope) => new(
-        $"Access denied for {field} field. Required access: `{scope}` access scope.",
-        new { code = "ACCESS_DENIED", documentation = "https://shopify.dev/api/usage/access-scopes", requiredAccess = $"`{scope}` access scope." });
+    public static AdminError AccessDenied(string field, string scope) =>
+        new(
+            $"Access denied for {field} field. Required access: `{scope}` access scope.",
+            new
+            {
+                code = "ACCESS_DENIED",
+                documentation = "https://shopify.dev/api/usage/access-scopes",
+                requiredAccess = $"`{scope}` access scope.",
+            }
+        );
 }
 
 /// <summary>The Admin API's GraphQL endpoint over one table of fields.</summary>
 internal static class AdminGraphQL
 {
-    private static readonly string[] Interfaces = ["Node", "LegacyInteroperability", "Sale", "SalesAgreement", "DisplayableError", "Media", "Fee"];
+    private static readonly string[] Interfaces =
+    [
+        "Node",
+        "LegacyInteroperability",
+        "Sale",
+        "SalesAgreement",
+        "DisplayableError",
+        "Media",
+        "Fee",
+    ];
     private static readonly string[] Scalars = ["DateTime", "Decimal", "Money", "URL", "UnsignedInt64"];
     private const int SingleQueryMaximum = 1000;
     private static readonly GraphQLSerializer Serializer = new(new ErrorInfo());
@@ -57,7 +85,9 @@ internal static class AdminGraphQL
     public static async Task HandleAsync(HttpContext http, DemoStore store, FakeShopifyHost host)
     {
         var cancellation = http.RequestAborted;
-        http.Response.Headers["X-Shopify-API-Version"] = AdminVersions.Served((string)http.Request.RouteValues["version"]!);
+        http.Response.Headers["X-Shopify-API-Version"] = AdminVersions.Served(
+            (string)http.Request.RouteValues["version"]!
+        );
         http.Response.Headers["X-Request-Id"] = Guid.NewGuid().ToString();
         if (store.Faults.Delay > TimeSpan.Zero)
         {
@@ -68,7 +98,10 @@ internal static class AdminGraphQL
             await RefuseAsync(http, status);
             return;
         }
-        if (!http.Request.Headers.TryGetValue("X-Shopify-Access-Token", out var token) || store.Grant.ScopesOf(token.ToString(), host.Now) is not { } scopes)
+        if (
+            !http.Request.Headers.TryGetValue("X-Shopify-Access-Token", out var token)
+            || store.Grant.ScopesOf(token.ToString(), host.Now) is not { } scopes
+        )
         {
             await RefuseAsync(http, StatusCodes.Status401Unauthorized);
             return;
@@ -85,10 +118,16 @@ internal static class AdminGraphQL
         if (string.IsNullOrEmpty(call?.Query))
         {
             http.Response.StatusCode = StatusCodes.Status400BadRequest;
-            await http.Response.WriteAsJsonAsync(new { errors = new { query = "Required parameter missing or invalid" } }, cancellation);
+            await http.Response.WriteAsJsonAsync(
+                new { errors = new { query = "Required parameter missing or invalid" } },
+                cancellation
+            );
             return;
         }
-        if (call.Query.Contains("bulkOperationRunQuery", StringComparison.Ordinal) && store.Faults.Take(f => f.BreakBulkStart, (f, left) => f.BreakBulkStart = left))
+        if (
+            call.Query.Contains("bulkOperationRunQuery", StringComparison.Ordinal)
+            && store.Faults.Take(f => f.BreakBulkStart, (f, left) => f.BreakBulkStart = left)
+        )
         {
             await RefuseAsync(http, StatusCodes.Status500InternalServerError);
             return;
@@ -115,24 +154,32 @@ internal static class AdminGraphQL
 
     public static async Task<IReadOnlyList<string>> ValidateAsync(GraphQLDocument document)
     {
-        var result = await new DocumentValidator().ValidateAsync(new ValidationOptions
-        {
-            Schema = Schema,
-            Document = document,
-            Operation = document.Definitions.OfType<GraphQLOperationDefinition>().First(),
-            Variables = Inputs.Empty,
-        });
+        var result = await new DocumentValidator().ValidateAsync(
+            new ValidationOptions
+            {
+                Schema = Schema,
+                Document = document,
+                Operation = document.Definitions.OfType<GraphQLOperationDefinition>().First(),
+                Variables = Inputs.Empty,
+            }
+        );
         return [.. result.Errors.Select(e => e.Message)];
     }
 
-    private static async Task<ExecutionResult> ExecuteAsync(GraphQLRequest call, AdminRequest request, CancellationToken cancellation)
+    private static async Task<ExecutionResult> ExecuteAsync(
+        GraphQLRequest call,
+        AdminRequest request,
+        CancellationToken cancellation
+    )
     {
         if (TryParse(call.Query!, out var syntax) is not { } document)
         {
             return new ExecutionResult { Errors = [new AdminError(syntax!, null)] };
         }
         var operations = document.Definitions.OfType<GraphQLOperationDefinition>().ToArray();
-        var operation = operations.FirstOrDefault(o => call.OperationName is null || o.Name?.Value == call.OperationName);
+        var operation = operations.FirstOrDefault(o =>
+            call.OperationName is null || o.Name?.Value == call.OperationName
+        );
         var requested = operation is null ? 0 : Cost.Requested(document, operation, Schema, call.Variables);
         if (requested > SingleQueryMaximum)
         {
@@ -144,22 +191,32 @@ internal static class AdminGraphQL
         {
             return new ExecutionResult
             {
-                Errors = [new AdminError("Throttled", new { code = "THROTTLED", documentation = "https://shopify.dev/api/usage/rate-limits" })],
+                Errors =
+                [
+                    new AdminError(
+                        "Throttled",
+                        new { code = "THROTTLED", documentation = "https://shopify.dev/api/usage/rate-limits" }
+                    ),
+                ],
                 Extensions = new() { ["cost"] = CostOf(requested, null, bucket, request.Now, throttled) },
             };
         }
-        var result = await Executer.ExecuteAsync(new ExecutionOptions
-        {
-            Schema = Schema,
-            Query = call.Query,
-            Document = document,
-            OperationName = call.OperationName,
-            Variables = call.Variables,
-            UserContext = new Dictionary<string, object?> { [nameof(AdminRequest)] = request },
-            ThrowOnUnhandledException = true,
-            CancellationToken = cancellation,
-        });
-        var actual = operation is null ? 0 : Math.Min(requested, Cost.Actual(document, operation, Schema, call.Variables, request.PageSizes));
+        var result = await Executer.ExecuteAsync(
+            new ExecutionOptions
+            {
+                Schema = Schema,
+                Query = call.Query,
+                Document = document,
+                OperationName = call.OperationName,
+                Variables = call.Variables,
+                UserContext = new Dictionary<string, object?> { [nameof(AdminRequest)] = request },
+                ThrowOnUnhandledException = true,
+                CancellationToken = cancellation,
+            }
+        );
+        var actual = operation is null
+            ? 0
+            : Math.Min(requested, Cost.Actual(document, operation, Schema, call.Variables, request.PageSizes));
         bucket.GiveBack(requested - actual, request.Now);
         result.Extensions = new() { ["cost"] = CostOf(requested, actual, bucket, request.Now, throttled: false) };
         if (request.Search.Count > 0)
@@ -169,21 +226,30 @@ internal static class AdminGraphQL
         return result;
     }
 
-    private static AdminError TooExpensive(int cost) => new(
-        $"Query cost is {cost}, which exceeds the single query max cost limit ({SingleQueryMaximum}). See https://shopify.dev/concepts/about-apis/rate-limits for more information on how the cost of a query is calculated. To query larger amounts of data with fewer limits, bulk operations should be used instead. See https://shopify.dev/tutorials/perform-bulk-operations-with-admin-api for usage details.",
-        new { code = "MAX_COST_EXCEEDED", cost, maxCost = SingleQueryMaximum, documentation = "https://shopify.dev/api/usage/rate-limits" });
+    private static AdminError TooExpensive(int cost) =>
+        new(
+            $"Query cost is {cost}, which exceeds the single query max cost limit ({SingleQueryMaximum}). See https://shopify.dev/concepts/about-apis/rate-limits for more information on how the cost of a query is calculated. To query larger amounts of data with fewer limits, bulk operations should be used instead. See https://shopify.dev/tutorials/perform-bulk-operations-with-admin-api for usage details.",
+            new
+            {
+                code = "MAX_COST_EXCEEDED",
+                cost,
+                maxCost = SingleQueryMaximum,
+                documentation = "https://shopify.dev/api/usage/rate-limits",
+            }
+        );
 
-    private static object CostOf(int requested, int? actual, DemoBucket bucket, DateTimeOffset now, bool throttled) => new
-    {
-        requestedQueryCost = requested,
-        actualQueryCost = actual,
-        throttleStatus = new
+    private static object CostOf(int requested, int? actual, DemoBucket bucket, DateTimeOffset now, bool throttled) =>
+        new
         {
-            maximumAvailable = (double)bucket.Maximum,
-            currentlyAvailable = throttled ? 0 : bucket.Available(now),
-            restoreRate = (double)bucket.RestorePerSecond,
-        },
-    };
+            requestedQueryCost = requested,
+            actualQueryCost = actual,
+            throttleStatus = new
+            {
+                maximumAvailable = (double)bucket.Maximum,
+                currentlyAvailable = throttled ? 0 : bucket.Available(now),
+                restoreRate = (double)bucket.RestorePerSecond,
+            },
+        };
 
     private static async Task RefuseAsync(HttpContext http, int status)
     {
@@ -192,39 +258,52 @@ internal static class AdminGraphQL
         {
             http.Response.Headers.RetryAfter = new StringValues("2.0");
         }
-        await http.Response.WriteAsJsonAsync(new
-        {
-            errors = status switch
+        await http.Response.WriteAsJsonAsync(
+            new
             {
-                401 => "[API] Invalid API key or access token (unrecognized login or wrong password)",
-                402 => "Unavailable Shop",
-                403 => "[API] This action requires merchant approval for the necessary scope.",
-                423 => "This shop is locked.",
-                429 => "Exceeded 2 calls per second for api client. Reduce request rates to resume uninterrupted service.",
-                _ => "Internal Server Error",
-            },
-        });
+                errors = status switch
+                {
+                    401 => "[API] Invalid API key or access token (unrecognized login or wrong password)",
+                    402 => "Unavailable Shop",
+                    403 => "[API] This action requires merchant approval for the necessary scope.",
+                    423 => "This shop is locked.",
+                    429 =>
+                        "Exceeded 2 calls per second for api client. Reduce request rates to resume uninterrupted service.",
+                    _ => "Internal Server Error",
+                },
+            }
+        );
     }
 
     private static Schema BuildSchema()
     {
-        using var resource = typeof(AdminGraphQL).Assembly.GetManifestResourceStream("FakeShopify/admin-subset.2026-10.graphql")
+        using var resource =
+            typeof(AdminGraphQL).Assembly.GetManifestResourceStream("FakeShopify/admin-subset.2026-10.graphql")
             ?? throw new InvalidOperationException("The schema subset is not embedded.");
         var sdl = new StreamReader(resource).ReadToEnd();
         Schema? schema = null;
-        schema = GraphQL.Types.Schema.For(sdl, builder =>
-        {
-            foreach (var name in Interfaces)
+        schema = GraphQL.Types.Schema.For(
+            sdl,
+            builder =>
             {
-                builder.Types.For(name).ResolveType = source => schema!.AllTypes[AdminFields.TypeOf(source)] as IObjectGraphType ?? throw new InvalidOperationException($"{source} has no object type.");
+                foreach (var name in Interfaces)
+                {
+                    builder.Types.For(name).ResolveType = source =>
+                        schema!.AllTypes[AdminFields.TypeOf(source)] as IObjectGraphType
+                        ?? throw new InvalidOperationException($"{source} has no object type.");
+                }
             }
-        });
+        );
         foreach (var scalar in Scalars)
         {
             schema.RegisterType(new WireScalar(scalar));
         }
         schema.Initialize();
-        foreach (var type in schema.AllTypes.OfType<IObjectGraphType>().Where(t => !t.Name.StartsWith("__", StringComparison.Ordinal)))
+        foreach (
+            var type in schema
+                .AllTypes.OfType<IObjectGraphType>()
+                .Where(t => !t.Name.StartsWith("__", StringComparison.Ordinal))
+        )
         {
             foreach (var field in type.Fields)
             {
@@ -236,16 +315,22 @@ internal static class AdminGraphQL
 
     private static object? Resolve(IResolveFieldContext context, string type, string field)
     {
-        var resolver = AdminFields.Find(type, field) ?? throw new InvalidOperationException($"{type}.{field} has no answer.");
+        var resolver =
+            AdminFields.Find(type, field) ?? throw new InvalidOperationException($"{type}.{field} has no answer.");
         var request = (AdminRequest)context.UserContext[nameof(AdminRequest)]!;
-        var arguments = new AdminArguments(name => context.Arguments is { } all && all.TryGetValue(name, out var argument) ? argument.Value : null);
+        var arguments = new AdminArguments(name =>
+            context.Arguments is { } all && all.TryGetValue(name, out var argument) ? argument.Value : null
+        );
         var value = resolver(context.Source ?? request, arguments, request);
         if (value is AdminConnection connection)
         {
             var page = connection.Page(arguments.Window);
             lock (request.PageSizes)
             {
-                request.PageSizes[context.FieldAst] = Math.Max(page.Edges.Count, request.PageSizes.GetValueOrDefault(context.FieldAst));
+                request.PageSizes[context.FieldAst] = Math.Max(
+                    page.Edges.Count,
+                    request.PageSizes.GetValueOrDefault(context.FieldAst)
+                );
             }
             return page;
         }
@@ -257,14 +342,15 @@ internal static class AdminGraphQL
     {
         public WireScalar(string name) => Name = name;
 
-        public override object? ParseLiteral(GraphQLValue value) => value switch
-        {
-            GraphQLStringValue text => text.Value.ToString(),
-            GraphQLIntValue number => number.Value.ToString(),
-            GraphQLFloatValue number => number.Value.ToString(),
-            GraphQLNullValue => null,
-            _ => ThrowLiteralConversionError(value),
-        };
+        public override object? ParseLiteral(GraphQLValue value) =>
+            value switch
+            {
+                GraphQLStringValue text => text.Value.ToString(),
+                GraphQLIntValue number => number.Value.ToString(),
+                GraphQLFloatValue number => number.Value.ToString(),
+                GraphQLNullValue => null,
+                _ => ThrowLiteralConversionError(value),
+            };
 
         public override object? ParseValue(object? value) => value?.ToString();
 
@@ -273,12 +359,16 @@ internal static class AdminGraphQL
 
     private sealed class ErrorInfo : ErrorInfoProvider
     {
-        public override GraphQL.Execution.ErrorInfo GetInfo(ExecutionError executionError) => new()
-        {
-            Message = executionError.Message,
-            Extensions = executionError is AdminError { Wire: { } wire }
-                ? JsonSerializer.SerializeToElement(wire).EnumerateObject().ToDictionary(p => p.Name, p => (object?)p.Value)
-                : null,
-        };
+        public override GraphQL.Execution.ErrorInfo GetInfo(ExecutionError executionError) =>
+            new()
+            {
+                Message = executionError.Message,
+                Extensions = executionError is AdminError { Wire: { } wire }
+                    ? JsonSerializer
+                        .SerializeToElement(wire)
+                        .EnumerateObject()
+                        .ToDictionary(p => p.Name, p => (object?)p.Value)
+                    : null,
+            };
     }
 }

@@ -6,7 +6,16 @@ using GraphQLParser.AST;
 
 namespace XenoInsights.Development.FakeShopify;
 
-public enum DemoBulkStatus { Created, Running, Completed, Failed, Canceling, Canceled, Expired }
+public enum DemoBulkStatus
+{
+    Created,
+    Running,
+    Completed,
+    Failed,
+    Canceling,
+    Canceled,
+    Expired,
+}
 
 /// <summary>One run of a bulk query. Its file is deleted with the host.</summary>
 public sealed class DemoBulkOperation : IDemoObject
@@ -33,7 +42,12 @@ public sealed class DemoBulkOperation : IDemoObject
 
     public long? FileSize { get; internal set; }
 
-    public bool IsOver => Status is DemoBulkStatus.Completed or DemoBulkStatus.Failed or DemoBulkStatus.Canceled or DemoBulkStatus.Expired;
+    public bool IsOver =>
+        Status
+            is DemoBulkStatus.Completed
+                or DemoBulkStatus.Failed
+                or DemoBulkStatus.Canceled
+                or DemoBulkStatus.Expired;
 
     internal string? File { get; set; }
 
@@ -71,14 +85,28 @@ internal sealed class DemoBulk
         DemoBulkOperation operation;
         lock (gate)
         {
-            var running = Set.All().Where(o => !o.IsOver).Select(o => new Gid("BulkOperation", o.Id).ToString()).ToArray();
+            var running = Set.All()
+                .Where(o => !o.IsOver)
+                .Select(o => new Gid("BulkOperation", o.Id).ToString())
+                .ToArray();
             if (running.Length >= AtOnce)
             {
-                return AdminPayload.Failed(new AdminUserError(null, $"A bulk query operation for this app and shop is already in progress: {string.Join(", ", running)}.", "OPERATION_IN_PROGRESS"));
+                return AdminPayload.Failed(
+                    new AdminUserError(
+                        null,
+                        $"A bulk query operation for this app and shop is already in progress: {string.Join(", ", running)}.",
+                        "OPERATION_IN_PROGRESS"
+                    )
+                );
             }
             // Counted from the clock: ids of an earlier process must not come again, an app may have kept one.
             last = Math.Max(last + 1, request.Now.ToUnixTimeMilliseconds());
-            operation = new() { Id = (last * 1000) + request.Shop.Ordinal, Query = query, CreatedAt = request.Now };
+            operation = new()
+            {
+                Id = (last * 1000) + request.Shop.Ordinal,
+                Query = query,
+                CreatedAt = request.Now,
+            };
             Set.Put(operation);
         }
         _ = Task.Run(() => WorkAsync(operation, export, request));
@@ -93,7 +121,15 @@ internal sealed class DemoBulk
         }
         if (operation.IsOver)
         {
-            return new AdminPayload(operation, [new AdminUserError(null, $"A bulk operation cannot be canceled when it is {operation.Status.ToString().ToLowerInvariant()}")]);
+            return new AdminPayload(
+                operation,
+                [
+                    new AdminUserError(
+                        null,
+                        $"A bulk operation cannot be canceled when it is {operation.Status.ToString().ToLowerInvariant()}"
+                    ),
+                ]
+            );
         }
         operation.Status = DemoBulkStatus.Canceling;
         operation.Cancellation.CancelAfter(Step);
@@ -129,7 +165,10 @@ internal sealed class DemoBulk
                 await Task.Delay(Step, cancellation);
             }
             cancellation.ThrowIfCancellationRequested();
-            if (operation.Status == DemoBulkStatus.Canceling || faults.Take(f => f.CancelBulk, (f, left) => f.CancelBulk = left))
+            if (
+                operation.Status == DemoBulkStatus.Canceling
+                || faults.Take(f => f.CancelBulk, (f, left) => f.CancelBulk = left)
+            )
             {
                 throw new OperationCanceledException();
             }
@@ -144,7 +183,9 @@ internal sealed class DemoBulk
         catch (Exception e)
         {
             // Nobody awaits this; the platform too only says that it failed.
-            request.Host.Options.Loggers?.CreateLogger<DemoBulkOperation>().LogError(e, "Bulk query {Id} failed", operation.Id);
+            request
+                .Host.Options.Loggers?.CreateLogger<DemoBulkOperation>()
+                .LogError(e, "Bulk query {Id} failed", operation.Id);
             operation.ErrorCode = e is AdminError ? "ACCESS_DENIED" : "INTERNAL_SERVER_ERROR";
             operation.CompletedAt = request.Host.Now;
             operation.Status = DemoBulkStatus.Failed;
@@ -170,7 +211,8 @@ internal sealed class DemoBulk
             operation.File = file;
         }
         operation.CompletedAt = request.Host.Now;
-        operation.Status = failed ? DemoBulkStatus.Failed
+        operation.Status =
+            failed ? DemoBulkStatus.Failed
             : faults.Take(f => f.ExpireBulk, (f, left) => f.ExpireBulk = left) ? DemoBulkStatus.Expired
             : DemoBulkStatus.Completed;
     }
@@ -199,7 +241,11 @@ internal sealed class BulkExport
     private BulkExport(GraphQLDocument document, bool grouped, AdminRequest request) =>
         (this.document, this.grouped, this.request) = (document, grouped, request);
 
-    public static (BulkExport? Export, IReadOnlyList<string> Problems) Prepare(string query, bool grouped, AdminRequest request)
+    public static (BulkExport? Export, IReadOnlyList<string> Problems) Prepare(
+        string query,
+        bool grouped,
+        AdminRequest request
+    )
     {
         if (string.IsNullOrWhiteSpace(query))
         {
@@ -273,7 +319,9 @@ internal sealed class BulkExport
 
     private void Write(Slot slot, object node, Gid? parent, DemoBulkOperation operation)
     {
-        var selection = slot.NodeType is null ? SelectionOf(slot.Node!, null, node) : slot.Selected ??= SelectionOf(slot.Node!, slot.NodeType, node);
+        var selection = slot.NodeType is null
+            ? SelectionOf(slot.Node!, null, node)
+            : slot.Selected ??= SelectionOf(slot.Node!, slot.NodeType, node);
         var writer = slot.Writer!;
         WriteObject(writer, selection, node, parent);
         writer.EndLine();
@@ -292,7 +340,8 @@ internal sealed class BulkExport
         }
     }
 
-    private IEnumerable<object> Connection(Slot slot, object source) => ((AdminConnection)slot.Resolver(source, slot.Arguments, request)!).All();
+    private IEnumerable<object> Connection(Slot slot, object source) =>
+        ((AdminConnection)slot.Resolver(source, slot.Arguments, request)!).All();
 
     private void WriteObject(JsonLines writer, Selection selection, object node, Gid? parent)
     {
@@ -340,7 +389,9 @@ internal sealed class BulkExport
         }
         else if (value is not null && field.Selection is { } nested)
         {
-            var selection = field.ObjectType is null ? SelectionOf(nested, null, value) : field.Selected ??= SelectionOf(nested, field.ObjectType, value);
+            var selection = field.ObjectType is null
+                ? SelectionOf(nested, null, value)
+                : field.Selected ??= SelectionOf(nested, field.ObjectType, value);
             WriteObject(writer, selection, value, null);
         }
         else
@@ -361,7 +412,9 @@ internal sealed class BulkExport
 
     private void Compile(GraphQLOperationDefinition operation)
     {
-        foreach (var (field, _) in BulkRules.FieldsOf(operation.SelectionSet, "QueryRoot", document, AdminGraphQL.Schema))
+        foreach (
+            var (field, _) in BulkRules.FieldsOf(operation.SelectionSet, "QueryRoot", document, AdminGraphQL.Schema)
+        )
         {
             roots.Add(SlotOf(field, "QueryRoot"));
         }
@@ -377,10 +430,18 @@ internal sealed class BulkExport
         var node = BulkRules.Child(edges?.SelectionSet, "node");
         var connection = BulkRules.TypeOf(parent, field)!;
         var nodeType = BulkRules.TypeOf(BulkRules.TypeOf(connection.Name, edges!)!.Name, node!)!;
-        var slot = new Slot(field, AdminFields.Find(parent, field.Name.StringValue)!, AdminArguments.Of(field), node!.SelectionSet!, nodeType is IObjectGraphType ? nodeType.Name : null);
+        var slot = new Slot(
+            field,
+            AdminFields.Find(parent, field.Name.StringValue)!,
+            AdminArguments.Of(field),
+            node!.SelectionSet!,
+            nodeType is IObjectGraphType ? nodeType.Name : null
+        );
         slots.Add(slot);
         // Before the first line is written, so that every connection has its place even if it stays empty.
-        var possible = nodeType is IInterfaceGraphType abstracted ? abstracted.PossibleTypes.Select(t => t.Name) : [nodeType.Name];
+        var possible = nodeType is IInterfaceGraphType abstracted
+            ? abstracted.PossibleTypes.Select(t => t.Name)
+            : [nodeType.Name];
         foreach (var type in possible)
         {
             selections[(slot.Node!, type)] = Compile(slot.Node!, type);
@@ -407,8 +468,19 @@ internal sealed class BulkExport
             }
             else
             {
-                var resolver = AdminFields.Find(type, name) ?? throw new InvalidOperationException($"{type}.{name} has no answer.");
-                fields.Add(new(key, resolver, AdminArguments.Of(field), field.SelectionSet, fieldType is IObjectGraphType ? fieldType.Name : null, null));
+                var resolver =
+                    AdminFields.Find(type, name)
+                    ?? throw new InvalidOperationException($"{type}.{name} has no answer.");
+                fields.Add(
+                    new(
+                        key,
+                        resolver,
+                        AdminArguments.Of(field),
+                        field.SelectionSet,
+                        fieldType is IObjectGraphType ? fieldType.Name : null,
+                        null
+                    )
+                );
             }
         }
         return new([.. fields], [.. children], AdminFields.Find(type, "id"));
@@ -417,12 +489,25 @@ internal sealed class BulkExport
     private sealed record Selection(Field[] Fields, Slot[] Children, AdminResolver? Id);
 
     /// <summary>TypeName is set for __typename; ObjectType is null where only the object tells.</summary>
-    private sealed record Field(byte[] Key, AdminResolver? Resolver, AdminArguments Arguments, GraphQLSelectionSet? Selection, string? ObjectType, string? TypeName)
+    private sealed record Field(
+        byte[] Key,
+        AdminResolver? Resolver,
+        AdminArguments Arguments,
+        GraphQLSelectionSet? Selection,
+        string? ObjectType,
+        string? TypeName
+    )
     {
         public Selection? Selected { get; set; }
     }
 
-    private sealed record Slot(GraphQLField Field, AdminResolver Resolver, AdminArguments Arguments, GraphQLSelectionSet? Node, string? NodeType)
+    private sealed record Slot(
+        GraphQLField Field,
+        AdminResolver Resolver,
+        AdminArguments Arguments,
+        GraphQLSelectionSet? Node,
+        string? NodeType
+    )
     {
         public JsonLines? Writer { get; set; }
 
@@ -457,8 +542,14 @@ internal sealed class BulkRules(GraphQLDocument document)
         Add(connections == 0, "Bulk queries must contain at least one connection.");
         Add(connections > MostConnections, $"Bulk queries cannot contain more than {MostConnections} connections.");
         Add(deepest > Deepest, $"Bulk queries cannot contain connections with a nesting depth greater than {Deepest}.");
-        Add(withNodes.Count > 0, $"All connection fields in a bulk query must select their contents using 'edges' > 'node', e.g: '{withNodes.FirstOrDefault()} {{ edges {{ node {{'. Selecting via 'nodes' is not supported. Invalid connection fields: '{string.Join("', '", withNodes)}'.");
-        Add(withoutId.Count > 0, $"The parent 'node' field for a nested connection must select the 'id' field without an alias and must be of 'ID' return type. Connection fields without 'id': {string.Join(", ", withoutId.Distinct())}.");
+        Add(
+            withNodes.Count > 0,
+            $"All connection fields in a bulk query must select their contents using 'edges' > 'node', e.g: '{withNodes.FirstOrDefault()} {{ edges {{ node {{'. Selecting via 'nodes' is not supported. Invalid connection fields: '{string.Join("', '", withNodes)}'."
+        );
+        Add(
+            withoutId.Count > 0,
+            $"The parent 'node' field for a nested connection must select the 'id' field without an alias and must be of 'ID' return type. Connection fields without 'id': {string.Join(", ", withoutId.Distinct())}."
+        );
         Add(inList, "Queries that contain a connection field within a list field are not currently supported.");
         Add(inObject, "The pretend platform does not export connections below an object field.");
         return problems;
@@ -472,23 +563,38 @@ internal sealed class BulkRules(GraphQLDocument document)
         }
     }
 
-    public static bool IsConnection(IGraphType? type) => type?.Name.EndsWith("Connection", StringComparison.Ordinal) == true;
+    public static bool IsConnection(IGraphType? type) =>
+        type?.Name.EndsWith("Connection", StringComparison.Ordinal) == true;
 
-    public static GraphQLField? Child(GraphQLSelectionSet? set, string name) => set?.Selections.OfType<GraphQLField>().FirstOrDefault(f => f.Name == name);
+    public static GraphQLField? Child(GraphQLSelectionSet? set, string name) =>
+        set?.Selections.OfType<GraphQLField>().FirstOrDefault(f => f.Name == name);
 
     /// <summary>The named type of a field, without list and non-null.</summary>
     public static IGraphType? TypeOf(string parent, GraphQLField field) =>
-        (AdminGraphQL.Schema.AllTypes[parent] as IComplexGraphType)?.GetField(field.Name.Value)?.ResolvedType is { } type && type.GetNamedType() is { } named ? named : null;
+        (AdminGraphQL.Schema.AllTypes[parent] as IComplexGraphType)?.GetField(field.Name.Value)?.ResolvedType
+            is { } type
+        && type.GetNamedType() is { } named
+            ? named
+            : null;
 
     /// <summary>The fields that apply to a type, fragments opened; each with the type it was asked of.</summary>
-    public static IEnumerable<(GraphQLField Field, string Type)> FieldsOf(GraphQLSelectionSet set, string type, GraphQLDocument document, ISchema schema)
+    public static IEnumerable<(GraphQLField Field, string Type)> FieldsOf(
+        GraphQLSelectionSet set,
+        string type,
+        GraphQLDocument document,
+        ISchema schema
+    )
     {
         foreach (var selection in set.Selections)
         {
             var (condition, nested) = selection switch
             {
                 GraphQLInlineFragment inline => (inline.TypeCondition, inline.SelectionSet),
-                GraphQLFragmentSpread spread when document.Definitions.OfType<GraphQLFragmentDefinition>().FirstOrDefault(f => f.FragmentName.Name == spread.FragmentName.Name) is { } fragment => (fragment.TypeCondition, fragment.SelectionSet),
+                GraphQLFragmentSpread spread
+                    when document
+                        .Definitions.OfType<GraphQLFragmentDefinition>()
+                        .FirstOrDefault(f => f.FragmentName.Name == spread.FragmentName.Name)
+                        is { } fragment => (fragment.TypeCondition, fragment.SelectionSet),
                 _ => (null, null),
             };
             if (selection is GraphQLField field)
@@ -497,7 +603,10 @@ internal sealed class BulkRules(GraphQLDocument document)
             }
             else if (nested is not null && Applies(condition, type, schema))
             {
-                var asked = condition is not null && schema.AllTypes[type] is IInterfaceGraphType ? condition.Type.Name.StringValue : type;
+                var asked =
+                    condition is not null && schema.AllTypes[type] is IInterfaceGraphType
+                        ? condition.Type.Name.StringValue
+                        : type;
                 foreach (var inner in FieldsOf(nested, asked, document, schema))
                 {
                     yield return inner;
@@ -509,10 +618,20 @@ internal sealed class BulkRules(GraphQLDocument document)
     private static bool Applies(GraphQLTypeCondition? condition, string type, ISchema schema) =>
         condition is null
         || condition.Type.Name == type
-        || (schema.AllTypes[condition.Type.Name.StringValue] is IInterfaceGraphType wider && wider.PossibleTypes.Any(t => t.Name == type))
+        || (
+            schema.AllTypes[condition.Type.Name.StringValue] is IInterfaceGraphType wider
+            && wider.PossibleTypes.Any(t => t.Name == type)
+        )
         || schema.AllTypes[type] is IInterfaceGraphType;
 
-    private void Walk(GraphQLSelectionSet? set, string type, int depth, (string Name, GraphQLSelectionSet Node)? parent, bool insideList, bool insideObject)
+    private void Walk(
+        GraphQLSelectionSet? set,
+        string type,
+        int depth,
+        (string Name, GraphQLSelectionSet Node)? parent,
+        bool insideList,
+        bool insideObject
+    )
     {
         if (set is null)
         {
@@ -523,7 +642,11 @@ internal sealed class BulkRules(GraphQLDocument document)
             var named = TypeOf(asked, field);
             if (!IsConnection(named))
             {
-                var list = (AdminGraphQL.Schema.AllTypes[asked] as IComplexGraphType)?.GetField(field.Name.Value)?.ResolvedType?.ToString()?.Contains('[', StringComparison.Ordinal) == true;
+                var list =
+                    (AdminGraphQL.Schema.AllTypes[asked] as IComplexGraphType)
+                        ?.GetField(field.Name.Value)
+                        ?.ResolvedType?.ToString()
+                        ?.Contains('[', StringComparison.Ordinal) == true;
                 Walk(field.SelectionSet, named?.Name ?? "", depth, parent, insideList || list, insideObject: depth > 0);
                 continue;
             }
@@ -531,17 +654,31 @@ internal sealed class BulkRules(GraphQLDocument document)
             deepest = Math.Max(deepest, depth);
             inList |= insideList;
             inObject |= insideObject && !insideList;
-            if (Child(field.SelectionSet, "nodes") is not null || Child(field.SelectionSet, "edges") is not { } edges || Child(edges.SelectionSet, "node") is not { SelectionSet: { } node })
+            if (
+                Child(field.SelectionSet, "nodes") is not null
+                || Child(field.SelectionSet, "edges") is not { } edges
+                || Child(edges.SelectionSet, "node") is not { SelectionSet: { } node }
+            )
             {
                 withNodes.Add(field.Name.StringValue);
                 continue;
             }
-            if (parent is { } above && !above.Node.Selections.OfType<GraphQLField>().Any(f => f.Name == "id" && f.Alias is null))
+            if (
+                parent is { } above
+                && !above.Node.Selections.OfType<GraphQLField>().Any(f => f.Name == "id" && f.Alias is null)
+            )
             {
                 withoutId.Add(above.Name);
             }
             var edgeType = TypeOf(named!.Name, edges)!;
-            Walk(node, TypeOf(edgeType.Name, Child(edges.SelectionSet, "node")!)!.Name, depth + 1, (field.Name.StringValue, node), insideList: false, insideObject: false);
+            Walk(
+                node,
+                TypeOf(edgeType.Name, Child(edges.SelectionSet, "node")!)!.Name,
+                depth + 1,
+                (field.Name.StringValue, node),
+                insideList: false,
+                insideObject: false
+            );
         }
     }
 }
@@ -623,8 +760,12 @@ internal sealed class JsonLines(string file) : IDisposable
         Raw("\""u8);
         while (text.Length > 0)
         {
-            var plain = text.IndexOfAnyInRange('\0', '\x1f') is var control && text.IndexOfAny('"', '\\', '/') is var special
-                && (control < 0 || special < 0) ? Math.Max(control, special) : Math.Min(control, special);
+            var plain =
+                text.IndexOfAnyInRange('\0', '\x1f') is var control
+                && text.IndexOfAny('"', '\\', '/') is var special
+                && (control < 0 || special < 0)
+                    ? Math.Max(control, special)
+                    : Math.Min(control, special);
             plain = plain < 0 ? text.Length : plain;
             length += Encoding.UTF8.GetBytes(text[..plain], Room(plain * 3));
             text = text[plain..];

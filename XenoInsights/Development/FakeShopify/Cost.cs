@@ -15,30 +15,60 @@ internal static class Cost
     private const int Counting = 10;
     private static readonly HashSet<string> Free = ["MoneyBag", "MoneyV2", "PageInfo", "CustomerPhoneNumber"];
 
-    public static int Requested(GraphQLDocument document, GraphQLOperationDefinition operation, ISchema schema, IReadOnlyDictionary<string, object?>? variables) =>
-        Operation(document, operation, schema, variables, field => Window(field, operation, variables));
+    public static int Requested(
+        GraphQLDocument document,
+        GraphQLOperationDefinition operation,
+        ISchema schema,
+        IReadOnlyDictionary<string, object?>? variables
+    ) => Operation(document, operation, schema, variables, field => Window(field, operation, variables));
 
     /// <summary>The same with the pages that came out instead of the ones asked for.</summary>
-    public static int Actual(GraphQLDocument document, GraphQLOperationDefinition operation, ISchema schema, IReadOnlyDictionary<string, object?>? variables, IReadOnlyDictionary<ASTNode, int> pages) =>
-        Operation(document, operation, schema, variables, field => pages.GetValueOrDefault(field));
+    public static int Actual(
+        GraphQLDocument document,
+        GraphQLOperationDefinition operation,
+        ISchema schema,
+        IReadOnlyDictionary<string, object?>? variables,
+        IReadOnlyDictionary<ASTNode, int> pages
+    ) => Operation(document, operation, schema, variables, field => pages.GetValueOrDefault(field));
 
-    private static int Operation(GraphQLDocument document, GraphQLOperationDefinition operation, ISchema schema, IReadOnlyDictionary<string, object?>? variables, Func<GraphQLField, int> size)
+    private static int Operation(
+        GraphQLDocument document,
+        GraphQLOperationDefinition operation,
+        ISchema schema,
+        IReadOnlyDictionary<string, object?>? variables,
+        Func<GraphQLField, int> size
+    )
     {
         if (operation.Operation == OperationType.Mutation)
         {
             return Mutation * operation.SelectionSet.Selections.OfType<GraphQLField>().Count();
         }
-        return Selections(operation.SelectionSet, schema.Query, new Walk(document, schema, size, field => Listed(field, variables)));
+        return Selections(
+            operation.SelectionSet,
+            schema.Query,
+            new Walk(document, schema, size, field => Listed(field, variables))
+        );
     }
 
     private static int Selections(GraphQLSelectionSet? selections, IGraphType type, Walk walk) =>
-        selections?.Selections.Sum(selection => selection switch
-        {
-            GraphQLField field => Field(field, type, walk),
-            GraphQLInlineFragment fragment => Selections(fragment.SelectionSet, Narrow(fragment.TypeCondition, type, walk), walk),
-            GraphQLFragmentSpread spread when walk.Fragment(spread) is { } fragment => Selections(fragment.SelectionSet, Narrow(fragment.TypeCondition, type, walk), walk),
-            _ => 0,
-        }) ?? 0;
+        selections?.Selections.Sum(selection =>
+            selection switch
+            {
+                GraphQLField field => Field(field, type, walk),
+                GraphQLInlineFragment fragment => Selections(
+                    fragment.SelectionSet,
+                    Narrow(fragment.TypeCondition, type, walk),
+                    walk
+                ),
+                GraphQLFragmentSpread spread when walk.Fragment(spread) is { } fragment => Selections(
+                    fragment.SelectionSet,
+                    Narrow(fragment.TypeCondition, type, walk),
+                    walk
+                ),
+                _ => 0,
+            }
+        )
+        ?? 0;
 
     private static int Field(GraphQLField field, IGraphType parent, Walk walk)
     {
@@ -58,18 +88,29 @@ internal static class Cost
         {
             return Math.Max(1, Selections(field.SelectionSet, type, walk));
         }
-        return (type.Name == "Count" ? Counting : Free.Contains(type.Name) ? 0 : 1) + Selections(field.SelectionSet, type, walk);
+        return (
+                type.Name == "Count" ? Counting
+                : Free.Contains(type.Name) ? 0
+                : 1
+            ) + Selections(field.SelectionSet, type, walk);
     }
 
     private static int Growth(int size) => size <= 0 ? 0 : Math.Max(1, (int)Math.Floor(2 * Math.Log(size)));
 
     private static IGraphType? TypeOf(GraphQLField field, IGraphType parent) =>
-        (parent as IComplexGraphType)?.GetField(field.Name.Value)?.ResolvedType is { } type && type.GetNamedType() is { } named ? named : null;
+        (parent as IComplexGraphType)?.GetField(field.Name.Value)?.ResolvedType is { } type
+        && type.GetNamedType() is { } named
+            ? named
+            : null;
 
     private static IGraphType Narrow(GraphQLTypeCondition? condition, IGraphType type, Walk walk) =>
         condition is null ? type : walk.Schema.AllTypes[condition.Type.Name.StringValue] ?? type;
 
-    private static int Window(GraphQLField field, GraphQLOperationDefinition operation, IReadOnlyDictionary<string, object?>? variables)
+    private static int Window(
+        GraphQLField field,
+        GraphQLOperationDefinition operation,
+        IReadOnlyDictionary<string, object?>? variables
+    )
     {
         var argument = field.Arguments?.FirstOrDefault(a => a.Name == "first" || a.Name == "last");
         return argument?.Value switch
@@ -84,25 +125,39 @@ internal static class Cost
         field.Arguments?.FirstOrDefault(a => a.Name == "ids")?.Value switch
         {
             GraphQLListValue list => list.Values?.Count ?? 0,
-            GraphQLVariable variable when variables?.GetValueOrDefault(variable.Name.StringValue) is IEnumerable<object?> list => list.Count(),
+            GraphQLVariable variable
+                when variables?.GetValueOrDefault(variable.Name.StringValue) is IEnumerable<object?> list =>
+                list.Count(),
             _ => 0,
         };
 
-    private static int Variable(string name, GraphQLOperationDefinition operation, IReadOnlyDictionary<string, object?>? variables)
+    private static int Variable(
+        string name,
+        GraphQLOperationDefinition operation,
+        IReadOnlyDictionary<string, object?>? variables
+    )
     {
         if (variables is not null && variables.TryGetValue(name, out var value) && value is IConvertible and not string)
         {
             return Convert.ToInt32(value, CultureInfo.InvariantCulture);
         }
-        return operation.Variables?.FirstOrDefault(v => v.Variable.Name == name)?.DefaultValue is GraphQLIntValue fallback
+        return
+            operation.Variables?.FirstOrDefault(v => v.Variable.Name == name)?.DefaultValue is GraphQLIntValue fallback
             ? int.Parse(fallback.Value.Span, CultureInfo.InvariantCulture)
             : 0;
     }
 
-    private sealed record Walk(GraphQLDocument Document, ISchema Schema, Func<GraphQLField, int> Size, Func<GraphQLField, int> Listed)
+    private sealed record Walk(
+        GraphQLDocument Document,
+        ISchema Schema,
+        Func<GraphQLField, int> Size,
+        Func<GraphQLField, int> Listed
+    )
     {
         public GraphQLFragmentDefinition? Fragment(GraphQLFragmentSpread spread) =>
-            Document.Definitions.OfType<GraphQLFragmentDefinition>().FirstOrDefault(f => f.FragmentName.Name == spread.FragmentName.Name);
+            Document
+                .Definitions.OfType<GraphQLFragmentDefinition>()
+                .FirstOrDefault(f => f.FragmentName.Name == spread.FragmentName.Name);
     }
 }
 

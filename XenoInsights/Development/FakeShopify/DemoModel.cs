@@ -5,7 +5,14 @@ namespace XenoInsights.Development.FakeShopify;
 /// <summary>A shop's currency (ISO 4217 code and number of decimals) and, where the buyer paid in another one, that one with its rate.</summary>
 public sealed record DemoCurrency(string Code, int Decimals = 2, DemoPresentment? Presentment = null)
 {
-    public decimal UnitsPerOne => Decimals switch { 0 => 1, 2 => 100, 3 => 1000, _ => throw new NotSupportedException($"{Decimals} decimals") };
+    public decimal UnitsPerOne =>
+        Decimals switch
+        {
+            0 => 1,
+            2 => 100,
+            3 => 1000,
+            _ => throw new NotSupportedException($"{Decimals} decimals"),
+        };
 }
 
 public sealed record DemoPresentment(string Code, int Decimals, decimal Rate);
@@ -23,9 +30,20 @@ public readonly record struct DemoMoney(long Minor, DemoCurrency Currency)
 
     public DemoAmount ShopAmount => new(Minor, Currency.Decimals);
 
-    public DemoAmount PresentmentAmount => Currency.Presentment is { } other
-        ? new((long)Math.Round(Minor * other.Rate * new DemoCurrency(other.Code, other.Decimals).UnitsPerOne / Currency.UnitsPerOne, MidpointRounding.AwayFromZero), other.Decimals)
-        : ShopAmount;
+    public DemoAmount PresentmentAmount =>
+        Currency.Presentment is { } other
+            ? new(
+                (long)
+                    Math.Round(
+                        Minor
+                            * other.Rate
+                            * new DemoCurrency(other.Code, other.Decimals).UnitsPerOne
+                            / Currency.UnitsPerOne,
+                        MidpointRounding.AwayFromZero
+                    ),
+                other.Decimals
+            )
+            : ShopAmount;
 }
 
 /// <summary>A decimal as Shopify writes it: no superfluous zeros, but always one decimal ("10.0", "2.55").</summary>
@@ -40,7 +58,13 @@ public readonly record struct DemoAmount(long Minor, int Decimals)
 
     public bool TryFormat(Span<char> text, out int written)
     {
-        var unit = Decimals switch { 0 => 1L, 2 => 100L, 3 => 1000L, _ => throw new NotSupportedException($"{Decimals} decimals") };
+        var unit = Decimals switch
+        {
+            0 => 1L,
+            2 => 100L,
+            3 => 1000L,
+            _ => throw new NotSupportedException($"{Decimals} decimals"),
+        };
         var magnitude = Math.Abs(Minor);
         var at = 0;
         if (Minor < 0)
@@ -56,8 +80,7 @@ public readonly record struct DemoAmount(long Minor, int Decimals)
             unit /= 10;
             text[at++] = unit == 0 ? '0' : (char)('0' + (rest / unit));
             rest = unit == 0 ? 0 : rest % unit;
-        }
-        while (rest > 0);
+        } while (rest > 0);
         written = at;
         return true;
     }
@@ -97,15 +120,54 @@ public interface IDemoObject
     DateTimeOffset UpdatedAt { get; }
 }
 
-public enum FinancialStatus { Authorized, Expired, Paid, PartiallyPaid, PartiallyRefunded, Pending, Refunded, Voided }
+public enum FinancialStatus
+{
+    Authorized,
+    Expired,
+    Paid,
+    PartiallyPaid,
+    PartiallyRefunded,
+    Pending,
+    Refunded,
+    Voided,
+}
 
-public enum FulfillmentStatus { Unfulfilled, Fulfilled, PartiallyFulfilled, Restocked }
+public enum FulfillmentStatus
+{
+    Unfulfilled,
+    Fulfilled,
+    PartiallyFulfilled,
+    Restocked,
+}
 
-public enum SaleAction { Order, Return, Update, Unknown }
+public enum SaleAction
+{
+    Order,
+    Return,
+    Update,
+    Unknown,
+}
 
-public enum SaleLine { Product, Shipping, Tip, GiftCard, Duty, Fee, AdditionalFee, Adjustment, Unknown }
+public enum SaleLine
+{
+    Product,
+    Shipping,
+    Tip,
+    GiftCard,
+    Duty,
+    Fee,
+    AdditionalFee,
+    Adjustment,
+    Unknown,
+}
 
-public enum AgreementKind { Order, OrderEdit, Refund, Return }
+public enum AgreementKind
+{
+    Order,
+    OrderEdit,
+    Refund,
+    Return,
+}
 
 /// <summary>
 /// An order as the platform knows it. <see cref="Agreements"/> are the ledger: every total is a sum over their sales,
@@ -193,13 +255,15 @@ public sealed record DemoOrder : IDemoObject
 
     public DemoMoney CurrentShipping => Sum(s => s.Line == SaleLine.Shipping, PriceOf);
 
-    public DemoMoney RefundedShipping => -Sum(s => s.Line == SaleLine.Shipping && s.Action == SaleAction.Return, PriceOf);
+    public DemoMoney RefundedShipping =>
+        -Sum(s => s.Line == SaleLine.Shipping && s.Action == SaleAction.Return, PriceOf);
 
     public DemoMoney TotalTip => Sum(s => s.Line == SaleLine.Tip && s.Action != SaleAction.Return, s => s.Total);
 
     public DemoMoney TotalDuties => Sum(s => s.Line == SaleLine.Duty && s.Action != SaleAction.Return, s => s.Total);
 
-    public DemoMoney TotalAdditionalFees => Sum(s => s.Line == SaleLine.AdditionalFee && s.Action != SaleAction.Return, s => s.Total);
+    public DemoMoney TotalAdditionalFees =>
+        Sum(s => s.Line == SaleLine.AdditionalFee && s.Action != SaleAction.Return, s => s.Total);
 
     public DemoMoney RefundDiscrepancy => Sum(s => s.Line == SaleLine.Adjustment, s => s.Total);
 
@@ -220,9 +284,14 @@ public sealed record DemoOrder : IDemoObject
         return sum;
     }
 
-    private DemoMoney Sum(Func<DemoSale, bool> counts, Func<DemoSale, DemoMoney> amount) => Sum(Agreements, counts, amount);
+    private DemoMoney Sum(Func<DemoSale, bool> counts, Func<DemoSale, DemoMoney> amount) =>
+        Sum(Agreements, counts, amount);
 
-    private DemoMoney Sum(IEnumerable<DemoAgreement> agreements, Func<DemoSale, bool> counts, Func<DemoSale, DemoMoney> amount)
+    private DemoMoney Sum(
+        IEnumerable<DemoAgreement> agreements,
+        Func<DemoSale, bool> counts,
+        Func<DemoSale, DemoMoney> amount
+    )
     {
         var sum = new DemoMoney(0, Currency);
         foreach (var agreement in agreements)
@@ -307,11 +376,21 @@ public sealed record DemoShippingLine
 /// <summary>Rate as a fraction: 0.2 is 20 %.</summary>
 public sealed record DemoTax(string Title, decimal Rate, DemoMoney Price);
 
-public sealed record DemoDuty(long Id, DemoMoney Price, string CountryOfOrigin = "CN", string HarmonizedSystemCode = "420221");
+public sealed record DemoDuty(
+    long Id,
+    DemoMoney Price,
+    string CountryOfOrigin = "CN",
+    string HarmonizedSystemCode = "420221"
+);
 
 public sealed record DemoFee(long Id, string Name, DemoMoney Price);
 
-public sealed record DemoAgreement(long Id, AgreementKind Kind, DateTimeOffset HappenedAt, IReadOnlyList<DemoSale> Sales)
+public sealed record DemoAgreement(
+    long Id,
+    AgreementKind Kind,
+    DateTimeOffset HappenedAt,
+    IReadOnlyList<DemoSale> Sales
+)
 {
     public DemoRefund? Refund { get; init; }
 }
@@ -364,16 +443,35 @@ public sealed record DemoRefund
 }
 
 /// <summary>Amounts are positive here; subtotal is before tax unless the shop's prices include it.</summary>
-public sealed record DemoRefundLine(long Id, DemoLine LineItem, int Quantity, DemoMoney Subtotal, DemoMoney Tax, string RestockType = "RETURN");
+public sealed record DemoRefundLine(
+    long Id,
+    DemoLine LineItem,
+    int Quantity,
+    DemoMoney Subtotal,
+    DemoMoney Tax,
+    string RestockType = "RETURN"
+);
 
 public sealed record DemoRefundShipping(long Id, DemoShippingLine ShippingLine, DemoMoney Subtotal, DemoMoney Tax);
 
 /// <summary>Positive: the merchant kept it (restocking fee); negative: the merchant gave more (goodwill).</summary>
 public sealed record DemoAdjustment(long Id, string Reason, DemoMoney Amount, DemoMoney Tax);
 
-public sealed record DemoTransaction(long Id, string Kind, DemoMoney Amount, DateTimeOffset ProcessedAt, string Gateway = "shopify_payments");
+public sealed record DemoTransaction(
+    long Id,
+    string Kind,
+    DemoMoney Amount,
+    DateTimeOffset ProcessedAt,
+    string Gateway = "shopify_payments"
+);
 
-public sealed record DemoAddress(string CountryCode, string Country, string? City = null, string? Zip = null, string? ProvinceCode = null);
+public sealed record DemoAddress(
+    string CountryCode,
+    string Country,
+    string? City = null,
+    string? Zip = null,
+    string? ProvinceCode = null
+);
 
 public sealed record DemoCustomer : IDemoObject
 {
@@ -435,7 +533,16 @@ public sealed record DemoProduct : IDemoObject
 
     public IReadOnlyList<string> Tags { get; init; } = [];
 
-    public string Handle => string.Join('-', Title.ToLowerInvariant().Split([' ', '/', '\'', '.', ',', '&', '"', '*', '(', ')', '+', '#', '%', '?', '!', '-'], StringSplitOptions.RemoveEmptyEntries));
+    public string Handle =>
+        string.Join(
+            '-',
+            Title
+                .ToLowerInvariant()
+                .Split(
+                    [' ', '/', '\'', '.', ',', '&', '"', '*', '(', ')', '+', '#', '%', '?', '!', '-'],
+                    StringSplitOptions.RemoveEmptyEntries
+                )
+        );
 }
 
 public sealed record DemoCheckout : IDemoObject
@@ -461,7 +568,15 @@ public sealed record DemoCheckout : IDemoObject
     public DemoMoney LinesTotal => Lines.Aggregate(new DemoMoney(0, Currency), (sum, line) => sum + line.Total);
 }
 
-public sealed record DemoCheckoutLine(long Id, string Title, string? Sku, int Quantity, DemoMoney UnitPrice, long? ProductId, long? VariantId)
+public sealed record DemoCheckoutLine(
+    long Id,
+    string Title,
+    string? Sku,
+    int Quantity,
+    DemoMoney UnitPrice,
+    long? ProductId,
+    long? VariantId
+)
 {
     public DemoMoney Total => UnitPrice * Quantity;
 }

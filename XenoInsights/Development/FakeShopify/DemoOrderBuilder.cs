@@ -36,9 +36,30 @@ public sealed class DemoOrderBuilder
     private DemoIds Ids => shop.Ids;
 
     /// <summary>Tax and discounts are totals of the line; the order discount is its share of a discount on the whole order.</summary>
-    public DemoOrderBuilder Line(string title, int quantity, long unitPrice, long tax = 0, decimal taxRate = 0.2m, long lineDiscount = 0, long orderDiscount = 0, DemoProduct? product = null, bool giftCard = false)
+    public DemoOrderBuilder Line(
+        string title,
+        int quantity,
+        long unitPrice,
+        long tax = 0,
+        decimal taxRate = 0.2m,
+        long lineDiscount = 0,
+        long orderDiscount = 0,
+        DemoProduct? product = null,
+        bool giftCard = false
+    )
     {
-        Sell(events[0], new Goods(title, quantity, unitPrice) { Tax = tax, TaxRate = taxRate, LineDiscount = lineDiscount, OrderDiscount = orderDiscount, Product = product, Kind = giftCard ? SaleLine.GiftCard : SaleLine.Product });
+        Sell(
+            events[0],
+            new Goods(title, quantity, unitPrice)
+            {
+                Tax = tax,
+                TaxRate = taxRate,
+                LineDiscount = lineDiscount,
+                OrderDiscount = orderDiscount,
+                Product = product,
+                Kind = giftCard ? SaleLine.GiftCard : SaleLine.Product,
+            }
+        );
         return this;
     }
 
@@ -47,7 +68,13 @@ public sealed class DemoOrderBuilder
         var delivery = new Delivery(title, price, discount, tax, taxRate);
         deliveries.Add(delivery);
         var total = price - discount + (shop.TaxesIncluded ? 0 : tax);
-        events[0].Sales.Add(new Entry(SaleAction.Order, SaleLine.Shipping, 1, total, tax, discount, discount) { Delivery = delivery });
+        events[0]
+            .Sales.Add(
+                new Entry(SaleAction.Order, SaleLine.Shipping, 1, total, tax, discount, discount)
+                {
+                    Delivery = delivery,
+                }
+            );
         return this;
     }
 
@@ -74,7 +101,13 @@ public sealed class DemoOrderBuilder
     }
 
     /// <summary>Gives back units of lines, shipping money, and the difference: positive if the merchant kept something.</summary>
-    public DemoOrderBuilder Refund(DateTimeOffset at, (int Line, int Quantity)[] lines, long shipping = 0, long shippingTax = 0, long discrepancy = 0)
+    public DemoOrderBuilder Refund(
+        DateTimeOffset at,
+        (int Line, int Quantity)[] lines,
+        long shipping = 0,
+        long shippingTax = 0,
+        long discrepancy = 0
+    )
     {
         var refund = new Event(AgreementKind.Refund, at) { Discrepancy = discrepancy };
         foreach (var (line, quantity) in lines)
@@ -86,7 +119,9 @@ public sealed class DemoOrderBuilder
             var delivery = deliveries[0];
             delivery.Refunded += shipping;
             var total = shipping + (shop.TaxesIncluded ? 0 : shippingTax);
-            refund.Sales.Add(new Entry(SaleAction.Return, SaleLine.Shipping, -1, -total, -shippingTax, 0, 0) { Delivery = delivery });
+            refund.Sales.Add(
+                new Entry(SaleAction.Return, SaleLine.Shipping, -1, -total, -shippingTax, 0, 0) { Delivery = delivery }
+            );
         }
         if (discrepancy != 0)
         {
@@ -116,7 +151,12 @@ public sealed class DemoOrderBuilder
     {
         var edit = new Event(AgreementKind.OrderEdit, at);
         goods[line].LineDiscount += discount;
-        edit.Sales.Add(new Entry(SaleAction.Update, SaleLine.Product, null, -discount, 0, discount, discount) { Goods = goods[line] });
+        edit.Sales.Add(
+            new Entry(SaleAction.Update, SaleLine.Product, null, -discount, 0, discount, discount)
+            {
+                Goods = goods[line],
+            }
+        );
         events.Add(edit);
         return this;
     }
@@ -191,15 +231,28 @@ public sealed class DemoOrderBuilder
             var due = happened.Sales.Sum(s => s.Total);
             if (happened.Kind == AgreementKind.Refund)
             {
-                var transaction = new DemoTransaction(Ids.Part(number, transactions.Count + 1), "REFUND", Money(paid ? -due : 0), happened.At, gateway);
+                var transaction = new DemoTransaction(
+                    Ids.Part(number, transactions.Count + 1),
+                    "REFUND",
+                    Money(paid ? -due : 0),
+                    happened.At,
+                    gateway
+                );
                 transactions.Add(transaction);
                 refunds.Add(BuildRefund(happened, refunds.Count + 1, entries, transaction));
             }
             else if (paid && due > 0)
             {
-                transactions.Add(new(Ids.Part(number, transactions.Count + 1), "SALE", Money(due), happened.At, gateway));
+                transactions.Add(
+                    new(Ids.Part(number, transactions.Count + 1), "SALE", Money(due), happened.At, gateway)
+                );
             }
-            agreements.Add(new(Ids.Part(number, agreements.Count + 1), happened.Kind, happened.At, entries) { Refund = happened.Kind == AgreementKind.Refund ? refunds[^1] : null });
+            agreements.Add(
+                new(Ids.Part(number, agreements.Count + 1), happened.Kind, happened.At, entries)
+                {
+                    Refund = happened.Kind == AgreementKind.Refund ? refunds[^1] : null,
+                }
+            );
         }
         var received = transactions.Where(t => t.Kind == "SALE").Sum(t => t.Amount.Minor);
         var refunded = transactions.Where(t => t.Kind == "REFUND").Sum(t => t.Amount.Minor);
@@ -219,7 +272,13 @@ public sealed class DemoOrderBuilder
             TaxesIncluded = shop.TaxesIncluded,
             CustomerId = customer,
             Email = email,
-            FinancialStatus = status ?? (refunded == 0 ? FinancialStatus.Paid : refunded < received ? FinancialStatus.PartiallyRefunded : FinancialStatus.Refunded),
+            FinancialStatus =
+                status
+                ?? (
+                    refunded == 0 ? FinancialStatus.Paid
+                    : refunded < received ? FinancialStatus.PartiallyRefunded
+                    : FinancialStatus.Refunded
+                ),
             DiscountCodes = codes,
             Gateways = [gateway],
             Lines = lines,
@@ -237,7 +296,20 @@ public sealed class DemoOrderBuilder
     {
         sold.Position = goods.Count;
         goods.Add(sold);
-        happened.Sales.Add(new Entry(SaleAction.Order, sold.Kind, sold.Quantity, Total(sold), sold.Tax, BeforeTaxes(sold), sold.LineDiscount + sold.OrderDiscount) { Goods = sold });
+        happened.Sales.Add(
+            new Entry(
+                SaleAction.Order,
+                sold.Kind,
+                sold.Quantity,
+                Total(sold),
+                sold.Tax,
+                BeforeTaxes(sold),
+                sold.LineDiscount + sold.OrderDiscount
+            )
+            {
+                Goods = sold,
+            }
+        );
     }
 
     /// <summary>Shares of a line are cut so that returning unit after unit gives back exactly the whole.</summary>
@@ -245,21 +317,30 @@ public sealed class DemoOrderBuilder
     {
         var (from, to) = (sold.Returned, sold.Returned + quantity);
         sold.Returned = to;
-        happened.Sales.Add(new Entry(
-            SaleAction.Return,
-            sold.Kind,
-            -quantity,
-            -Share(Total(sold), from, to, sold.Quantity),
-            -Share(sold.Tax, from, to, sold.Quantity),
-            -Share(BeforeTaxes(sold), from, to, sold.Quantity),
-            -Share(sold.LineDiscount + sold.OrderDiscount, from, to, sold.Quantity)) { Goods = sold });
+        happened.Sales.Add(
+            new Entry(
+                SaleAction.Return,
+                sold.Kind,
+                -quantity,
+                -Share(Total(sold), from, to, sold.Quantity),
+                -Share(sold.Tax, from, to, sold.Quantity),
+                -Share(BeforeTaxes(sold), from, to, sold.Quantity),
+                -Share(sold.LineDiscount + sold.OrderDiscount, from, to, sold.Quantity)
+            )
+            {
+                Goods = sold,
+            }
+        );
     }
 
-    private static long Share(long whole, int from, int to, int of) => Portion(whole, to, of) - Portion(whole, from, of);
+    private static long Share(long whole, int from, int to, int of) =>
+        Portion(whole, to, of) - Portion(whole, from, of);
 
-    private static long Portion(long whole, int units, int of) => (long)Math.Round((decimal)whole * units / of, MidpointRounding.AwayFromZero);
+    private static long Portion(long whole, int units, int of) =>
+        (long)Math.Round((decimal)whole * units / of, MidpointRounding.AwayFromZero);
 
-    private long Total(Goods sold) => (sold.UnitPrice * sold.Quantity) - sold.LineDiscount - sold.OrderDiscount + (shop.TaxesIncluded ? 0 : sold.Tax);
+    private long Total(Goods sold) =>
+        (sold.UnitPrice * sold.Quantity) - sold.LineDiscount - sold.OrderDiscount + (shop.TaxesIncluded ? 0 : sold.Tax);
 
     /// <summary>With taxes included a discount also lowers the tax: before taxes it is worth less.</summary>
     private long BeforeTaxes(Goods sold)
@@ -270,61 +351,97 @@ public sealed class DemoOrderBuilder
             : (long)Math.Round(discount / (1 + sold.TaxRate), MidpointRounding.AwayFromZero);
     }
 
-    private DemoLine BuildLine(Goods sold) => new()
-    {
-        Id = Ids.Part(number, sold.Position + 1),
-        Title = sold.Title,
-        Sku = sold.Product?.Sku,
-        Vendor = sold.Product?.Vendor,
-        Quantity = sold.Quantity,
-        CurrentQuantity = sold.Quantity - sold.Returned,
-        UnitPrice = Money(sold.UnitPrice),
-        LineDiscounts = sold.LineDiscount == 0 ? [] : [Money(sold.LineDiscount)],
-        OrderDiscounts = sold.OrderDiscount == 0 ? [] : [Money(sold.OrderDiscount)],
-        Taxes = sold.Tax == 0 ? [] : [new DemoTax("VAT", sold.TaxRate, Money(sold.Tax))],
-        Duties = sold.Duties,
-        ProductId = sold.Product?.Id,
-        VariantId = sold.Product?.VariantId,
-        IsGiftCard = sold.Kind == SaleLine.GiftCard,
-        RequiresShipping = sold.Kind == SaleLine.Product,
-    };
+    private DemoLine BuildLine(Goods sold) =>
+        new()
+        {
+            Id = Ids.Part(number, sold.Position + 1),
+            Title = sold.Title,
+            Sku = sold.Product?.Sku,
+            Vendor = sold.Product?.Vendor,
+            Quantity = sold.Quantity,
+            CurrentQuantity = sold.Quantity - sold.Returned,
+            UnitPrice = Money(sold.UnitPrice),
+            LineDiscounts = sold.LineDiscount == 0 ? [] : [Money(sold.LineDiscount)],
+            OrderDiscounts = sold.OrderDiscount == 0 ? [] : [Money(sold.OrderDiscount)],
+            Taxes = sold.Tax == 0 ? [] : [new DemoTax("VAT", sold.TaxRate, Money(sold.Tax))],
+            Duties = sold.Duties,
+            ProductId = sold.Product?.Id,
+            VariantId = sold.Product?.VariantId,
+            IsGiftCard = sold.Kind == SaleLine.GiftCard,
+            RequiresShipping = sold.Kind == SaleLine.Product,
+        };
 
-    private DemoShippingLine BuildShipping(Delivery delivery, int position) => new()
-    {
-        Id = Ids.Part(number, position + 1),
-        Title = delivery.Title,
-        Price = Money(delivery.Price),
-        Discounts = delivery.Discount == 0 ? [] : [Money(delivery.Discount)],
-        Refunded = Money(delivery.Refunded),
-        Taxes = delivery.Tax == 0 ? [] : [new DemoTax("VAT", delivery.TaxRate, Money(delivery.Tax))],
-    };
+    private DemoShippingLine BuildShipping(Delivery delivery, int position) =>
+        new()
+        {
+            Id = Ids.Part(number, position + 1),
+            Title = delivery.Title,
+            Price = Money(delivery.Price),
+            Discounts = delivery.Discount == 0 ? [] : [Money(delivery.Discount)],
+            Refunded = Money(delivery.Refunded),
+            Taxes = delivery.Tax == 0 ? [] : [new DemoTax("VAT", delivery.TaxRate, Money(delivery.Tax))],
+        };
 
-    private DemoSale BuildSale(Entry entry, int part, DemoLine[] lines, DemoShippingLine[] shippingLines) => new()
-    {
-        Id = Ids.Part(number, part),
-        Action = entry.Action,
-        Line = entry.Line,
-        Quantity = entry.Quantity,
-        Total = Money(entry.Total),
-        Tax = Money(entry.Tax),
-        DiscountBeforeTaxes = Money(entry.DiscountBeforeTaxes),
-        DiscountAfterTaxes = Money(entry.DiscountAfterTaxes),
-        LineItem = entry.Goods is { } sold ? lines[sold.Position] : null,
-        ShippingLine = entry.Delivery is { } delivery ? shippingLines[deliveries.IndexOf(delivery)] : null,
-        Duty = entry.Duty,
-        Fee = entry.Fee,
-    };
+    private DemoSale BuildSale(Entry entry, int part, DemoLine[] lines, DemoShippingLine[] shippingLines) =>
+        new()
+        {
+            Id = Ids.Part(number, part),
+            Action = entry.Action,
+            Line = entry.Line,
+            Quantity = entry.Quantity,
+            Total = Money(entry.Total),
+            Tax = Money(entry.Tax),
+            DiscountBeforeTaxes = Money(entry.DiscountBeforeTaxes),
+            DiscountAfterTaxes = Money(entry.DiscountAfterTaxes),
+            LineItem = entry.Goods is { } sold ? lines[sold.Position] : null,
+            ShippingLine = entry.Delivery is { } delivery ? shippingLines[deliveries.IndexOf(delivery)] : null,
+            Duty = entry.Duty,
+            Fee = entry.Fee,
+        };
 
-    private DemoRefund BuildRefund(Event happened, int part, List<DemoSale> sales, DemoTransaction transaction) => new()
-    {
-        Id = Ids.Part(number, part),
-        CreatedAt = happened.At,
-        Total = transaction.Amount,
-        Lines = [.. sales.Where(s => s.LineItem is not null).Select(s => new DemoRefundLine(s.Id, s.LineItem!, -s.Quantity!.Value, -(shop.TaxesIncluded ? s.Total : s.Total - s.Tax), -s.Tax))],
-        Shipping = [.. sales.Where(s => s.ShippingLine is not null).Select(s => new DemoRefundShipping(s.Id, s.ShippingLine!, -(shop.TaxesIncluded ? s.Total : s.Total - s.Tax), -s.Tax))],
-        Adjustments = happened.Discrepancy == 0 ? [] : [new DemoAdjustment(Ids.Part(number, part), "REFUND_DISCREPANCY", Money(happened.Discrepancy), Money(0))],
-        Transactions = [transaction],
-    };
+    private DemoRefund BuildRefund(Event happened, int part, List<DemoSale> sales, DemoTransaction transaction) =>
+        new()
+        {
+            Id = Ids.Part(number, part),
+            CreatedAt = happened.At,
+            Total = transaction.Amount,
+            Lines =
+            [
+                .. sales
+                    .Where(s => s.LineItem is not null)
+                    .Select(s => new DemoRefundLine(
+                        s.Id,
+                        s.LineItem!,
+                        -s.Quantity!.Value,
+                        -(shop.TaxesIncluded ? s.Total : s.Total - s.Tax),
+                        -s.Tax
+                    )),
+            ],
+            Shipping =
+            [
+                .. sales
+                    .Where(s => s.ShippingLine is not null)
+                    .Select(s => new DemoRefundShipping(
+                        s.Id,
+                        s.ShippingLine!,
+                        -(shop.TaxesIncluded ? s.Total : s.Total - s.Tax),
+                        -s.Tax
+                    )),
+            ],
+            Adjustments =
+                happened.Discrepancy == 0
+                    ? []
+                    :
+                    [
+                        new DemoAdjustment(
+                            Ids.Part(number, part),
+                            "REFUND_DISCREPANCY",
+                            Money(happened.Discrepancy),
+                            Money(0)
+                        ),
+                    ],
+            Transactions = [transaction],
+        };
 
     private sealed record Event(AgreementKind Kind, DateTimeOffset At)
     {
@@ -333,7 +450,15 @@ public sealed class DemoOrderBuilder
         public long Discrepancy { get; init; }
     }
 
-    private sealed record Entry(SaleAction Action, SaleLine Line, int? Quantity, long Total, long Tax, long DiscountBeforeTaxes, long DiscountAfterTaxes)
+    private sealed record Entry(
+        SaleAction Action,
+        SaleLine Line,
+        int? Quantity,
+        long Total,
+        long Tax,
+        long DiscountBeforeTaxes,
+        long DiscountAfterTaxes
+    )
     {
         public Goods? Goods { get; init; }
 

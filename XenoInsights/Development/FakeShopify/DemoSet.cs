@@ -11,16 +11,24 @@ public readonly record struct DemoKey(long Id, long CreatedAt, long UpdatedAt, l
 public readonly record struct DemoCursor(long LastId, long LastValue)
 {
     public override string ToString() =>
-        Convert.ToBase64String(Encoding.ASCII.GetBytes(string.Create(CultureInfo.InvariantCulture, $$"""{"last_id":{{LastId}},"last_value":{{LastValue}}}""")));
+        Convert.ToBase64String(
+            Encoding.ASCII.GetBytes(
+                string.Create(CultureInfo.InvariantCulture, $$"""{"last_id":{{LastId}},"last_value":{{LastValue}}}""")
+            )
+        );
 
     public static DemoCursor? TryParse(string text)
     {
         try
         {
             using var json = JsonDocument.Parse(Convert.FromBase64String(text));
-            return new DemoCursor(json.RootElement.GetProperty("last_id").GetInt64(), json.RootElement.GetProperty("last_value").GetInt64());
+            return new DemoCursor(
+                json.RootElement.GetProperty("last_id").GetInt64(),
+                json.RootElement.GetProperty("last_value").GetInt64()
+            );
         }
-        catch (Exception e) when (e is FormatException or JsonException or KeyNotFoundException or InvalidOperationException)
+        catch (Exception e)
+            when (e is FormatException or JsonException or KeyNotFoundException or InvalidOperationException)
         {
             return null;
         }
@@ -59,11 +67,13 @@ public static class DemoSet
         return new(items.Count, i => items[i], id => positions.TryGetValue(id, out var position) ? position : null);
     }
 
-    public static DemoKey KeyOf(IDemoObject item) => new(
-        item.Id,
-        item.CreatedAt.ToUnixTimeMilliseconds(),
-        item.UpdatedAt.ToUnixTimeMilliseconds(),
-        (item is DemoOrder order ? order.ProcessedAt : item.CreatedAt).ToUnixTimeMilliseconds());
+    public static DemoKey KeyOf(IDemoObject item) =>
+        new(
+            item.Id,
+            item.CreatedAt.ToUnixTimeMilliseconds(),
+            item.UpdatedAt.ToUnixTimeMilliseconds(),
+            (item is DemoOrder order ? order.ProcessedAt : item.CreatedAt).ToUnixTimeMilliseconds()
+        );
 }
 
 /// <summary>
@@ -158,11 +168,20 @@ public sealed class DemoSet<T>(int computed, Func<int, T> compute, Func<long, in
     }
 
     /// <summary>The matches in sorted order, from behind the cursor on.</summary>
-    public IEnumerable<(T Item, DemoCursor Cursor)> Walk(string sortKey, bool descending, DemoCursor? after, Func<DemoCandidate<T>, bool>? filter)
+    public IEnumerable<(T Item, DemoCursor Cursor)> Walk(
+        string sortKey,
+        bool descending,
+        DemoCursor? after,
+        Func<DemoCandidate<T>, bool>? filter
+    )
     {
         var (sortedKeys, order) = Sorted(sortKey);
         var candidate = new DemoCandidate<T>(Make);
-        for (var i = after is { } cursor ? FirstBehind(sortedKeys, order, sortKey, descending, cursor) : 0; i < order.Length; i++)
+        for (
+            var i = after is { } cursor ? FirstBehind(sortedKeys, order, sortKey, descending, cursor) : 0;
+            i < order.Length;
+            i++
+        )
         {
             var position = order[descending ? order.Length - 1 - i : i];
             candidate.MoveTo(position, sortedKeys[position]);
@@ -175,7 +194,8 @@ public sealed class DemoSet<T>(int computed, Func<int, T> compute, Func<long, in
 
     private static int FirstBehind(DemoKey[] keys, int[] order, string sortKey, bool descending, DemoCursor cursor)
     {
-        int low = 0, high = order.Length;
+        int low = 0,
+            high = order.Length;
         while (low < high)
         {
             var middle = (low + high) / 2;
@@ -194,13 +214,14 @@ public sealed class DemoSet<T>(int computed, Func<int, T> compute, Func<long, in
     }
 
     // The platform's other sort keys (titles, totals, relevance) are not needed by a reader of changes; they come out by id.
-    private static long SortValue(in DemoKey key, string sortKey) => sortKey switch
-    {
-        "CREATED_AT" or "PUBLISHED_AT" => key.CreatedAt,
-        "UPDATED_AT" => key.UpdatedAt,
-        "PROCESSED_AT" => key.ProcessedAt,
-        _ => key.Id,
-    };
+    private static long SortValue(in DemoKey key, string sortKey) =>
+        sortKey switch
+        {
+            "CREATED_AT" or "PUBLISHED_AT" => key.CreatedAt,
+            "UPDATED_AT" => key.UpdatedAt,
+            "PROCESSED_AT" => key.ProcessedAt,
+            _ => key.Id,
+        };
 
     private (DemoKey[] Keys, int[] Order) Sorted(string sortKey)
     {
@@ -218,7 +239,10 @@ public sealed class DemoSet<T>(int computed, Func<int, T> compute, Func<long, in
             {
                 var all = keys;
                 order = [.. Enumerable.Range(0, count).Where(i => all[i].Id != 0)];
-                Array.Sort(order, (a, b) => (SortValue(all[a], sortKey), all[a].Id).CompareTo((SortValue(all[b], sortKey), all[b].Id)));
+                Array.Sort(
+                    order,
+                    (a, b) => (SortValue(all[a], sortKey), all[a].Id).CompareTo((SortValue(all[b], sortKey), all[b].Id))
+                );
                 orders[sortKey] = order;
             }
             return (keys, order);
@@ -233,7 +257,8 @@ public sealed class DemoSet<T>(int computed, Func<int, T> compute, Func<long, in
         }
     }
 
-    private T? At(int position) => changed.Count > 0 && changed.TryGetValue(position, out var item) ? item : compute(position);
+    private T? At(int position) =>
+        changed.Count > 0 && changed.TryGetValue(position, out var item) ? item : compute(position);
 
     private int? PositionOf(long id) => added.TryGetValue(id, out var position) ? position : positionOf(id);
 

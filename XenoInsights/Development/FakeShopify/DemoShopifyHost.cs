@@ -68,7 +68,11 @@ public sealed class FakeShopifyHost : IAsyncDisposable
         Stores = options.Stores ?? DefaultStores(options.Time);
         stores = Stores.ToDictionary(s => s.Shop.Domain, StringComparer.OrdinalIgnoreCase);
         deliveries = new DemoDeliveries(options);
-        lives = Stores.ToDictionary(s => s.Shop.Domain, s => new OrderSimulator(s, deliveries, options.Time, options.Seed), StringComparer.OrdinalIgnoreCase);
+        lives = Stores.ToDictionary(
+            s => s.Shop.Domain,
+            s => new OrderSimulator(s, deliveries, options.Time, options.Seed),
+            StringComparer.OrdinalIgnoreCase
+        );
         foreach (var store in Stores)
         {
             store.Grant.Open(store.Shop.Domain, options.ClientSecret, options.AccessTokenLifetime);
@@ -85,7 +89,9 @@ public sealed class FakeShopifyHost : IAsyncDisposable
 
     public static async Task<FakeShopifyHost> StartAsync(FakeShopifyOptions options, CancellationToken cancellation)
     {
-        var builder = WebApplication.CreateEmptyBuilder(new() { ApplicationName = typeof(FakeShopifyHost).Assembly.GetName().Name });
+        var builder = WebApplication.CreateEmptyBuilder(
+            new() { ApplicationName = typeof(FakeShopifyHost).Assembly.GetName().Name }
+        );
         builder.WebHost.UseKestrelCore().UseUrls(options.Url);
         builder.Services.AddRoutingCore();
         builder.Services.AddSingleton<IHostLifetime, NoLifetime>();
@@ -97,7 +103,11 @@ public sealed class FakeShopifyHost : IAsyncDisposable
         var host = new FakeShopifyHost(options, app);
         host.Map();
         await app.StartAsync(cancellation);
-        host.Url = app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.First().TrimEnd('/');
+        host.Url = app
+            .Services.GetRequiredService<IServer>()
+            .Features.Get<IServerAddressesFeature>()!
+            .Addresses.First()
+            .TrimEnd('/');
         if (options.OrdersPerMinute > 0)
         {
             host.living = host.Life(host.Stores[0].Shop.Domain).RunAsync(options.OrdersPerMinute, host.stopping.Token);
@@ -119,7 +129,16 @@ public sealed class FakeShopifyHost : IAsyncDisposable
         var store = Store(domain);
         // Before anybody hears of it: whoever then asks with the old token is refused.
         store.Grant.Uninstall(Now);
-        deliveries.Announce(store, "app/uninstalled", new System.Text.Json.Nodes.JsonObject { ["id"] = store.Shop.Ids.Shop, ["myshopify_domain"] = store.Shop.Domain }, Now);
+        deliveries.Announce(
+            store,
+            "app/uninstalled",
+            new System.Text.Json.Nodes.JsonObject
+            {
+                ["id"] = store.Shop.Ids.Shop,
+                ["myshopify_domain"] = store.Shop.Domain,
+            },
+            Now
+        );
         store.Webhooks.Clear();
         store.Bulk.CancelAll();
     }
@@ -164,16 +183,14 @@ public sealed class FakeShopifyHost : IAsyncDisposable
         }
         var name = Path.GetFileName(operation.File);
         var expires = (operation.CompletedAt!.Value + TimeSpan.FromDays(7)).ToUnixTimeSeconds();
-        return string.Create(CultureInfo.InvariantCulture, $"{Url}/bulk-results/{name}?Expires={expires}&Signature={Signature(name, expires)}");
+        return string.Create(
+            CultureInfo.InvariantCulture,
+            $"{Url}/bulk-results/{name}?Expires={expires}&Signature={Signature(name, expires)}"
+        );
     }
 
-    private static IReadOnlyList<DemoStore> DefaultStores(TimeProvider time) => 
-    [
-        OnlineRetail.Create(1, time),
-        HardCases.CreateEuros(),
-        HardCases.CreateYen(),
-        HarbourLane.Create(4, time),
-    ];
+    private static IReadOnlyList<DemoStore> DefaultStores(TimeProvider time) =>
+        [OnlineRetail.Create(1, time), HardCases.CreateEuros(), HardCases.CreateYen(), HarbourLane.Create(4, time)];
 
     private void Map()
     {
@@ -200,7 +217,8 @@ public sealed class FakeShopifyHost : IAsyncDisposable
 
     /// <summary>By the domain it was made with, or the one its merchant gave it since.</summary>
     private DemoStore? Find(string domain) =>
-        stores.TryGetValue(domain, out var store) ? store
+        stores.TryGetValue(domain, out var store)
+            ? store
             : Stores.FirstOrDefault(s => s.Domain.Equals(domain, StringComparison.OrdinalIgnoreCase));
 
     private static Task UninstallAsync(HttpContext http, DemoStore store, FakeShopifyHost host)
@@ -215,10 +233,12 @@ public sealed class FakeShopifyHost : IAsyncDisposable
         var name = (string)http.Request.RouteValues["name"]!;
         var path = Path.Combine(folder, Path.GetFileName(name));
         var store = Stores.FirstOrDefault(s => s.Bulk.Set.All().Any(o => o.File == path));
-        if (store is null
+        if (
+            store is null
             || !long.TryParse(http.Request.Query["Expires"], CultureInfo.InvariantCulture, out var expires)
             || http.Request.Query["Signature"] != Signature(name, expires)
-            || Now.ToUnixTimeSeconds() > expires)
+            || Now.ToUnixTimeSeconds() > expires
+        )
         {
             http.Response.StatusCode = store is null ? StatusCodes.Status404NotFound : StatusCodes.Status403Forbidden;
             return;
@@ -230,11 +250,18 @@ public sealed class FakeShopifyHost : IAsyncDisposable
     {
         var size = new FileInfo(path).Length;
         var (from, until) = (0L, size);
-        if (http.Request.GetTypedHeaders().Range?.Ranges is { Count: 1 } ranges && ranges.First() is { From: { } start } && start < size)
+        if (
+            http.Request.GetTypedHeaders().Range?.Ranges is { Count: 1 } ranges
+            && ranges.First() is { From: { } start }
+            && start < size
+        )
         {
             (from, until) = (start, Math.Min(size, (ranges.First().To ?? size - 1) + 1));
             http.Response.StatusCode = StatusCodes.Status206PartialContent;
-            http.Response.Headers.ContentRange = string.Create(CultureInfo.InvariantCulture, $"bytes {from}-{until - 1}/{size}");
+            http.Response.Headers.ContentRange = string.Create(
+                CultureInfo.InvariantCulture,
+                $"bytes {from}-{until - 1}/{size}"
+            );
         }
         var half = from + ((until - from) / 2);
         var truncate = faults.Take(f => f.TruncateDownloads, (f, left) => f.TruncateDownloads = left);
@@ -251,7 +278,12 @@ public sealed class FakeShopifyHost : IAsyncDisposable
     }
 
     private string Signature(string name, long expires) =>
-        Convert.ToHexStringLower(HMACSHA256.HashData(resultKey, Encoding.ASCII.GetBytes(string.Create(CultureInfo.InvariantCulture, $"{name}|{expires}"))));
+        Convert.ToHexStringLower(
+            HMACSHA256.HashData(
+                resultKey,
+                Encoding.ASCII.GetBytes(string.Create(CultureInfo.InvariantCulture, $"{name}|{expires}"))
+            )
+        );
 
     /// <summary>Ctrl+C belongs to the product's own host, which stops this one.</summary>
     private sealed class NoLifetime : IHostLifetime

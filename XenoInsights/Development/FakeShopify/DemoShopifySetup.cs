@@ -13,14 +13,18 @@ public static class FakeShopifySetup
     {
         var configuration = builder.Configuration;
         var development = builder.Environment.IsDevelopment();
-        var enabled = configuration.GetValue<bool?>(EnabledKey) ?? (development && string.IsNullOrEmpty(configuration["Shopify:ClientId"]));
+        var enabled =
+            configuration.GetValue<bool?>(EnabledKey)
+            ?? (development && string.IsNullOrEmpty(configuration["Shopify:ClientId"]));
         if (!enabled)
         {
             return builder;
         }
         if (!development)
         {
-            throw new ConfigurationException($"{EnabledKey} is for Development only: remove it and set Shopify:ClientId and Shopify:ClientSecret to the app's credentials.");
+            throw new ConfigurationException(
+                $"{EnabledKey} is for Development only: remove it and set Shopify:ClientId and Shopify:ClientSecret to the app's credentials."
+            );
         }
         var options = new FakeShopifyOptions
         {
@@ -30,24 +34,31 @@ public static class FakeShopifySetup
             RetryClock = Number(configuration, "FakeShopify:RetryClock", 1),
         };
         options = options with { Url = configuration["FakeShopify:Url"] ?? options.Url };
-        configuration.AddInMemoryCollection(new Dictionary<string, string?>
-        {
-            [EnabledKey] = "true",
-            ["Shopify:ClientId"] = options.ClientId,
-            ["Shopify:Scopes"] = "read_orders,read_all_orders,read_customers,read_products",
-            ["Shopify:ClientSecret"] = options.ClientSecret,
-            ["Shopify:ShopUrl"] = options.Url.TrimEnd('/') + "/{shop}",
-        });
-        builder.Services.AddHostedService(services => new FakeShopifyService(options with
-        {
-            Time = services.GetService<TimeProvider>() ?? TimeProvider.System,
-            Loggers = services.GetRequiredService<ILoggerFactory>(),
-        }));
+        configuration.AddInMemoryCollection(
+            new Dictionary<string, string?>
+            {
+                [EnabledKey] = "true",
+                ["Shopify:ClientId"] = options.ClientId,
+                ["Shopify:Scopes"] = "read_orders,read_all_orders,read_customers,read_products",
+                ["Shopify:ClientSecret"] = options.ClientSecret,
+                ["Shopify:ShopUrl"] = options.Url.TrimEnd('/') + "/{shop}",
+            }
+        );
+        builder.Services.AddHostedService(services => new FakeShopifyService(
+            options with
+            {
+                Time = services.GetService<TimeProvider>() ?? TimeProvider.System,
+                Loggers = services.GetRequiredService<ILoggerFactory>(),
+            }
+        ));
         return builder;
     }
 
-    private static double Number(ConfigurationManager configuration, string key, double otherwise) => configuration[key] is not { Length: > 0 } text ? otherwise
-        : double.TryParse(text, System.Globalization.CultureInfo.InvariantCulture, out var value) && value is >= 0 and <= 10_000 ? value
+    private static double Number(ConfigurationManager configuration, string key, double otherwise) =>
+        configuration[key] is not { Length: > 0 } text ? otherwise
+        : double.TryParse(text, System.Globalization.CultureInfo.InvariantCulture, out var value)
+        && value is >= 0 and <= 10_000
+            ? value
         : throw new ConfigurationException($"{key} must be a number from 0 to 10000.");
 }
 
@@ -58,7 +69,8 @@ public sealed class FakeShopifyService(FakeShopifyOptions options) : IHostedServ
 
     public FakeShopifyHost? Host { get; private set; }
 
-    public async Task StartAsync(CancellationToken cancellationToken) => Host = await FakeShopifyHost.StartAsync(options, cancellationToken);
+    public async Task StartAsync(CancellationToken cancellationToken) =>
+        Host = await FakeShopifyHost.StartAsync(options, cancellationToken);
 
     public async Task StopAsync(CancellationToken cancellationToken)
     {

@@ -65,7 +65,12 @@ public readonly record struct DemoIds(int Store)
     private static long? NumberIn(long id, long first) => id >= first && id < first + PerStore ? id - first : null;
 }
 
-public sealed record DemoData(DemoSet<DemoOrder> Orders, DemoSet<DemoCustomer> Customers, DemoSet<DemoProduct> Products, DemoSet<DemoCheckout> Checkouts);
+public sealed record DemoData(
+    DemoSet<DemoOrder> Orders,
+    DemoSet<DemoCustomer> Customers,
+    DemoSet<DemoProduct> Products,
+    DemoSet<DemoCheckout> Checkouts
+);
 
 /// <summary>A store: its settings, its data (loaded on first need), its install of the app, and its faults.</summary>
 public sealed class DemoStore(DemoShop shop, Func<DemoData> load)

@@ -7,7 +7,9 @@ namespace XenoInsights.Development.FakeShopify;
 public sealed class OrderSimulator
 {
     // Numbers must stay below ten million (DemoIds), and a restart forgets what it gave out: so they follow the clock, 30 to the minute.
-    private const long FirstNumber = 1_000_000, Numbers = 8_900_000, NumbersPerMinute = 30;
+    private const long FirstNumber = 1_000_000,
+        Numbers = 8_900_000,
+        NumbersPerMinute = 30;
     private static readonly TimeSpan _pauseBeforeFirst = TimeSpan.FromSeconds(2);
 
     private readonly DemoStore store;
@@ -34,13 +36,21 @@ public sealed class OrderSimulator
             {
                 var now = time.GetUtcNow();
                 var listened = store.Webhooks.Set.All().Any(w => w.Topic == "ORDERS_CREATE");
-                var exporting = store.Bulk.Set.All().Any(o => o.StatusAt(now) is DemoBulkStatus.Created or DemoBulkStatus.Running or DemoBulkStatus.Canceling);
+                var exporting = store
+                    .Bulk.Set.All()
+                    .Any(o =>
+                        o.StatusAt(now) is DemoBulkStatus.Created or DemoBulkStatus.Running or DemoBulkStatus.Canceling
+                    );
                 if (listened && !exporting)
                 {
                     await StepAsync();
                 }
                 // Buyers come when they like: pauses are exponential, not even.
-                await Task.Delay(TimeSpan.FromMinutes(-Math.Log(1 - random.NextDouble()) / ordersPerMinute), time, stopping);
+                await Task.Delay(
+                    TimeSpan.FromMinutes(-Math.Log(1 - random.NextDouble()) / ordersPerMinute),
+                    time,
+                    stopping
+                );
             }
         }
         catch (OperationCanceledException) when (stopping.IsCancellationRequested)
@@ -66,7 +76,12 @@ public sealed class OrderSimulator
             var builder = new DemoOrderBuilder(store.Shop, ++number, now).Customer(customer?.Id, customer?.Email);
             foreach (var line in basket.Lines.Take(20))
             {
-                builder.Line(line.Title, line.Quantity, line.UnitPrice.Minor, product: line.ProductId is { } product ? data.Products.Find(product) : null);
+                builder.Line(
+                    line.Title,
+                    line.Quantity,
+                    line.UnitPrice.Minor,
+                    product: line.ProductId is { } product ? data.Products.Find(product) : null
+                );
             }
             foreach (var delivery in basket.ShippingLines.Take(1))
             {
@@ -81,10 +96,17 @@ public sealed class OrderSimulator
     }
 
     /// <summary>One unit of one line of an order placed here goes back; null when there is none.</summary>
-    public Task<DemoOrder?> RefundAsync() => ChangeAsync(builder => builder.Refund(Now(), [(0, 1)]), "refunds/create", "orders/updated");
+    public Task<DemoOrder?> RefundAsync() =>
+        ChangeAsync(builder => builder.Refund(Now(), [(0, 1)]), "refunds/create", "orders/updated");
 
     /// <summary>An order placed here is cancelled, with everything still on it given back; null when there is none.</summary>
-    public Task<DemoOrder?> CancelAsync() => ChangeAsync(builder => builder.Cancel(Now(), "CUSTOMER"), "orders/cancelled", "orders/updated", "refunds/create");
+    public Task<DemoOrder?> CancelAsync() =>
+        ChangeAsync(
+            builder => builder.Cancel(Now(), "CUSTOMER"),
+            "orders/cancelled",
+            "orders/updated",
+            "refunds/create"
+        );
 
     /// <summary>A checkout whose buyer left an address and went away.</summary>
     public async Task<DemoCheckout> AbandonCheckoutAsync(DemoPresentment? paidIn = null)
@@ -103,7 +125,26 @@ public sealed class OrderSimulator
                 UpdatedAt = now,
                 CustomerId = customer?.Id,
                 Currency = currency,
-                Lines = [.. basket.Lines.Take(5).Select((line, i) => new DemoCheckoutLine(store.Shop.Ids.Part(number, i + 1), line.Title, line.Sku, line.Quantity, line.UnitPrice with { Currency = currency }, line.ProductId, line.VariantId))],
+                Lines =
+                [
+                    .. basket
+                        .Lines.Take(5)
+                        .Select(
+                            (line, i) =>
+                                new DemoCheckoutLine(
+                                    store.Shop.Ids.Part(number, i + 1),
+                                    line.Title,
+                                    line.Sku,
+                                    line.Quantity,
+                                    line.UnitPrice with
+                                    {
+                                        Currency = currency,
+                                    },
+                                    line.ProductId,
+                                    line.VariantId
+                                )
+                        ),
+                ],
             };
             data.Checkouts.Put(checkout);
             deliveries.Announce(store, "checkouts/create", DemoPayloads.Of(checkout, customer, store.Shop), now);
@@ -127,10 +168,18 @@ public sealed class OrderSimulator
     {
         switch (random.Next(20))
         {
-            case 0: await RefundAsync(); break;
-            case 1: await CancelAsync(); break;
-            case 2 or 3 or 4: await AbandonCheckoutAsync(); break;
-            default: await PlaceOrderAsync(); break;
+            case 0:
+                await RefundAsync();
+                break;
+            case 1:
+                await CancelAsync();
+                break;
+            case 2 or 3 or 4:
+                await AbandonCheckoutAsync();
+                break;
+            default:
+                await PlaceOrderAsync();
+                break;
         }
     }
 
@@ -158,14 +207,30 @@ public sealed class OrderSimulator
         data.Orders.Put(order);
         foreach (var topic in topics)
         {
-            deliveries.Announce(store, topic, topic == "refunds/create" ? DemoPayloads.Of(order.Refunds[^1], order, store.Shop) : DemoPayloads.Of(order, store.Shop), order.UpdatedAt);
+            deliveries.Announce(
+                store,
+                topic,
+                topic == "refunds/create"
+                    ? DemoPayloads.Of(order.Refunds[^1], order, store.Shop)
+                    : DemoPayloads.Of(order, store.Shop),
+                order.UpdatedAt
+            );
         }
     }
 
     private DemoCustomer NewCustomer(DemoData data, DateTimeOffset now)
     {
         var id = store.Shop.Ids.Customer(++number);
-        var customer = new DemoCustomer { Id = id, CreatedAt = now, UpdatedAt = now, FirstName = "New", LastName = $"Buyer {number - FirstNumber}", Email = $"buyer{number}@example.test", AmountSpent = store.Shop.Money(0) };
+        var customer = new DemoCustomer
+        {
+            Id = id,
+            CreatedAt = now,
+            UpdatedAt = now,
+            FirstName = "New",
+            LastName = $"Buyer {number - FirstNumber}",
+            Email = $"buyer{number}@example.test",
+            AmountSpent = store.Shop.Money(0),
+        };
         data.Customers.Put(customer);
         deliveries.Announce(store, "customers/create", DemoPayloads.Of(customer, store.Shop), now);
         return customer;
@@ -177,7 +242,13 @@ public sealed class OrderSimulator
         {
             return;
         }
-        var spent = customer with { NumberOfOrders = customer.NumberOfOrders + orders, AmountSpent = customer.AmountSpent + amount, UpdatedAt = now, LastOrderId = order.Id };
+        var spent = customer with
+        {
+            NumberOfOrders = customer.NumberOfOrders + orders,
+            AmountSpent = customer.AmountSpent + amount,
+            UpdatedAt = now,
+            LastOrderId = order.Id,
+        };
         data.Customers.Put(spent);
         deliveries.Announce(store, "customers/update", DemoPayloads.Of(spent, store.Shop), now);
     }

@@ -11,9 +11,16 @@ namespace XenoInsights.Development.FakeShopify;
 internal sealed record DemoTokens(
     [property: JsonPropertyName("access_token")] string AccessToken,
     [property: JsonPropertyName("scope")] string Scope,
-    [property: JsonPropertyName("expires_in"), JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] long? ExpiresIn = null,
-    [property: JsonPropertyName("refresh_token"), JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] string? RefreshToken = null,
-    [property: JsonPropertyName("refresh_token_expires_in"), JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] long? RefreshTokenExpiresIn = null);
+    [property: JsonPropertyName("expires_in"), JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+        long? ExpiresIn = null,
+    [property: JsonPropertyName("refresh_token"), JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+        string? RefreshToken = null,
+    [property:
+        JsonPropertyName("refresh_token_expires_in"),
+        JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)
+    ]
+        long? RefreshTokenExpiresIn = null
+);
 
 /// <summary>
 /// The app's install in one store. Tokens carry their own meaning under a signature, so that those an app has kept
@@ -65,7 +72,9 @@ internal sealed class DemoGrant
             }
             InstalledScopes = granted.Scopes;
             reinstalledAt = DateTimeOffset.FromUnixTimeMilliseconds(now.ToUnixTimeMilliseconds());
-            return expiring ? NewPair(granted.Scopes, now) : new DemoTokens(Seal('a', granted.Scopes, now, null), granted.Scopes);
+            return expiring
+                ? NewPair(granted.Scopes, now)
+                : new DemoTokens(Seal('a', granted.Scopes, now, null), granted.Scopes);
         }
     }
 
@@ -77,7 +86,12 @@ internal sealed class DemoGrant
     {
         lock (gate)
         {
-            if (Unseal(refreshToken) is not { Kind: 'r' } token || dead.Contains(refreshToken) || token.Issued < reinstalledAt || token.Expires < now)
+            if (
+                Unseal(refreshToken) is not { Kind: 'r' } token
+                || dead.Contains(refreshToken)
+                || token.Issued < reinstalledAt
+                || token.Expires < now
+            )
             {
                 return null;
             }
@@ -122,19 +136,25 @@ internal sealed class DemoGrant
         }
     }
 
-    private DemoTokens NewPair(string scopes, DateTimeOffset now) => new(
-        Seal('a', scopes, now, now + accessLifetime),
-        scopes,
-        (long)accessLifetime.TotalSeconds,
-        Seal('r', scopes, now, now + RefreshLifetime),
-        (long)RefreshLifetime.TotalSeconds);
+    private DemoTokens NewPair(string scopes, DateTimeOffset now) =>
+        new(
+            Seal('a', scopes, now, now + accessLifetime),
+            scopes,
+            (long)accessLifetime.TotalSeconds,
+            Seal('r', scopes, now, now + RefreshLifetime),
+            (long)RefreshLifetime.TotalSeconds
+        );
 
     private string Seal(char kind, string scopes, DateTimeOffset issued, DateTimeOffset? expires)
     {
         var nonce = RandomNumberGenerator.GetHexString(16, lowercase: true);
-        var text = string.Create(CultureInfo.InvariantCulture, $"{kind}|{issued.ToUnixTimeMilliseconds()}|{expires?.ToUnixTimeMilliseconds()}|{nonce}|{scopes}");
+        var text = string.Create(
+            CultureInfo.InvariantCulture,
+            $"{kind}|{issued.ToUnixTimeMilliseconds()}|{expires?.ToUnixTimeMilliseconds()}|{nonce}|{scopes}"
+        );
         var payload = Encoding.ASCII.GetBytes(text);
-        return (kind == 'a' ? "shpat_" : "shprt_") + Base64Url.EncodeToString([.. HMACSHA256.HashData(key, payload).AsSpan(0, 16), .. payload]);
+        return (kind == 'a' ? "shpat_" : "shprt_")
+            + Base64Url.EncodeToString([.. HMACSHA256.HashData(key, payload).AsSpan(0, 16), .. payload]);
     }
 
     private (char Kind, DateTimeOffset Issued, DateTimeOffset Expires, string Scopes)? Unseal(string token)
@@ -145,14 +165,25 @@ internal sealed class DemoGrant
             return null;
         }
         var bytes = Base64Url.DecodeFromChars(token.AsSpan(6));
-        if (bytes.Length <= seal || !CryptographicOperations.FixedTimeEquals(HMACSHA256.HashData(key, bytes.AsSpan(seal)).AsSpan(0, seal), bytes.AsSpan(0, seal)))
+        if (
+            bytes.Length <= seal
+            || !CryptographicOperations.FixedTimeEquals(
+                HMACSHA256.HashData(key, bytes.AsSpan(seal)).AsSpan(0, seal),
+                bytes.AsSpan(0, seal)
+            )
+        )
         {
             return null;
         }
         var parts = Encoding.ASCII.GetString(bytes, seal, bytes.Length - seal).Split('|');
         var issued = DateTimeOffset.FromUnixTimeMilliseconds(long.Parse(parts[1], CultureInfo.InvariantCulture));
-        var expires = parts[2].Length == 0 ? DateTimeOffset.MaxValue : DateTimeOffset.FromUnixTimeMilliseconds(long.Parse(parts[2], CultureInfo.InvariantCulture));
-        return issued.ToUnixTimeMilliseconds() <= uninstalledAt.ToUnixTimeMilliseconds() ? null : (parts[0][0], issued, expires, parts[4]);
+        var expires =
+            parts[2].Length == 0
+                ? DateTimeOffset.MaxValue
+                : DateTimeOffset.FromUnixTimeMilliseconds(long.Parse(parts[2], CultureInfo.InvariantCulture));
+        return issued.ToUnixTimeMilliseconds() <= uninstalledAt.ToUnixTimeMilliseconds()
+            ? null
+            : (parts[0][0], issued, expires, parts[4]);
     }
 }
 
@@ -164,25 +195,41 @@ internal static class OAuth
     public static async Task AuthorizeAsync(HttpContext http, DemoStore store, FakeShopifyHost host)
     {
         var query = http.Request.Query;
-        var ask = new Ask(query["client_id"].ToString(), query["scope"].ToString(), query["redirect_uri"].ToString(), query["state"].ToString());
+        var ask = new Ask(
+            query["client_id"].ToString(),
+            query["scope"].ToString(),
+            query["redirect_uri"].ToString(),
+            query["state"].ToString()
+        );
         if (Problem(ask, host.Options) is { } problem)
         {
             await DemoPages.WriteAsync(http, DemoPages.OAuthError(problem), StatusCodes.Status400BadRequest);
             return;
         }
-        if (host.Options.AutoApprove.Contains(store.Shop.Domain) || store.Grant.InstalledScopes == Granted(ask.Scope, store))
+        if (
+            host.Options.AutoApprove.Contains(store.Shop.Domain)
+            || store.Grant.InstalledScopes == Granted(ask.Scope, store)
+        )
         {
             Approve(http, store, host, ask);
             return;
         }
-        await DemoPages.WriteAsync(http, DemoPages.Consent(store.Shop, Granted(ask.Scope, store), http.Request.QueryString.Value!));
+        await DemoPages.WriteAsync(
+            http,
+            DemoPages.Consent(store.Shop, Granted(ask.Scope, store), http.Request.QueryString.Value!)
+        );
     }
 
     /// <summary>The Install button: the same question again, now answered with yes.</summary>
     public static async Task ApproveAsync(HttpContext http, DemoStore store, FakeShopifyHost host)
     {
         var query = http.Request.Query;
-        var ask = new Ask(query["client_id"].ToString(), query["scope"].ToString(), query["redirect_uri"].ToString(), query["state"].ToString());
+        var ask = new Ask(
+            query["client_id"].ToString(),
+            query["scope"].ToString(),
+            query["redirect_uri"].ToString(),
+            query["state"].ToString()
+        );
         if (Problem(ask, host.Options) is { } problem)
         {
             await DemoPages.WriteAsync(http, DemoPages.OAuthError(problem), StatusCodes.Status400BadRequest);
@@ -194,7 +241,10 @@ internal static class OAuth
     public static async Task TokenAsync(HttpContext http, DemoStore store, FakeShopifyHost host)
     {
         var form = await ReadAsync(http.Request);
-        if (form.GetValueOrDefault("client_id") != host.Options.ClientId || form.GetValueOrDefault("client_secret") != host.Options.ClientSecret)
+        if (
+            form.GetValueOrDefault("client_id") != host.Options.ClientId
+            || form.GetValueOrDefault("client_secret") != host.Options.ClientSecret
+        )
         {
             await ErrorAsync(http, "invalid_client", "The client credentials are not those of a known app");
             return;
@@ -202,7 +252,10 @@ internal static class OAuth
         if (form.GetValueOrDefault("grant_type") == "refresh_token")
         {
             var tokens = store.Grant.Refresh(form.GetValueOrDefault("refresh_token") ?? "", host.Now);
-            if (tokens is not null && store.Faults.Take(f => f.LoseRefreshResponse, (f, left) => f.LoseRefreshResponse = left))
+            if (
+                tokens is not null
+                && store.Faults.Take(f => f.LoseRefreshResponse, (f, left) => f.LoseRefreshResponse = left)
+            )
             {
                 http.Abort();
                 return;
@@ -210,15 +263,27 @@ internal static class OAuth
             await AnswerAsync(http, tokens, "The refresh token was not found, has expired or was already used");
             return;
         }
-        var exchanged = store.Grant.Exchange(form.GetValueOrDefault("code") ?? "", form.GetValueOrDefault("expiring") is "1" or "true", host.Now);
+        var exchanged = store.Grant.Exchange(
+            form.GetValueOrDefault("code") ?? "",
+            form.GetValueOrDefault("expiring") is "1" or "true",
+            host.Now
+        );
         await AnswerAsync(http, exchanged, "The authorization code was not found or was already used");
     }
 
     /// <summary>Hex HMAC-SHA256 over the sorted parameters, as the app will check it.</summary>
     public static string Sign(IEnumerable<KeyValuePair<string, string>> parameters, string secret) =>
-        Convert.ToHexStringLower(HMACSHA256.HashData(
-            Encoding.UTF8.GetBytes(secret),
-            Encoding.UTF8.GetBytes(string.Join('&', parameters.OrderBy(p => p.Key, StringComparer.Ordinal).Select(p => $"{p.Key}={p.Value}")))));
+        Convert.ToHexStringLower(
+            HMACSHA256.HashData(
+                Encoding.UTF8.GetBytes(secret),
+                Encoding.UTF8.GetBytes(
+                    string.Join(
+                        '&',
+                        parameters.OrderBy(p => p.Key, StringComparer.Ordinal).Select(p => $"{p.Key}={p.Value}")
+                    )
+                )
+            )
+        );
 
     /// <summary>Opens the app as Shopify's admin does: at its App URL, signed.</summary>
     public static Task OpenAppAsync(HttpContext http, DemoStore store, FakeShopifyHost host)
@@ -244,7 +309,12 @@ internal static class OAuth
         Convert.ToBase64String(Encoding.ASCII.GetBytes($"admin.shopify.com/store/{store.Shop.Handle}")).TrimEnd('=');
 
     private static string Query(Dictionary<string, string> parameters) =>
-        string.Join('&', parameters.OrderBy(p => p.Key, StringComparer.Ordinal).Select(p => $"{p.Key}={Uri.EscapeDataString(p.Value)}"));
+        string.Join(
+            '&',
+            parameters
+                .OrderBy(p => p.Key, StringComparer.Ordinal)
+                .Select(p => $"{p.Key}={Uri.EscapeDataString(p.Value)}")
+        );
 
     private static void Approve(HttpContext http, DemoStore store, FakeShopifyHost host, Ask ask)
     {
@@ -267,15 +337,21 @@ internal static class OAuth
         {
             return "Could not find an app with this client id.";
         }
-        return Uri.TryCreate(ask.RedirectUri, UriKind.Absolute, out var target) && (target.IsLoopback || target.Authority == options.AppUrl?.Authority)
+        return
+            Uri.TryCreate(ask.RedirectUri, UriKind.Absolute, out var target)
+            && (target.IsLoopback || target.Authority == options.AppUrl?.Authority)
             ? null
             : "The redirect_uri is not one of the app's addresses.";
     }
 
-    private static string Granted(string asked, DemoStore store) => string.Join(',', asked
-        .Split([',', ' '], StringSplitOptions.RemoveEmptyEntries)
-        .Where(scope => store.Shop.GrantedScopes.Contains(scope))
-        .Distinct());
+    private static string Granted(string asked, DemoStore store) =>
+        string.Join(
+            ',',
+            asked
+                .Split([',', ' '], StringSplitOptions.RemoveEmptyEntries)
+                .Where(scope => store.Shop.GrantedScopes.Contains(scope))
+                .Distinct()
+        );
 
     private static async Task<Dictionary<string, string>> ReadAsync(HttpRequest request)
     {
@@ -307,59 +383,77 @@ internal static class DemoPages
         return http.Response.WriteAsync(html);
     }
 
-    public static string Stores(FakeShopifyHost host) => Page("Pretend Shopify", $"""
-        <h1>Pretend Shopify</h1>
-        <p>These stores stand in for the real platform on this machine. Nothing here leaves it.</p>
-        {string.Concat(host.Stores.Select(store => Store(store, host.Options)))}
-        """);
+    public static string Stores(FakeShopifyHost host) =>
+        Page(
+            "Pretend Shopify",
+            $"""
+            <h1>Pretend Shopify</h1>
+            <p>These stores stand in for the real platform on this machine. Nothing here leaves it.</p>
+            {string.Concat(host.Stores.Select(store => Store(store, host.Options)))}
+            """
+        );
 
-    public static string Consent(DemoShop shop, string scopes, string query) => Page("Install XenoInsights", $"""
-        <h1>Install XenoInsights on {Text(shop.Name)}</h1>
-        <p class="muted">{Text(shop.Domain)}</p>
-        <p>The app will be able to:</p>
-        <ul>{string.Concat(scopes.Split(',').Select(scope => $"<li>{Text(Describe(scope))}</li>"))}</ul>
-        <form method="post" action="/{Text(shop.Domain)}/admin/oauth/approve{Text(query)}">
-          <button type="submit">Install</button> <a class="button plain" href="/">Cancel</a>
-        </form>
-        """);
+    public static string Consent(DemoShop shop, string scopes, string query) =>
+        Page(
+            "Install XenoInsights",
+            $"""
+            <h1>Install XenoInsights on {Text(shop.Name)}</h1>
+            <p class="muted">{Text(shop.Domain)}</p>
+            <p>The app will be able to:</p>
+            <ul>{string.Concat(scopes.Split(',').Select(scope => $"<li>{Text(Describe(scope))}</li>"))}</ul>
+            <form method="post" action="/{Text(shop.Domain)}/admin/oauth/approve{Text(query)}">
+              <button type="submit">Install</button> <a class="button plain" href="/">Cancel</a>
+            </form>
+            """
+        );
 
-    public static string OAuthError(string problem) => Page("Not installed", $"<h1>The app cannot be installed</h1><p>{Text(problem)}</p>");
+    public static string OAuthError(string problem) =>
+        Page("Not installed", $"<h1>The app cannot be installed</h1><p>{Text(problem)}</p>");
 
     private static string Store(DemoStore store, FakeShopifyOptions options)
     {
         var installed = store.Grant.InstalledScopes is not null;
-        var action = installed
-            ? $"""<form method="post" action="/{store.Shop.Domain}/admin/uninstall"><button class="plain" type="submit">Uninstall the app</button></form>"""
+        var action =
+            installed
+                ? $"""<form method="post" action="/{store.Shop.Domain}/admin/uninstall"><button class="plain" type="submit">Uninstall the app</button></form>"""
             : options.AppUrl is not null
                 ? $"""<a class="button" href="/{store.Shop.Domain}/admin/apps/open">Connect</a>"""
-                : "";
+            : "";
         return $"""
-            <section><div><h2>{Text(store.Shop.Name)}</h2><p class="muted">{Text(store.Shop.Domain)} · {store.Shop.Currency.Code} · {Text(store.Shop.TimeZone)}{(installed ? " · installed" : "")}</p></div>{action}</section>
+            <section><div><h2>{Text(store.Shop.Name)}</h2><p class="muted">{Text(
+                store.Shop.Domain
+            )} · {store.Shop.Currency.Code} · {Text(store.Shop.TimeZone)}{(
+                installed ? " · installed" : ""
+            )}</p></div>{action}</section>
             """;
     }
 
-    private static string Describe(string scope) => scope switch
-    {
-        "read_orders" => "Read orders of the last 60 days",
-        "read_all_orders" => "Read all orders",
-        "read_customers" => "Read customers",
-        "read_products" => "Read products",
-        _ => scope,
-    };
+    private static string Describe(string scope) =>
+        scope switch
+        {
+            "read_orders" => "Read orders of the last 60 days",
+            "read_all_orders" => "Read all orders",
+            "read_customers" => "Read customers",
+            "read_products" => "Read products",
+            _ => scope,
+        };
 
     private static string Text(string value) => WebUtility.HtmlEncode(value);
 
-    private static string Page(string title, string body) => $$"""
-        <!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,"><title>{{Text(title)}}</title>
-        <style>
-        :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
-        body { margin: 0; background: light-dark(#f4f5f3, #171a18); color: light-dark(#1d2420, #e8ece9); }
-        main { max-width: 42rem; margin: 8vh auto; padding: 2rem; background: light-dark(#fff, #202422); border-radius: 12px; box-shadow: 0 1px 4px #0003; }
-        h1 { margin-top: 0; font-size: 1.5rem; } h2 { margin: 0; font-size: 1.05rem; } p { margin: .25rem 0 1rem; }
-        .muted { color: light-dark(#5c665f, #9aa69e); margin: 0; font-size: .9rem; }
-        section { display: flex; gap: 1rem; align-items: center; justify-content: space-between; padding: 1rem 0; border-top: 1px solid light-dark(#e3e6e3, #323834); }
-        button, .button { display: inline-block; font: inherit; padding: .5rem 1.1rem; border-radius: 8px; border: 1px solid #1f6b47; background: #1f6b47; color: #fff; text-decoration: none; cursor: pointer; white-space: nowrap; }
-        .plain { background: transparent; color: inherit; border-color: light-dark(#b9c0bb, #4a524d); }
-        </style></head><body><main>{{body}}</main></body></html>
-        """;
+    private static string Page(string title, string body) =>
+        $$"""
+            <!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,"><title>{{Text(
+                title
+            )}}</title>
+            <style>
+            :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
+            body { margin: 0; background: light-dark(#f4f5f3, #171a18); color: light-dark(#1d2420, #e8ece9); }
+            main { max-width: 42rem; margin: 8vh auto; padding: 2rem; background: light-dark(#fff, #202422); border-radius: 12px; box-shadow: 0 1px 4px #0003; }
+            h1 { margin-top: 0; font-size: 1.5rem; } h2 { margin: 0; font-size: 1.05rem; } p { margin: .25rem 0 1rem; }
+            .muted { color: light-dark(#5c665f, #9aa69e); margin: 0; font-size: .9rem; }
+            section { display: flex; gap: 1rem; align-items: center; justify-content: space-between; padding: 1rem 0; border-top: 1px solid light-dark(#e3e6e3, #323834); }
+            button, .button { display: inline-block; font: inherit; padding: .5rem 1.1rem; border-radius: 8px; border: 1px solid #1f6b47; background: #1f6b47; color: #fff; text-decoration: none; cursor: pointer; white-space: nowrap; }
+            .plain { background: transparent; color: inherit; border-color: light-dark(#b9c0bb, #4a524d); }
+            </style></head><body><main>{{body}}</main></body></html>
+            """;
 }

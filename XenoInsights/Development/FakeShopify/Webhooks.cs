@@ -50,16 +50,21 @@ internal sealed class DemoWebhooks
         }
         if (Set.All().Any(w => w.Topic == topic && w.Uri == uri))
         {
-            return AdminPayload.Failed(new AdminUserError(AddressField, "Address for this topic has already been taken"));
+            return AdminPayload.Failed(
+                new AdminUserError(AddressField, "Address for this topic has already been taken")
+            );
         }
-        var webhook = Merge(new DemoWebhook
-        {
-            Id = 1_900_000_000_000 + (request.Shop.Ordinal * 1_000_000L) + Interlocked.Increment(ref last),
-            Topic = topic,
-            Uri = uri,
-            CreatedAt = request.Now,
-            UpdatedAt = request.Now,
-        }, input);
+        var webhook = Merge(
+            new DemoWebhook
+            {
+                Id = 1_900_000_000_000 + (request.Shop.Ordinal * 1_000_000L) + Interlocked.Increment(ref last),
+                Topic = topic,
+                Uri = uri,
+                CreatedAt = request.Now,
+                UpdatedAt = request.Now,
+            },
+            input
+        );
         Set.Put(webhook);
         return AdminPayload.Of(webhook);
     }
@@ -80,11 +85,13 @@ internal sealed class DemoWebhooks
         return AdminPayload.Of(updated);
     }
 
-    public AdminPayload Delete(long id) => Set.Remove(id) ? AdminPayload.Of(new Gid("WebhookSubscription", id)) : NotThere;
+    public AdminPayload Delete(long id) =>
+        Set.Remove(id) ? AdminPayload.Of(new Gid("WebhookSubscription", id)) : NotThere;
 
     public void Clear() => Set = DemoSet.Of<DemoWebhook>([]);
 
-    private static AdminPayload NotThere => AdminPayload.Failed(new AdminUserError(["id"], "Webhook subscription does not exist"));
+    private static AdminPayload NotThere =>
+        AdminPayload.Failed(new AdminUserError(["id"], "Webhook subscription does not exist"));
 
     private static string? AddressProblem(string address)
     {
@@ -105,22 +112,28 @@ internal sealed class DemoWebhooks
         {
             return $"Address protocol {uri.Scheme}:// is not supported";
         }
-        return uri.Host.EndsWith(".myshopify.com", StringComparison.OrdinalIgnoreCase) || uri.Host.EndsWith("shopify.com", StringComparison.OrdinalIgnoreCase)
+        return
+            uri.Host.EndsWith(".myshopify.com", StringComparison.OrdinalIgnoreCase)
+            || uri.Host.EndsWith("shopify.com", StringComparison.OrdinalIgnoreCase)
             ? "Address cannot be a Shopify or an internal domain"
             : null;
     }
 
-    private static DemoWebhook Merge(DemoWebhook webhook, IDictionary<string, object?> input) => webhook with
-    {
-        Format = Text(input, "format") ?? webhook.Format,
-        Filter = input.ContainsKey("filter") ? Text(input, "filter") : webhook.Filter,
-        Name = Text(input, "name") ?? webhook.Name,
-        IncludeFields = Texts(input, "includeFields") ?? webhook.IncludeFields,
-        MetafieldNamespaces = Texts(input, "metafieldNamespaces") ?? webhook.MetafieldNamespaces,
-    };
+    private static DemoWebhook Merge(DemoWebhook webhook, IDictionary<string, object?> input) =>
+        webhook with
+        {
+            Format = Text(input, "format") ?? webhook.Format,
+            Filter = input.ContainsKey("filter") ? Text(input, "filter") : webhook.Filter,
+            Name = Text(input, "name") ?? webhook.Name,
+            IncludeFields = Texts(input, "includeFields") ?? webhook.IncludeFields,
+            MetafieldNamespaces = Texts(input, "metafieldNamespaces") ?? webhook.MetafieldNamespaces,
+        };
 
-    private static string? Text(IDictionary<string, object?> input, string name) => input.TryGetValue(name, out var value) ? value as string : null;
+    private static string? Text(IDictionary<string, object?> input, string name) =>
+        input.TryGetValue(name, out var value) ? value as string : null;
 
     private static string[]? Texts(IDictionary<string, object?> input, string name) =>
-        input.TryGetValue(name, out var value) && value is IEnumerable<object?> list ? [.. list.OfType<string>()] : null;
+        input.TryGetValue(name, out var value) && value is IEnumerable<object?> list
+            ? [.. list.OfType<string>()]
+            : null;
 }

@@ -23,18 +23,20 @@ public sealed record EmbeddedPostgresOptions
     public IReadOnlyDictionary<string, string> Settings { get; init; } = new Dictionary<string, string>();
 
     /// <summary><c>Postgres:DataRoot</c> (default: <c>.data</c> at the top of the checkout) and <c>Postgres:Bin</c>.</summary>
-    public static EmbeddedPostgresOptions From(IConfiguration configuration) => new()
-    {
-        DataRoot = configuration["Postgres:DataRoot"] ?? Path.Combine(Checkout(), ".data"),
-        StartFolder = AppContext.BaseDirectory,
-        Bin = configuration["Postgres:Bin"],
-    };
+    public static EmbeddedPostgresOptions From(IConfiguration configuration) =>
+        new()
+        {
+            DataRoot = configuration["Postgres:DataRoot"] ?? Path.Combine(Checkout(), ".data"),
+            StartFolder = AppContext.BaseDirectory,
+            Bin = configuration["Postgres:Bin"],
+        };
 
     private static string Checkout()
     {
         for (var folder = new DirectoryInfo(AppContext.BaseDirectory); folder is not null; folder = folder.Parent)
         {
-            if (File.Exists(Path.Combine(folder.FullName, "XenoInsights.sln"))) return folder.FullName;
+            if (File.Exists(Path.Combine(folder.FullName, "XenoInsights.sln")))
+                return folder.FullName;
         }
         return AppContext.BaseDirectory;
     }
@@ -117,7 +119,10 @@ public sealed class EmbeddedPostgres : IAsyncDisposable
         {
             await postgres.DisposeAsync();
             if (e is UnauthorizedAccessException)
-                throw new InvalidOperationException($"{postgres._root} belongs to another account, perhaps because XenoInsights ran as root before. Remove it, or set Postgres:DataRoot to another folder.", e);
+                throw new InvalidOperationException(
+                    $"{postgres._root} belongs to another account, perhaps because XenoInsights ran as root before. Remove it, or set Postgres:DataRoot to another folder.",
+                    e
+                );
             throw;
         }
     }
@@ -132,7 +137,16 @@ public sealed class EmbeddedPostgres : IAsyncDisposable
         await using (var alone = TryLock(UsersLock, FileShare.None))
         {
             if (alone is not null && File.Exists(PidFile))
-                await _binaries.ControlAsync(CancellationToken.None, "-D", DataFolder, "-s", "-m", "fast", "-w", "stop");
+                await _binaries.ControlAsync(
+                    CancellationToken.None,
+                    "-D",
+                    DataFolder,
+                    "-s",
+                    "-m",
+                    "fast",
+                    "-w",
+                    "stop"
+                );
         }
         DismissWatchdog();
     }
@@ -175,12 +189,29 @@ public sealed class EmbeddedPostgres : IAsyncDisposable
         if (Directory.Exists(unfinished))
             Directory.Delete(unfinished, recursive: true);
         _binaries.GiveToServer(_root);
-        _binaries.Run("initdb", ["-D", unfinished, "-U", Name, "--pwfile", PasswordFile, "-A", "scram-sha-256", "-E", "UTF8", "--no-sync", .. Locale()]);
+        _binaries.Run(
+            "initdb",
+            [
+                "-D",
+                unfinished,
+                "-U",
+                Name,
+                "--pwfile",
+                PasswordFile,
+                "-A",
+                "scram-sha-256",
+                "-E",
+                "UTF8",
+                "--no-sync",
+                .. Locale(),
+            ]
+        );
         Directory.Move(unfinished, DataFolder);
     }
 
     /// <summary>Code point order with Unicode's upper and lower case, as hosted databases have it.</summary>
-    private string[] Locale() => _binaries.Major >= 17 ? ["--no-locale", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+    private string[] Locale() =>
+        _binaries.Major >= 17 ? ["--no-locale", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
         : OperatingSystem.IsLinux() ? ["--locale=C.UTF-8"]
         : ["--no-locale"];
 
@@ -202,21 +233,42 @@ public sealed class EmbeddedPostgres : IAsyncDisposable
         for (var attempt = 1; ; attempt++)
         {
             var port = FreePort();
-            var started = await _binaries.ControlAsync(ct, "-D", DataFolder, "-l", Log, "-s", "-w", "-t", "60", "-o", ServerArguments(port), "start") == 0;
+            var started =
+                await _binaries.ControlAsync(
+                    ct,
+                    "-D",
+                    DataFolder,
+                    "-l",
+                    Log,
+                    "-s",
+                    "-w",
+                    "-t",
+                    "60",
+                    "-o",
+                    ServerArguments(port),
+                    "start"
+                ) == 0;
             if (started && await TryConnectAsync(port, password, ct) is { } connectionString)
                 return connectionString;
             var log = File.Exists(Log) ? await File.ReadAllTextAsync(Log, ct) : "";
             if (attempt == StartAttempts || !MayPass(log))
-                throw new InvalidOperationException($"The private PostgreSQL {Version} does not start. The end of {Log}:\n{log[^Math.Min(log.Length, 2000)..]}");
+                throw new InvalidOperationException(
+                    $"The private PostgreSQL {Version} does not start. The end of {Log}:\n{log[^Math.Min(log.Length, 2000)..]}"
+                );
             await Task.Delay(_startRetry, ct);
             if (await TryJoinAsync(password, ct) is { } joined)
                 return joined;
         }
     }
 
-    private string ServerArguments(int port) => string.Join(' ', _settings.Concat(_options.Settings)
-        .Select(setting => $"-c \"{setting.Key}={setting.Value}\"")
-        .Prepend(string.Create(CultureInfo.InvariantCulture, $"-p {port}")));
+    private string ServerArguments(int port) =>
+        string.Join(
+            ' ',
+            _settings
+                .Concat(_options.Settings)
+                .Select(setting => $"-c \"{setting.Key}={setting.Value}\"")
+                .Prepend(string.Create(CultureInfo.InvariantCulture, $"-p {port}"))
+        );
 
     /// <summary>The children of a killed server live on for a moment; a free port may be taken before the server has it.</summary>
     private static bool MayPass(string log) =>
@@ -227,7 +279,14 @@ public sealed class EmbeddedPostgres : IAsyncDisposable
     /// <summary>Null when nobody answers there, or another server does.</summary>
     private static async Task<string?> TryConnectAsync(int port, string password, CancellationToken ct)
     {
-        var target = new NpgsqlConnectionStringBuilder { Host = "127.0.0.1", Port = port, Database = Name, Username = Name, Password = password };
+        var target = new NpgsqlConnectionStringBuilder
+        {
+            Host = "127.0.0.1",
+            Port = port,
+            Database = Name,
+            Username = Name,
+            Password = password,
+        };
         try
         {
             await ConnectAsync(target, ct);
@@ -244,7 +303,11 @@ public sealed class EmbeddedPostgres : IAsyncDisposable
         }
     }
 
-    private static async Task ConnectAsync(NpgsqlConnectionStringBuilder target, CancellationToken ct, string? sql = null)
+    private static async Task ConnectAsync(
+        NpgsqlConnectionStringBuilder target,
+        CancellationToken ct,
+        string? sql = null
+    )
     {
         await using var connection = new NpgsqlConnection(target.ConnectionString + ";Pooling=false");
         await connection.OpenAsync(ct);
@@ -258,7 +321,15 @@ public sealed class EmbeddedPostgres : IAsyncDisposable
     {
         if (OperatingSystem.IsWindows())
             return null;
-        var start = PostgresBinaries.StartInfo(_binaries.User, "/bin/sh", "-c", Watchdog, _binaries.PathOf("pg_ctl"), DataFolder, UsersLock);
+        var start = PostgresBinaries.StartInfo(
+            _binaries.User,
+            "/bin/sh",
+            "-c",
+            Watchdog,
+            _binaries.PathOf("pg_ctl"),
+            DataFolder,
+            UsersLock
+        );
         start.RedirectStandardInput = true;
         return Process.Start(start);
     }

@@ -9,8 +9,13 @@ public static class EmbeddedPostgresCommand
     {
         var configuration = new ConfigurationBuilder()
             .AddJsonFile(Path.Combine(AppContext.BaseDirectory, "appsettings.json"), optional: true)
-            .AddEnvironmentVariables().AddCommandLine(args[1..]).Build();
-        await using var postgres = await EmbeddedPostgres.StartAsync(EmbeddedPostgresOptions.From(configuration), CancellationToken.None);
+            .AddEnvironmentVariables()
+            .AddCommandLine(args[1..])
+            .Build();
+        await using var postgres = await EmbeddedPostgres.StartAsync(
+            EmbeddedPostgresOptions.From(configuration),
+            CancellationToken.None
+        );
         Console.WriteLine(postgres.ConnectionString);
         var end = new TaskCompletionSource();
         using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, End);

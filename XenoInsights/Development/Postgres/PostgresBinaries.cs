@@ -20,7 +20,10 @@ internal sealed class PostgresBinaries
         Folder = folder;
         User = user;
         Version = Run("postgres", "--version").Trim().Split(' ')[2];
-        Major = int.Parse(Version.AsSpan(0, Version.AsSpan().IndexOfAnyExceptInRange('0', '9')), CultureInfo.InvariantCulture);
+        Major = int.Parse(
+            Version.AsSpan(0, Version.AsSpan().IndexOfAnyExceptInRange('0', '9')),
+            CultureInfo.InvariantCulture
+        );
     }
 
     public string Folder { get; }
@@ -57,7 +60,10 @@ internal sealed class PostgresBinaries
 
     public static ProcessStartInfo StartInfo(string? user, string program, params string[] arguments)
     {
-        var start = new ProcessStartInfo(program, arguments) { WorkingDirectory = Path.GetPathRoot(AppContext.BaseDirectory) };
+        var start = new ProcessStartInfo(program, arguments)
+        {
+            WorkingDirectory = Path.GetPathRoot(AppContext.BaseDirectory),
+        };
         start.Environment["LC_ALL"] = "C";
         if (user is not null)
             start.UserName = user;
@@ -74,23 +80,34 @@ internal sealed class PostgresBinaries
     private static string Locate(EmbeddedPostgresOptions options)
     {
         if (!string.IsNullOrWhiteSpace(options.Bin))
-            return HoldsServer(options.Bin) ? options.Bin : throw new InvalidOperationException(
-                $"Postgres:Bin names {options.Bin}, which does not hold PostgreSQL's initdb, pg_ctl and postgres.");
+            return HoldsServer(options.Bin)
+                ? options.Bin
+                : throw new InvalidOperationException(
+                    $"Postgres:Bin names {options.Bin}, which does not hold PostgreSQL's initdb, pg_ctl and postgres."
+                );
         return NpmPackages(options.StartFolder).Concat(SystemVersions()).Concat(OnPath()).FirstOrDefault(HoldsServer)
-            ?? throw new InvalidOperationException("""
+            ?? throw new InvalidOperationException(
+                """
                 No PostgreSQL was found to run privately. Any one of these helps:
                 - set ConnectionStrings:XenoInsights (or DATABASE_URL) to a PostgreSQL 15 or newer that is running;
                 - run "npm ci" at the top of the repository, which brings PostgreSQL along;
                 - install PostgreSQL, or point Postgres:Bin at the folder of its programs.
-                """);
+                """
+            );
     }
 
     private static bool HoldsServer(string folder) =>
-        Array.TrueForAll(["initdb", "pg_ctl", "postgres"], program => File.Exists(Path.Combine(folder, program + _exe)));
+        Array.TrueForAll(
+            ["initdb", "pg_ctl", "postgres"],
+            program => File.Exists(Path.Combine(folder, program + _exe))
+        );
 
     private static IEnumerable<string> NpmPackages(string startFolder)
     {
-        var system = OperatingSystem.IsWindows() ? "windows" : OperatingSystem.IsMacOS() ? "darwin" : "linux";
+        var system =
+            OperatingSystem.IsWindows() ? "windows"
+            : OperatingSystem.IsMacOS() ? "darwin"
+            : "linux";
         var name = $"{system}-{RuntimeInformation.OSArchitecture.ToString().ToLowerInvariant()}";
         for (var folder = new DirectoryInfo(startFolder); folder is not null; folder = folder.Parent)
         {
@@ -131,19 +148,25 @@ internal sealed class PostgresBinaries
 
     private static IEnumerable<string> SystemVersions() =>
         Directory.Exists("/usr/lib/postgresql")
-            ? Directory.GetDirectories("/usr/lib/postgresql")
+            ? Directory
+                .GetDirectories("/usr/lib/postgresql")
                 .OrderByDescending(folder => int.TryParse(Path.GetFileName(folder), out var major) ? major : 0)
                 .Select(folder => Path.Combine(folder, "bin"))
             : [];
 
     private static string[] OnPath() =>
-        (Environment.GetEnvironmentVariable("PATH") ?? "").Split(Path.PathSeparator, StringSplitOptions.RemoveEmptyEntries);
+        (Environment.GetEnvironmentVariable("PATH") ?? "").Split(
+            Path.PathSeparator,
+            StringSplitOptions.RemoveEmptyEntries
+        );
 
     private static string? ServerAccount()
     {
         if (OperatingSystem.IsWindows() || !Environment.IsPrivilegedProcess)
             return null;
-        return File.ReadLines("/etc/passwd").Any(line => line.StartsWith("postgres:", StringComparison.Ordinal)) ? "postgres" : "nobody";
+        return File.ReadLines("/etc/passwd").Any(line => line.StartsWith("postgres:", StringComparison.Ordinal))
+            ? "postgres"
+            : "nobody";
     }
 
     private static bool CanReach(string user, string folder)
@@ -163,7 +186,9 @@ internal sealed class PostgresBinaries
     /// <summary>The server's account cannot enter, say, /root: each checkout there gets a folder of its own in /var/tmp.</summary>
     private static string FolderOutsideClosedHome(string user, string dataRoot)
     {
-        var checkout = Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(Path.GetFullPath(dataRoot))))[..12];
+        var checkout = Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(Path.GetFullPath(dataRoot))))[
+            ..12
+        ];
         var folder = $"/var/tmp/xenoinsights-{checkout}";
         if (!Directory.Exists(folder))
         {
@@ -172,7 +197,9 @@ internal sealed class PostgresBinaries
         }
         // Anyone may create a folder in /var/tmp: programs and data in one that is not ours are not to be trusted.
         if (!Holds(user, "-O", folder))
-            throw new InvalidOperationException($"{folder} belongs to another account. Remove it, or set Postgres:DataRoot to a folder that {user} can enter.");
+            throw new InvalidOperationException(
+                $"{folder} belongs to another account. Remove it, or set Postgres:DataRoot to a folder that {user} can enter."
+            );
         return folder;
     }
 
@@ -197,7 +224,10 @@ internal sealed class PostgresBinaries
         var errors = process.StandardError.ReadToEndAsync();
         var output = process.StandardOutput.ReadToEnd();
         process.WaitForExit();
-        return process.ExitCode == 0 ? output : throw new InvalidOperationException(
-            $"{Path.GetFileName(program)} ended with {process.ExitCode}: {errors.GetAwaiter().GetResult().Trim()}");
+        return process.ExitCode == 0
+            ? output
+            : throw new InvalidOperationException(
+                $"{Path.GetFileName(program)} ended with {process.ExitCode}: {errors.GetAwaiter().GetResult().Trim()}"
+            );
     }
 }

@@ -6,7 +6,11 @@ namespace XenoInsights.Ingestion.Rollups;
 public static class LedgerRollups
 {
     /// <summary>Rows by which stored rollups differ from the ledger, as "table: row" from either side; empty when they are identical.</summary>
-    public static async Task<IReadOnlyList<string>> DifferencesAsync(XenoDbContext db, Guid tenantId, CancellationToken ct = default)
+    public static async Task<IReadOnlyList<string>> DifferencesAsync(
+        XenoDbContext db,
+        Guid tenantId,
+        CancellationToken ct = default
+    )
     {
         var differences = new List<string>();
         foreach (var table in Tables)
@@ -15,10 +19,12 @@ public static class LedgerRollups
             var stored = $"select {table.Columns} from {table.Name} where tenant_id = $1 and ({table.NotEmpty})";
             var computed = $"select {table.Columns} from ({table.Query}) truth where {table.NotEmpty}";
             await using var command = db.Command(
-                $"(select 'stored ' || d::text from ({stored} except {computed}) d) union all (select 'ledger ' || d::text from ({computed} except {stored}) d) limit 20");
+                $"(select 'stored ' || d::text from ({stored} except {computed}) d) union all (select 'ledger ' || d::text from ({computed} except {stored}) d) limit 20"
+            );
             command.Parameters.Add(Sql.Uuid(tenantId));
             await using var reader = await command.ExecuteReaderAsync(ct);
-            while (await reader.ReadAsync(ct)) differences.Add($"{table.Name}: {reader.GetString(0)}");
+            while (await reader.ReadAsync(ct))
+                differences.Add($"{table.Name}: {reader.GetString(0)}");
         }
         return differences;
     }
@@ -26,7 +32,10 @@ public static class LedgerRollups
     // The measures of SaleMeasure by number: 1 sale, 2 return, 3 shipping, 4 duty, 5 fee.
     internal static readonly LedgerRollup[] Tables =
     [
-        new("sales_days", RollupOwner.None, "day",
+        new(
+            "sales_days",
+            RollupOwner.None,
+            "day",
             "day, orders, online_orders, order_value, gross, discounts, returns, shipping, taxes, duties, fees, customers, new_customers, one_order_customers",
             "(orders, online_orders, order_value, gross, discounts, returns, shipping, taxes, duties, fees, customers, new_customers, one_order_customers) <> (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)",
             """
@@ -47,8 +56,12 @@ public static class LedgerRollups
                 group by first_day
             ) entries
             group by day
-            """),
-        new("order_entries", RollupOwner.Order, "order_id",
+            """
+        ),
+        new(
+            "order_entries",
+            RollupOwner.Order,
+            "order_id",
             "order_id, day, original, at, customer_id, units, gross, discounts, returns, shipping, taxes, duties, fees",
             "true",
             """
@@ -66,8 +79,12 @@ public static class LedgerRollups
             ) s
             join orders o on o.tenant_id = $1 and o.shopify_id = s.order_id and o.counted
             group by order_id, day, original
-            """),
-        new("product_days", RollupOwner.None, "day, product_id",
+            """
+        ),
+        new(
+            "product_days",
+            RollupOwner.None,
+            "day, product_id",
             "day, product_id, units_ordered, units_returned, gross, discounts, returns",
             "(units_ordered, units_returned, gross, discounts, returns) <> (0, 0, 0, 0, 0)",
             """
@@ -78,8 +95,12 @@ public static class LedgerRollups
             from order_sales s join orders o on o.tenant_id = s.tenant_id and o.shopify_id = s.order_id
             where s.tenant_id = $1 and o.tenant_id = $1 and o.counted and s.measure in (1, 2)
             group by s.day, coalesce(s.product_id, 0)
-            """),
-        new("product_months", RollupOwner.None, "month, product_id",
+            """
+        ),
+        new(
+            "product_months",
+            RollupOwner.None,
+            "month, product_id",
             "month, product_id, units_ordered, units_returned, gross, discounts, returns",
             "(units_ordered, units_returned, gross, discounts, returns) <> (0, 0, 0, 0, 0)",
             """
@@ -90,8 +111,12 @@ public static class LedgerRollups
             from order_sales s join orders o on o.tenant_id = s.tenant_id and o.shopify_id = s.order_id
             where s.tenant_id = $1 and o.tenant_id = $1 and o.counted and s.measure in (1, 2)
             group by 1, coalesce(s.product_id, 0)
-            """),
-        new("customer_days", RollupOwner.Customer, "customer_id",
+            """
+        ),
+        new(
+            "customer_days",
+            RollupOwner.Customer,
+            "customer_id",
             "customer_id, day, orders, total_sales",
             "(orders, total_sales) <> (0, 0)",
             """
@@ -104,8 +129,12 @@ public static class LedgerRollups
                 where s.tenant_id = $1 and o.tenant_id = $1 and o.counted and o.customer_id is not null and s.measure <> 0 group by o.customer_id, s.day
             ) entries
             group by customer_id, day
-            """),
-        new("customer_totals", RollupOwner.Customer, "customer_id",
+            """
+        ),
+        new(
+            "customer_totals",
+            RollupOwner.Customer,
+            "customer_id",
             "customer_id, orders, total_sales, first_order_day, last_order_day",
             "(orders, total_sales) <> (0, 0)",
             """
@@ -114,8 +143,12 @@ public static class LedgerRollups
             left join (select order_id, sum(amount + tax) total_sales from order_sales where tenant_id = $1 and measure <> 0 group by order_id) ledger on ledger.order_id = o.shopify_id
             where o.tenant_id = $1 and o.counted and o.customer_id is not null
             group by o.customer_id
-            """),
-        new("customer_returns", RollupOwner.None, "day, previous_day",
+            """
+        ),
+        new(
+            "customer_returns",
+            RollupOwner.None,
+            "day, previous_day",
             "day, previous_day, customers",
             "customers <> 0",
             """
@@ -125,7 +158,8 @@ public static class LedgerRollups
                 from (select distinct customer_id, business_day from orders where tenant_id = $1 and counted and customer_id is not null) days
             ) pairs
             group by day, previous_day
-            """),
+            """
+        ),
     ];
 }
 
@@ -145,7 +179,14 @@ internal enum RollupOwner
 /// <summary>A rollup table and the query of the ledger that computes it; <c>$1</c> is the tenant.</summary>
 /// <param name="Key">Its key without the tenant, or the owner's id.</param>
 /// <param name="NotEmpty">Tells rows that say something from those whose counters have returned to zero.</param>
-internal sealed record LedgerRollup(string Name, RollupOwner Owner, string Key, string Columns, string NotEmpty, string Query)
+internal sealed record LedgerRollup(
+    string Name,
+    RollupOwner Owner,
+    string Key,
+    string Columns,
+    string NotEmpty,
+    string Query
+)
 {
     /// <summary>Its columns that are counters.</summary>
     public IReadOnlyList<string> Counters => [.. Split(Columns).Except(Split(Key))];

@@ -16,13 +16,27 @@ internal sealed class RollupDeltas
     {
         ref var sales = ref At(Days, day);
         sales.Orders += sign;
-        if (online) sales.OnlineOrders += sign;
-        if (customerId is { } customer) At(Customers, (customer, day)).Orders += sign;
+        if (online)
+            sales.OnlineOrders += sign;
+        if (customerId is { } customer)
+            At(Customers, (customer, day)).Orders += sign;
     }
 
-    public void AddSale(DateOnly day, long? customerId, bool original, SaleMeasure measure, long? productId, int quantity, long amount, long discount, long tax, int sign)
+    public void AddSale(
+        DateOnly day,
+        long? customerId,
+        bool original,
+        SaleMeasure measure,
+        long? productId,
+        int quantity,
+        long amount,
+        long discount,
+        long tax,
+        int sign
+    )
     {
-        if (measure == SaleMeasure.Uncounted) return;
+        if (measure == SaleMeasure.Uncounted)
+            return;
         (amount, discount, tax, quantity) = (sign * amount, sign * discount, sign * tax, sign * quantity);
 
         ref var sales = ref At(Days, day);
@@ -32,7 +46,8 @@ internal sealed class RollupDeltas
             case SaleMeasure.Sale:
                 sales.Gross += amount + discount;
                 sales.Discounts += discount;
-                if (original) sales.OrderValue += amount;
+                if (original)
+                    sales.OrderValue += amount;
                 ref var sold = ref At(Products, (day, productId ?? NoProduct));
                 sold.UnitsOrdered += quantity;
                 sold.Gross += amount + discount;
@@ -44,42 +59,74 @@ internal sealed class RollupDeltas
                 returned.UnitsReturned -= quantity;
                 returned.Returns -= amount;
                 break;
-            case SaleMeasure.Shipping: sales.Shipping += amount; break;
-            case SaleMeasure.Duty: sales.Duties += amount; break;
-            case SaleMeasure.Fee: sales.Fees += amount; break;
-            default: throw new ArgumentOutOfRangeException(nameof(measure), measure, "The measure counts nowhere.");
+            case SaleMeasure.Shipping:
+                sales.Shipping += amount;
+                break;
+            case SaleMeasure.Duty:
+                sales.Duties += amount;
+                break;
+            case SaleMeasure.Fee:
+                sales.Fees += amount;
+                break;
+            default:
+                throw new ArgumentOutOfRangeException(nameof(measure), measure, "The measure counts nowhere.");
         }
-        if (customerId is { } customer) At(Customers, (customer, day)).TotalSales += amount + tax;
+        if (customerId is { } customer)
+            At(Customers, (customer, day)).TotalSales += amount + tax;
     }
 
     /// <summary>Those of <see cref="Products"/> by calendar month.</summary>
     public Dictionary<(DateOnly Month, long ProductId), ProductDelta> ProductMonths()
     {
         var months = new Dictionary<(DateOnly, long), ProductDelta>();
-        foreach (var ((day, product), delta) in Products) At(months, (new DateOnly(day.Year, day.Month, 1), product)) += delta;
+        foreach (var ((day, product), delta) in Products)
+            At(months, (new DateOnly(day.Year, day.Month, 1), product)) += delta;
         return months;
     }
 
-    public static ref TDelta At<TKey, TDelta>(Dictionary<TKey, TDelta> deltas, TKey key) where TKey : notnull where TDelta : struct =>
-        ref CollectionsMarshal.GetValueRefOrAddDefault(deltas, key, out _);
+    public static ref TDelta At<TKey, TDelta>(Dictionary<TKey, TDelta> deltas, TKey key)
+        where TKey : notnull
+        where TDelta : struct => ref CollectionsMarshal.GetValueRefOrAddDefault(deltas, key, out _);
 }
 
 internal record struct SalesDelta
 {
-    public long Orders, OnlineOrders, OrderValue, Gross, Discounts, Returns, Shipping, Taxes, Duties, Fees, Customers, NewCustomers, OneOrderCustomers;
+    public long Orders,
+        OnlineOrders,
+        OrderValue,
+        Gross,
+        Discounts,
+        Returns,
+        Shipping,
+        Taxes,
+        Duties,
+        Fees,
+        Customers,
+        NewCustomers,
+        OneOrderCustomers;
 }
 
 internal record struct ProductDelta
 {
-    public long UnitsOrdered, UnitsReturned, Gross, Discounts, Returns;
+    public long UnitsOrdered,
+        UnitsReturned,
+        Gross,
+        Discounts,
+        Returns;
 
-    public static ProductDelta operator +(ProductDelta a, ProductDelta b) => new()
-    {
-        UnitsOrdered = a.UnitsOrdered + b.UnitsOrdered, UnitsReturned = a.UnitsReturned + b.UnitsReturned, Gross = a.Gross + b.Gross, Discounts = a.Discounts + b.Discounts, Returns = a.Returns + b.Returns,
-    };
+    public static ProductDelta operator +(ProductDelta a, ProductDelta b) =>
+        new()
+        {
+            UnitsOrdered = a.UnitsOrdered + b.UnitsOrdered,
+            UnitsReturned = a.UnitsReturned + b.UnitsReturned,
+            Gross = a.Gross + b.Gross,
+            Discounts = a.Discounts + b.Discounts,
+            Returns = a.Returns + b.Returns,
+        };
 }
 
 internal record struct CustomerDelta
 {
-    public long Orders, TotalSales;
+    public long Orders,
+        TotalSales;
 }

@@ -12,12 +12,30 @@ namespace XenoInsights.Insights.Checkouts;
 /// <param name="Known">Checkouts known to have got as far as contact details: online orders and what was not recovered.</param>
 /// <param name="CompletionRate">Online orders ÷ those known.</param>
 public sealed record CheckoutsOverview(
-    long Abandoned, long Lost, long LostCents, long Recovered, long RecoveredCents, decimal? RecoveryRate, long? MinutesToRecover, long OnlineOrders, long Known, decimal? CompletionRate);
+    long Abandoned,
+    long Lost,
+    long LostCents,
+    long Recovered,
+    long RecoveredCents,
+    decimal? RecoveryRate,
+    long? MinutesToRecover,
+    long OnlineOrders,
+    long Known,
+    decimal? CompletionRate
+);
 
 /// <param name="Date">First day of the bucket; weeks begin on Monday.</param>
 /// <param name="Hour">Of hours only: 0 to 23 by the shop's clock.</param>
 public sealed record CheckoutPoint(
-    DateOnly Date, long Abandoned, long Lost, long LostCents, long Recovered, long RecoveredCents, decimal? RecoveryRate, [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] int? Hour = null);
+    DateOnly Date,
+    long Abandoned,
+    long Lost,
+    long LostCents,
+    long Recovered,
+    long RecoveredCents,
+    decimal? RecoveryRate,
+    [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] int? Hour = null
+);
 
 /// <summary>One hour of one day of the week, by the shop's clock.</summary>
 /// <param name="Weekday">1 is Monday.</param>
@@ -28,7 +46,15 @@ public sealed record CheckoutHour(int Weekday, int Hour, long Abandoned, long Re
 /// <param name="Lost">Checkouts with it that were not recovered.</param>
 /// <param name="LostUnits">Its units in them.</param>
 /// <param name="LostCents">Value of its lines in them, after discounts, without shipping.</param>
-public sealed record CheckoutProduct(long ShopifyId, string Title, long Lost, long LostUnits, long LostCents, long Recovered, decimal RecoveryRate);
+public sealed record CheckoutProduct(
+    long ShopifyId,
+    string Title,
+    long Lost,
+    long LostUnits,
+    long LostCents,
+    long Recovered,
+    decimal RecoveryRate
+);
 
 public enum CheckoutSort
 {
@@ -45,7 +71,19 @@ public sealed record OpenFilter(DateRange Range, long? ProductId = null);
 /// <param name="Lines">How many it has in all.</param>
 /// <param name="RecoveryUrl">Leads its customer back to it; null where Shopify gave none, and for viewers.</param>
 public sealed record OpenCheckout(
-    long ShopifyId, string? Name, DateTimeOffset CreatedAt, DateOnly Day, long? CustomerId, string? Customer, string? Email, long TotalCents, long Units, long Lines, IReadOnlyList<string> Items, string? RecoveryUrl);
+    long ShopifyId,
+    string? Name,
+    DateTimeOffset CreatedAt,
+    DateOnly Day,
+    long? CustomerId,
+    string? Customer,
+    string? Email,
+    long TotalCents,
+    long Units,
+    long Lines,
+    IReadOnlyList<string> Items,
+    string? RecoveryUrl
+);
 
 /// <param name="Next">Where the next page begins; null on the last.</param>
 public sealed record OpenCheckouts(IReadOnlyList<OpenCheckout> Rows, string? Next);

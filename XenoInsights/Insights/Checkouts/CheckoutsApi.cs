@@ -11,118 +11,344 @@ public static class CheckoutsApi
 {
     private const int DefaultLimit = 50;
 
-    public static void AddCheckouts(this WebApplicationBuilder builder) => builder.Services.AddScoped<CheckoutQueries>();
+    public static void AddCheckouts(this WebApplicationBuilder builder) =>
+        builder.Services.AddScoped<CheckoutQueries>();
 
     public static void MapCheckouts(this WebApplication app)
     {
-        var metrics = app.MapGroup("/api/metrics").RequireTenantId().WithTags("Checkouts").ProducesValidationProblem().ProducesProblem(StatusCodes.Status404NotFound);
-        metrics.MapGet("/checkouts", Overview).WithSummary("Checkouts abandoned in a range and what became of them").Produces<CheckoutsOverview>()
-            .WithDescription("Shopify lists a checkout once contact details were entered and it was left; those completed later stay on the list. They count on the shop day they were begun.");
-        metrics.MapGet("/checkouts/by-date", ByDate).WithSummary("The same by hour, day, week or month, empty buckets included").Produces<IReadOnlyList<CheckoutPoint>>();
+        var metrics = app.MapGroup("/api/metrics")
+            .RequireTenantId()
+            .WithTags("Checkouts")
+            .ProducesValidationProblem()
+            .ProducesProblem(StatusCodes.Status404NotFound);
+        metrics
+            .MapGet("/checkouts", Overview)
+            .WithSummary("Checkouts abandoned in a range and what became of them")
+            .Produces<CheckoutsOverview>()
+            .WithDescription(
+                "Shopify lists a checkout once contact details were entered and it was left; those completed later stay on the list. They count on the shop day they were begun."
+            );
+        metrics
+            .MapGet("/checkouts/by-date", ByDate)
+            .WithSummary("The same by hour, day, week or month, empty buckets included")
+            .Produces<IReadOnlyList<CheckoutPoint>>();
         metrics.MapGet("/checkouts/by-date.csv", ByDateCsv).WithSummary("The series as CSV").ProducesCsv();
-        metrics.MapGet("/checkouts/by-hour", ByHour).WithSummary("By day of the week and hour of the shop's clock").Produces<IReadOnlyList<CheckoutHour>>();
+        metrics
+            .MapGet("/checkouts/by-hour", ByHour)
+            .WithSummary("By day of the week and hour of the shop's clock")
+            .Produces<IReadOnlyList<CheckoutHour>>();
         metrics.MapGet("/checkouts/by-hour.csv", ByHourCsv).WithSummary("The hours as CSV").ProducesCsv();
-        metrics.MapGet("/checkouts/products", Products).WithSummary("What lies in those not recovered").Produces<IReadOnlyList<CheckoutProduct>>();
+        metrics
+            .MapGet("/checkouts/products", Products)
+            .WithSummary("What lies in those not recovered")
+            .Produces<IReadOnlyList<CheckoutProduct>>();
         metrics.MapGet("/checkouts/products.csv", ProductsCsv).WithSummary("All of the list as CSV").ProducesCsv();
-        metrics.MapGet("/checkouts/open", Open).WithSummary("Those not completed so far").Produces<IReadOnlyList<OpenCheckout>>()
-            .WithDescription("sort: newest, oldest or largest. product: only those with this product in them (0: with a line without one). A further page is linked by the Link header.");
+        metrics
+            .MapGet("/checkouts/open", Open)
+            .WithSummary("Those not completed so far")
+            .Produces<IReadOnlyList<OpenCheckout>>()
+            .WithDescription(
+                "sort: newest, oldest or largest. product: only those with this product in them (0: with a line without one). A further page is linked by the Link header."
+            );
         metrics.MapGet("/checkouts/open.csv", OpenCsv).WithSummary("All of the list as CSV").ProducesCsv();
     }
 
-    public static CheckoutSort? SortOf(string? key) => key switch { null or "newest" => CheckoutSort.Newest, "oldest" => CheckoutSort.Oldest, "largest" => CheckoutSort.Largest, _ => null };
+    public static CheckoutSort? SortOf(string? key) =>
+        key switch
+        {
+            null or "newest" => CheckoutSort.Newest,
+            "oldest" => CheckoutSort.Oldest,
+            "largest" => CheckoutSort.Largest,
+            _ => null,
+        };
 
-    private static async Task<IResult> Overview(HttpContext http, CheckoutQueries checkouts, TimeProvider time, string? from, string? to, CancellationToken ct) =>
-        MetricsApi.RangeOf(http, time, from, to, out var range) is { } refusal ? refusal : TypedResults.Ok(await checkouts.OverviewAsync(range, ct));
+    private static async Task<IResult> Overview(
+        HttpContext http,
+        CheckoutQueries checkouts,
+        TimeProvider time,
+        string? from,
+        string? to,
+        CancellationToken ct
+    ) =>
+        MetricsApi.RangeOf(http, time, from, to, out var range) is { } refusal
+            ? refusal
+            : TypedResults.Ok(await checkouts.OverviewAsync(range, ct));
 
-    private static async Task<IResult> ByDate(HttpContext http, CheckoutQueries checkouts, TimeProvider time, string? granularity, string? from, string? to, CancellationToken ct) =>
-        Read(http, time, granularity, from, to, out var range, out var by) is { } refusal ? refusal : TypedResults.Ok(await checkouts.ByDateAsync(range, by, ct));
+    private static async Task<IResult> ByDate(
+        HttpContext http,
+        CheckoutQueries checkouts,
+        TimeProvider time,
+        string? granularity,
+        string? from,
+        string? to,
+        CancellationToken ct
+    ) =>
+        Read(http, time, granularity, from, to, out var range, out var by) is { } refusal
+            ? refusal
+            : TypedResults.Ok(await checkouts.ByDateAsync(range, by, ct));
 
-    private static async Task<IResult> ByDateCsv(HttpContext http, CheckoutQueries checkouts, TimeProvider time, string? granularity, string? from, string? to, CancellationToken ct)
+    private static async Task<IResult> ByDateCsv(
+        HttpContext http,
+        CheckoutQueries checkouts,
+        TimeProvider time,
+        string? granularity,
+        string? from,
+        string? to,
+        CancellationToken ct
+    )
     {
-        if (Read(http, time, granularity, from, to, out var range, out var by) is { } refusal) return refusal;
+        if (Read(http, time, granularity, from, to, out var range, out var by) is { } refusal)
+            return refusal;
         var name = by.ToString().ToLowerInvariant();
-        string[] measures = ["abandoned-checkouts", "lost-checkouts", "lost-value", "recovered-checkouts", "recovered-value", "recovery-rate"];
-        await using var csv = await Csv.BeginAsync(http, time, $"checkouts-by-{name}", $"Abandoned checkouts by {name}", range, Definitions.Of(measures),
-            [.. by == Granularity.Hour ? ["Day", "Hour"] : new[] { by.ToString() }, .. Definitions.Of(measures).Select(d => d.Name)]);
+        string[] measures =
+        [
+            "abandoned-checkouts",
+            "lost-checkouts",
+            "lost-value",
+            "recovered-checkouts",
+            "recovered-value",
+            "recovery-rate",
+        ];
+        await using var csv = await Csv.BeginAsync(
+            http,
+            time,
+            $"checkouts-by-{name}",
+            $"Abandoned checkouts by {name}",
+            range,
+            Definitions.Of(measures),
+            [
+                .. by == Granularity.Hour ? ["Day", "Hour"] : new[] { by.ToString() },
+                .. Definitions.Of(measures).Select(d => d.Name),
+            ]
+        );
         foreach (var point in await checkouts.ByDateAsync(range, by, ct))
         {
             csv.Day(point.Date);
-            if (point.Hour is { } hour) csv.Count(hour);
-            await csv.Count(point.Abandoned).Count(point.Lost).Money(point.LostCents).Count(point.Recovered).Money(point.RecoveredCents).Rate(point.RecoveryRate).EndRowAsync(ct);
+            if (point.Hour is { } hour)
+                csv.Count(hour);
+            await csv.Count(point.Abandoned)
+                .Count(point.Lost)
+                .Money(point.LostCents)
+                .Count(point.Recovered)
+                .Money(point.RecoveredCents)
+                .Rate(point.RecoveryRate)
+                .EndRowAsync(ct);
         }
         return TypedResults.Empty;
     }
 
-    private static async Task<IResult> ByHour(HttpContext http, CheckoutQueries checkouts, TimeProvider time, string? from, string? to, CancellationToken ct) =>
-        MetricsApi.RangeOf(http, time, from, to, out var range) is { } refusal ? refusal : TypedResults.Ok(await checkouts.ByHourAsync(range, ct));
+    private static async Task<IResult> ByHour(
+        HttpContext http,
+        CheckoutQueries checkouts,
+        TimeProvider time,
+        string? from,
+        string? to,
+        CancellationToken ct
+    ) =>
+        MetricsApi.RangeOf(http, time, from, to, out var range) is { } refusal
+            ? refusal
+            : TypedResults.Ok(await checkouts.ByHourAsync(range, ct));
 
-    private static async Task<IResult> ByHourCsv(HttpContext http, CheckoutQueries checkouts, TimeProvider time, string? from, string? to, CancellationToken ct)
+    private static async Task<IResult> ByHourCsv(
+        HttpContext http,
+        CheckoutQueries checkouts,
+        TimeProvider time,
+        string? from,
+        string? to,
+        CancellationToken ct
+    )
     {
-        if (MetricsApi.RangeOf(http, time, from, to, out var range) is { } refusal) return refusal;
+        if (MetricsApi.RangeOf(http, time, from, to, out var range) is { } refusal)
+            return refusal;
         string[] measures = ["abandoned-checkouts", "recovered-checkouts", "lost-value"];
-        await using var csv = await Csv.BeginAsync(http, time, "checkouts-by-hour", "Abandoned checkouts by day of the week and hour", range, Definitions.Of(measures), ["Weekday", "Hour", .. Definitions.Of(measures).Select(d => d.Name)]);
+        await using var csv = await Csv.BeginAsync(
+            http,
+            time,
+            "checkouts-by-hour",
+            "Abandoned checkouts by day of the week and hour",
+            range,
+            Definitions.Of(measures),
+            ["Weekday", "Hour", .. Definitions.Of(measures).Select(d => d.Name)]
+        );
         foreach (var hour in await checkouts.ByHourAsync(range, ct))
-            await csv.Text(CultureInfo.InvariantCulture.DateTimeFormat.DayNames[hour.Weekday % 7]).Count(hour.Hour).Count(hour.Abandoned).Count(hour.Recovered).Money(hour.LostCents).EndRowAsync(ct);
+            await csv.Text(CultureInfo.InvariantCulture.DateTimeFormat.DayNames[hour.Weekday % 7])
+                .Count(hour.Hour)
+                .Count(hour.Abandoned)
+                .Count(hour.Recovered)
+                .Money(hour.LostCents)
+                .EndRowAsync(ct);
         return TypedResults.Empty;
     }
 
-    private static async Task<IResult> Products(HttpContext http, CheckoutQueries checkouts, TimeProvider time, string? limit, string? from, string? to, CancellationToken ct) =>
+    private static async Task<IResult> Products(
+        HttpContext http,
+        CheckoutQueries checkouts,
+        TimeProvider time,
+        string? limit,
+        string? from,
+        string? to,
+        CancellationToken ct
+    ) =>
         MetricsApi.RangeOf(http, time, from, to, out var range) is { } refusal ? refusal
-        : MetricsApi.LimitOf(limit, DefaultLimit) is not { } size ? MetricsApi.Invalid("limit", $"'{limit}' is not a number from 1 to 250.") : TypedResults.Ok(await checkouts.ProductsAsync(range, size, ct));
+        : MetricsApi.LimitOf(limit, DefaultLimit) is not { } size
+            ? MetricsApi.Invalid("limit", $"'{limit}' is not a number from 1 to 250.")
+        : TypedResults.Ok(await checkouts.ProductsAsync(range, size, ct));
 
-    private static async Task<IResult> ProductsCsv(HttpContext http, CheckoutQueries checkouts, TimeProvider time, string? from, string? to, CancellationToken ct)
+    private static async Task<IResult> ProductsCsv(
+        HttpContext http,
+        CheckoutQueries checkouts,
+        TimeProvider time,
+        string? from,
+        string? to,
+        CancellationToken ct
+    )
     {
-        if (MetricsApi.RangeOf(http, time, from, to, out var range) is { } refusal) return refusal;
-        await using var csv = await Csv.BeginAsync(http, time, "checkouts-products", "Products in abandoned checkouts", range, Definitions.Of(["lost-checkouts", "in-lost-checkouts", "recovery-rate"]),
-            ["Product", "Not recovered", "Units in them", "Value in them", "Recovered", "Recovery rate", "Shopify id"]);
+        if (MetricsApi.RangeOf(http, time, from, to, out var range) is { } refusal)
+            return refusal;
+        await using var csv = await Csv.BeginAsync(
+            http,
+            time,
+            "checkouts-products",
+            "Products in abandoned checkouts",
+            range,
+            Definitions.Of(["lost-checkouts", "in-lost-checkouts", "recovery-rate"]),
+            ["Product", "Not recovered", "Units in them", "Value in them", "Recovered", "Recovery rate", "Shopify id"]
+        );
         foreach (var row in await checkouts.ProductsAsync(range, null, ct))
-            await csv.Text(row.Title).Count(row.Lost).Count(row.LostUnits).Money(row.LostCents).Count(row.Recovered).Rate(row.RecoveryRate).Count(row.ShopifyId).EndRowAsync(ct);
+            await csv.Text(row.Title)
+                .Count(row.Lost)
+                .Count(row.LostUnits)
+                .Money(row.LostCents)
+                .Count(row.Recovered)
+                .Rate(row.RecoveryRate)
+                .Count(row.ShopifyId)
+                .EndRowAsync(ct);
         return TypedResults.Empty;
     }
 
-    private static async Task<IResult> Open(HttpContext http, CheckoutQueries checkouts, TimeProvider time, string? product, string? sort, string? limit, string? after, string? from, string? to, CancellationToken ct)
+    private static async Task<IResult> Open(
+        HttpContext http,
+        CheckoutQueries checkouts,
+        TimeProvider time,
+        string? product,
+        string? sort,
+        string? limit,
+        string? after,
+        string? from,
+        string? to,
+        CancellationToken ct
+    )
     {
-        if (Read(http, time, product, sort, from, to, out var filter, out var sorted) is { } refusal) return refusal;
-        if (MetricsApi.LimitOf(limit, DefaultLimit) is not { } size) return MetricsApi.Invalid("limit", $"'{limit}' is not a number from 1 to 250.");
-        if (after is not null && !CheckoutQueries.IsPlace(after)) return MetricsApi.Invalid("after", $"'{after}' is not where a page ended.");
+        if (Read(http, time, product, sort, from, to, out var filter, out var sorted) is { } refusal)
+            return refusal;
+        if (MetricsApi.LimitOf(limit, DefaultLimit) is not { } size)
+            return MetricsApi.Invalid("limit", $"'{limit}' is not a number from 1 to 250.");
+        if (after is not null && !CheckoutQueries.IsPlace(after))
+            return MetricsApi.Invalid("after", $"'{after}' is not where a page ended.");
         var page = await checkouts.OpenAsync(filter, sorted, after, size, ct);
-        if (page.Next is not null) http.Response.Headers.Link = $"<{http.Request.Path}{http.Request.QueryString.With("after", page.Next)}>; rel=\"next\"";
+        if (page.Next is not null)
+            http.Response.Headers.Link =
+                $"<{http.Request.Path}{http.Request.QueryString.With("after", page.Next)}>; rel=\"next\"";
         return TypedResults.Ok(page.Rows);
     }
 
-    private static async Task<IResult> OpenCsv(HttpContext http, CheckoutQueries checkouts, ExportWriter exports, TimeProvider time, string? product, string? sort, string? from, string? to, CancellationToken ct)
+    private static async Task<IResult> OpenCsv(
+        HttpContext http,
+        CheckoutQueries checkouts,
+        ExportWriter exports,
+        TimeProvider time,
+        string? product,
+        string? sort,
+        string? from,
+        string? to,
+        CancellationToken ct
+    )
     {
-        if (Read(http, time, product, sort, from, to, out var filter, out var sorted) is { } refusal) return refusal;
+        if (Read(http, time, product, sort, from, to, out var filter, out var sorted) is { } refusal)
+            return refusal;
         var clock = new StoreClock(time, http.Store().TimeZone);
         await exports.WriteAsync(checkouts.Export(filter, sorted, ct), Begin, Write, ct);
         return TypedResults.Empty;
 
-        Task<Csv> Begin(string? order) => Csv.BeginAsync(
-            http, time, "open-checkouts", "Open checkouts", filter.Range, Definitions.Of(["lost-checkouts", "lost-value"]),
-            ["Checkout", "Begun on", "At", "Customer", "E-mail", "Units", "Items", "Value", "Recovery link", "Shopify id", "Customer id"],
-            filter.ProductId is { } id ? $"product {id}" : null, order);
+        Task<Csv> Begin(string? order) =>
+            Csv.BeginAsync(
+                http,
+                time,
+                "open-checkouts",
+                "Open checkouts",
+                filter.Range,
+                Definitions.Of(["lost-checkouts", "lost-value"]),
+                [
+                    "Checkout",
+                    "Begun on",
+                    "At",
+                    "Customer",
+                    "E-mail",
+                    "Units",
+                    "Items",
+                    "Value",
+                    "Recovery link",
+                    "Shopify id",
+                    "Customer id",
+                ],
+                filter.ProductId is { } id ? $"product {id}" : null,
+                order
+            );
 
         void Write(Csv csv, OpenCheckout row) =>
-            csv.Text(row.Name).Day(row.Day).Instant(clock.At(row.CreatedAt)).Text(row.Customer).Text(row.Email).Count(row.Units).Text(string.Join(", ", row.Items))
-                .Money(row.TotalCents).Text(row.RecoveryUrl).Count(row.ShopifyId).Count(row.CustomerId);
+            csv.Text(row.Name)
+                .Day(row.Day)
+                .Instant(clock.At(row.CreatedAt))
+                .Text(row.Customer)
+                .Text(row.Email)
+                .Count(row.Units)
+                .Text(string.Join(", ", row.Items))
+                .Money(row.TotalCents)
+                .Text(row.RecoveryUrl)
+                .Count(row.ShopifyId)
+                .Count(row.CustomerId);
     }
 
-    private static ValidationProblem? Read(HttpContext http, TimeProvider time, string? granularity, string? from, string? to, out DateRange range, out Granularity by)
+    private static ValidationProblem? Read(
+        HttpContext http,
+        TimeProvider time,
+        string? granularity,
+        string? from,
+        string? to,
+        out DateRange range,
+        out Granularity by
+    )
     {
         by = default;
-        if (MetricsApi.RangeOf(http, time, from, to, out range) is { } refusal) return refusal;
-        if (MetricsApi.GranularityOf(granularity) is not { } parsed) return MetricsApi.Invalid("granularity", $"'{granularity}' is not hour, day, week or month.");
+        if (MetricsApi.RangeOf(http, time, from, to, out range) is { } refusal)
+            return refusal;
+        if (MetricsApi.GranularityOf(granularity) is not { } parsed)
+            return MetricsApi.Invalid("granularity", $"'{granularity}' is not hour, day, week or month.");
         by = parsed;
-        return parsed == Granularity.Hour && range.Days > Period.MostDaysByHour ? MetricsApi.Invalid("granularity", $"Hours are there for ranges of up to {Period.MostDaysByHour} days.") : null;
+        return parsed == Granularity.Hour && range.Days > Period.MostDaysByHour
+            ? MetricsApi.Invalid("granularity", $"Hours are there for ranges of up to {Period.MostDaysByHour} days.")
+            : null;
     }
 
-    private static ValidationProblem? Read(HttpContext http, TimeProvider time, string? product, string? sort, string? from, string? to, out OpenFilter filter, out CheckoutSort sorted)
+    private static ValidationProblem? Read(
+        HttpContext http,
+        TimeProvider time,
+        string? product,
+        string? sort,
+        string? from,
+        string? to,
+        out OpenFilter filter,
+        out CheckoutSort sorted
+    )
     {
         (filter, sorted) = (null!, default);
-        if (MetricsApi.RangeOf(http, time, from, to, out var range) is { } refusal) return refusal;
-        if (SortOf(sort) is not { } order) return MetricsApi.Invalid("sort", $"'{sort}' is not newest, oldest or largest.");
+        if (MetricsApi.RangeOf(http, time, from, to, out var range) is { } refusal)
+            return refusal;
+        if (SortOf(sort) is not { } order)
+            return MetricsApi.Invalid("sort", $"'{sort}' is not newest, oldest or largest.");
         var id = MetricsApi.NumberOf(product);
-        if (product is not null && id is null) return MetricsApi.Invalid("product", $"'{product}' is not a product's number.");
+        if (product is not null && id is null)
+            return MetricsApi.Invalid("product", $"'{product}' is not a product's number.");
         (filter, sorted) = (new(range, id), order);
         return null;
     }

@@ -37,19 +37,52 @@ public enum EntrySort
 /// <param name="ProductId">Only what the entries hold of this product; 0 for lines without one.</param>
 /// <param name="Over">Minor units: only entries that add more than this to total sales.</param>
 public sealed record EntryFilter(
-    DateRange Range, string Metric = EntryMetrics.Default, EntryShow Show = EntryShow.All, string? Search = null, long? CustomerId = null, long? ProductId = null, long? Over = null);
+    DateRange Range,
+    string Metric = EntryMetrics.Default,
+    EntryShow Show = EntryShow.All,
+    string? Search = null,
+    long? CustomerId = null,
+    long? ProductId = null,
+    long? Over = null
+);
 
 /// <summary>What one order adds to one shop day. Money in minor units; discounts and returns positive.</summary>
 /// <param name="Placed">The order as it was placed; else what changed on <paramref name="Day"/>.</param>
 /// <param name="At">When it was placed, or changed last on that day; UTC.</param>
 /// <param name="TotalCents">What it adds to total sales: gross − discounts − returns + shipping + taxes + duties + fees.</param>
 public sealed record OrderEntryRow(
-    long OrderId, string Name, bool Placed, DateOnly Day, DateTimeOffset At, long? CustomerId, string? Customer, long Units,
-    long GrossSalesCents, long DiscountsCents, long ReturnsCents, long ShippingCents, long TaxesCents, long DutiesCents, long FeesCents, long TotalCents);
+    long OrderId,
+    string Name,
+    bool Placed,
+    DateOnly Day,
+    DateTimeOffset At,
+    long? CustomerId,
+    string? Customer,
+    long Units,
+    long GrossSalesCents,
+    long DiscountsCents,
+    long ReturnsCents,
+    long ShippingCents,
+    long TaxesCents,
+    long DutiesCents,
+    long FeesCents,
+    long TotalCents
+);
 
 /// <summary>Sums of all entries of a question, not only of a page of it.</summary>
 public sealed record EntrySums(
-    long Entries, long Orders, long Units, long GrossSalesCents, long DiscountsCents, long ReturnsCents, long ShippingCents, long TaxesCents, long DutiesCents, long FeesCents, long OrderValueCents)
+    long Entries,
+    long Orders,
+    long Units,
+    long GrossSalesCents,
+    long DiscountsCents,
+    long ReturnsCents,
+    long ShippingCents,
+    long TaxesCents,
+    long DutiesCents,
+    long FeesCents,
+    long OrderValueCents
+)
 {
     public long NetSalesCents => GrossSalesCents - DiscountsCents - ReturnsCents;
     public long TotalCents => NetSalesCents + ShippingCents + TaxesCents + DutiesCents + FeesCents;
@@ -71,36 +104,52 @@ public static class EntryMetrics
 
     /// <summary>Keys of <see cref="Definitions"/>.</summary>
     public static IReadOnlyList<string> Keys { get; } =
-        ["total-sales", "orders", "average-order-value", "gross-sales", "discounts", "returns", "net-sales", "shipping", "taxes", "duties", "fees"];
+    [
+        "total-sales",
+        "orders",
+        "average-order-value",
+        "gross-sales",
+        "discounts",
+        "returns",
+        "net-sales",
+        "shipping",
+        "taxes",
+        "duties",
+        "fees",
+    ];
 
     /// <summary>The entries that add to a figure.</summary>
-    internal static string Predicate(string metric) => metric switch
-    {
-        "orders" or "average-order-value" => "e.original",
-        "gross-sales" => "e.gross <> 0",
-        "discounts" => "e.discounts <> 0",
-        "returns" => "e.returns <> 0",
-        "net-sales" => "(e.gross, e.discounts, e.returns) <> (0, 0, 0)",
-        "shipping" => "e.shipping <> 0",
-        "taxes" => "e.taxes <> 0",
-        "duties" => "e.duties <> 0",
-        "fees" => "e.fees <> 0",
-        _ => "true",
-    };
+    internal static string Predicate(string metric) =>
+        metric switch
+        {
+            "orders" or "average-order-value" => "e.original",
+            "gross-sales" => "e.gross <> 0",
+            "discounts" => "e.discounts <> 0",
+            "returns" => "e.returns <> 0",
+            "net-sales" => "(e.gross, e.discounts, e.returns) <> (0, 0, 0)",
+            "shipping" => "e.shipping <> 0",
+            "taxes" => "e.taxes <> 0",
+            "duties" => "e.duties <> 0",
+            "fees" => "e.fees <> 0",
+            _ => "true",
+        };
 
     /// <summary>What the entries together come to.</summary>
-    public static long Of(string metric, EntrySums sums) => metric switch
-    {
-        "orders" => sums.Orders,
-        "average-order-value" => sums.Orders == 0 ? 0 : (long)Math.Round((decimal)sums.OrderValueCents / sums.Orders, MidpointRounding.AwayFromZero),
-        "gross-sales" => sums.GrossSalesCents,
-        "discounts" => sums.DiscountsCents,
-        "returns" => sums.ReturnsCents,
-        "net-sales" => sums.NetSalesCents,
-        "shipping" => sums.ShippingCents,
-        "taxes" => sums.TaxesCents,
-        "duties" => sums.DutiesCents,
-        "fees" => sums.FeesCents,
-        _ => sums.TotalCents,
-    };
+    public static long Of(string metric, EntrySums sums) =>
+        metric switch
+        {
+            "orders" => sums.Orders,
+            "average-order-value" => sums.Orders == 0
+                ? 0
+                : (long)Math.Round((decimal)sums.OrderValueCents / sums.Orders, MidpointRounding.AwayFromZero),
+            "gross-sales" => sums.GrossSalesCents,
+            "discounts" => sums.DiscountsCents,
+            "returns" => sums.ReturnsCents,
+            "net-sales" => sums.NetSalesCents,
+            "shipping" => sums.ShippingCents,
+            "taxes" => sums.TaxesCents,
+            "duties" => sums.DutiesCents,
+            "fees" => sums.FeesCents,
+            _ => sums.TotalCents,
+        };
 }

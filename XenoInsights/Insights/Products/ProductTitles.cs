@@ -13,7 +13,7 @@ internal static class ProductTitles
 
     private static string OfLastLine(string id) =>
         $"""
-        (select l.title from order_sales s join order_line_items l on l.tenant_id = $1 and l.order_id = s.order_id and l.shopify_id = s.line_item_id
-         where s.tenant_id = $1 and s.product_id = {id} and l.title <> '' order by s.day desc limit 1)
-        """;
+            (select l.title from order_sales s join order_line_items l on l.tenant_id = $1 and l.order_id = s.order_id and l.shopify_id = s.line_item_id
+             where s.tenant_id = $1 and s.product_id = {id} and l.title <> '' order by s.day desc limit 1)
+            """;
 }

@@ -14,49 +14,87 @@ public sealed partial class ProductsPage : RangePage<ProductsPage.Question, Prod
     private ProductFilter _filter = null!;
     private ProductSort _sort;
     private bool _ascending;
-    private string? _search, _after;
+    private string? _search,
+        _after;
 
-    [Inject] public required ProductQueries Queries { get; set; }
-    [Inject] public required IJSRuntime JS { get; set; }
+    [Inject]
+    public required ProductQueries Queries { get; set; }
 
-    [SupplyParameterFromQuery(Name = "q")] public string? SearchKey { get; set; }
-    [SupplyParameterFromQuery(Name = "vendor")] public string? VendorKey { get; set; }
-    [SupplyParameterFromQuery(Name = "type")] public string? TypeKey { get; set; }
-    [SupplyParameterFromQuery(Name = "sort")] public string? SortKey { get; set; }
-    [SupplyParameterFromQuery(Name = "order")] public string? OrderKey { get; set; }
-    [SupplyParameterFromQuery(Name = "after")] public string? AfterKey { get; set; }
+    [Inject]
+    public required IJSRuntime JS { get; set; }
+
+    [SupplyParameterFromQuery(Name = "q")]
+    public string? SearchKey { get; set; }
+
+    [SupplyParameterFromQuery(Name = "vendor")]
+    public string? VendorKey { get; set; }
+
+    [SupplyParameterFromQuery(Name = "type")]
+    public string? TypeKey { get; set; }
+
+    [SupplyParameterFromQuery(Name = "sort")]
+    public string? SortKey { get; set; }
+
+    [SupplyParameterFromQuery(Name = "order")]
+    public string? OrderKey { get; set; }
+
+    [SupplyParameterFromQuery(Name = "after")]
+    public string? AfterKey { get; set; }
 
     protected override Question Asked => new(_filter, _sort, _ascending, _after);
 
-    private bool IsNarrowed => Answered is { Filter: { Search: not null } or { Vendor: not null } or { Type: not null } };
+    private bool IsNarrowed =>
+        Answered is { Filter: { Search: not null } or { Vendor: not null } or { Type: not null } };
 
     private IReadOnlyList<(string Part, string Text)> Pills =>
-    [
-        .. _filter.Vendor is null ? [] : new[] { ("vendor", $"Vendor is {_filter.Vendor}") },
-        .. _filter.Type is null ? [] : new[] { ("type", $"Type is {_filter.Type}") },
-        .. _filter.Search is null ? [] : new[] { ("q", $"Matches “{_filter.Search}”") },
-    ];
+        [
+            .. _filter.Vendor is null ? [] : new[] { ("vendor", $"Vendor is {_filter.Vendor}") },
+            .. _filter.Type is null ? [] : new[] { ("type", $"Type is {_filter.Type}") },
+            .. _filter.Search is null ? [] : new[] { ("q", $"Matches “{_filter.Search}”") },
+        ];
 
     /// <summary>The same question to the API.</summary>
-    private string ApiQuery => string.Join('&', new (string Name, string? Value)[]
-    {
-        ("from", Iso(Range.From)), ("to", Iso(Range.To)), ("compare", Before is null ? null : Period.Key(Comparison)), ("q", _filter.Search), ("vendor", _filter.Vendor), ("type", _filter.Type),
-        ("sort", _sort == ProductSort.NetSales ? null : OrdersApi.Key(_sort)), ("order", _ascending == ProductsApi.IsAscending(null, _sort) ? null : _ascending ? "asc" : "desc"),
-    }.Where(p => p.Value is not null).Select(p => $"{p.Name}={Uri.EscapeDataString(p.Value!)}"));
+    private string ApiQuery =>
+        string.Join(
+            '&',
+            new (string Name, string? Value)[]
+            {
+                ("from", Iso(Range.From)),
+                ("to", Iso(Range.To)),
+                ("compare", Before is null ? null : Period.Key(Comparison)),
+                ("q", _filter.Search),
+                ("vendor", _filter.Vendor),
+                ("type", _filter.Type),
+                ("sort", _sort == ProductSort.NetSales ? null : OrdersApi.Key(_sort)),
+                (
+                    "order",
+                    _ascending == ProductsApi.IsAscending(null, _sort) ? null
+                    : _ascending ? "asc"
+                    : "desc"
+                ),
+            }
+                .Where(p => p.Value is not null)
+                .Select(p => $"{p.Name}={Uri.EscapeDataString(p.Value!)}")
+        );
 
     protected override void ReadAddress()
     {
         base.ReadAddress();
         _filter = new(Range, Before, Cut(SearchKey), Cut(VendorKey), Cut(TypeKey));
         _sort = ProductsApi.SortOf(SortKey) ?? ProductSort.NetSales;
-        if (_sort == ProductSort.Change && Before is null) _sort = ProductSort.NetSales;
+        if (_sort == ProductSort.Change && Before is null)
+            _sort = ProductSort.NetSales;
         _ascending = ProductsApi.IsAscending(OrderKey, _sort) ?? false;
         (_after, _search) = (ProductQueries.IsPlace(AfterKey, _sort) ? AfterKey : null, _filter.Search);
     }
 
     protected override async Task<Shown> AskAsync(Question question, CancellationToken ct)
     {
-        var (sums, page, kinds) = (Queries.SumsAsync(question.Filter, ct), Queries.PageAsync(question.Filter, question.Sort, question.Ascending, question.After, PageSize, ct), Queries.KindsAsync(ct));
+        var (sums, page, kinds) = (
+            Queries.SumsAsync(question.Filter, ct),
+            Queries.PageAsync(question.Filter, question.Sort, question.Ascending, question.After, PageSize, ct),
+            Queries.KindsAsync(ct)
+        );
         return new(await sums, await page, await kinds);
     }
 
@@ -67,10 +105,21 @@ public sealed partial class ProductsPage : RangePage<ProductsPage.Question, Prod
     {
         var usual = ProductsApi.IsAscending(null, sort)!.Value;
         var ascending = sort == _sort ? !_ascending : usual;
-        Navigate(new() { ["after"] = null, ["sort"] = sort == ProductSort.NetSales ? null : OrdersApi.Key(sort), ["order"] = ascending == usual ? null : ascending ? "asc" : "desc" });
+        Navigate(
+            new()
+            {
+                ["after"] = null,
+                ["sort"] = sort == ProductSort.NetSales ? null : OrdersApi.Key(sort),
+                ["order"] =
+                    ascending == usual ? null
+                    : ascending ? "asc"
+                    : "desc",
+            }
+        );
     }
 
-    private Change Judged(long now, long before) => IsAllRunning ? Change.Of(now, before, Better.Higher).Unjudged() : Change.Of(now, before, Better.Higher);
+    private Change Judged(long now, long before) =>
+        IsAllRunning ? Change.Of(now, before, Better.Higher).Unjudged() : Change.Of(now, before, Better.Higher);
 
     private string Count(long products) => $"{Format.Count(products)} {(products == 1 ? "product" : "products")}";
 
@@ -80,11 +129,18 @@ public sealed partial class ProductsPage : RangePage<ProductsPage.Question, Prod
 
     private static string? Cut(string? text) => MetricsApi.Searched(text, ProductsApi.LongestSearch);
 
-    private static string Name(ProductSort sort) => sort switch
-    {
-        ProductSort.GrossSales => "Gross sales", ProductSort.UnitsOrdered => "Units ordered", ProductSort.UnitsReturned => "Units returned", ProductSort.Units => "Net units",
-        ProductSort.ReturnRate => "Return rate", ProductSort.NetSales => "Net sales", ProductSort.Change => "Change in net sales", _ => sort.ToString(),
-    };
+    private static string Name(ProductSort sort) =>
+        sort switch
+        {
+            ProductSort.GrossSales => "Gross sales",
+            ProductSort.UnitsOrdered => "Units ordered",
+            ProductSort.UnitsReturned => "Units returned",
+            ProductSort.Units => "Net units",
+            ProductSort.ReturnRate => "Return rate",
+            ProductSort.NetSales => "Net sales",
+            ProductSort.Change => "Change in net sales",
+            _ => sort.ToString(),
+        };
 
     public sealed record Question(ProductFilter Filter, ProductSort Sort, bool Ascending, string? After);
 

@@ -12,20 +12,26 @@ internal static class SoldRows
     public static string Of(DateRange range, string from, string to)
     {
         // The calendar has no month after its last one.
-        if (range.To.Year == DateOnly.MaxValue.Year) return $"({Days($"day between {from} and {to}")})";
+        if (range.To.Year == DateOnly.MaxValue.Year)
+            return $"({Days($"day between {from} and {to}")})";
         var first = range.From.Day == 1 ? range.From : Month(range.From).AddMonths(1);
         var end = Month(range.To.AddDays(1));
-        if (first >= end) return $"({Days($"day between {from} and {to}")})";
+        if (first >= end)
+            return $"({Days($"day between {from} and {to}")})";
         return $"""
-            (select product_id, units_ordered, units_returned, gross, discounts, "returns" from product_months where tenant_id = $1 and month >= {Literal(first)} and month < {Literal(end)}
+            (select product_id, units_ordered, units_returned, gross, discounts, "returns" from product_months where tenant_id = $1 and month >= {Literal(
+                first
+            )} and month < {Literal(end)}
              union all {Days($"day >= {from} and day < {Literal(first)}")}
              union all {Days($"day >= {Literal(end)} and day <= {to}")})
             """;
     }
 
-    private static string Days(string condition) => $"select product_id, units_ordered, units_returned, gross, discounts, \"returns\" from product_days where tenant_id = $1 and {condition}";
+    private static string Days(string condition) =>
+        $"select product_id, units_ordered, units_returned, gross, discounts, \"returns\" from product_days where tenant_id = $1 and {condition}";
 
     private static DateOnly Month(DateOnly day) => new(day.Year, day.Month, 1);
 
-    private static string Literal(DateOnly day) => string.Create(CultureInfo.InvariantCulture, $"date '{day:yyyy-MM-dd}'");
+    private static string Literal(DateOnly day) =>
+        string.Create(CultureInfo.InvariantCulture, $"date '{day:yyyy-MM-dd}'");
 }

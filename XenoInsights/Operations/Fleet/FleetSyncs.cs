@@ -30,7 +30,12 @@ public sealed record FleetSyncAnswer(bool Complete, int Queued, IReadOnlyList<St
 
 /// <summary>Starts sync jobs of many stores. They queue behind what people ask for in their own stores.</summary>
 internal sealed class FleetSyncs(
-    ChosenStores stores, Operators operators, SyncSignal signal, TimeProvider time, ILogger<FleetSyncs> logger)
+    ChosenStores stores,
+    Operators operators,
+    SyncSignal signal,
+    TimeProvider time,
+    ILogger<FleetSyncs> logger
+)
 {
     private static readonly TimeSpan _longest = TimeSpan.FromSeconds(10);
 
@@ -42,30 +47,45 @@ internal sealed class FleetSyncs(
         var done = new List<StoreSync>();
         foreach (var store in found)
         {
-            if (time.GetElapsedTime(began) > _longest) break;
+            if (time.GetElapsedTime(began) > _longest)
+                break;
             done.Add(await TryStartAsync(caller, store, sync.Type, ct));
         }
         var queued = done.Count(s => s.Outcome == StartOutcome.Queued);
-        if (queued > 0) signal.Wake();
+        if (queued > 0)
+            signal.Wake();
         var isComplete = done.Count == found.Count && found.Count < sync.Limit;
         var after = isComplete || done.Count == 0 ? sync.Stores.After : done[^1].TenantId;
         return new(isComplete, queued, done, isComplete ? null : after);
     }
 
-    private async Task<StoreSync> TryStartAsync(Caller? caller, ChosenStore store, SyncJobType type, CancellationToken ct)
+    private async Task<StoreSync> TryStartAsync(
+        Caller? caller,
+        ChosenStore store,
+        SyncJobType type,
+        CancellationToken ct
+    )
     {
         if (store.Status is TenantStatus.Disconnected or TenantStatus.ReconnectRequired)
             return new(store.TenantId, store.StoreDomain, StartOutcome.NotConnected, null, null);
         try
         {
-            var id = await operators.InTenantAsync(caller, store.TenantId, db => SyncJobs.EnqueueAsync(
-                db, store.TenantId, type, Days(store, type), ct, SyncJob.ScheduledPriority), ct);
+            var id = await operators.InTenantAsync(
+                caller,
+                store.TenantId,
+                db => SyncJobs.EnqueueAsync(db, store.TenantId, type, Days(store, type), ct, SyncJob.ScheduledPriority),
+                ct
+            );
             var outcome = id is null ? StartOutcome.Unfinished : StartOutcome.Queued;
             return new(store.TenantId, store.StoreDomain, outcome, id, null);
         }
         catch (Exception failure) when (failure is not AccessDeniedException && !ct.IsCancellationRequested)
         {
-            logger.LogWarning(failure, "A sync job of {TenantId} could not be started; other stores go on", store.TenantId);
+            logger.LogWarning(
+                failure,
+                "A sync job of {TenantId} could not be started; other stores go on",
+                store.TenantId
+            );
             return new(store.TenantId, store.StoreDomain, StartOutcome.Failed, null, FleetProblem.Text);
         }
     }

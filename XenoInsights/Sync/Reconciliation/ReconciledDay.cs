@@ -53,11 +53,18 @@ public sealed class ReconciledCount : ITenantOwned
     public long InShopify { get; init; }
 }
 
-internal sealed class ReconciledDayConfiguration : IEntityTypeConfiguration<ReconciledDay>, IEntityTypeConfiguration<ReconciledCount>
+internal sealed class ReconciledDayConfiguration
+    : IEntityTypeConfiguration<ReconciledDay>,
+        IEntityTypeConfiguration<ReconciledCount>
 {
     public void Configure(EntityTypeBuilder<ReconciledDay> builder)
     {
-        builder.HasKey(c => new { c.TenantId, c.Day, c.JobId });
+        builder.HasKey(c => new
+        {
+            c.TenantId,
+            c.Day,
+            c.JobId,
+        });
         builder.Property(c => c.State).HasConversion<string>();
         builder.HasOne<Tenant>().WithMany().HasForeignKey(c => c.TenantId).OnDelete(DeleteBehavior.Cascade);
     }

@@ -25,7 +25,8 @@ public sealed record GeneratedStoreOptions
 
     public string TimeZone { get; init; } = "America/New_York";
 
-    public IReadOnlySet<string> GrantedScopes { get; init; } = new HashSet<string> { "read_orders", "read_customers", "read_products", "read_all_orders" };
+    public IReadOnlySet<string> GrantedScopes { get; init; } =
+        new HashSet<string> { "read_orders", "read_customers", "read_products", "read_all_orders" };
 }
 
 /// <summary>
@@ -37,10 +38,68 @@ public sealed class GeneratedStore
     private const int FirstNumber = 1001;
     private const decimal TaxRate = 0.08m;
 
-    private static readonly string[] Materials = ["Oak", "Linen", "Brass", "Clay", "Wool", "Slate", "Cork", "Glass", "Copper", "Cotton"];
-    private static readonly string[] Things = ["tray", "lamp", "bowl", "throw", "clock", "vase", "stool", "mirror", "basket", "candle", "teapot", "shelf"];
-    private static readonly string[] FirstNames = ["Alba", "Bram", "Clio", "Dario", "Enid", "Floyd", "Greta", "Hollis", "Ines", "Jorah", "Kit", "Lorna", "Milo", "Nell", "Orson", "Pia"];
-    private static readonly string[] LastNames = ["Ashdown", "Birchley", "Crestwell", "Dovemoor", "Eastmarsh", "Foxhollow", "Gladewin", "Highmoor", "Ivesley", "Jaywick", "Kestrelby", "Lowmere"];
+    private static readonly string[] Materials =
+    [
+        "Oak",
+        "Linen",
+        "Brass",
+        "Clay",
+        "Wool",
+        "Slate",
+        "Cork",
+        "Glass",
+        "Copper",
+        "Cotton",
+    ];
+    private static readonly string[] Things =
+    [
+        "tray",
+        "lamp",
+        "bowl",
+        "throw",
+        "clock",
+        "vase",
+        "stool",
+        "mirror",
+        "basket",
+        "candle",
+        "teapot",
+        "shelf",
+    ];
+    private static readonly string[] FirstNames =
+    [
+        "Alba",
+        "Bram",
+        "Clio",
+        "Dario",
+        "Enid",
+        "Floyd",
+        "Greta",
+        "Hollis",
+        "Ines",
+        "Jorah",
+        "Kit",
+        "Lorna",
+        "Milo",
+        "Nell",
+        "Orson",
+        "Pia",
+    ];
+    private static readonly string[] LastNames =
+    [
+        "Ashdown",
+        "Birchley",
+        "Crestwell",
+        "Dovemoor",
+        "Eastmarsh",
+        "Foxhollow",
+        "Gladewin",
+        "Highmoor",
+        "Ivesley",
+        "Jaywick",
+        "Kestrelby",
+        "Lowmere",
+    ];
 
     private readonly GeneratedStoreOptions options;
     private readonly DemoShop shop;
@@ -74,11 +133,25 @@ public sealed class GeneratedStore
         return new DemoStore(shop, () => new GeneratedStore(shop, options, time).Data());
     }
 
-    private DemoData Data() => new(
-        new DemoSet<DemoOrder>(options.Orders, Order, id => Position(shop.Ids.NumberOfOrder(id) - FirstNumber, options.Orders)),
-        new DemoSet<DemoCustomer>(options.Customers, Customer, id => Position(shop.Ids.NumberOfCustomer(id) - 1, options.Customers)),
-        DemoSet.Of(products),
-        new DemoSet<DemoCheckout>(options.Orders / 12, Checkout, id => Position(shop.Ids.NumberOfCheckout(id) - 1, options.Orders / 12)));
+    private DemoData Data() =>
+        new(
+            new DemoSet<DemoOrder>(
+                options.Orders,
+                Order,
+                id => Position(shop.Ids.NumberOfOrder(id) - FirstNumber, options.Orders)
+            ),
+            new DemoSet<DemoCustomer>(
+                options.Customers,
+                Customer,
+                id => Position(shop.Ids.NumberOfCustomer(id) - 1, options.Customers)
+            ),
+            DemoSet.Of(products),
+            new DemoSet<DemoCheckout>(
+                options.Orders / 12,
+                Checkout,
+                id => Position(shop.Ids.NumberOfCheckout(id) - 1, options.Orders / 12)
+            )
+        );
 
     private static int? Position(long? index, int count) => index >= 0 && index < count ? (int)index : null;
 
@@ -87,8 +160,10 @@ public sealed class GeneratedStore
         var dice = new Dice(options.Seed, index);
         var at = TimeOf(index, ref dice);
         var customer = CustomerOf(ref dice);
-        var builder = new DemoOrderBuilder(shop, FirstNumber + index, at)
-            .Customer(customer is { } buyer ? shop.Ids.Customer(buyer + 1) : null, customer is { } known ? EmailOf(known) : null);
+        var builder = new DemoOrderBuilder(shop, FirstNumber + index, at).Customer(
+            customer is { } buyer ? shop.Ids.Customer(buyer + 1) : null,
+            customer is { } known ? EmailOf(known) : null
+        );
         var taxed = dice.Below(100) < 60;
         var discounted = dice.Below(100) < 15;
         var lines = 1 + dice.Below(5);
@@ -99,7 +174,15 @@ public sealed class GeneratedStore
             var price = product.Price.Minor * quantity;
             var discount = discounted ? price / 10 : 0;
             var tax = taxed ? (long)Math.Round((price - discount) * TaxRate, MidpointRounding.AwayFromZero) : 0;
-            builder.Line(product.Title, quantity, product.Price.Minor, tax, TaxRate, orderDiscount: discount, product: product);
+            builder.Line(
+                product.Title,
+                quantity,
+                product.Price.Minor,
+                tax,
+                TaxRate,
+                orderDiscount: discount,
+                product: product
+            );
         }
         if (dice.Below(100) < 60)
         {
@@ -143,7 +226,9 @@ public sealed class GeneratedStore
             VariantId = shop.Ids.Variant(index + 1),
             Title = edition == 0 ? title : string.Create(CultureInfo.InvariantCulture, $"{title} no. {edition + 1}"),
             Sku = string.Create(CultureInfo.InvariantCulture, $"GEN-{index + 1:0000}"),
-            Price = shop.Money((long)((3 + dice.Below(87)) * shop.Currency.UnitsPerOne) - (shop.Currency.Decimals > 0 ? 1 : 0)),
+            Price = shop.Money(
+                (long)((3 + dice.Below(87)) * shop.Currency.UnitsPerOne) - (shop.Currency.Decimals > 0 ? 1 : 0)
+            ),
             Vendor = shop.Name,
             ProductType = Things[index / Materials.Length % Things.Length],
             CreatedAt = start,
@@ -165,7 +250,18 @@ public sealed class GeneratedStore
             CompletedAt = completed,
             CustomerId = order.CustomerId,
             Currency = shop.Currency,
-            Lines = [.. order.Lines.Select(l => new DemoCheckoutLine(l.Id, l.Title, l.Sku, l.Quantity, l.UnitPrice, l.ProductId, l.VariantId))],
+            Lines =
+            [
+                .. order.Lines.Select(l => new DemoCheckoutLine(
+                    l.Id,
+                    l.Title,
+                    l.Sku,
+                    l.Quantity,
+                    l.UnitPrice,
+                    l.ProductId,
+                    l.VariantId
+                )),
+            ],
         };
     }
 
@@ -184,7 +280,8 @@ public sealed class GeneratedStore
         return dice.Below(100) < 8 ? null : (int)(options.Customers * rank * rank * rank);
     }
 
-    private string EmailOf(int customer) => string.Create(CultureInfo.InvariantCulture, $"buyer-{customer + 1}@{shop.Handle}.example.com");
+    private string EmailOf(int customer) =>
+        string.Create(CultureInfo.InvariantCulture, $"buyer-{customer + 1}@{shop.Handle}.example.com");
 
     private Totals[] CountTotals()
     {
@@ -237,16 +334,20 @@ public static class HarbourLane
 {
     public const string Domain = "harbour-lane.myshopify.com";
 
-    public static DemoStore Create(int ordinal, TimeProvider time) => GeneratedStore.Create(new GeneratedStoreOptions
-    {
-        Ordinal = ordinal,
-        Domain = Domain,
-        Name = "Harbour Lane",
-        Seed = 42,
-        Orders = 300,
-        Days = 120,
-        Customers = 170,
-        Products = 48,
-        GrantedScopes = new HashSet<string> { "read_orders", "read_customers", "read_products" },
-    }, time);
+    public static DemoStore Create(int ordinal, TimeProvider time) =>
+        GeneratedStore.Create(
+            new GeneratedStoreOptions
+            {
+                Ordinal = ordinal,
+                Domain = Domain,
+                Name = "Harbour Lane",
+                Seed = 42,
+                Orders = 300,
+                Days = 120,
+                Customers = 170,
+                Products = 48,
+                GrantedScopes = new HashSet<string> { "read_orders", "read_customers", "read_products" },
+            },
+            time
+        );
 }

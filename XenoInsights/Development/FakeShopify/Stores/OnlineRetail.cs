@@ -19,16 +19,22 @@ public sealed class OnlineRetail
     private readonly DemoIds ids;
 
     // One entry per order, in the file's order; lines and refunds of order i are those from First[i] up to First[i + 1].
-    private readonly int[] orderNumber, orderCustomer, firstLine, firstRefundPart;
+    private readonly int[] orderNumber,
+        orderCustomer,
+        firstLine,
+        firstRefundPart;
     private readonly byte[] orderCountry;
     private readonly DateTimeOffset[] orderTime;
     private readonly Dictionary<int, int> orderAt = [];
 
     // One entry per line, shipping lines among them. Prices in pence.
-    private readonly int[] lineCode, lineQuantity, linePrice;
+    private readonly int[] lineCode,
+        lineQuantity,
+        linePrice;
 
     private readonly RefundPart[] refundParts;
-    private readonly string[] codes, countries;
+    private readonly string[] codes,
+        countries;
     private readonly int[] customerNumber;
     private readonly Dictionary<int, int> customerAt = [];
     private readonly DemoProduct[] products;
@@ -97,7 +103,10 @@ public sealed class OnlineRetail
             Orders = kept.Length,
             LineItems = lines - lineCode.Count(IsShipping),
             ShippingLines = lineCode.Count(IsShipping),
-            GrossPence = Enumerable.Range(0, lines).Where(i => !IsShipping(lineCode[i])).Sum(i => (long)lineQuantity[i] * linePrice[i]),
+            GrossPence = Enumerable
+                .Range(0, lines)
+                .Where(i => !IsShipping(lineCode[i]))
+                .Sum(i => (long)lineQuantity[i] * linePrice[i]),
             CancellationLines = cancellations.Sum(invoice => invoice.Lines.Count),
             Refunds = refundParts.Select(p => (p.Order, p.Cancellation)).Distinct().Count(),
             RefundedPence = refundParts.Sum(p => (long)p.Quantity * linePrice[p.Line]),
@@ -123,11 +132,21 @@ public sealed class OnlineRetail
 
     public static OnlineRetail Load(DemoShop shop, TimeProvider time) => new(shop, time);
 
-    public DemoData Data() => new(
-        new DemoSet<DemoOrder>(orderNumber.Length, Order, id => ids.NumberOfOrder(id) is { } number && orderAt.TryGetValue((int)number, out var i) ? i : null),
-        new DemoSet<DemoCustomer>(customersByFirstOrder.Length, position => Customer(customersByFirstOrder[position]), PositionOfCustomer),
-        DemoSet.Of(products),
-        new DemoSet<DemoCheckout>(checkouts.Length, Checkout, PositionOfCheckout));
+    public DemoData Data() =>
+        new(
+            new DemoSet<DemoOrder>(
+                orderNumber.Length,
+                Order,
+                id => ids.NumberOfOrder(id) is { } number && orderAt.TryGetValue((int)number, out var i) ? i : null
+            ),
+            new DemoSet<DemoCustomer>(
+                customersByFirstOrder.Length,
+                position => Customer(customersByFirstOrder[position]),
+                PositionOfCustomer
+            ),
+            DemoSet.Of(products),
+            new DemoSet<DemoCheckout>(checkouts.Length, Checkout, PositionOfCheckout)
+        );
 
     private bool IsShipping(int code) => ShippingCodes.Contains(codes[code]);
 
@@ -179,8 +198,18 @@ public sealed class OnlineRetail
                 if (open > 0 && bought.TryGetValue((cancellation.Customer, returned.Code), out var candidates))
                 {
                     var samePriceOnly = ManualCodes.Contains(codes[returned.Code]);
-                    open = Take(candidates, l => linePrice[l] == returned.Price, at, cancellation.Number, open, left, parts);
-                    open = samePriceOnly ? open : Take(candidates, _ => true, at, cancellation.Number, open, left, parts);
+                    open = Take(
+                        candidates,
+                        l => linePrice[l] == returned.Price,
+                        at,
+                        cancellation.Number,
+                        open,
+                        left,
+                        parts
+                    );
+                    open = samePriceOnly
+                        ? open
+                        : Take(candidates, _ => true, at, cancellation.Number, open, left, parts);
                 }
                 if (open != 0)
                 {
@@ -192,7 +221,15 @@ public sealed class OnlineRetail
     }
 
     /// <summary>Takes what is still unreturned, from the latest earlier order backwards; returns how many units stay open.</summary>
-    private int Take(List<(int Order, int Line)> candidates, Func<int, bool> fits, DateTimeOffset at, int cancellation, int open, int[] left, List<RefundPart> parts)
+    private int Take(
+        List<(int Order, int Line)> candidates,
+        Func<int, bool> fits,
+        DateTimeOffset at,
+        int cancellation,
+        int open,
+        int[] left,
+        List<RefundPart> parts
+    )
     {
         for (var i = candidates.Count - 1; i >= 0 && open > 0; i--)
         {
@@ -271,7 +308,7 @@ public sealed class OnlineRetail
         var refunds = new List<DemoRefund>();
         var transactions = new List<DemoTransaction> { new(ids.Part(number, 1), "SALE", shop.Money(total), time) };
         const int firstReturn = 50_000;
-        for (var from = 0; from < parts.Length;)
+        for (var from = 0; from < parts.Length; )
         {
             var to = from;
             while (to < parts.Length && parts[to].Cancellation == parts[from].Cancellation)
@@ -290,16 +327,25 @@ public sealed class OnlineRetail
                 if (lineItemOf.TryGetValue(part.Line, out var item))
                 {
                     returns.Add(Sale(number, firstReturn + p, SaleAction.Return, -part.Quantity, -worth, item));
-                    refundLines.Add(new(ids.Part(number, firstReturn + p), item, part.Quantity, shop.Money(worth), shop.Money(0)));
+                    refundLines.Add(
+                        new(ids.Part(number, firstReturn + p), item, part.Quantity, shop.Money(worth), shop.Money(0))
+                    );
                 }
                 else
                 {
                     var shipping = shippingLineOf[part.Line];
                     returns.Add(Sale(number, firstReturn + p, SaleAction.Return, -1, -worth, shippingLine: shipping));
-                    refundShipping.Add(new(ids.Part(number, firstReturn + p), shipping, shop.Money(worth), shop.Money(0)));
+                    refundShipping.Add(
+                        new(ids.Part(number, firstReturn + p), shipping, shop.Money(worth), shop.Money(0))
+                    );
                 }
             }
-            var transaction = new DemoTransaction(ids.Part(number, transactions.Count + 1), "REFUND", shop.Money(amount), parts[from].At);
+            var transaction = new DemoTransaction(
+                ids.Part(number, transactions.Count + 1),
+                "REFUND",
+                shop.Money(amount),
+                parts[from].At
+            );
             transactions.Add(transaction);
             var refund = new DemoRefund
             {
@@ -312,7 +358,12 @@ public sealed class OnlineRetail
                 Transactions = [transaction],
             };
             refunds.Add(refund);
-            agreements.Add(new(ids.Part(number, refunds.Count + 1), AgreementKind.Refund, refund.CreatedAt, returns) { Refund = refund });
+            agreements.Add(
+                new(ids.Part(number, refunds.Count + 1), AgreementKind.Refund, refund.CreatedAt, returns)
+                {
+                    Refund = refund,
+                }
+            );
             from = to;
         }
 
@@ -329,7 +380,10 @@ public sealed class OnlineRetail
             CustomerId = orderCustomer[i] == Guest ? null : ids.Customer(customerNumber[orderCustomer[i]]),
             Email = orderCustomer[i] == Guest ? null : OnlineRetailNames.Email(customerNumber[orderCustomer[i]]),
             Address = AddressOf(orderCountry[i]),
-            FinancialStatus = refundedTotal == 0 ? FinancialStatus.Paid : refundedTotal == total ? FinancialStatus.Refunded : FinancialStatus.PartiallyRefunded,
+            FinancialStatus =
+                refundedTotal == 0 ? FinancialStatus.Paid
+                : refundedTotal == total ? FinancialStatus.Refunded
+                : FinancialStatus.PartiallyRefunded,
             Gateways = ["manual"],
             Lines = lines,
             ShippingLines = shippingLines,
@@ -339,22 +393,33 @@ public sealed class OnlineRetail
         };
     }
 
-    private DemoSale Sale(int number, int part, SaleAction action, int quantity, long worth, DemoLine? lineItem = null, DemoShippingLine? shippingLine = null) => new()
-    {
-        Id = ids.Part(number, part),
-        Action = action,
-        Line = lineItem is null ? SaleLine.Shipping : SaleLine.Product,
-        Quantity = quantity,
-        Total = shop.Money(worth),
-        Tax = shop.Money(0),
-        DiscountBeforeTaxes = shop.Money(0),
-        DiscountAfterTaxes = shop.Money(0),
-        LineItem = lineItem,
-        ShippingLine = shippingLine,
-    };
+    private DemoSale Sale(
+        int number,
+        int part,
+        SaleAction action,
+        int quantity,
+        long worth,
+        DemoLine? lineItem = null,
+        DemoShippingLine? shippingLine = null
+    ) =>
+        new()
+        {
+            Id = ids.Part(number, part),
+            Action = action,
+            Line = lineItem is null ? SaleLine.Shipping : SaleLine.Product,
+            Quantity = quantity,
+            Total = shop.Money(worth),
+            Tax = shop.Money(0),
+            DiscountBeforeTaxes = shop.Money(0),
+            DiscountAfterTaxes = shop.Money(0),
+            LineItem = lineItem,
+            ShippingLine = shippingLine,
+        };
 
     private DateTimeOffset UpdatedAt(int order) =>
-        firstRefundPart[order + 1] > firstRefundPart[order] ? refundParts[firstRefundPart[order + 1] - 1].At : orderTime[order];
+        firstRefundPart[order + 1] > firstRefundPart[order]
+            ? refundParts[firstRefundPart[order + 1] - 1].At
+            : orderTime[order];
 
     private DemoProduct ProductOf(int line) => products[productAt[lineCode[line]]];
 
@@ -375,18 +440,20 @@ public sealed class OnlineRetail
                 var code = lineCode[line];
                 if (productAt.TryAdd(code, made.Count))
                 {
-                    made.Add(new DemoProduct
-                    {
-                        Id = ids.Product(code + 1),
-                        VariantId = ids.Variant(code + 1),
-                        Title = Tidy(file.TitleOf(code)),
-                        Sku = codes[code],
-                        Price = shop.Money(price[code]),
-                        Vendor = "Online Retail",
-                        ProductType = "Gifts",
-                        CreatedAt = orderTime[order],
-                        UpdatedAt = orderTime[order],
-                    });
+                    made.Add(
+                        new DemoProduct
+                        {
+                            Id = ids.Product(code + 1),
+                            VariantId = ids.Variant(code + 1),
+                            Title = Tidy(file.TitleOf(code)),
+                            Sku = codes[code],
+                            Price = shop.Money(price[code]),
+                            Vendor = "Online Retail",
+                            ProductType = "Gifts",
+                            CreatedAt = orderTime[order],
+                            UpdatedAt = orderTime[order],
+                        }
+                    );
                 }
             }
         }
@@ -404,7 +471,9 @@ public sealed class OnlineRetail
 
     private (int, long, int, int, DateTimeOffset)[] CustomerTotals()
     {
-        var totals = new (int Orders, long Spent, int FirstOrder, int LastOrder, DateTimeOffset UpdatedAt)[customerNumber.Length];
+        var totals = new (int Orders, long Spent, int FirstOrder, int LastOrder, DateTimeOffset UpdatedAt)[
+            customerNumber.Length
+        ];
         for (var order = 0; order < orderNumber.Length; order++)
         {
             if (orderCustomer[order] == Guest)
@@ -420,12 +489,20 @@ public sealed class OnlineRetail
             {
                 customer.Spent += (long)lineQuantity[line] * linePrice[line];
             }
-            foreach (var part in refundParts.AsSpan(firstRefundPart[order], firstRefundPart[order + 1] - firstRefundPart[order]))
+            foreach (
+                var part in refundParts.AsSpan(
+                    firstRefundPart[order],
+                    firstRefundPart[order + 1] - firstRefundPart[order]
+                )
+            )
             {
                 customer.Spent -= (long)part.Quantity * linePrice[part.Line];
             }
         }
-        customersByFirstOrder = [.. Enumerable.Range(0, totals.Length).Where(c => totals[c].Orders > 0).OrderBy(c => totals[c].FirstOrder)];
+        customersByFirstOrder =
+        [
+            .. Enumerable.Range(0, totals.Length).Where(c => totals[c].Orders > 0).OrderBy(c => totals[c].FirstOrder),
+        ];
         positionOfCustomer = new int[totals.Length];
         Array.Fill(positionOfCustomer, -1);
         for (var position = 0; position < customersByFirstOrder.Length; position++)
@@ -436,7 +513,9 @@ public sealed class OnlineRetail
     }
 
     private int? PositionOfCustomer(long id) =>
-        ids.NumberOfCustomer(id) is { } number && customerAt.TryGetValue((int)number, out var customer) && positionOfCustomer[customer] >= 0
+        ids.NumberOfCustomer(id) is { } number
+        && customerAt.TryGetValue((int)number, out var customer)
+        && positionOfCustomer[customer] >= 0
             ? positionOfCustomer[customer]
             : null;
 
@@ -474,7 +553,9 @@ public sealed class OnlineRetail
             {
                 var recovered = dice.Next(100) < 15;
                 var created = orderTime[order].AddMinutes(-dice.Next(60, 48 * 60));
-                made.Add((order, created, recovered ? created + ((orderTime[order] - created) * dice.NextDouble()) : null));
+                made.Add(
+                    (order, created, recovered ? created + ((orderTime[order] - created) * dice.NextDouble()) : null)
+                );
             }
         }
         checkoutAt = [];
@@ -489,7 +570,9 @@ public sealed class OnlineRetail
     private Dictionary<int, int> checkoutAt = [];
 
     private int? PositionOfCheckout(long id) =>
-        ids.NumberOfCheckout(id) is { } number && checkoutAt.TryGetValue((int)number, out var position) ? position : null;
+        ids.NumberOfCheckout(id) is { } number && checkoutAt.TryGetValue((int)number, out var position)
+            ? position
+            : null;
 
     private DemoCheckout Checkout(int position)
     {
@@ -500,7 +583,17 @@ public sealed class OnlineRetail
             if (!IsShipping(lineCode[line]))
             {
                 var product = ProductOf(line);
-                lines.Add(new(ids.Part(orderNumber[order], lines.Count + 1), product.Title, product.Sku, lineQuantity[line], shop.Money(linePrice[line]), product.Id, product.VariantId));
+                lines.Add(
+                    new(
+                        ids.Part(orderNumber[order], lines.Count + 1),
+                        product.Title,
+                        product.Sku,
+                        lineQuantity[line],
+                        shop.Money(linePrice[line]),
+                        product.Id,
+                        product.VariantId
+                    )
+                );
             }
         }
         return new DemoCheckout
@@ -555,7 +648,9 @@ internal sealed record FileInvoice(int Number, bool IsCancellation, DateTime Loc
 /// <summary>The file as it is: invoices in order of appearance, texts as numbers. Bad-debt invoices ("A…") are left out.</summary>
 internal sealed class OnlineRetailFile
 {
-    private readonly Dictionary<string, int> codeAt = [], countryAt = [], titleAt = [];
+    private readonly Dictionary<string, int> codeAt = [],
+        countryAt = [],
+        titleAt = [];
     private readonly Dictionary<int, int> customerAt = [];
     private readonly Dictionary<(int Code, int Title), int> titleUses = [];
     private readonly Dictionary<(int Number, bool Cancellation), FileInvoice> invoiceAt = [];
@@ -576,7 +671,8 @@ internal sealed class OnlineRetailFile
     public static OnlineRetailFile Read()
     {
         var file = new OnlineRetailFile();
-        using var resource = typeof(OnlineRetailFile).Assembly.GetManifestResourceStream("FakeShopify/online-retail.csv.gz")
+        using var resource =
+            typeof(OnlineRetailFile).Assembly.GetManifestResourceStream("FakeShopify/online-retail.csv.gz")
             ?? throw new InvalidOperationException("online-retail.csv.gz is not embedded.");
         using var reader = new StreamReader(new GZipStream(resource, CompressionMode.Decompress), bufferSize: 1 << 16);
         reader.ReadLine();
@@ -646,15 +742,19 @@ internal sealed class OnlineRetailFile
                 number,
                 cancellation,
                 DateTime.ParseExact(row.AsSpan(fields[4]), "yyyy-MM-dd HH:mm:ss", CultureInfo.InvariantCulture),
-                customer.IsEmpty ? -1 : Number(customerAt, int.Parse(dot < 0 ? customer : customer[..dot], CultureInfo.InvariantCulture)),
-                (byte)Number(countryAt, row.AsSpan(fields[7])));
+                customer.IsEmpty
+                    ? -1
+                    : Number(customerAt, int.Parse(dot < 0 ? customer : customer[..dot], CultureInfo.InvariantCulture)),
+                (byte)Number(countryAt, row.AsSpan(fields[7]))
+            );
             invoiceAt.Add((number, cancellation), kept);
             Invoices.Add(kept);
         }
         var line = new FileLine(
             Number(codeAt, row.AsSpan(fields[1])),
             int.Parse(row.AsSpan(fields[3]), NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture),
-            Pence(row.AsSpan(fields[5])));
+            Pence(row.AsSpan(fields[5]))
+        );
         kept.Lines.Add(line);
         var title = row.AsSpan(fields[2]).Trim();
         if (!cancellation && line is { Quantity: > 0, Price: > 0 } && !title.IsEmpty)
@@ -665,7 +765,15 @@ internal sealed class OnlineRetailFile
     }
 
     private static int Pence(ReadOnlySpan<char> price) =>
-        (int)Math.Round(decimal.Parse(price, NumberStyles.AllowDecimalPoint | NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture) * 100, MidpointRounding.AwayFromZero);
+        (int)
+            Math.Round(
+                decimal.Parse(
+                    price,
+                    NumberStyles.AllowDecimalPoint | NumberStyles.AllowLeadingSign,
+                    CultureInfo.InvariantCulture
+                ) * 100,
+                MidpointRounding.AwayFromZero
+            );
 
     private static int Number(Dictionary<string, int> numbers, ReadOnlySpan<char> text)
     {
@@ -692,33 +800,120 @@ internal static class OnlineRetailNames
 {
     private static readonly string[] First =
     [
-        "Wren", "Tamsin", "Barnaby", "Odessa", "Lachlan", "Marigold", "Cosmo", "Isolde", "Fenton", "Petra", "Ambrose", "Juniper",
-        "Rafferty", "Saffron", "Linus", "Ottilie", "Casper", "Beatrix", "Digby", "Elowen", "Hector", "Posy", "Rufus", "Thea",
+        "Wren",
+        "Tamsin",
+        "Barnaby",
+        "Odessa",
+        "Lachlan",
+        "Marigold",
+        "Cosmo",
+        "Isolde",
+        "Fenton",
+        "Petra",
+        "Ambrose",
+        "Juniper",
+        "Rafferty",
+        "Saffron",
+        "Linus",
+        "Ottilie",
+        "Casper",
+        "Beatrix",
+        "Digby",
+        "Elowen",
+        "Hector",
+        "Posy",
+        "Rufus",
+        "Thea",
     ];
 
     private static readonly string[] Last =
     [
-        "Hollowbrook", "Thistlewick", "Marlowbridge", "Penhallowe", "Ashgrove", "Brambleton", "Copperfen", "Dunmallow", "Elderwisp",
-        "Fernleaf", "Greywether", "Harrowdene", "Inglemoor", "Larkspire", "Mossgate", "Netherby", "Oakhampstead", "Quillfeather",
-        "Rookhope", "Silverdale", "Tarnwick", "Underhay", "Wintersett", "Yarrowfield",
+        "Hollowbrook",
+        "Thistlewick",
+        "Marlowbridge",
+        "Penhallowe",
+        "Ashgrove",
+        "Brambleton",
+        "Copperfen",
+        "Dunmallow",
+        "Elderwisp",
+        "Fernleaf",
+        "Greywether",
+        "Harrowdene",
+        "Inglemoor",
+        "Larkspire",
+        "Mossgate",
+        "Netherby",
+        "Oakhampstead",
+        "Quillfeather",
+        "Rookhope",
+        "Silverdale",
+        "Tarnwick",
+        "Underhay",
+        "Wintersett",
+        "Yarrowfield",
     ];
 
     private static readonly string[] Trade =
     [
-        "Copper Kettle", "Blue Lantern", "Old Orchard", "Paper Boat", "Harbour Light", "Clover & Twine", "Button Tin", "Larder Lane",
-        "Painted Gate", "Little Acorn", "Velvet Thimble", "Corner House", "Tea Chest", "Robin's Nest", "Sugar Loaf", "Crooked Spire",
+        "Copper Kettle",
+        "Blue Lantern",
+        "Old Orchard",
+        "Paper Boat",
+        "Harbour Light",
+        "Clover & Twine",
+        "Button Tin",
+        "Larder Lane",
+        "Painted Gate",
+        "Little Acorn",
+        "Velvet Thimble",
+        "Corner House",
+        "Tea Chest",
+        "Robin's Nest",
+        "Sugar Loaf",
+        "Crooked Spire",
     ];
 
     private static readonly string[] Kind = ["Gifts", "Trading", "Homewares", "Stores", "Emporium", "Supplies"];
 
     private static readonly Dictionary<string, string> CountryCodes = new()
     {
-        ["United Kingdom"] = "GB", ["France"] = "FR", ["Australia"] = "AU", ["Netherlands"] = "NL", ["Germany"] = "DE", ["Norway"] = "NO",
-        ["EIRE"] = "IE", ["Switzerland"] = "CH", ["Spain"] = "ES", ["Poland"] = "PL", ["Portugal"] = "PT", ["Italy"] = "IT",
-        ["Belgium"] = "BE", ["Lithuania"] = "LT", ["Japan"] = "JP", ["Iceland"] = "IS", ["Channel Islands"] = "JE", ["Denmark"] = "DK",
-        ["Cyprus"] = "CY", ["Sweden"] = "SE", ["Austria"] = "AT", ["Israel"] = "IL", ["Finland"] = "FI", ["Bahrain"] = "BH",
-        ["Greece"] = "GR", ["Hong Kong"] = "HK", ["Singapore"] = "SG", ["Lebanon"] = "LB", ["United Arab Emirates"] = "AE",
-        ["Saudi Arabia"] = "SA", ["Czech Republic"] = "CZ", ["Canada"] = "CA", ["Brazil"] = "BR", ["USA"] = "US", ["Malta"] = "MT", ["RSA"] = "ZA",
+        ["United Kingdom"] = "GB",
+        ["France"] = "FR",
+        ["Australia"] = "AU",
+        ["Netherlands"] = "NL",
+        ["Germany"] = "DE",
+        ["Norway"] = "NO",
+        ["EIRE"] = "IE",
+        ["Switzerland"] = "CH",
+        ["Spain"] = "ES",
+        ["Poland"] = "PL",
+        ["Portugal"] = "PT",
+        ["Italy"] = "IT",
+        ["Belgium"] = "BE",
+        ["Lithuania"] = "LT",
+        ["Japan"] = "JP",
+        ["Iceland"] = "IS",
+        ["Channel Islands"] = "JE",
+        ["Denmark"] = "DK",
+        ["Cyprus"] = "CY",
+        ["Sweden"] = "SE",
+        ["Austria"] = "AT",
+        ["Israel"] = "IL",
+        ["Finland"] = "FI",
+        ["Bahrain"] = "BH",
+        ["Greece"] = "GR",
+        ["Hong Kong"] = "HK",
+        ["Singapore"] = "SG",
+        ["Lebanon"] = "LB",
+        ["United Arab Emirates"] = "AE",
+        ["Saudi Arabia"] = "SA",
+        ["Czech Republic"] = "CZ",
+        ["Canada"] = "CA",
+        ["Brazil"] = "BR",
+        ["USA"] = "US",
+        ["Malta"] = "MT",
+        ["RSA"] = "ZA",
     };
 
     public static (string First, string Last) Of(int customer)
@@ -729,9 +924,22 @@ internal static class OnlineRetailNames
             : (Trade[dice.Next(Trade.Length)], Kind[dice.Next(Kind.Length)]);
     }
 
-    public static string Email(int customer) => string.Create(CultureInfo.InvariantCulture, $"customer-{customer}@example.com");
+    public static string Email(int customer) =>
+        string.Create(CultureInfo.InvariantCulture, $"customer-{customer}@example.com");
 
     /// <summary>Nothing for "Unspecified" and "European Community".</summary>
     public static DemoAddress? Country(string name) =>
-        CountryCodes.TryGetValue(name, out var code) ? new DemoAddress(code, name switch { "EIRE" => "Ireland", "USA" => "United States", "RSA" => "South Africa", "Channel Islands" => "Jersey", _ => name }) : null;
+        CountryCodes.TryGetValue(name, out var code)
+            ? new DemoAddress(
+                code,
+                name switch
+                {
+                    "EIRE" => "Ireland",
+                    "USA" => "United States",
+                    "RSA" => "South Africa",
+                    "Channel Islands" => "Jersey",
+                    _ => name,
+                }
+            )
+            : null;
 }
