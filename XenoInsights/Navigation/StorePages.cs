@@ -5,6 +5,8 @@ namespace XenoInsights.Navigation;
 /// <summary>The pages of a store, for the menu and its keys.</summary>
 public static class StorePages
 {
+    private static readonly string[] _keptNames = ["preset", "from", "to", "compare"];
+
     public static IReadOnlyList<Page> Metrics { get; } =
     [
         new("overview", "Overview", Glyphs.Overview, "o"),
@@ -33,7 +35,7 @@ public static class StorePages
     public static string KeptQuery(string uri, char first = '?')
     {
         var asked = Microsoft.AspNetCore.WebUtilities.QueryHelpers.ParseQuery(new Uri(uri).Query);
-        var kept = new[] { "preset", "from", "to", "compare" }
+        var kept = _keptNames
             .Where(asked.ContainsKey)
             .Select(name => $"{name}={Uri.EscapeDataString(asked[name].ToString())}")
             .ToList();
