@@ -277,8 +277,8 @@ public sealed class TenantIsolationTests(PostgresServer server)
     [Fact]
     public void Only_the_data_slice_opens_connections_and_nobody_takes_all_filters_off()
     {
-        // The embedded PostgreSQL of development is asked whether it answers.
-        string[] others = ["/Data/", "/Development/Postgres/EmbeddedPostgres.cs"];
+        // The embedded PostgreSQL of development is asked whether it answers, and `verify` reads the catalogue as the login.
+        string[] others = ["/Data/", "/Development/Postgres/EmbeddedPostgres.cs", "/Operations/VerifyCommand.cs"];
         var sources = Repository
             .Sources("XenoInsights")
             .Where(f => !others.Any(other => f.Path.Contains(other, StringComparison.Ordinal)))
