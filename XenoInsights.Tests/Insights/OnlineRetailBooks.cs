@@ -156,7 +156,7 @@ internal sealed class OnlineRetailBooks
     {
         var invoices = new Dictionary<string, Invoice>();
         using var file = File.OpenRead(
-            Path.Combine(Repository.Root, "XenoInsights", "FakeShopify", "Data", "online-retail.csv.gz")
+            Path.Combine(Repository.Root, "XenoInsights", "Development", "FakeShopify", "Data", "online-retail.csv.gz")
         );
         using var csv = CsvReader.Create(new GZipStream(file, CompressionMode.Decompress));
         while (csv.Read())

@@ -9,6 +9,7 @@ using Microsoft.Extensions.DependencyInjection;
 using XenoInsights.App;
 using XenoInsights.Authentication;
 using XenoInsights.Data;
+using XenoInsights.Development;
 using XenoInsights.Hosting;
 using XenoInsights.Tenants;
 using XenoInsights.Tests.Support;
@@ -34,8 +35,12 @@ public sealed class RequireTenantTests(PostgresServer postgres) : IAsyncLifetime
         builder.Services.Configure<AppOptions>(options => options.PublicUrl = "http://localhost:1");
         builder.AddData(_database.ConnectionString);
         builder.AddAccess();
+        builder.AddTenants();
+        builder.Services.AddDevelopmentIdentityProvider();
         _app = builder.Build();
         _app.MapAccess();
+        _app.MapTenantsApi();
+        _app.MapDevelopmentIdentityProvider();
         _app.MapGet(
                 "/api/probe",
                 async (HttpContext http, XenoDatabase database) =>
