@@ -34,9 +34,9 @@ public sealed class RequireTenantTests(PostgresServer postgres) : IAsyncLifetime
         builder.WebHost.UseKestrel().UseUrls("http://127.0.0.1:0");
         builder.Services.Configure<AppOptions>(options => options.PublicUrl = "http://localhost:1");
         builder.AddData(_database.ConnectionString);
+        builder.Services.AddDevelopmentIdentityProvider();
         builder.AddAccess();
         builder.AddTenants();
-        builder.Services.AddDevelopmentIdentityProvider();
         _app = builder.Build();
         _app.MapAccess();
         _app.MapTenantsApi();
