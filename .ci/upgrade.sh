@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # usage: .ci/upgrade.sh [orders]
-# Upgrades while serving: a pinned earlier version takes 20 webhooks a second while this version's `migrate` runs and its two instances are
+# Upgrades while serving: a pinned earlier version (the baseline 0.2.0) takes 20 webhooks a second while this version's `migrate` runs and its two instances are
 # replaced. Nothing may be lost, refused twice or counted wrongly, and PostgreSQL may not see a deadlock. UPGRADE_FROM names another commit.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-from=${UPGRADE_FROM:-6f972e9f74c393d07ef3882bdd4d4df8efaa3907}
+from=${UPGRADE_FROM:-fcc725df05db33b2c10e4a7decfc1ce72128c4d4}
 orders=${1:-30000}
 export DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1
 
