@@ -7,6 +7,7 @@ using XenoInsights.Compliance;
 using XenoInsights.Connect;
 using XenoInsights.Data;
 using XenoInsights.Ingestion;
+using XenoInsights.Queues;
 using XenoInsights.Sync;
 using XenoInsights.Tenants;
 using XenoInsights.Tests.Support;
@@ -229,7 +230,7 @@ public sealed class HistoriesTests(PostgresServer server)
         var hashes = new IdentifierHashes(Options.Create(options));
         var erasure = new Erasure(hashes);
         var demands = new ShopActions(
-            new SyncSignal(),
+            new WorkSignal(),
             new BulkFinished(TimeProvider.System),
             erasure,
             new ErasureList(stores.System, stores.Tenants, erasure, hashes, NullLogger<ErasureList>.Instance)

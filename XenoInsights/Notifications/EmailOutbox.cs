@@ -7,11 +7,15 @@ using MimeKit;
 using Npgsql;
 using XenoInsights.Data;
 using XenoInsights.Ingestion;
+using XenoInsights.Queues;
 using XenoInsights.Tenants;
 
 namespace XenoInsights.Notifications;
 
-/// <summary>Section <c>Smtp</c>. Without a host nothing is sent: in Development mails are looked at under <c>/outbox</c>, elsewhere they are on record as not sent.</summary>
+/// <summary>
+/// Section <c>Smtp</c>. Without a host nothing is sent: in Development mails are looked at under <c>/outbox</c>,
+/// elsewhere they are on record as not sent.
+/// </summary>
 public sealed class SmtpOptions
 {
     public const string Section = "Smtp";
@@ -38,7 +42,9 @@ public sealed class NotificationOptions
     [Range(1, 1440)]
     public int LagMinutes { get; set; } = 5;
 
-    /// <summary>The pause after the first failed attempt to send; it doubles with each further one, up to an hour.</summary>
+    /// <summary>
+    /// The pause after the first failed attempt to send; it doubles with each further one, up to an hour.
+    /// </summary>
     [Range(0.1, 3600)]
     public double RetrySeconds { get; set; } = 15;
 
@@ -54,14 +60,16 @@ public sealed class NotificationOptions
     [Range(1, 1440)]
     public int FleetIncidentWindowMinutes { get; set; } = 15;
 
-    /// <summary>How long the mails to the people of these stores are held at most, each store's from its beginning.</summary>
+    /// <summary>
+    /// How long the mails to the people of these stores are held at most, each store's from its beginning.
+    /// </summary>
     [Range(0, 10_080)]
     public int FleetIncidentHoldMinutes { get; set; } = 60;
 }
 
 /// <summary>
-/// Sends the mails that are due. Several instances may: a mail belongs to whoever moved its due time ahead. One that dies between sending
-/// and noting it sends again, under the same Message-ID.
+/// Sends the mails that are due. Several instances may: a mail belongs to whoever moved its due time ahead. One that
+/// dies between sending and noting it sends again, under the same Message-ID.
 /// </summary>
 internal sealed class EmailOutbox(
     SystemDatabase system,
@@ -102,7 +110,7 @@ internal sealed class EmailOutbox(
                 }
                 catch (Exception failure) when (!stoppingToken.IsCancellationRequested)
                 {
-                    logger.LogWarning(failure, "Mails cannot be sent for now");
+                    logger.LogWarning(failure, "Sending mails failed");
                 }
                 await Task.Delay(_poll, time, stoppingToken);
             }
@@ -134,8 +142,8 @@ internal sealed class EmailOutbox(
             }
             catch (Exception failure) when (!ct.IsCancellationRequested)
             {
-                logger.LogWarning(failure, "Mail {Mail} could not be sent, attempt {Attempt}", mail.Id, mail.Attempts);
-                await PutOffAsync(mail, failure.Message);
+                logger.LogWarning(failure, "Sending mail {Mail} failed, attempt {Attempt}", mail.Id, mail.Attempts);
+                await RescheduleAsync(mail, failure.Message);
                 if (client.IsConnected)
                     await client.DisconnectAsync(quit: false, CancellationToken.None);
                 continue;
@@ -153,8 +161,9 @@ internal sealed class EmailOutbox(
             {
                 await using var leave = db.Command(
                     """
-                    update mails set given_up_at = now(), last_error = 'No longer a member of the store.' where sent_at is null and given_up_at is null and due_at <= now()
-                        and not exists (select 1 from memberships m where m.tenant_id = mails.tenant_id and m.user_id = mails.user_id)
+                    update mails set given_up_at = now(), last_error = 'No longer a member of the store.'
+                    where sent_at is null and given_up_at is null and due_at <= now() and not exists (
+                        select 1 from memberships m where m.tenant_id = mails.tenant_id and m.user_id = mails.user_id)
                     """
                 );
                 await leave.ExecuteNonQueryAsync(ct);
@@ -163,7 +172,8 @@ internal sealed class EmailOutbox(
                         db,
                         """
                         update operator_mails m set due_at = now() + $1, attempts = m.attempts + 1
-                        from (select id from operator_mails where sent_at is null and given_up_at is null and due_at <= now()
+                        from (select id from operator_mails
+                            where sent_at is null and given_up_at is null and due_at <= now()
                             order by due_at limit 1 for update skip locked) due
                         where m.id = due.id
                         returning null::uuid, m.id, m.recipient, m.subject, m.text, m.html, m.attempts
@@ -174,7 +184,8 @@ internal sealed class EmailOutbox(
                         db,
                         """
                         update mails m set due_at = now() + $1, attempts = m.attempts + 1
-                        from (select tenant_id, id from mails where sent_at is null and given_up_at is null and due_at <= now()
+                        from (select tenant_id, id from mails
+                            where sent_at is null and given_up_at is null and due_at <= now()
                             order by due_at limit 1 for update skip locked) due
                         where m.tenant_id = due.tenant_id and m.id = due.id
                         returning m.tenant_id, m.id, m.recipient, m.subject, m.text, m.html, m.attempts
@@ -231,16 +242,14 @@ internal sealed class EmailOutbox(
         await client.SendAsync(message, ct);
     }
 
-    private Task PutOffAsync(Due mail, string error)
+    private Task RescheduleAsync(Due mail, string error)
     {
         if (mail.Attempts >= MaxAttempts)
             return NoteAsync(mail, "given_up_at = now()", error);
-        var pause =
-            Math.Min(_longestPause.TotalSeconds, options.Value.RetrySeconds * Math.Pow(2, mail.Attempts - 1))
-            * (0.75 + Random.Shared.NextDouble() / 2);
+        var pause = new Backoff(TimeSpan.FromSeconds(options.Value.RetrySeconds), _longestPause).After(mail.Attempts);
         return NoteAsync(
             mail,
-            FormattableString.Invariant($"due_at = now() + interval '{pause:0.000} seconds'"),
+            FormattableString.Invariant($"due_at = now() + interval '{pause.TotalSeconds:0.000} seconds'"),
             error
         );
     }
@@ -294,7 +303,10 @@ internal sealed class PurgeEmails(SystemDatabase system, TenantDatabase tenants,
                                     Parameters = { Sql.Uuid(store) },
                                 },
                                 new NpgsqlBatchCommand(
-                                    "delete from incidents where tenant_id = $1 and resolved_at < now() - interval '365 days'"
+                                    """
+                                    delete from incidents
+                                    where tenant_id = $1 and resolved_at < now() - interval '365 days'
+                                    """
                                 )
                                 {
                                     Parameters = { Sql.Uuid(store) },

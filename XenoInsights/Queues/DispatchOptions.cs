@@ -5,6 +5,8 @@ public sealed class DispatchOptions
 {
     public const string Section = "Webhooks";
 
-    /// <summary>For how many stores one process applies events at once, and for how many it refetches objects.</summary>
+    /// <summary>
+    /// For how many stores one process applies events at once, and for how many it refetches objects.
+    /// </summary>
     public int Parallel { get; set; } = 8;
 }

@@ -3,9 +3,9 @@ using System.Collections.Concurrent;
 namespace XenoInsights.Queues;
 
 /// <summary>
-/// Works on the stores that have something due, first come, first served, each as soon as a slot is free. A store that is
-/// slow or locked holds one slot and delays no other store. It is worked on once at a time, and one whose work failed is
-/// left alone for a second, and for twice as long after each further failure, up to half a minute.
+/// Works on the stores that have something due, first come, first served, each as soon as a slot is free. A store that
+/// is slow or locked holds one slot and delays no other store. It is worked on once at a time, and one whose work
+/// failed is left alone for a second, and for twice as long after each further failure, up to half a minute.
 /// </summary>
 /// <param name="slots">How many stores are worked on at once.</param>
 /// <param name="signal">Wakes the dispatcher before its next look.</param>
@@ -14,8 +14,8 @@ internal sealed class TenantDispatcher(int slots, WorkSignal signal, TimeProvide
     /// <summary>The least time between two looks that find something.</summary>
     public static readonly TimeSpan Gap = TimeSpan.FromMilliseconds(100);
 
-    private static readonly TimeSpan _afterFailedLook = TimeSpan.FromSeconds(1),
-        _longestBackoff = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan _afterFailedLook = TimeSpan.FromSeconds(1);
+    private static readonly Backoff _backoff = new(TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(30));
 
     private readonly SemaphoreSlim _slots = new(slots, slots),
         _outside = new(slots, slots);
@@ -37,7 +37,9 @@ internal sealed class TenantDispatcher(int slots, WorkSignal signal, TimeProvide
     /// <summary>The stores that have something due, whoever is working on them.</summary>
     public required Func<CancellationToken, Task<List<Guid>>> FindDueAsync { get; init; }
 
-    /// <summary>Works on a store for one turn, and returns the least time from its beginning to the next one's.</summary>
+    /// <summary>
+    /// Works on a store for one turn, and returns the least time from its beginning to the next one's.
+    /// </summary>
     public required Func<TenantTurn, CancellationToken, Task<TimeSpan>> WorkAsync { get; init; }
 
     /// <summary>Dispatches until it is stopped, and returns when the last turn has ended.</summary>
@@ -98,7 +100,7 @@ internal sealed class TenantDispatcher(int slots, WorkSignal signal, TimeProvide
         }
         catch (Exception failure) when (!ct.IsCancellationRequested)
         {
-            logger.LogWarning(failure, "Stores with something due cannot be looked for");
+            logger.LogWarning(failure, "Looking for stores with something due failed");
             await Task.Delay(_afterFailedLook, time, ct);
         }
     }
@@ -159,7 +161,7 @@ internal sealed class TenantDispatcher(int slots, WorkSignal signal, TimeProvide
     private void BackOff(Guid tenant, Exception failure)
     {
         var failures = _rests.GetValueOrDefault(tenant).Failures + 1;
-        var pause = TimeSpan.FromSeconds(Math.Min(_longestBackoff.TotalSeconds, Math.Pow(2, failures - 1)));
+        var pause = _backoff.After(failures);
         _rests[tenant] = new(failures, time.GetTimestamp(), pause);
         logger.LogWarning(
             failure,
@@ -170,7 +172,9 @@ internal sealed class TenantDispatcher(int slots, WorkSignal signal, TimeProvide
         );
     }
 
-    /// <summary>Gives the turn's slot to others while it waits for somebody else, with as many turns as there are slots.</summary>
+    /// <summary>
+    /// Gives the turn's slot to others while it waits for somebody else, with as many turns as there are slots.
+    /// </summary>
     private async Task OutsideAsync(Func<Task> wait)
     {
         _slots.Release();
@@ -203,7 +207,9 @@ internal sealed class TenantTurn(Guid tenantId, Func<Func<Task>, Task> outside)
 {
     public Guid TenantId => tenantId;
 
-    /// <summary>Waits for somebody else, such as Shopify, without a slot: other stores are worked on meanwhile, this one is not.</summary>
+    /// <summary>
+    /// Waits for somebody else, such as Shopify, without a slot: other stores are worked on meanwhile, this one is not.
+    /// </summary>
     public async Task<T> WithoutSlotAsync<T>(Func<Task<T>> wait)
     {
         T? answer = default;

@@ -1,11 +1,12 @@
-using System.Diagnostics;
-using System.Diagnostics.Metrics;
 using System.Threading.Channels;
 
 namespace XenoInsights.Queues;
 
-/// <summary>Wakes this process's worker when something was stored here; other processes find it by polling.</summary>
-internal sealed class WorkSignal
+/// <summary>
+/// Wakes this process's worker of a queue when something was queued here; what other processes queue it finds by
+/// polling. One for each queue, registered under the queue's name.
+/// </summary>
+public sealed class WorkSignal
 {
     private readonly Channel<bool> _wake = Channel.CreateBounded<bool>(
         new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite }
@@ -13,7 +14,7 @@ internal sealed class WorkSignal
 
     public void Wake() => _wake.Writer.TryWrite(true);
 
-    /// <summary>False when nobody woke it: time to look for what other processes stored.</summary>
+    /// <summary>False when nobody woke it: time to look for what other processes queued.</summary>
     public async Task<bool> WaitAsync(TimeSpan atMost, CancellationToken ct)
     {
         using var waited = CancellationTokenSource.CreateLinkedTokenSource(ct);

@@ -23,6 +23,7 @@ internal sealed class Refetches(
 {
     private const int AtOnce = 50;
     private static readonly TimeSpan _lease = TimeSpan.FromMinutes(2),
+        _firstPause = TimeSpan.FromSeconds(5),
         _longestPause = TimeSpan.FromHours(1);
 
     /// <summary>
@@ -234,9 +235,7 @@ internal sealed class Refetches(
         CancellationToken ct
     )
     {
-        var pause =
-            Math.Min(longest.TotalSeconds, 5 * Math.Pow(2, claims.Max(c => c.Attempts) - 1))
-            * (0.75 + Random.Shared.NextDouble() / 2);
+        var pause = new Backoff(_firstPause, longest).After(claims.Max(c => c.Attempts));
         var command = Match(
             """
             update refetch_requests set due_at = now() + $5, last_error = $6 from unnest($2, $3, $4) as read(kind, shopify_id, requested_at)
@@ -245,7 +244,7 @@ internal sealed class Refetches(
             tenantId,
             claims
         );
-        command.Parameters.Add(new NpgsqlParameter { Value = TimeSpan.FromSeconds(pause) });
+        command.Parameters.Add(new NpgsqlParameter { Value = pause });
         command.Parameters.Add(new NpgsqlParameter { Value = error });
         return db.ExecuteAsync([command], ct);
     }

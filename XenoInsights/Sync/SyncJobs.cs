@@ -1,10 +1,10 @@
 using System.Text.Json;
-using System.Threading.Channels;
 using Microsoft.EntityFrameworkCore;
 using Npgsql;
 using NpgsqlTypes;
 using XenoInsights.Data;
 using XenoInsights.Ingestion;
+using XenoInsights.Queues;
 using XenoInsights.Tenants;
 
 namespace XenoInsights.Sync;
@@ -28,9 +28,19 @@ public sealed record SyncJobView(
 );
 
 /// <summary>The queue of runs. Asking twice enqueues once: a store has at most one unfinished run of a type.</summary>
-public sealed class SyncJobs(TenantDatabase tenants, XenoDatabase database, SyncSignal signal)
+public sealed class SyncJobs(
+    TenantDatabase tenants,
+    XenoDatabase database,
+    [FromKeyedServices(SyncJobs.Queue)] WorkSignal signal
+)
 {
-    /// <summary>As <see cref="EnqueueAsync(Guid, SyncJobType, ImportCursor?, CancellationToken)"/>, for an admin of the entered store.</summary>
+    /// <summary>Names the queue, and the signal that wakes its worker.</summary>
+    public const string Queue = "sync_jobs";
+
+    /// <summary>
+    /// As <see cref="EnqueueAsync(Guid, SyncJobType, ImportCursor?, CancellationToken)"/>, for an admin of the entered
+    /// store.
+    /// </summary>
     /// <exception cref="AccessDeniedException">The person is no admin of it.</exception>
     public Task<(SyncJobView Job, bool Created)> StartAsync(
         SyncJobType type,
@@ -91,9 +101,11 @@ public sealed class SyncJobs(TenantDatabase tenants, XenoDatabase database, Sync
         await using var insert = db.Command(
             """
             insert into sync_jobs
-                (tenant_id, id, type, slot, status, objects_expected, objects_read, stored, unchanged, rejected, gone, attempts, created_at, cursor, priority)
+                (tenant_id, id, type, slot, status, objects_expected, objects_read, stored, unchanged, rejected, gone,
+                    attempts, created_at, cursor, priority)
             values ($1, $2, $3, $4, 'Queued', 0, 0, 0, 0, 0, 0, 0, now(), $5, case
-                when $3 = 'Full' and not exists (select from sync_jobs where tenant_id = $1 and type = 'Full' and status = 'Succeeded') then $6
+                when $3 = 'Full' and not exists (
+                    select from sync_jobs where tenant_id = $1 and type = 'Full' and status = 'Succeeded') then $6
                 else $7 end)
             on conflict do nothing
             """
@@ -115,8 +127,9 @@ public sealed class SyncJobs(TenantDatabase tenants, XenoDatabase database, Sync
     }
 
     /// <summary>
-    /// Ends a run of the entered tenant that waits or runs; false when it has ended, or is a recalculation, without which
-    /// days of two time zones would stay. Whoever works on it finds its lease gone; what it stored stays, and is correct.
+    /// Ends a run of the entered tenant that waits or runs; false when it has ended, or is a recalculation, without
+    /// which days of two time zones would stay. Whoever works on it finds its lease gone; what it stored stays, and is
+    /// correct.
     /// </summary>
     public Task<bool> CancelAsync(Guid id, CancellationToken ct = default) =>
         database.InTenantAsync(
@@ -125,7 +138,8 @@ public sealed class SyncJobs(TenantDatabase tenants, XenoDatabase database, Sync
             {
                 await using var command = db.Command(
                     """
-                    update sync_jobs set status = 'Cancelled', phase = null, error = null, finished_at = now(), lease_owner = null, lease_until = null
+                    update sync_jobs set status = 'Cancelled', phase = null, error = null, finished_at = now(),
+                        lease_owner = null, lease_until = null
                     where tenant_id = $1 and id = $2 and status in ('Queued', 'Running') and type <> 'Recalculate'
                     """
                 );
@@ -142,7 +156,10 @@ public sealed class SyncJobs(TenantDatabase tenants, XenoDatabase database, Sync
             async db =>
             {
                 await using var command = db.Command(
-                    "select value #>> '{}' from sync_jobs, jsonb_path_query(cursor, '$.Parts[*].Rejections[*]') as value where tenant_id = $1 and id = $2"
+                    """
+                    select value #>> '{}' from sync_jobs, jsonb_path_query(cursor, '$.Parts[*].Rejections[*]') as value
+                    where tenant_id = $1 and id = $2
+                    """
                 );
                 command.Parameters.Add(Sql.Uuid(db.TenantId!.Value));
                 command.Parameters.Add(Sql.Uuid(id));
@@ -165,8 +182,10 @@ public sealed class SyncJobs(TenantDatabase tenants, XenoDatabase database, Sync
             {
                 await using var command = db.Command(
                     """
-                    select id, (part ->> 'NotIncluded')::bigint, (select string_agg(name, ', ') from jsonb_array_elements_text(part -> 'NotIncludedNames') name)
-                    from sync_jobs, jsonb_path_query(cursor, '$.Parts[*] ? (@.NotIncluded > 0)') part where tenant_id = $1
+                    select id, (part ->> 'NotIncluded')::bigint, (
+                        select string_agg(name, ', ') from jsonb_array_elements_text(part -> 'NotIncludedNames') name)
+                    from sync_jobs, jsonb_path_query(cursor, '$.Parts[*] ? (@.NotIncluded > 0)') part
+                    where tenant_id = $1
                     """
                 );
                 command.Parameters.Add(Sql.Uuid(db.TenantId!.Value));
@@ -221,28 +240,4 @@ public sealed class SyncJobs(TenantDatabase tenants, XenoDatabase database, Sync
             j.FinishedAt,
             j.Error
         ));
-}
-
-/// <summary>Wakes this process's worker when a run was enqueued here; other processes find it by polling.</summary>
-public sealed class SyncSignal
-{
-    private readonly Channel<bool> _wake = Channel.CreateBounded<bool>(
-        new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite }
-    );
-
-    public void Wake() => _wake.Writer.TryWrite(true);
-
-    public async Task WaitAsync(TimeSpan atMost, CancellationToken ct)
-    {
-        using var waited = CancellationTokenSource.CreateLinkedTokenSource(ct);
-        waited.CancelAfter(atMost);
-        try
-        {
-            await _wake.Reader.ReadAsync(waited.Token);
-        }
-        catch (OperationCanceledException) when (!ct.IsCancellationRequested)
-        {
-            // Nobody woke it: time to look for work of other processes.
-        }
-    }
 }

@@ -14,13 +14,14 @@ using XenoInsights.Tenants;
 namespace XenoInsights.Sync;
 
 /// <summary>
-/// Enqueues each store's nightly run of changes, the check of closed days that follows it, and the weekly comparison, at a minute of the store's own night that its id decides, so
-/// that thousands of stores spread over it. The slot of a run is its shop day or week: whoever fires this, how often, late or on how many
-/// instances, a slot is filled once. By the database's clock.
+/// Enqueues each store's nightly run of changes, the check of closed days that follows it, and the weekly comparison,
+/// at a minute of the store's own night that its id decides, so that thousands of stores spread over it. The slot of a
+/// run is its shop day or week: whoever fires this, how often, late or on how many instances, a slot is filled once. By
+/// the database's clock.
 /// </summary>
 internal sealed class SyncSchedule(
     SystemDatabase system,
-    SyncSignal signal,
+    [FromKeyedServices(SyncJobs.Queue)] WorkSignal signal,
     IOptions<SyncOptions> options,
     ILogger<SyncSchedule> logger
 ) : IJob
@@ -99,7 +100,7 @@ internal sealed class SyncSchedule(
         if (TimeZoneInfo.TryFindSystemTimeZoneById(store.TimeZone, out _))
             return true;
         logger.LogError(
-            "Nothing is scheduled for {Tenant}: this machine does not know its time zone {TimeZone}. Update its tzdata.",
+            "Nothing is scheduled for {Tenant}: this machine does not know its time zone {TimeZone}; update its tzdata",
             store.TenantId,
             store.TimeZone
         );
@@ -178,8 +179,10 @@ internal sealed class SyncSchedule(
         // Also silent where such a run of the store is unfinished: the next firing finds room.
         await using var command = db.Command(
             """
-            insert into sync_jobs (tenant_id, id, type, slot, status, objects_expected, objects_read, stored, unchanged, rejected, gone, attempts, created_at, cursor)
-            select tenant_id, id, type, slot, 'Queued', 0, 0, 0, 0, 0, 0, 0, now(), cursor::jsonb from unnest($1, $2, $3, $4, $5) as due(tenant_id, id, type, slot, cursor) on conflict do nothing
+            insert into sync_jobs (tenant_id, id, type, slot, status, objects_expected, objects_read, stored, unchanged,
+                rejected, gone, attempts, created_at, cursor)
+            select tenant_id, id, type, slot, 'Queued', 0, 0, 0, 0, 0, 0, 0, now(), cursor::jsonb
+            from unnest($1, $2, $3, $4, $5) as due(tenant_id, id, type, slot, cursor) on conflict do nothing
             """
         );
         command.Parameters.Add(
@@ -221,7 +224,10 @@ internal sealed class SyncSchedule(
     }
 }
 
-/// <summary>Runs that nobody asks about any more; the newest successful one of each kind stays, for schedules and watermarks rely on it.</summary>
+/// <summary>
+/// Runs that nobody asks about any more; the newest successful one of each kind stays, for schedules and watermarks
+/// rely on it.
+/// </summary>
 internal sealed class PurgeSyncJobs(SystemDatabase system, TenantDatabase tenants, ILogger<PurgeSyncJobs> logger) : IJob
 {
     private static readonly TimeSpan _kept = TimeSpan.FromDays(90);
@@ -249,7 +255,8 @@ internal sealed class PurgeSyncJobs(SystemDatabase system, TenantDatabase tenant
                     where tenant_id = $1 and created_at < now() - $2 and finished_at < now() - $2
                         and (status <> 'Succeeded' or exists (
                             select from sync_jobs newer
-                            where newer.tenant_id = $1 and newer.type = old.type and newer.status = 'Succeeded' and newer.started_at > old.started_at))
+                            where newer.tenant_id = $1 and newer.type = old.type and newer.status = 'Succeeded'
+                                and newer.started_at > old.started_at))
                     """
                 );
                 command.Parameters.Add(Sql.Uuid(tenantId));

@@ -34,7 +34,8 @@ public static class SyncSetup
                 options =>
                     options is { NightFromHour: >= 0, NightHours: >= 1 }
                     && options.NightFromHour + options.NightHours <= 24,
-                $"{SyncOptions.Section}:{nameof(SyncOptions.NightFromHour)} and {nameof(SyncOptions.NightHours)} must lie within one day."
+                $"{SyncOptions.Section}:{nameof(SyncOptions.NightFromHour)} and {nameof(SyncOptions.NightHours)} "
+                    + "must lie within one day."
             )
             .ValidateOnStart();
         builder
@@ -46,7 +47,7 @@ public static class SyncSetup
             )
             .ValidateOnStart();
         builder
-            .Services.AddSingleton<SyncSignal>()
+            .Services.AddKeyedSingleton<WorkSignal>(SyncJobs.Queue)
             .AddSingleton<BulkFinished>()
             .AddSingleton<BulkExports>()
             .AddSingleton<ObjectRefetch>()
@@ -73,7 +74,9 @@ public static class SyncSetup
         ingestion
             .MapPost("/start", StartAsync)
             .WithSummary(
-                "Start a run: full (everything), delta (what changed) rehydrate (compare all, repair, mark what is gone), reconcile (prove closed days against Shopify) or recalculate (sort stored orders into the days of the store's time zone)"
+                "Start a run: full (everything), delta (what changed) rehydrate (compare all, repair, mark what is "
+                    + "gone), reconcile (prove closed days against Shopify) or recalculate (sort stored orders into "
+                    + "the days of the store's time zone)"
             )
             .Accepts<StartRequest>("application/json")
             .Produces<SyncJobView>(StatusCodes.Status202Accepted)
@@ -99,7 +102,8 @@ public static class SyncSetup
             .RequireTenantId()
             .WithTags("Ingestion")
             .WithSummary(
-                "Closed days as they were proven against Shopify, newest first: orders and total sales on both sides, and the orders that differed"
+                "Closed days as they were proven against Shopify, newest first: orders and total sales on both sides, "
+                    + "and the orders that differed"
             );
         ingestion
             .MapPost("/jobs/{id:guid}/cancel", CancelAsync)
@@ -113,7 +117,8 @@ public static class SyncSetup
 
     /// <param name="TenantId">One of the caller's stores.</param>
     /// <param name="Type">full, delta, rehydrate, reconcile or recalculate; full when absent.</param>
-    /// <param name="From">The first shop day that a reconcile run checks; the last seven closed days when absent.</param>
+    /// <param name="From">The first shop day that a reconcile run checks; the last seven closed days when
+    /// absent.</param>
     /// <param name="To">The last one.</param>
     public sealed record StartRequest(
         [property: JsonPropertyName("tenant_id")] string? TenantId,
@@ -223,7 +228,10 @@ public sealed class SyncOptions
 {
     public const string Section = "Sync";
 
-    /// <summary>How long a run whose process died waits for another to take it over. A living one prolongs its lease four times in it.</summary>
+    /// <summary>
+    /// How long a run whose process died waits for another to take it over. A living one prolongs its lease four times
+    /// in it.
+    /// </summary>
     public int LeaseSeconds { get; set; } = 30;
 
     /// <summary>Runs side by side in one process, of different stores; of full imports two at most.</summary>
@@ -238,6 +246,9 @@ public sealed class SyncOptions
     /// <summary>Over how many hours from then the stores' runs are spread.</summary>
     public int NightHours { get; set; } = 4;
 
-    /// <summary>Whether all days of a store are checked against Shopify as soon as its first import has ended. It exports the orders once more.</summary>
+    /// <summary>
+    /// Whether all days of a store are checked against Shopify as soon as its first import has ended. It exports the
+    /// orders once more.
+    /// </summary>
     public bool CheckFirstImport { get; set; } = true;
 }

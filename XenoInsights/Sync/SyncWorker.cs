@@ -4,6 +4,7 @@ using XenoInsights.Connect;
 using XenoInsights.Data;
 using XenoInsights.Hosting;
 using XenoInsights.Ingestion;
+using XenoInsights.Queues;
 using XenoInsights.Shopify;
 using XenoInsights.Sync.Reconciliation;
 using XenoInsights.Tenants;
@@ -21,7 +22,7 @@ internal sealed class SyncWorker(
     Reconcile reconcile,
     Recalculate recalculate,
     StoreHealth health,
-    SyncSignal signal,
+    [FromKeyedServices(SyncJobs.Queue)] WorkSignal signal,
     IOptions<SyncOptions> options,
     IHostApplicationLifetime lifetime,
     TimeProvider time,
@@ -31,6 +32,7 @@ internal sealed class SyncWorker(
     private const int MaxAttempts = 12,
         MaxStarts = 100;
     private static readonly TimeSpan Poll = TimeSpan.FromSeconds(1);
+    private static readonly Backoff _backoff = new(TimeSpan.FromSeconds(5), TimeSpan.FromMinutes(10));
 
     private readonly TimeSpan _lease = TimeSpan.FromSeconds(options.Value.LeaseSeconds);
     private readonly SyncSlots _slots = new(options.Value.Parallel);
@@ -275,9 +277,7 @@ internal sealed class SyncWorker(
                 or Npgsql.NpgsqlException { IsTransient: true }
                 or HttpRequestException
                 or TimeoutException when lease.Attempts < MaxAttempts:
-                    var wait = TimeSpan.FromSeconds(
-                        Math.Min(600, 5 * Math.Pow(2, lease.Attempts - 1)) * (0.75 + Random.Shared.NextDouble() / 2)
-                    );
+                    var wait = _backoff.After(lease.Attempts);
                     logger.LogWarning("The run is put off by {Wait}: {Reason}", wait, failure.Message);
                     await lease.ReturnAsync(
                         wait,

@@ -517,9 +517,7 @@ internal sealed class EventProcessor(
     {
         var attempts = delivery.Attempts + 1;
         var dead = attempts >= options.Value.MaxAttempts;
-        var pause =
-            Math.Min(_longestPause.TotalSeconds, options.Value.RetrySeconds * Math.Pow(2, attempts - 1))
-            * (0.75 + Random.Shared.NextDouble() / 2);
+        var pause = new Backoff(TimeSpan.FromSeconds(options.Value.RetrySeconds), _longestPause).After(attempts);
         logger.LogWarning(
             failure,
             "Delivery {WebhookId} of {Topic} failed for the {Attempt}. time (trace {Trace})",
@@ -541,7 +539,7 @@ internal sealed class EventProcessor(
                 command.Parameters.Add(
                     new NpgsqlParameter { Value = (short)(dead ? EventStatus.Dead : EventStatus.Pending) }
                 );
-                command.Parameters.Add(new NpgsqlParameter { Value = TimeSpan.FromSeconds(pause) });
+                command.Parameters.Add(new NpgsqlParameter { Value = pause });
                 command.Parameters.Add(new NpgsqlParameter { Value = MessageOf(failure) });
                 await command.ExecuteNonQueryAsync(ct);
                 // An erasure that failed needs its body to be tried again.

@@ -51,7 +51,7 @@ internal enum StoreResult
 /// </summary>
 internal sealed class Inbox(
     [FromKeyedServices(DataSetup.Ingest)] TenantTransactions transactions,
-    WorkSignal signal,
+    [FromKeyedServices("events")] WorkSignal signal,
     ILogger<Inbox> logger
 ) : BackgroundService
 {

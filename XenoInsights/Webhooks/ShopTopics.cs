@@ -6,6 +6,7 @@ using XenoInsights.Compliance;
 using XenoInsights.Connect;
 using XenoInsights.Data;
 using XenoInsights.Ingestion;
+using XenoInsights.Queues;
 using XenoInsights.Shopify;
 using XenoInsights.Sync;
 using XenoInsights.Tenants;
@@ -16,7 +17,12 @@ namespace XenoInsights.Webhooks;
 /// What Shopify asks for beyond new versions of objects. Each runs in the transaction that marks its delivery, may run again after a
 /// failure, and compares when it was triggered with what happened since: deliveries come late and out of order.
 /// </summary>
-internal sealed class ShopActions(SyncSignal signal, BulkFinished bulkFinished, Erasure erasure, ErasureList erasures)
+internal sealed class ShopActions(
+    [FromKeyedServices(SyncJobs.Queue)] WorkSignal signal,
+    BulkFinished bulkFinished,
+    Erasure erasure,
+    ErasureList erasures
+)
 {
     private const string AllOrdersScope = "read_all_orders";
 

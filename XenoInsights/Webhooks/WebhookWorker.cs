@@ -13,7 +13,7 @@ namespace XenoInsights.Webhooks;
 internal sealed class WebhookWorker(
     SystemDatabase system,
     EventProcessor processor,
-    WorkSignal signal,
+    [FromKeyedServices("events")] WorkSignal signal,
     IOptions<DispatchOptions> options,
     IHostApplicationLifetime lifetime,
     TimeProvider time,

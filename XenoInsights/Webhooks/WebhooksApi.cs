@@ -77,7 +77,10 @@ public static class WebhooksApi
                 $"{RetentionOptions.Section}:{nameof(RetentionOptions.EventDays)} must be at least {nameof(RetentionOptions.PayloadDays)}."
             )
             .ValidateOnStart();
-        builder.Services.AddSingleton<WorkSignal>().AddSingleton<WebhookMetrics>().AddSingleton<WebhookAdmission>();
+        builder
+            .Services.AddKeyedSingleton<WorkSignal>("events")
+            .AddSingleton<WebhookMetrics>()
+            .AddSingleton<WebhookAdmission>();
         builder
             .Services.AddSingleton<ShopActions>()
             .AddSingleton<IdentifierHashes>()

@@ -1,5 +1,6 @@
 using XenoInsights.Authentication;
 using XenoInsights.Data;
+using XenoInsights.Queues;
 using XenoInsights.Sync;
 using XenoInsights.Sync.Reconciliation;
 using XenoInsights.Tenants;
@@ -32,7 +33,7 @@ public sealed record FleetSyncAnswer(bool Complete, int Queued, IReadOnlyList<St
 internal sealed class FleetSyncs(
     ChosenStores stores,
     Operators operators,
-    SyncSignal signal,
+    [FromKeyedServices(SyncJobs.Queue)] WorkSignal signal,
     TimeProvider time,
     ILogger<FleetSyncs> logger
 )

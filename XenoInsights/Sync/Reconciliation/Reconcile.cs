@@ -6,6 +6,7 @@ using NpgsqlTypes;
 using XenoInsights.Data;
 using XenoInsights.Ingestion;
 using XenoInsights.Ingestion.Rollups;
+using XenoInsights.Queues;
 using XenoInsights.Insights;
 using XenoInsights.Shopify;
 using XenoInsights.Sync;
@@ -25,7 +26,7 @@ public sealed class Reconcile(
     AdminObjects objects,
     ObjectRefetch refresh,
     TenantDatabase tenants,
-    SyncSignal signal,
+    [FromKeyedServices(SyncJobs.Queue)] WorkSignal signal,
     TimeProvider time,
     ILogger<Reconcile> logger
 )
