@@ -50,7 +50,7 @@ public sealed class LogTests(PostgresServer postgres) : ILogEventSink
         );
 
         var failed = await LoggedAsync("The run failed");
-        var applied = await LoggedAsync("deliveries of");
+        var applied = await LoggedAsync("events of {Tenant} applied");
 
         Assert.Equal((LogEventLevel.Warning, null), (failed.Level, failed.Exception));
         Assert.Contains(

@@ -8,6 +8,7 @@ using System.Text.Json.Nodes;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.DependencyInjection;
 using Npgsql;
+using XenoInsights.Compliance;
 using XenoInsights.Connect;
 using XenoInsights.Data;
 using XenoInsights.Ingestion;

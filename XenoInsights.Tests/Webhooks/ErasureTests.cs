@@ -593,7 +593,7 @@ public sealed class ErasureTests(StoreHost host, PostgresServer postgres) : ICla
             {
                 var (tenant, request) = (
                     await db.Tenants.AsNoTracking().SingleAsync(Ct),
-                    new Request(Guid.CreateVersion7(), topic, Guid.NewGuid().ToString(), Now)
+                    new ErasureRequest(Guid.CreateVersion7(), topic, Guid.NewGuid().ToString(), Now)
                 );
                 return person is null
                     ? await Erasure.EraseStoreAsync(db, tenant, request, Ct)

@@ -7,11 +7,11 @@ using XenoInsights.Compliance;
 using XenoInsights.Connect;
 using XenoInsights.Data;
 using XenoInsights.Ingestion;
-using XenoInsights.Queues;
 using XenoInsights.Sync;
 using XenoInsights.Tenants;
 using XenoInsights.Tests.Support;
 using XenoInsights.Webhooks;
+using XenoInsights.Webhooks.Handlers;
 
 namespace XenoInsights.Tests.Webhooks;
 
@@ -198,7 +198,7 @@ public sealed class HistoriesTests(PostgresServer server)
             ),
         };
 
-    /// <summary>As the worker does: what is stored together in one transaction, then each demand in its own.</summary>
+    /// <summary>As the worker does: what is stored together in one transaction, then what has a handler, each in its own.</summary>
     private static async Task HearAsync(TestStores stores, StoreCalendar shop, IReadOnlyCollection<Told> told)
     {
         var heard = told.Select(t =>
@@ -229,33 +229,37 @@ public sealed class HistoriesTests(PostgresServer server)
         options.Keys.Add("test:" + Convert.ToBase64String(new byte[32]));
         var hashes = new IdentifierHashes(Options.Create(options));
         var erasure = new Erasure(hashes);
-        var demands = new ShopActions(
-            new WorkSignal(),
-            new BulkFinished(TimeProvider.System),
-            erasure,
-            new ErasureList(stores.System, stores.Tenants, erasure, hashes, NullLogger<ErasureList>.Instance)
-        );
-        foreach (var (demanding, meaning) in heard.Where(h => h.EventContent.ShopAction != ShopAction.None))
+        IEventHandler[] handlers =
+        [
+            new CustomersMergeHandler(),
+            new CustomersRedactHandler(
+                erasure,
+                new ErasureList(stores.System, stores.Tenants, erasure, hashes, NullLogger<ErasureList>.Instance)
+            ),
+        ];
+        foreach (var (handled, _) in heard.Where(h => h.EventContent.IsForHandler))
             await stores.Tenants.RunAsync(
                 shop.TenantId,
                 async db =>
                 {
-                    var delivery = new EventProcessor.Waiting(
+                    var waiting = new WaitingEvent(
                         Guid.NewGuid().ToString(),
-                        demanding.Topic,
-                        demanding.TriggeredAt,
-                        demanding.TriggeredAt,
+                        handled.Topic,
+                        handled.TriggeredAt,
+                        handled.TriggeredAt,
                         0,
-                        Encoding.UTF8.GetBytes(demanding.Body),
+                        Encoding.UTF8.GetBytes(handled.Body),
                         null
                     );
-                    await demands.CarryOutAsync(
-                        db,
-                        await db.Tenants.AsNoTracking().SingleAsync(Ct),
-                        meaning.ShopAction,
-                        delivery,
-                        Ct
-                    );
+                    await Array
+                        .Find(handlers, handler => handler.Topic == handled.Topic)!
+                        .HandleAsync(
+                            db,
+                            await db.Tenants.AsNoTracking().SingleAsync(Ct),
+                            waiting,
+                            waiting.ReadBody(),
+                            Ct
+                        );
                 },
                 Ct
             );

@@ -1,7 +1,7 @@
 using System.Text;
 using System.Text.Json;
 using System.Text.RegularExpressions;
-using XenoInsights.Webhooks;
+using XenoInsights.Shopify;
 
 namespace XenoInsights.Compliance;
 
@@ -103,7 +103,7 @@ internal static partial class BodyText
     private static partial Regex Escape();
 }
 
-/// <summary>Whom a delivery speaks of, by everything a person may be recognised by.</summary>
+/// <summary>Whom an event speaks of, by everything a person may be recognised by.</summary>
 internal static class PeopleInBody
 {
     private const string CustomerGid = "gid://shopify/Customer/";
@@ -111,7 +111,7 @@ internal static class PeopleInBody
     public static HashSet<Identifier> Of(string topic, byte[] payload)
     {
         var people = new HashSet<Identifier>();
-        if (EventContent.PersonIn(topic, payload) is { } customer)
+        if (CustomerIn(topic, payload) is { } customer)
             people.Add(Identifier.Customer(customer));
         foreach (var value in BodyText.ValuesOf(payload))
         {
@@ -143,10 +143,28 @@ internal static class PeopleInBody
         }
         return people;
     }
+
+    /// <summary>The customer that a body is, or names; readable otherwise or not.</summary>
+    private static long? CustomerIn(string topic, byte[] payload)
+    {
+        try
+        {
+            using var document = JsonDocument.Parse(StorableJson.Clean(payload));
+            var body = document.RootElement;
+            if (body.ValueKind != JsonValueKind.Object)
+                return null;
+            var isCustomer = WebhookTopics.Find(topic) is { Payload: TopicPayload.Customer };
+            return isCustomer ? body.Id() : body.Object("customer")?.Id();
+        }
+        catch (Exception failure) when (failure is FormatException or JsonException or InvalidOperationException)
+        {
+            return null;
+        }
+    }
 }
 
 /// <summary>Somebody who is to be erased.</summary>
-/// <param name="Orders">Orders whose deliveries go with them.</param>
+/// <param name="Orders">Orders whose events go with them.</param>
 internal sealed record Person(
     long? CustomerId,
     IReadOnlyCollection<string> Emails,

@@ -9,16 +9,17 @@ using XenoInsights.Shopify;
 using XenoInsights.Sync;
 using XenoInsights.Tenants;
 using XenoInsights.Webhooks;
+using XenoInsights.Webhooks.Handlers;
 
 namespace XenoInsights.Compliance;
 
 /// <summary>
-/// Who asked for an erasure: Shopify's delivery, or the list of erasures that a restored backup is brought up to date
+/// Who asked for an erasure: an event of Shopify, or the list of erasures that a restored backup is brought up to date
 /// with.
 /// </summary>
 /// <param name="Id">Of the evidence; the same wherever the erasure is applied.</param>
 /// <param name="Subject">Whom, as the list has it; null where the person is told.</param>
-internal sealed record Request(
+internal sealed record ErasureRequest(
     Guid Id,
     string Topic,
     string WebhookId,
@@ -26,8 +27,8 @@ internal sealed record Request(
     IReadOnlyList<string>? Subject = null
 )
 {
-    public static Request Of(EventProcessor.Waiting delivery) =>
-        new(Guid.CreateVersion7(), delivery.Topic, delivery.WebhookId, delivery.TriggeredAt);
+    public static ErasureRequest Of(WaitingEvent waiting) =>
+        new(Guid.CreateVersion7(), waiting.Topic, waiting.WebhookId, waiting.TriggeredAt);
 }
 
 /// <summary>Rows are left that were to be erased: nothing is committed, and nobody is told that it is done.</summary>
@@ -51,7 +52,7 @@ internal sealed class Erasure(IdentifierHashes hashes)
         XenoDbContext db,
         Tenant tenant,
         Person person,
-        Request request,
+        ErasureRequest request,
         CancellationToken ct
     )
     {
@@ -77,19 +78,19 @@ internal sealed class Erasure(IdentifierHashes hashes)
     }
 
     /// <summary>
-    /// Every row of the store in every table there is, this delivery included; the catalogue says which tables those
-    /// are.
+    /// Every row of the store in every table there is, the event that asks for it included; the catalogue says which
+    /// tables those are.
     /// </summary>
     public static async Task<Redaction> EraseStoreAsync(
         XenoDbContext db,
         Tenant tenant,
-        Request request,
+        ErasureRequest request,
         CancellationToken ct
     )
     {
         var store = tenant.TenantId;
         await TenantLock.TakeExclusiveAsync(db, store, ct);
-        // The domain first: whoever stores a delivery of this store now waits for us and then does not find it.
+        // The domain first: whoever stores an event of this store now waits for us and then does not find it.
         var tables = (await TablesAsync(db, ct)).OrderBy(Order).ThenBy(t => t, StringComparer.Ordinal).ToList();
         var before = await CountAsync(db, store, tables, ct);
         await db.ExecuteAsync(
@@ -114,25 +115,25 @@ internal sealed class Erasure(IdentifierHashes hashes)
     }
 
     /// <summary>
-    /// Empties those of the deliveries that speak of somebody who was erased after they were triggered or received, or
+    /// Empties those of the events that speak of somebody who was erased after they were triggered or received, or
     /// who is not back: what they said is applied, or not to be applied.
     /// </summary>
     public async Task EmptyLateEventsAsync(
         XenoDbContext db,
-        Guid store,
-        IReadOnlyCollection<EventProcessor.Waiting> deliveries,
+        Guid tenantId,
+        IReadOnlyCollection<WaitingEvent> events,
         CancellationToken ct
     )
     {
         if (!await db.ErasedPeople.AnyAsync(ct))
             return;
-        var told = deliveries
-            .Where(d => d.Payload is not null)
-            .SelectMany(d =>
+        var told = events
+            .Where(e => e.Payload is not null)
+            .SelectMany(e =>
                 PeopleInBody
-                    .Of(d.Topic, d.Payload!)
+                    .Of(e.Topic, e.Payload!)
                     .SelectMany(Recognised)
-                    .Select(identifier => (d.WebhookId, Identifier: identifier))
+                    .Select(identifier => (e.WebhookId, Identifier: identifier))
             )
             .ToList();
         if (told.Count == 0)
@@ -149,23 +150,23 @@ internal sealed class Erasure(IdentifierHashes hashes)
                             and c.deleted_at is null) else false end)
             """
         );
-        command.Parameters.Add(Sql.Uuid(store));
+        command.Parameters.Add(Sql.Uuid(tenantId));
         command.Parameters.Add(Texts(told.Select(t => t.WebhookId)));
         command.Parameters.Add(Texts(told.Select(t => t.Identifier)));
         await command.ExecuteNonQueryAsync(ct);
     }
 
-    // A delivery is stored within a second; its time is that of the beginning.
+    // An event is stored within a second; its time is that of the beginning.
     private static readonly TimeSpan _longestInsert = TimeSpan.FromMinutes(10);
 
-    /// <param name="Bodies">Deliveries whose bodies go.</param>
+    /// <param name="Bodies">Events whose bodies go.</param>
     /// <param name="Waiting">Those of them that are not applied yet.</param>
     /// <param name="Checkouts">By a customer's number, or named by a body.</param>
     private sealed record What(
         Guid Store,
         Person Person,
         string[] Bodies,
-        List<EventProcessor.Waiting> Waiting,
+        List<WaitingEvent> Waiting,
         long[] Checkouts
     );
 
@@ -240,7 +241,7 @@ internal sealed class Erasure(IdentifierHashes hashes)
         CancellationToken ct
     )
     {
-        var (kept, waiting, checkouts) = (new List<string>(), new List<EventProcessor.Waiting>(), new HashSet<long>());
+        var (kept, waiting, checkouts) = (new List<string>(), new List<WaitingEvent>(), new HashSet<long>());
         await using var command = db.Command(
             """
             select webhook_id, topic, coalesce(triggered_at, received_at), received_at, attempts, case when status = 1
@@ -254,17 +255,17 @@ internal sealed class Erasure(IdentifierHashes hashes)
         await using (var reader = await command.ExecuteReaderAsync(ct))
             while (await reader.ReadAsync(ct))
             {
-                var delivery = EventProcessor.Read(reader);
-                var isWaiting = reader.GetBoolean(8) && delivery.WebhookId != requestId;
-                if (delivery.Topic.StartsWith("checkouts/", StringComparison.Ordinal) && delivery.ObjectId is { } id)
+                var stored = EventQueue.Read(reader);
+                var isWaiting = reader.GetBoolean(8) && stored.WebhookId != requestId;
+                if (stored.Topic.StartsWith("checkouts/", StringComparison.Ordinal) && stored.ObjectId is { } id)
                     checkouts.Add(id);
-                // Another erasure needs its body until it is carried out; so does what speaks of the shop, which may
-                // have the person's address.
-                if (isWaiting && !IsAppliedAtOnce(delivery.Topic))
+                // Another erasure needs its body until it is applied; so does what speaks of the shop, which may have
+                // the person's address.
+                if (isWaiting && !IsAppliedAtOnce(stored.Topic))
                     continue;
-                kept.Add(delivery.WebhookId);
+                kept.Add(stored.WebhookId);
                 if (isWaiting)
-                    waiting.Add(delivery);
+                    waiting.Add(stored);
             }
         if (person.CustomerId is { } customer)
             checkouts.UnionWith(
@@ -278,7 +279,8 @@ internal sealed class Erasure(IdentifierHashes hashes)
     }
 
     private static bool IsAppliedAtOnce(string topic) =>
-        EventContent.ActionOf(topic) is ShopAction.None or ShopAction.MergeCustomers or ShopAction.AnswerDataRequest;
+        topic is WebhookTopics.CustomersMerge or WebhookTopics.CustomersDataRequest
+        || WebhookTopics.Find(topic) is not { Payload: TopicPayload.ForHandler };
 
     private static async Task<long> CountAsync(XenoDbContext db, What what, CancellationToken ct)
     {
@@ -310,8 +312,8 @@ internal sealed class Erasure(IdentifierHashes hashes)
             [
                 new NpgsqlBatchCommand(
                     """
-                    insert into erased_people (tenant_id, identifier, erased_at) select $1, identifier, clock_timestamp()
-                        from unnest($2) as erased(identifier)
+                    insert into erased_people (tenant_id, identifier, erased_at)
+                    select $1, identifier, clock_timestamp() from unnest($2) as erased(identifier)
                     on conflict (tenant_id, identifier) do update set erased_at = excluded.erased_at
                     """
                 )
@@ -330,77 +332,56 @@ internal sealed class Erasure(IdentifierHashes hashes)
     private static async Task ApplyWithoutThemAsync(
         XenoDbContext db,
         Tenant tenant,
-        List<EventProcessor.Waiting> waiting,
+        List<WaitingEvent> waiting,
         CancellationToken ct
     )
     {
         var (shop, results) = (
             new StoreCalendar(tenant.TenantId, tenant.Currency, tenant.TimeZone),
-            new List<EventProcessor.Result>()
+            new List<EventResult>()
         );
-        foreach (var delivery in waiting)
+        foreach (var applied in waiting)
         {
             try
             {
-                results.Add(
-                    new(
-                        delivery,
-                        EventStatus.Applied,
-                        await ApplyWithoutThemAsync(db, tenant, shop, delivery, ct),
-                        null
-                    )
-                );
+                var outcome = await ApplyWithoutThemAsync(db, tenant, shop, applied, ct);
+                results.Add(new(applied, EventStatus.Applied, outcome, null));
             }
             catch (Exception failure)
                 when (failure is FormatException or JsonException or OverflowException or InvalidOperationException)
             {
-                results.Add(
-                    new(
-                        delivery,
-                        EventStatus.Dead,
-                        null,
-                        $"{failure.Message} Somebody it speaks of was erased, and its body with them."
-                    )
-                );
+                var error = $"{failure.Message} Somebody it speaks of was erased, and its body with them.";
+                results.Add(new(applied, EventStatus.Dead, null, error));
             }
         }
-        await EventProcessor.MarkAsync(db, tenant.TenantId, results, ct);
+        await EventQueue.MarkAsync(db, tenant.TenantId, results, ct);
     }
 
     private static async Task<string> ApplyWithoutThemAsync(
         XenoDbContext db,
         Tenant tenant,
         StoreCalendar shop,
-        EventProcessor.Waiting delivery,
+        WaitingEvent waiting,
         CancellationToken ct
     )
     {
         const string without = "Somebody it speaks of was erased before it was applied; the rest was stored.";
-        var edits = await OrderEdits.FindAsync(db, tenant.TenantId, [delivery], ct);
-        var known = delivery.ObjectId is { } order ? edits[order].ToList() : [];
-        var meaning = EventContent.Of(delivery.Topic, delivery.Payload!, delivery.TriggeredAt, tenant.Currency, known);
-        if (meaning.ShopAction == ShopAction.AnswerDataRequest)
+        var edits = await OrderEdits.FindAsync(db, tenant.TenantId, [waiting], ct);
+        var known = waiting.ObjectId is { } order ? edits[order].ToList() : [];
+        var content = EventContent.Of(waiting.Topic, waiting.Payload!, waiting.TriggeredAt, tenant.Currency, known);
+        if (waiting.Topic == WebhookTopics.CustomersDataRequest)
             return "The person was erased before their data were gathered.";
         if (tenant.Status == TenantStatus.Disconnected)
             return "The app is not installed any more.";
-        if (meaning.ShopAction == ShopAction.MergeCustomers)
-        {
-            using var body = JsonDocument.Parse(delivery.Payload!);
-            return await ShopActions.MergeCustomersAsync(
-                db,
-                tenant,
-                body.RootElement.Clone(),
-                delivery.TriggeredAt,
-                ct
-            );
-        }
+        if (waiting.Topic == WebhookTopics.CustomersMerge)
+            return await CustomersMergeHandler.MergeAsync(db, tenant, waiting, waiting.ReadBody(), ct);
         await IngestionWriter.ApplyAsync(
             db,
             shop,
-            [.. meaning.Records.Select(r => r with { ReadAt = delivery.ReceivedAt })],
+            [.. content.Records.Select(r => r with { ReadAt = waiting.ReceivedAt })],
             ct
         );
-        await Refetches.RequestAsync(db, tenant.TenantId, meaning.Refetches, ct);
+        await Refetches.RequestAsync(db, tenant.TenantId, content.Refetches, ct);
         return without;
     }
 
@@ -438,7 +419,7 @@ internal sealed class Erasure(IdentifierHashes hashes)
     private static async Task<Redaction> EvidenceAsync(
         XenoDbContext db,
         Tenant tenant,
-        Request request,
+        ErasureRequest request,
         long before,
         long after,
         IReadOnlyList<string> subject,

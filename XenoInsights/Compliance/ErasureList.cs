@@ -3,14 +3,14 @@ using System.Text.Json.Serialization;
 using Microsoft.EntityFrameworkCore;
 using XenoInsights.Data;
 using XenoInsights.Ingestion;
+using XenoInsights.Shopify;
 using XenoInsights.Tenants;
 using XenoInsights.Webhooks;
 
 namespace XenoInsights.Compliance;
 
 /// <summary>
-/// An erasure as a line of the list: no personal data, and enough to carry it out again on a database that does not
-/// know of it.
+/// An erasure as a line of the list: no personal data, and enough to apply it to a database that does not know of it.
 /// </summary>
 internal sealed record ListedErasure(
     [property: JsonPropertyName("id"), JsonRequired] Guid Id,
@@ -36,10 +36,10 @@ internal sealed record ListedErasure(
         );
 }
 
-/// <param name="Applied">Erasures carried out.</param>
+/// <param name="Applied">Erasures that were applied.</param>
 /// <param name="Known">Those that this database had already.</param>
 /// <param name="Absent">Those of stores that are not in it, or were connected again since.</param>
-/// <param name="Problems">Those that cannot be carried out, and why.</param>
+/// <param name="Problems">Those that cannot be applied, and why.</param>
 internal sealed record ErasureReport(int Applied, int Known, int Absent, IReadOnlyList<string> Problems);
 
 /// <summary>
@@ -64,7 +64,7 @@ internal sealed class ErasureList(
             await lines.WriteLineAsync(JsonSerializer.Serialize(ListedErasure.Of(redaction)));
     }
 
-    /// <summary>The line of an erasure that was just carried out, so that collected logs are a list too.</summary>
+    /// <summary>The line of an erasure that was just applied, so that collected logs are a list too.</summary>
     public async Task LogAsync(Guid store, string webhookId, CancellationToken ct)
     {
         var done = await system.RunAsync(
@@ -79,7 +79,7 @@ internal sealed class ErasureList(
             logger.LogInformation("Erased: {Erasure}", JsonSerializer.Serialize(ListedErasure.Of(done)));
     }
 
-    /// <summary>Carries out what this database does not know of, oldest first. May be repeated.</summary>
+    /// <summary>Applies what this database does not know of, oldest first. May be repeated.</summary>
     /// <exception cref="FormatException">A line is none of the list.</exception>
     public async Task<ErasureReport> ApplyAsync(TextReader lines, CancellationToken ct)
     {
@@ -113,7 +113,7 @@ internal sealed class ErasureList(
                     );
                     continue;
                 }
-                if (entry.Topic != "shop/redact")
+                if (entry.Topic != WebhookTopics.ShopRedact)
                     identifiers ??= await IdentifiersAsync(tenant.TenantId, ct);
                 await ApplyAsync(tenant, entry, identifiers ?? [], ct);
                 applied++;
@@ -154,7 +154,7 @@ internal sealed class ErasureList(
                     ),
             ct
         );
-        return entry.Topic == "shop/redact" && found?.ConnectedAt > entry.DoneAt ? null : found;
+        return entry.Topic == WebhookTopics.ShopRedact && found?.ConnectedAt > entry.DoneAt ? null : found;
     }
 
     private Task ApplyAsync(
@@ -167,12 +167,18 @@ internal sealed class ErasureList(
             tenant.TenantId,
             async db =>
             {
-                if (!await EventProcessor.TakeLaneAsync(db, tenant.TenantId, ct))
+                if (!await EventQueue.TryLockAsync(db, tenant.TenantId, ct))
                     throw new InvalidOperationException(
-                        "Deliveries are being applied to this database. Stop the app first."
+                        "Events are being applied to this database. Stop the app first."
                     );
-                var request = new Request(entry.Id, entry.Topic, entry.WebhookId, entry.RequestedAt, entry.Subject);
-                if (entry.Topic == "shop/redact")
+                var request = new ErasureRequest(
+                    entry.Id,
+                    entry.Topic,
+                    entry.WebhookId,
+                    entry.RequestedAt,
+                    entry.Subject
+                );
+                if (entry.Topic == WebhookTopics.ShopRedact)
                     await Erasure.EraseStoreAsync(db, tenant, request, ct);
                 else
                     await erasure.ErasePersonAsync(db, tenant, PersonOf(entry, identifiers), request, ct);

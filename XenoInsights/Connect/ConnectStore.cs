@@ -14,8 +14,8 @@ using XenoInsights.Tenants;
 namespace XenoInsights.Connect;
 
 /// <summary>
-/// Connecting a store by OAuth's authorization code grant. Whoever gets through has proved to Shopify that they may install apps
-/// there: they become the store's owner if it has none, and otherwise its admin.
+/// Connecting a store by OAuth's authorization code grant. Whoever gets through has proved to Shopify that they may
+/// install apps there: they become the store's owner if it has none, and otherwise its admin.
 /// </summary>
 public sealed class ConnectStore(
     SystemDatabase system,
@@ -41,32 +41,11 @@ public sealed class ConnectStore(
     // Older orders come with it, but Shopify grants it to approved apps only.
     private const string AllOrdersScope = "read_all_orders";
 
-    private static readonly string[] _topics =
-    [
-        "ORDERS_CREATE",
-        "ORDERS_UPDATED",
-        "ORDERS_EDITED",
-        "ORDERS_CANCELLED",
-        "ORDERS_PAID",
-        "ORDERS_DELETE",
-        "REFUNDS_CREATE",
-        "CUSTOMERS_CREATE",
-        "CUSTOMERS_UPDATE",
-        "CUSTOMERS_DELETE",
-        "CUSTOMERS_MERGE",
-        "PRODUCTS_CREATE",
-        "PRODUCTS_UPDATE",
-        "PRODUCTS_DELETE",
-        "CHECKOUTS_CREATE",
-        "CHECKOUTS_UPDATE",
-        "CHECKOUTS_DELETE",
-        "SHOP_UPDATE",
-        "APP_UNINSTALLED",
-        "APP_SCOPES_UPDATE",
-        "BULK_OPERATIONS_FINISH",
-    ];
+    private static readonly WebhookTopic[] _topics = [.. WebhookTopics.All.Where(topic => topic.IsSubscribed)];
 
-    /// <summary>Where to send the person for Shopify's consent, and the state that their browser has to bring back.</summary>
+    /// <summary>
+    /// Where to send the person for Shopify's consent, and the state that their browser has to bring back.
+    /// </summary>
     /// <param name="userId">Who began it; null when Shopify did, by sending somebody here.</param>
     /// <param name="domain"><c>x.myshopify.com</c>.</param>
     public async Task<(Uri Consent, string State)> BeginAsync(Guid? userId, string domain, CancellationToken ct)
@@ -121,7 +100,10 @@ public sealed class ConnectStore(
         return (domain, begun.UserId);
     }
 
-    /// <summary>Uses up an answer that was verified, connects the store for this person and starts its full import. Returns its domain.</summary>
+    /// <summary>
+    /// Uses up an answer that was verified, connects the store for this person and starts its full import. Returns its
+    /// domain.
+    /// </summary>
     /// <exception cref="ConnectRefusedException"/>
     public async Task<string> CompleteAsync(Guid userId, IQueryCollection query, CancellationToken ct)
     {
@@ -159,7 +141,10 @@ public sealed class ConnectStore(
         );
     }
 
-    /// <summary>Returns the shop that was asked for. One statement, so that of two callbacks with one state only one gets through.</summary>
+    /// <summary>
+    /// Returns the shop that was asked for. One statement, so that of two callbacks with one state only one gets
+    /// through.
+    /// </summary>
     /// <exception cref="ConnectRefusedException"/>
     public async Task<string> UseStateAsync(Guid userId, IQueryCollection query, CancellationToken ct)
     {
@@ -169,7 +154,8 @@ public sealed class ConnectStore(
                 await using var command = db.Command(
                     """
                     update oauth_states set used_at = @now
-                    where state_hash = @hash and (user_id = @user or user_id is null) and used_at is null and expires_at > @now
+                    where state_hash = @hash and (user_id = @user or user_id is null) and used_at is null
+                        and expires_at > @now
                     returning shop_domain
                     """
                 );
@@ -238,10 +224,8 @@ public sealed class ConnectStore(
     private async Task<Guid> FindOrAddTenantAsync(XenoDbContext db, ShopInfo shop, CancellationToken ct)
     {
         // Two people may be connecting one shop at this moment.
-        await db.Database.ExecuteSqlAsync(
-            $"select pg_advisory_xact_lock(hashtext('install'), hashtext({shop.ShopId.ToString(CultureInfo.InvariantCulture)}))",
-            ct
-        );
+        var id = shop.ShopId.ToString(CultureInfo.InvariantCulture);
+        await db.Database.ExecuteSqlAsync($"select pg_advisory_xact_lock(hashtext('install'), hashtext({id}))", ct);
         var domains = db
             .ShopDomains.IgnoreQueryFilters([XenoDbContext.TenantFilter])
             .Where(d => d.ShopId == shop.ShopId);
@@ -327,22 +311,30 @@ public sealed class ConnectStore(
     }
 
     /// <summary>
-    /// Subscribes to every topic; one that is subscribed already stays. A failure is logged and no more: an import still
-    /// brings the changes, only later.
+    /// Subscribes to every topic; one that is subscribed already stays. A failure is logged and no more: an import
+    /// still brings the changes, only later.
     /// </summary>
     public Task SubscribeAsync(string domain, string accessToken, CancellationToken ct) =>
         SubscribeAsync(domain, accessToken, _topics, ct);
 
-    /// <summary>Subscribes to the topics that are not subscribed to. Shopify drops a subscription after repeated failures, without a word.</summary>
+    /// <summary>
+    /// Subscribes to the topics that are not subscribed to. Shopify drops a subscription after repeated failures,
+    /// without a word.
+    /// </summary>
     public async Task SubscribeToMissingAsync(string domain, string accessToken, CancellationToken ct)
     {
         var subscribed = await desk.SubscribedTopicsAsync(domain, accessToken, WebhookAddress, ct);
-        await SubscribeAsync(domain, accessToken, [.. _topics.Where(topic => !subscribed.Contains(topic))], ct);
+        await SubscribeAsync(
+            domain,
+            accessToken,
+            [.. _topics.Where(topic => !subscribed.Contains(topic.SubscriptionName))],
+            ct
+        );
     }
 
     private Uri WebhookAddress => app.Value.At("/webhooks/shopify");
 
-    private async Task SubscribeAsync(string domain, string accessToken, string[] topics, CancellationToken ct)
+    private async Task SubscribeAsync(string domain, string accessToken, WebhookTopic[] topics, CancellationToken ct)
     {
         var target = WebhookAddress;
         using var limit = CancellationTokenSource.CreateLinkedTokenSource(ct);
@@ -354,13 +346,16 @@ public sealed class ConnectStore(
             {
                 try
                 {
-                    if (await desk.SubscribeAsync(domain, accessToken, topic, target, limit.Token) is { } problem)
-                        logger.NotSubscribed(domain, topic, problem, null);
+                    if (
+                        await desk.SubscribeAsync(domain, accessToken, topic.SubscriptionName, target, limit.Token) is
+                        { } problem
+                    )
+                        logger.NotSubscribed(domain, topic.Name, topic.Scope, problem, null);
                 }
                 catch (Exception failure)
                 {
                     // One topic's trouble is not the next one's.
-                    logger.NotSubscribed(domain, topic, failure.Message, failure);
+                    logger.NotSubscribed(domain, topic.Name, topic.Scope, failure.Message, failure);
                 }
             }
         );
@@ -375,11 +370,12 @@ internal static partial class StoreInstallLog
     [LoggerMessage(LogLevel.Information, "Connected {Shop} as tenant {TenantId}")]
     public static partial void Connected(this ILogger logger, string shop, Guid tenantId);
 
-    [LoggerMessage(LogLevel.Warning, "{Shop} does not send {Topic}: {Problem}")]
+    [LoggerMessage(LogLevel.Warning, "{Shop} does not send {Topic}, for which it needs the scope {Scope}: {Problem}")]
     public static partial void NotSubscribed(
         this ILogger logger,
         string shop,
         string topic,
+        string? scope,
         string problem,
         Exception? failure
     );

@@ -43,9 +43,9 @@ public sealed class TenantDatabase(TenantTransactions transactions)
             ct
         );
 
-    /// <summary>The same for what a delivery demands of the whole store, which takes longer.</summary>
-    internal Task<T> RunForShopActionAsync<T>(Guid tenantId, Func<XenoDbContext, Task<T>> work, CancellationToken ct) =>
-        transactions.RunAsync(TransactionStart.ForShopAction(tenantId), work, ct);
+    /// <summary>The same for an event that concerns the whole store, which takes longer.</summary>
+    internal Task<T> RunForHandlerAsync<T>(Guid tenantId, Func<XenoDbContext, Task<T>> work, CancellationToken ct) =>
+        transactions.RunAsync(TransactionStart.ForHandler(tenantId), work, ct);
 
     /// <summary>What several people wait for at once, under the limits of people's work. Whoever asks has had their own access looked up.</summary>
     public Task<T> RunForPeopleAsync<T>(Guid tenantId, Func<XenoDbContext, Task<T>> work, CancellationToken ct) =>

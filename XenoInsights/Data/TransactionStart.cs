@@ -33,7 +33,7 @@ internal sealed class TransactionStart
         + "set local idle_in_transaction_session_timeout = '30s'";
 
     // Waits for those who write the store's orders at the moment: a batch of an import takes some seconds.
-    private const string ShopActionLimits =
+    private const string HandlerLimits =
         "set local statement_timeout = '15min'; set local lock_timeout = '10s'; "
         + "set local idle_in_transaction_session_timeout = '1min'";
 
@@ -89,9 +89,9 @@ internal sealed class TransactionStart
     public static TransactionStart ForApplying(Guid tenantId) =>
         new($"{ApplyingLimits}; {EnterTenant(tenantId)}", tenantId) { WaitsAgain = false };
 
-    /// <summary>What a delivery demands of the whole store, such as another time zone or its erasure.</summary>
-    public static TransactionStart ForShopAction(Guid tenantId) =>
-        new($"{ShopActionLimits}; {EnterTenant(tenantId)}", tenantId)
+    /// <summary>Handling an event that concerns the whole store, such as another time zone or its erasure.</summary>
+    public static TransactionStart ForHandler(Guid tenantId) =>
+        new($"{HandlerLimits}; {EnterTenant(tenantId)}", tenantId)
         {
             WaitsAgain = false,
             CommandTimeout = LongCommandSeconds,

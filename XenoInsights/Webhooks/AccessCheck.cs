@@ -18,7 +18,7 @@ internal enum Access
 }
 
 /// <summary>
-/// Asks Shopify whether the app is still installed, before something is done that ends a store: what a delivery says
+/// Asks Shopify whether the app is still installed, before something is done that ends a store: what an event says
 /// about that is only as good as its headers.
 /// </summary>
 internal sealed class AccessCheck(
@@ -33,10 +33,10 @@ internal sealed class AccessCheck(
 
     private long _restsUntil;
 
-    /// <summary>Takes seconds at most: the store's other deliveries wait for the answer.</summary>
+    /// <summary>Takes seconds at most: the store's other events wait for the answer.</summary>
     public async Task<Access> AskAsync(Tenant tenant, CancellationToken ct)
     {
-        // While Shopify is away, its silence is not waited for by one delivery after the other.
+        // While Shopify is away, its silence is not waited for by one event after the other.
         if (time.GetTimestamp() < Interlocked.Read(ref _restsUntil))
             return Access.Unknown;
         using var limit = CancellationTokenSource.CreateLinkedTokenSource(ct);

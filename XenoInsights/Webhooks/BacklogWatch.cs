@@ -2,7 +2,7 @@ using XenoInsights.Data;
 
 namespace XenoInsights.Webhooks;
 
-/// <summary>Format how many deliveries wait and since when, whatever those who apply them are doing.</summary>
+/// <summary>Measures how many events wait and since when, whatever those who apply them are doing.</summary>
 internal sealed class BacklogWatch(
     SystemDatabase system,
     WebhookMetrics metrics,
@@ -36,7 +36,7 @@ internal sealed class BacklogWatch(
         }
         catch (Exception failure) when (!ct.IsCancellationRequested)
         {
-            logger.LogWarning(failure, "Waiting deliveries cannot be counted");
+            logger.LogWarning(failure, "Waiting events cannot be counted");
         }
     }
 
@@ -46,7 +46,8 @@ internal sealed class BacklogWatch(
             {
                 await using var command = db.Command(
                     """
-                    select count(*), coalesce(extract(epoch from now() - min(received_at)), 0)::float8 from events where status = 1
+                    select count(*), coalesce(extract(epoch from now() - min(received_at)), 0)::float8
+                    from events where status = 1
                     """
                 );
                 await using var reader = await command.ExecuteReaderAsync(ct);

@@ -1,27 +1,7 @@
 using System.Text.Json;
+using XenoInsights.Shopify;
 
 namespace XenoInsights.Webhooks;
-
-/// <summary>
-/// What topics say about their shop: a signature covers only the body, so what decides much must stand in it.
-/// </summary>
-internal static class ShopTopics
-{
-    /// <summary>Topics whose body always names its shop, by id and by domain.</summary>
-    public static bool NameTheirShop(string topic) => IsCompliance(topic) || IsShop(topic);
-
-    /// <summary>Shopify's compliance topics: answered with a 200 whether or not the shop is known.</summary>
-    public static bool IsCompliance(string topic) =>
-        topic is "customers/data_request" or "customers/redact" or "shop/redact";
-
-    /// <summary>Topics whose body is the shop itself.</summary>
-    public static bool IsShop(string topic) => topic is "shop/update" or "app/uninstalled";
-
-    /// <summary>
-    /// Topics that end what the product knows of a store; Shopify is asked before they are carried out.
-    /// </summary>
-    public static bool AreDestructive(string topic) => topic is "app/uninstalled" or "shop/redact";
-}
 
 /// <summary>
 /// What the inbox needs to know of a body: which object it speaks of, and which shop if it says so. Anything else is
@@ -79,17 +59,15 @@ internal readonly record struct Envelope(long? ObjectId, long? ShopId, string? S
                 Pass(ref reader);
         }
 
-        public readonly Envelope Of(string topic) =>
-            topic switch
-            {
-                _ when ShopTopics.IsShop(topic) => new(null, _gid ?? _id, _myshopifyDomain?.ToLowerInvariant()),
-                _ when topic.StartsWith("refunds/", StringComparison.Ordinal) || topic == "orders/edited" => new(
-                    _orderId,
-                    _shopId,
-                    null
-                ),
-                _ => new(_gid ?? _id, _shopId, _shopDomain?.ToLowerInvariant()),
-            };
+        public readonly Envelope Of(string topic)
+        {
+            var known = WebhookTopics.Find(topic);
+            if (known is { IsShop: true })
+                return new(null, _gid ?? _id, _myshopifyDomain?.ToLowerInvariant());
+            if (known is { Payload: TopicPayload.Refund or TopicPayload.OrderEdit })
+                return new(_orderId, _shopId, null);
+            return new(_gid ?? _id, _shopId, _shopDomain?.ToLowerInvariant());
+        }
     }
 
     private static long? OrderOfEdit(ref Utf8JsonReader reader)

@@ -1,11 +1,8 @@
 using System.Diagnostics;
-using System.Text.Json;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Options;
 using Npgsql;
-using NpgsqlTypes;
 using XenoInsights.Compliance;
-using XenoInsights.Connect;
 using XenoInsights.Data;
 using XenoInsights.Ingestion;
 using XenoInsights.Queues;
@@ -16,31 +13,28 @@ using XenoInsights.Tenants;
 namespace XenoInsights.Webhooks;
 
 /// <summary>
-/// Applies what waits in a store's inbox. Objects, rollups, what is to be read again and the deliveries' own state change in one
-/// transaction: a process that dies leaves its batch as it was. A store's lane is held by a transaction lock, which PostgreSQL
-/// gives back with the connection, so nothing can be orphaned (docs/adr/0010).
+/// Applies the waiting events of a store. Objects, rollups, what is to be refetched and the events' own state change in
+/// one transaction: a process that dies leaves its batch as it was. Who applies a store's events holds a transaction
+/// lock, which PostgreSQL gives back with the connection, so nothing can be orphaned (docs/adr/0010).
 /// </summary>
 internal sealed class EventProcessor(
     TenantDatabase tenants,
-    ShopActions demands,
-    Erasure erasure,
+    EventHandlers handlers,
+    Erasure bodies,
     AccessCheck access,
-    ShopRename rename,
     WebhookMetrics metrics,
     IOptions<WebhookOptions> options,
     TimeProvider time,
     ILogger<EventProcessor> logger
 )
 {
-    public const int LargestBatch = 200;
     private const string StillInstalled =
         "Shopify still accepts the app's access to this store, so the app is installed: nothing was done.";
 
     /// <summary>A busy store's batch has hundreds; its span and its rows tell all of them.</summary>
     private const int MostLoggedTraces = 10;
 
-    private const int LargestBatchBytes = 8 * 1024 * 1024,
-        LongestError = 2000;
+    private const int LongestError = 2000;
 
     /// <summary>SQLSTATE of a session that was ended because its transaction did nothing for too long.</summary>
     private const string IdleInTransaction = "25P03";
@@ -48,36 +42,25 @@ internal sealed class EventProcessor(
     private static readonly TimeSpan _longestPause = TimeSpan.FromHours(1),
         _longestWait = TimeSpan.FromMinutes(15);
 
-    internal sealed record Waiting(
-        string WebhookId,
-        string Topic,
-        DateTimeOffset TriggeredAt,
-        DateTimeOffset ReceivedAt,
-        int Attempts,
-        byte[]? Payload,
-        string? TraceId
-    )
-    {
-        /// <summary>The object it speaks of; of an edit or a refund the order.</summary>
-        public long? ObjectId { get; init; }
-    }
-
-    internal sealed record Result(Waiting Delivery, EventStatus Status, string? Outcome, string? Error);
-
-    /// <param name="Done">What became of the deliveries that are applied together; the demanding ones follow, each in a transaction of its own.</param>
+    /// <param name="Events">All events of the batch.</param>
+    /// <param name="ForHandlers">Those that follow, each in a unit of work of its own.</param>
+    /// <param name="Done">What became of the others, which are applied together.</param>
     private sealed record Batch(
-        List<Waiting> Events,
-        List<Waiting> Demanding,
-        List<Result> Done,
+        List<WaitingEvent> Events,
+        List<WaitingEvent> ForHandlers,
+        List<EventResult> Done,
         List<IngestRecord> Records,
         HashSet<(RefetchKind, long)> Refetches,
         ApplyResult Applied
     )
     {
-        public static readonly Batch Empty = new([], [], [], [], [], default);
+        public static Batch Of(List<WaitingEvent> events) => new(events, [], [], [], [], default);
     }
 
-    /// <summary>Applies one batch of the store's due deliveries and says how many it took. Deliveries that fail by themselves do not keep the others back.</summary>
+    /// <summary>
+    /// Applies one batch of the store's due events and says how many it took. Events that fail by themselves do not
+    /// keep the others back.
+    /// </summary>
     public async Task<int> ApplyBatchAsync(TenantTurn turn, CancellationToken ct)
     {
         var tenantId = turn.TenantId;
@@ -87,51 +70,63 @@ internal sealed class EventProcessor(
         {
             batch = await ApplyAsync(tenantId, null, ct);
         }
-        catch (Exception failure) when (IsOfTheData(failure))
+        catch (Exception failure) when (IsOfEvent(failure))
         {
-            logger.LogWarning(failure, "A batch of deliveries cannot be applied as one; trying them one by one");
+            logger.LogWarning(
+                failure,
+                "A batch of events of {Tenant} cannot be applied as one; they are applied one by one",
+                tenantId
+            );
             return await ApplyOneByOneAsync(turn, ct);
         }
-        if (batch.Events.Count > 0)
+        Trace(tenantId, batch.Events, activity);
+        foreach (var waiting in batch.ForHandlers)
+            await HandleAsync(turn, waiting, ct);
+        return batch.Events.Count;
+    }
+
+    /// <summary>Ties the batch to the requests that brought its events.</summary>
+    private void Trace(Guid tenantId, List<WaitingEvent> events, Activity? activity)
+    {
+        if (events.Count > 0)
         {
-            var traces = batch.Events.Select(delivery => delivery.TraceId).Distinct().Take(MostLoggedTraces);
+            var traces = events.Select(applied => applied.TraceId).Distinct().Take(MostLoggedTraces);
             logger.LogInformation(
-                "{Count} deliveries of {Tenant} applied, received as {Traces}",
-                batch.Events.Count,
+                "{Count} events of {Tenant} applied, received as {Traces}",
+                events.Count,
                 tenantId,
                 traces
             );
         }
-        foreach (var delivery in batch.Events)
+        foreach (var applied in events)
             if (
-                delivery.TraceId is { } trace
+                applied.TraceId is { } trace
                 && ActivityContext.TryParse($"00-{trace}-0000000000000001-01", null, out var receipt)
             )
                 activity?.AddLink(new ActivityLink(receipt));
-        foreach (var delivery in batch.Demanding)
-            await CarryOutAsync(turn, delivery, ct);
-        return batch.Events.Count;
     }
 
-    /// <summary>Deliveries of the batch, alone: the one that fails is put off, or given up after its last attempt.</summary>
+    /// <summary>
+    /// Events of the batch, alone: the one that fails is rescheduled, or dead-lettered after its last attempt.
+    /// </summary>
     private async Task<int> ApplyOneByOneAsync(TenantTurn turn, CancellationToken ct)
     {
         var tenantId = turn.TenantId;
-        var waiting = await tenants.RunForApplyingAsync(tenantId, db => DueAsync(db, tenantId, null, ct), ct);
-        foreach (var delivery in waiting)
+        var due = await tenants.RunForApplyingAsync(tenantId, db => EventQueue.DueAsync(db, tenantId, null, ct), ct);
+        foreach (var waiting in due)
         {
             try
             {
-                var batch = await ApplyAsync(tenantId, delivery.WebhookId, ct);
-                foreach (var demanding in batch.Demanding)
-                    await CarryOutAsync(turn, demanding, ct);
+                var batch = await ApplyAsync(tenantId, waiting.WebhookId, ct);
+                foreach (var handled in batch.ForHandlers)
+                    await HandleAsync(turn, handled, ct);
             }
-            catch (Exception failure) when (IsOfTheData(failure))
+            catch (Exception failure) when (IsOfEvent(failure))
             {
-                await PutOffAsync(tenantId, delivery, failure, ct);
+                await FailAsync(tenantId, waiting, failure, ct);
             }
         }
-        return waiting.Count;
+        return due.Count;
     }
 
     private async Task<Batch> ApplyAsync(Guid tenantId, string? only, CancellationToken ct)
@@ -143,164 +138,184 @@ internal sealed class EventProcessor(
 
     private async Task<Batch> ApplyAsync(XenoDbContext db, Guid tenantId, string? only, CancellationToken ct)
     {
-        if (!await TakeLaneAsync(db, tenantId, ct))
-            return Batch.Empty;
+        if (!await EventQueue.TryLockAsync(db, tenantId, ct))
+            return Batch.Of([]);
         if (await db.Tenants.AsNoTracking().SingleOrDefaultAsync(ct) is not { } tenant)
-            return Batch.Empty;
-        var waiting = await DueAsync(db, tenantId, only, ct);
-        if (waiting.Count == 0)
-            return Batch.Empty;
+            return Batch.Of([]);
+        var batch = Batch.Of(await EventQueue.DueAsync(db, tenantId, only, ct));
+        if (batch.Events.Count == 0)
+            return batch;
 
-        var (done, demanding, records, refetches) = (
-            new List<Result>(),
-            new List<Waiting>(),
-            new List<IngestRecord>(),
-            new HashSet<(RefetchKind, long)>()
-        );
-        var edits = await OrderEdits.FindAsync(db, tenantId, waiting, ct);
+        var edits = await OrderEdits.FindAsync(db, tenantId, batch.Events, ct);
         var told = new List<(long CustomerId, DateTimeOffset TriggeredAt)>();
-        foreach (var delivery in waiting)
-        {
-            var (meaning, unreadable) = Read(delivery, tenant, edits);
-            if (unreadable is not null)
-                done.Add(new(delivery, EventStatus.Dead, null, unreadable));
-            else if (meaning!.ShopAction != ShopAction.None)
-                demanding.Add(delivery);
-            else
-            {
-                records.AddRange(meaning.Records.Select(r => r with { ReadAt = delivery.ReceivedAt }));
-                told.AddRange(
-                    meaning
-                        .Records.Where(r => r is CustomerRecord { Deleted: false })
-                        .Select(r => (r.ShopifyId, ShopActions.Earlier(delivery)))
-                );
-                refetches.UnionWith(meaning.Refetches);
-                done.Add(
-                    new(delivery, meaning.IsIgnored ? EventStatus.Ignored : EventStatus.Applied, meaning.Outcome, null)
-                );
-            }
-        }
-        foreach (var edited in await OrderEdits.EditedAsync(db, tenantId, waiting, ct))
-            records.AddRange(Read(edited, tenant, edits).EventContent?.Records ?? []);
+        foreach (var waiting in batch.Events)
+            told.AddRange(Sort(waiting, tenant, edits, batch));
+        foreach (var edited in await OrderEdits.EditedAsync(db, tenantId, batch.Events, ct))
+            batch.Records.AddRange(Read(edited, tenant, edits).Content?.Records ?? []);
         var applied = await IngestionWriter.ApplyAsync(
             db,
             new StoreCalendar(tenantId, tenant.Currency, tenant.TimeZone),
-            records,
+            batch.Records,
             ct
         );
-        refetches.UnionWith(
+        batch.Refetches.UnionWith(
             (await ErasedPeople.ToReadAsync(db, tenantId, told, ct)).Select(id => (RefetchKind.Customer, id))
         );
-        await Refetches.RequestAsync(db, tenantId, refetches, ct);
-        await MarkAsync(db, tenantId, done, ct);
-        await erasure.EmptyLateEventsAsync(db, tenantId, [.. done.Select(r => r.Delivery)], ct);
-        return new Batch(waiting, demanding, done, records, refetches, applied);
+        await Refetches.RequestAsync(db, tenantId, batch.Refetches, ct);
+        await EventQueue.MarkAsync(db, tenantId, batch.Done, ct);
+        await bodies.EmptyLateEventsAsync(db, tenantId, [.. batch.Done.Select(r => r.Event)], ct);
+        return batch with { Applied = applied };
     }
 
-    private (EventContent? EventContent, string? Unreadable) Read(
-        Waiting delivery,
+    /// <summary>Adds to the batch what an event asks for.</summary>
+    /// <returns>The customers that it tells of.</returns>
+    private IEnumerable<(long CustomerId, DateTimeOffset TriggeredAt)> Sort(
+        WaitingEvent waiting,
+        Tenant tenant,
+        ILookup<long, OrderEdit> edits,
+        Batch batch
+    )
+    {
+        var (content, unreadable) = Read(waiting, tenant, edits);
+        if (content is null)
+        {
+            batch.Done.Add(new(waiting, EventStatus.Dead, null, unreadable));
+            return [];
+        }
+        if (content.IsForHandler)
+        {
+            batch.ForHandlers.Add(waiting);
+            return [];
+        }
+        var status = content.IsIgnored ? EventStatus.Ignored : EventStatus.Applied;
+        batch.Records.AddRange(content.Records.Select(r => r with { ReadAt = waiting.ReceivedAt }));
+        batch.Refetches.UnionWith(content.Refetches);
+        batch.Done.Add(new(waiting, status, content.Outcome, null));
+        return content
+            .Records.Where(r => r is CustomerRecord { Deleted: false })
+            .Select(r => (r.ShopifyId, waiting.EffectiveAt));
+    }
+
+    private (EventContent? Content, string? Unreadable) Read(
+        WaitingEvent waiting,
         Tenant tenant,
         ILookup<long, OrderEdit> edits
     )
     {
-        if (delivery.Payload is null)
+        if (waiting.Payload is null)
             return (null, "The payload is no longer kept.");
         try
         {
-            var known = delivery.ObjectId is { } order ? edits[order].ToList() : [];
-            var meaning = EventContent.Of(
-                delivery.Topic,
-                delivery.Payload,
-                delivery.TriggeredAt,
-                tenant.Currency,
-                known
-            );
-            // Whatever was on its way when the merchant removed the app is none of our business any more; erasures are.
-            var late =
+            var known = waiting.ObjectId is { } order ? edits[order].ToList() : [];
+            var content = EventContent.Of(waiting.Topic, waiting.Payload, waiting.TriggeredAt, tenant.Currency, known);
+            // What was on its way when the merchant removed the app is not ours to apply any more; erasures are.
+            var isLate =
                 tenant.Status == TenantStatus.Disconnected
-                && meaning.ShopAction
-                    is not (
-                        ShopAction.Uninstall
-                        or ShopAction.RedactShop
-                        or ShopAction.RedactCustomer
-                        or ShopAction.AnswerDataRequest
-                    );
-            return (late ? new EventContent("The app is not installed any more.") { IsIgnored = true } : meaning, null);
+                && WebhookTopics.Find(waiting.Topic) is not { OutlivesInstall: true };
+            return isLate
+                ? (new EventContent("The app is not installed any more.") { IsIgnored = true }, null)
+                : (content, null);
         }
         catch (Exception failure) when (Utf8JsonReaderExtensions.IsUnreadable(failure))
         {
             logger.LogWarning(
                 failure,
-                "Delivery {WebhookId} of {Topic} cannot be read (trace {Trace})",
-                delivery.WebhookId,
-                delivery.Topic,
-                delivery.TraceId
+                "Event {WebhookId} of {Topic} of {Tenant} cannot be read and is dead-lettered (trace {Trace})",
+                waiting.WebhookId,
+                waiting.Topic,
+                tenant.TenantId,
+                waiting.TraceId
             );
             return (null, failure.Message);
         }
     }
 
-    private async Task CarryOutAsync(TenantTurn turn, Waiting delivery, CancellationToken ct)
+    /// <summary>Applies an event by its topic's handler, in a unit of work of its own.</summary>
+    private async Task HandleAsync(TenantTurn turn, WaitingEvent waiting, CancellationToken ct)
     {
-        var tenantId = turn.TenantId;
+        var (tenantId, handler) = (turn.TenantId, handlers.Of(waiting.Topic));
         try
         {
-            if (ShopTopics.AreDestructive(delivery.Topic) && !await IsTrueAsync(turn, delivery, ct))
+            if (EndsStore(waiting.Topic) && !await IsTrueAsync(turn, waiting, ct))
                 return;
-            if (delivery.Topic == "shop/update")
-                await FollowDomainAsync(turn, delivery, ct);
-            var done = await tenants.RunForShopActionAsync(
+            await handler.PrepareAsync(turn, waiting.ReadBody(), ct);
+            var done = await tenants.RunForHandlerAsync(
                 tenantId,
-                db => CarryOutAsync(db, tenantId, delivery, ct),
+                db => HandleAsync(db, tenantId, handler, waiting, ct),
                 ct
             );
-            Count(done is null ? [] : [done]);
-            if (done is not null)
-                await demands.AnnounceAsync(tenantId, delivery, ct);
+            if (done is null)
+                return;
+            Count([done]);
+            await handler.CommittedAsync(tenantId, waiting, ct);
         }
-        catch (Exception failure) when (IsOfTheData(failure))
+        catch (Exception failure) when (IsOfEvent(failure))
         {
-            await PutOffAsync(tenantId, delivery, failure, ct);
+            await FailAsync(tenantId, waiting, failure, ct);
         }
     }
 
+    /// <summary>Null when another process has applied it, or its store is gone.</summary>
+    private async Task<EventResult?> HandleAsync(
+        XenoDbContext db,
+        Guid tenantId,
+        IEventHandler handler,
+        WaitingEvent waiting,
+        CancellationToken ct
+    )
+    {
+        if (!await EventQueue.TryLockAsync(db, tenantId, ct))
+            return null;
+        if ((await EventQueue.DueAsync(db, tenantId, waiting.WebhookId, ct)).Count == 0)
+            return null;
+        if (await db.Tenants.AsNoTracking().SingleOrDefaultAsync(ct) is not { } tenant)
+            return null;
+        var outcome = await handler.HandleAsync(db, tenant, waiting, waiting.ReadBody(), ct);
+        var done = new EventResult(waiting, EventStatus.Applied, outcome, null);
+        await EventQueue.MarkAsync(db, tenantId, [done], ct);
+        await bodies.EmptyLateEventsAsync(db, tenantId, [waiting], ct);
+        return done;
+    }
+
+    private static bool EndsStore(string topic) => WebhookTopics.Find(topic) is { EndsStore: true };
+
     /// <summary>
-    /// Whether the store's access is gone, as Shopify itself says. While it works, the delivery is not true and
-    /// ignored; while Shopify says nothing, the delivery waits for as long as that lasts.
+    /// Whether the store's access is gone, as Shopify itself says. While it works, the event is not true and ignored;
+    /// while Shopify says nothing, the event waits for as long as that lasts.
     /// </summary>
-    private async Task<bool> IsTrueAsync(TenantTurn turn, Waiting delivery, CancellationToken ct)
+    private async Task<bool> IsTrueAsync(TenantTurn turn, WaitingEvent waiting, CancellationToken ct)
     {
         var tenantId = turn.TenantId;
         var tenant = await tenants.RunAsync(tenantId, db => db.Tenants.AsNoTracking().SingleOrDefaultAsync(ct), ct);
         if (tenant is null)
             return false;
         // Connected since: it does nothing, and says so itself.
-        if (tenant.Status != TenantStatus.Disconnected && ShopActions.Earlier(delivery) < tenant.ConnectedAt)
+        if (tenant.Status != TenantStatus.Disconnected && waiting.EffectiveAt < tenant.ConnectedAt)
             return true;
         var answer = await turn.WithoutSlotAsync(() => access.AskAsync(tenant, ct));
         if (answer == Access.Gone)
             return true;
         if (answer == Access.Unknown)
-            await AskLaterAsync(tenantId, delivery, ct);
+            await AskLaterAsync(tenantId, waiting, ct);
         else
-            await IgnoreAsync(tenantId, new(delivery, EventStatus.Ignored, StillInstalled, null), ct);
+            await IgnoreAsync(tenantId, new(waiting, EventStatus.Ignored, StillInstalled, null), ct);
         return false;
     }
 
-    private async Task IgnoreAsync(Guid tenantId, Result ignored, CancellationToken ct)
+    private async Task IgnoreAsync(Guid tenantId, EventResult ignored, CancellationToken ct)
     {
         logger.LogWarning(
-            "{Topic} {WebhookId} of {Tenant} is not true and was ignored",
-            ignored.Delivery.Topic,
-            ignored.Delivery.WebhookId,
+            "Event {WebhookId} of {Topic} of {Tenant} is not true and was ignored",
+            ignored.Event.WebhookId,
+            ignored.Event.Topic,
             tenantId
         );
         await tenants.RunForApplyingAsync(
             tenantId,
             async db =>
             {
-                await MarkAsync(db, tenantId, [ignored], ct);
-                await erasure.EmptyLateEventsAsync(db, tenantId, [ignored.Delivery], ct);
+                await EventQueue.MarkAsync(db, tenantId, [ignored], ct);
+                await bodies.EmptyLateEventsAsync(db, tenantId, [ignored.Event], ct);
             },
             ct
         );
@@ -310,60 +325,28 @@ internal sealed class EventProcessor(
     /// <summary>
     /// An outage of Shopify's is no failed attempt: it is asked again after a quarter of the time that it has lasted.
     /// </summary>
-    private Task AskLaterAsync(Guid tenantId, Waiting delivery, CancellationToken ct)
+    private Task AskLaterAsync(Guid tenantId, WaitingEvent waiting, CancellationToken ct)
     {
-        metrics.Failed(delivery.Topic, dead: false);
+        metrics.Failed(waiting.Topic, dead: false);
         return tenants.RunForApplyingAsync(
             tenantId,
-            async db =>
-            {
-                await using var command = db.Command(
-                    """
-                    update events set due_at = now() + greatest($3, least($4, (now() - received_at) / 4)),
-                        last_error = 'Shopify does not say whether the app is still installed; it is asked again.'
-                    where tenant_id = $1 and webhook_id = $2 and status = 1
-                    """
-                );
-                command.Parameters.Add(Sql.Uuid(tenantId));
-                command.Parameters.Add(new NpgsqlParameter { Value = delivery.WebhookId });
-                command.Parameters.Add(
-                    new NpgsqlParameter { Value = TimeSpan.FromSeconds(options.Value.RetrySeconds) }
-                );
-                command.Parameters.Add(new NpgsqlParameter { Value = _longestWait });
-                await command.ExecuteNonQueryAsync(ct);
-            },
+            db =>
+                EventQueue.RescheduleAsync(
+                    db,
+                    tenantId,
+                    waiting,
+                    TimeSpan.FromSeconds(options.Value.RetrySeconds),
+                    _longestWait,
+                    "Shopify does not say whether the app is still installed; it is asked again.",
+                    ct
+                ),
             ct
         );
     }
 
-    private async Task FollowDomainAsync(TenantTurn turn, Waiting delivery, CancellationToken ct)
-    {
-        using var body = JsonDocument.Parse(StorableJson.Clean(delivery.Payload!));
-        var shop = body.RootElement;
-        await turn.WithoutSlotAsync(async () =>
-        {
-            await rename.FollowAsync(turn.TenantId, shop, ct);
-            return true;
-        });
-    }
-
-    private async Task<Result?> CarryOutAsync(XenoDbContext db, Guid tenantId, Waiting delivery, CancellationToken ct)
-    {
-        if (!await TakeLaneAsync(db, tenantId, ct) || (await DueAsync(db, tenantId, delivery.WebhookId, ct)).Count == 0)
-            return null;
-        if (await db.Tenants.AsNoTracking().SingleOrDefaultAsync(ct) is not { } tenant)
-            return null;
-        var meaning = EventContent.Of(delivery.Topic, delivery.Payload!, delivery.TriggeredAt, tenant.Currency);
-        var outcome = await demands.CarryOutAsync(db, tenant, meaning.ShopAction, delivery, ct);
-        var done = new Result(delivery, EventStatus.Applied, outcome, null);
-        await MarkAsync(db, tenantId, [done], ct);
-        await erasure.EmptyLateEventsAsync(db, tenantId, [delivery], ct);
-        return done;
-    }
-
     /// <summary>
-    /// Applies one waiting delivery inside the caller's unit of work, which is then taken back: the way is the worker's, so what it says
-    /// would happen is what happens. The caller holds the lane.
+    /// Applies one waiting event inside the caller's unit of work, which is then taken back: the way is the worker's,
+    /// so what it says would happen is what happens. The caller holds the store's event lock.
     /// </summary>
     public async Task<TriedEvent> TryAsync(
         XenoDbContext db,
@@ -373,14 +356,15 @@ internal sealed class EventProcessor(
         CancellationToken ct
     )
     {
+        const string savepoint = "event";
         var transaction = db.Database.CurrentTransaction!;
-        await transaction.CreateSavepointAsync("delivery", ct);
+        await transaction.CreateSavepointAsync(savepoint, ct);
         try
         {
             var batch = await ApplyAsync(db, tenantId, webhookId, ct);
-            if (batch.Demanding is [var demanding])
-                return await CarryOutAsync(db, tenantId, demanding, ct) is { } done
-                    ? new(webhookId, topic, ReplayEffect.CarriedOut, false, Promised(done))
+            if (batch.ForHandlers is [var waiting])
+                return await HandleAsync(db, tenantId, handlers.Of(topic), waiting, ct) is { } done
+                    ? new(webhookId, topic, ReplayEffect.CarriedOut, false, Expected(done))
                     : Gone();
             if (batch.Done is not [var result])
                 return Gone();
@@ -392,9 +376,9 @@ internal sealed class EventProcessor(
                 result.Error ?? result.Outcome
             );
         }
-        catch (Exception failure) when (IsOfTheData(failure))
+        catch (Exception failure) when (IsOfEvent(failure))
         {
-            await transaction.RollbackToSavepointAsync("delivery", ct);
+            await transaction.RollbackToSavepointAsync(savepoint, ct);
             return new(webhookId, topic, ReplayEffect.Fails, false, MessageOf(failure));
         }
         finally
@@ -403,156 +387,72 @@ internal sealed class EventProcessor(
         }
 
         // Nobody is asked by a dry run.
-        string? Promised(Result done) =>
-            ShopTopics.AreDestructive(topic)
-                ? $"If Shopify no longer accepts the app's access: {done.Outcome}"
-                : done.Outcome;
+        string? Expected(EventResult done) =>
+            EndsStore(topic) ? $"If Shopify no longer accepts the app's access: {done.Outcome}" : done.Outcome;
 
         TriedEvent Gone() =>
             new(webhookId, topic, ReplayEffect.Ignored, false, "What it speaks of would be erased before its turn.");
     }
 
-    private static ReplayEffect EffectOf(Batch batch, Result result) =>
+    private static ReplayEffect EffectOf(Batch batch, EventResult result) =>
         result.Status switch
         {
             EventStatus.Dead => ReplayEffect.Fails,
             EventStatus.Ignored => ReplayEffect.Ignored,
             _ when batch.Records.Count == 0 => ReplayEffect.ReadAgain,
             _ when batch.Applied.Stored == 0 => ReplayEffect.Unchanged,
-            _ => batch.Records.Exists(r => r.Deleted) ? ReplayEffect.Deleted : ReplayEffect.Stored,
+            _ when batch.Records.Exists(r => r.Deleted) => ReplayEffect.Deleted,
+            _ => ReplayEffect.Stored,
         };
-
-    /// <summary>False while another process applies this store's deliveries. A process that hangs within the transaction loses it, and the lane, by the database's clock.</summary>
-    public static async Task<bool> TakeLaneAsync(XenoDbContext db, Guid tenantId, CancellationToken ct)
-    {
-        await using var command = db.Command(
-            "select pg_try_advisory_xact_lock(hashtextextended('webhooks ' || $1::text, 0)), set_config('idle_in_transaction_session_timeout', '30s', true)"
-        );
-        command.Parameters.Add(Sql.Uuid(tenantId));
-        return (bool)(await command.ExecuteScalarAsync(ct))!;
-    }
-
-    private static async Task<List<Waiting>> DueAsync(
-        XenoDbContext db,
-        Guid tenantId,
-        string? only,
-        CancellationToken ct
-    )
-    {
-        await using var command = db.Command(
-            """
-            select webhook_id, topic, coalesce(triggered_at, received_at), received_at, attempts, payload, trace_id, object_id
-            from (
-                select *, sum(coalesce(octet_length(payload), 0)) over (order by due_at, webhook_id) as bytes_to_here, row_number() over (order by due_at, webhook_id) as number
-                from (
-                    select * from events where tenant_id = $1 and status = 1 and due_at <= now() and ($2::text is null or webhook_id = $2)
-                    order by due_at, webhook_id limit $3) due) sized
-            where bytes_to_here <= $4 or number = 1
-            """
-        );
-        command.Parameters.Add(Sql.Uuid(tenantId));
-        command.Parameters.Add(
-            new NpgsqlParameter { Value = (object?)only ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.Text }
-        );
-        command.Parameters.Add(new NpgsqlParameter { Value = LargestBatch });
-        command.Parameters.Add(new NpgsqlParameter { Value = (long)LargestBatchBytes });
-        var waiting = new List<Waiting>();
-        await using var reader = await command.ExecuteReaderAsync(ct);
-        while (await reader.ReadAsync(ct))
-            waiting.Add(Read(reader));
-        return waiting;
-    }
-
-    /// <summary>From a row that begins with its columns.</summary>
-    internal static Waiting Read(NpgsqlDataReader row) =>
-        new(
-            row.GetString(0),
-            row.GetString(1),
-            row.GetFieldValue<DateTimeOffset>(2),
-            row.GetFieldValue<DateTimeOffset>(3),
-            row.GetInt32(4),
-            row.IsDBNull(5) ? null : row.GetFieldValue<byte[]>(5),
-            row.IsDBNull(6) ? null : row.GetString(6)
-        )
-        {
-            ObjectId = row.IsDBNull(7) ? null : row.GetInt64(7),
-        };
-
-    internal static async Task MarkAsync(XenoDbContext db, Guid tenantId, List<Result> results, CancellationToken ct)
-    {
-        if (results.Count == 0)
-            return;
-        await db.ExecuteAsync(
-            [
-                new UnnestInsert<Result>("events", tenantId, results)
-                    .Text("webhook_id", r => r.Delivery.WebhookId)
-                    .Small("status", r => (short)r.Status)
-                    .Text("outcome", r => r.Outcome)
-                    .Text("last_error", r => r.Error)
-                    .Update(
-                        "webhook_id",
-                        "status = incoming.status, outcome = incoming.outcome, last_error = incoming.last_error, attempts = stored.attempts + 1, applied_at = clock_timestamp()"
-                    ),
-            ],
-            ct
-        );
-    }
 
     /// <summary>After the commit.</summary>
-    private void Count(List<Result> results)
+    private void Count(List<EventResult> results)
     {
-        foreach (var (delivery, status, _, _) in results)
+        foreach (var (applied, status, _, _) in results)
         {
-            // By two clocks, ours and the database's: good enough to watch, while the freshness shown to people is the database's alone.
+            // By two clocks, ours and the database's: good enough to watch, while the freshness shown to people is the
+            // database's alone.
             if (status == EventStatus.Applied)
-                metrics.Applied(delivery.Topic, time.GetUtcNow() - delivery.ReceivedAt);
+                metrics.Applied(applied.Topic, time.GetUtcNow() - applied.ReceivedAt);
             else if (status == EventStatus.Ignored)
-                metrics.Ignored(delivery.Topic);
+                metrics.Ignored(applied.Topic);
             else
-                metrics.Failed(delivery.Topic, dead: true);
+                metrics.Failed(applied.Topic, dead: true);
         }
     }
 
-    private async Task PutOffAsync(Guid tenantId, Waiting delivery, Exception failure, CancellationToken ct)
+    /// <summary>Reschedules an event after a failed attempt, or dead-letters it after its last one.</summary>
+    private async Task FailAsync(Guid tenantId, WaitingEvent failed, Exception failure, CancellationToken ct)
     {
-        var attempts = delivery.Attempts + 1;
-        var dead = attempts >= options.Value.MaxAttempts;
+        var attempts = failed.Attempts + 1;
+        var isDead = attempts >= options.Value.MaxAttempts;
         var pause = new Backoff(TimeSpan.FromSeconds(options.Value.RetrySeconds), _longestPause).After(attempts);
         logger.LogWarning(
             failure,
-            "Delivery {WebhookId} of {Topic} failed for the {Attempt}. time (trace {Trace})",
-            delivery.WebhookId,
-            delivery.Topic,
+            "Event {WebhookId} of {Topic} of {Tenant} failed, attempt {Attempt}; it is {Status} (trace {Trace})",
+            failed.WebhookId,
+            failed.Topic,
+            tenantId,
             attempts,
-            delivery.TraceId
+            isDead ? "dead-lettered" : "rescheduled",
+            failed.TraceId
         );
         await tenants.RunForApplyingAsync(
             tenantId,
             async db =>
             {
-                await using var command = db.Command(
-                    "update events set attempts = $3, status = $4, due_at = now() + $5, last_error = $6 where tenant_id = $1 and webhook_id = $2 and status = 1"
-                );
-                command.Parameters.Add(Sql.Uuid(tenantId));
-                command.Parameters.Add(new NpgsqlParameter { Value = delivery.WebhookId });
-                command.Parameters.Add(new NpgsqlParameter { Value = attempts });
-                command.Parameters.Add(
-                    new NpgsqlParameter { Value = (short)(dead ? EventStatus.Dead : EventStatus.Pending) }
-                );
-                command.Parameters.Add(new NpgsqlParameter { Value = pause });
-                command.Parameters.Add(new NpgsqlParameter { Value = MessageOf(failure) });
-                await command.ExecuteNonQueryAsync(ct);
+                await EventQueue.FailAsync(db, tenantId, failed, isDead, pause, MessageOf(failure), ct);
                 // An erasure that failed needs its body to be tried again.
-                if (dead && delivery.Topic != "customers/redact")
-                    await erasure.EmptyLateEventsAsync(db, tenantId, [delivery], ct);
+                if (isDead && failed.Topic != WebhookTopics.CustomersRedact)
+                    await bodies.EmptyLateEventsAsync(db, tenantId, [failed], ct);
             },
             ct
         );
-        metrics.Failed(delivery.Topic, dead);
+        metrics.Failed(failed.Topic, isDead);
     }
 
-    /// <summary>The deliveries' own fault, as against a database that is away: trying the others can help.</summary>
-    private static bool IsOfTheData(Exception failure) =>
+    /// <summary>The event's own fault, as against a database that is away: trying the others can help.</summary>
+    private static bool IsOfEvent(Exception failure) =>
         failure switch
         {
             OperationCanceledException => false,
@@ -560,7 +460,7 @@ internal sealed class EventProcessor(
                 && !postgres.SqlState.StartsWith("57", StringComparison.Ordinal)
                 && postgres.SqlState != IdleInTransaction
                 && !postgres.SqlState.StartsWith("08", StringComparison.Ordinal),
-            _ when failure.InnerException is NpgsqlException inner => IsOfTheData(inner),
+            _ when failure.InnerException is NpgsqlException inner => IsOfEvent(inner),
             _ => true,
         };
 

@@ -3,8 +3,8 @@ using Npgsql;
 using NpgsqlTypes;
 using XenoInsights.Data;
 using XenoInsights.Hosting;
-using XenoInsights.Operations;
 using XenoInsights.Queues;
+using XenoInsights.Shopify;
 
 namespace XenoInsights.Webhooks;
 
@@ -46,12 +46,13 @@ internal enum StoreResult
 }
 
 /// <summary>
-/// Stores deliveries. Requests in flight together share one statement and one commit, so that the disk is asked once for all of them;
-/// an answer is given after that commit. Works on connections of its own: however busy dashboards are, deliveries get through.
+/// Stores deliveries. Requests in flight together share one statement and one commit, so that the disk is asked once
+/// for all of them; an answer is given after that commit. Works on connections of its own: however busy dashboards are,
+/// deliveries get through.
 /// </summary>
 internal sealed class Inbox(
     [FromKeyedServices(DataSetup.Ingest)] TenantTransactions transactions,
-    [FromKeyedServices("events")] WorkSignal signal,
+    [FromKeyedServices(EventQueue.Name)] WorkSignal signal,
     ILogger<Inbox> logger
 ) : BackgroundService
 {
@@ -65,7 +66,8 @@ internal sealed class Inbox(
         _ahead = TimeSpan.FromMinutes(5);
 
     /// <summary>
-    /// The connections and the statement that store deliveries: the first ones would otherwise wait for them longer than
+    /// The connections and the statement that store deliveries: the first ones would otherwise wait for them longer
+    /// than
     /// <see cref="WebhooksApi"/> waits for an answer. Nobody's domain, so nothing is stored.
     /// </summary>
     public static WarmUpStep WarmUp { get; } =
@@ -88,7 +90,10 @@ internal sealed class Inbox(
 
     private sealed record Waiting(Delivery Delivery, TaskCompletionSource<StoreResult> Answer);
 
-    /// <summary>Completes when the delivery is committed, or cannot be. A full queue is <see cref="StoreResult.Unavailable"/> at once.</summary>
+    /// <summary>
+    /// Completes when the delivery is committed, or cannot be. A full queue is <see cref="StoreResult.Unavailable"/> at
+    /// once.
+    /// </summary>
     public Task<StoreResult> StoreAsync(Delivery delivery)
     {
         var waiting = new Waiting(delivery, new(TaskCreationOptions.RunContinuationsAsynchronously));
@@ -166,15 +171,16 @@ internal sealed class Inbox(
     private Task<StoreResult[]> InsertAsync(List<Delivery> deliveries) =>
         _system.RunAsync(async db =>
         {
-            // Holding the domain's row keeps a store's erasure and its last deliveries apart: either comes whole before the other.
-            // A shop's id never changes and is signed where the body names it, so there it decides, also after the shop
-            // took another domain;
-            // but a domain that is another shop's here is never taken for this one's.
+            // Holding the domain's row keeps a store's erasure and its last deliveries apart: either comes whole before
+            // the other. A shop's id never changes and is signed where the body names it, so there it decides, also
+            // after the shop took another domain; but a domain that is another shop's here is never taken for this
+            // one's.
             await using var command = db.Command(
                 """
                 with incoming as (
                     select i.*, coalesce((
-                        select d.domain from shop_domains d where i.names_shop and d.shop_id = i.shop_id order by d.domain = i.domain desc, d.domain limit 1), i.domain) as found_at
+                        select d.domain from shop_domains d where i.names_shop and d.shop_id = i.shop_id
+                        order by d.domain = i.domain desc, d.domain limit 1), i.domain) as found_at
                     from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
                         as i(ordinal, domain, shop_id, names_shop, webhook_id, topic, event_id, triggered_at, headers,
                             payload, object_id, trace_id)
@@ -185,14 +191,15 @@ internal sealed class Inbox(
                         where other.domain = i.domain)
                     for key share of d
                 ), stored as (
-                    insert into events (tenant_id, webhook_id, topic, event_id, triggered_at, received_at, headers, payload, object_id, status, attempts, due_at, trace_id)
+                    insert into events (tenant_id, webhook_id, topic, event_id, triggered_at, received_at, headers,
+                        payload, object_id, status, attempts, due_at, trace_id)
                     select tenant_id, webhook_id, topic, event_id,
                         case when triggered_at not between now() - $13 and now() + $14 then now() else triggered_at end,
                         now(), headers::jsonb, payload, object_id, 1, 0, now(), trace_id from target order by ordinal
                     on conflict (tenant_id, webhook_id) do nothing returning tenant_id, webhook_id
                 )
-                select i.ordinal, t.tenant_id is not null, s.webhook_id is not null, exists (select 1 from shop_domains d
-                    where d.domain = i.domain)
+                select i.ordinal, t.tenant_id is not null, s.webhook_id is not null,
+                    exists (select 1 from shop_domains d where d.domain = i.domain)
                 from incoming i left join target t on t.ordinal = i.ordinal
                 left join stored s on s.tenant_id = t.tenant_id and s.webhook_id = t.webhook_id order by i.ordinal
                 """
@@ -201,7 +208,7 @@ internal sealed class Inbox(
             parameters.Add(Column(NpgsqlDbType.Integer, Enumerable.Range(0, deliveries.Count).ToArray()));
             parameters.Add(Column(NpgsqlDbType.Text, deliveries.ConvertAll(d => d.Domain)));
             parameters.Add(Column(NpgsqlDbType.Bigint, deliveries.ConvertAll(d => d.ShopId)));
-            parameters.Add(Column(NpgsqlDbType.Boolean, deliveries.ConvertAll(d => ShopTopics.NameTheirShop(d.Topic))));
+            parameters.Add(Column(NpgsqlDbType.Boolean, deliveries.ConvertAll(d => NamesItsShop(d.Topic))));
             parameters.Add(Column(NpgsqlDbType.Text, deliveries.ConvertAll(d => d.WebhookId)));
             parameters.Add(Column(NpgsqlDbType.Text, deliveries.ConvertAll(d => d.Topic)));
             parameters.Add(Column(NpgsqlDbType.Text, deliveries.ConvertAll(d => d.EventId)));
@@ -234,6 +241,8 @@ internal sealed class Inbox(
             }
             return results;
         });
+
+    private static bool NamesItsShop(string topic) => WebhookTopics.Find(topic) is { NamesItsShop: true };
 
     private static NpgsqlParameter Column(NpgsqlDbType type, object values) =>
         new() { Value = values, NpgsqlDbType = NpgsqlDbType.Array | type };

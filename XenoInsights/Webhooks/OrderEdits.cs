@@ -8,25 +8,35 @@ using XenoInsights.Shopify;
 namespace XenoInsights.Webhooks;
 
 /// <summary>
-/// Edits of orders that deliveries told. An order's payload does not tell on which day a line was added or removed;
+/// Edits of orders that events told. An order's payload does not tell on which day a line was added or removed;
 /// <c>orders/edited</c> does. That matters where the order cannot be read again, such as one of more than 60 days
 /// without <c>read_all_orders</c>.
 /// </summary>
 internal static class OrderEdits
 {
-    private const string Topic = "orders/edited";
+    private const string Topic = WebhookTopics.OrdersEdited;
 
-    /// <summary>Edits of the orders that these deliveries speak of, by order, the earliest first.</summary>
+    /// <summary>Topics whose payload is an order.</summary>
+    private static readonly string[] _orderTopics =
+    [
+        .. WebhookTopics
+            .All.Where(topic => topic is { Payload: TopicPayload.Order, IsDeletion: false })
+            .Select(topic => topic.Name),
+    ];
+
+    /// <summary>Edits of the orders that these events speak of, by order, the earliest first.</summary>
     public static async Task<ILookup<long, OrderEdit>> FindAsync(
         XenoDbContext db,
         Guid tenantId,
-        IEnumerable<EventProcessor.Waiting> deliveries,
+        IEnumerable<WaitingEvent> events,
         CancellationToken ct
     )
     {
-        var orders = deliveries
-            .Where(d => d.Topic.StartsWith("orders/", StringComparison.Ordinal) && d.Topic != "orders/create")
-            .Select(d => d.ObjectId)
+        var orders = events
+            .Where(e =>
+                e.Topic.StartsWith("orders/", StringComparison.Ordinal) && e.Topic != WebhookTopics.OrdersCreate
+            )
+            .Select(e => e.ObjectId)
             .OfType<long>()
             .Distinct()
             .ToList();
@@ -34,7 +44,10 @@ internal static class OrderEdits
         if (orders.Count > 0)
         {
             await using var command = db.Command(
-                "select payload from events where tenant_id = $1 and object_id = any($2) and topic = $3 and payload is not null"
+                """
+                select payload from events
+                where tenant_id = $1 and object_id = any($2) and topic = $3 and payload is not null
+                """
             );
             command.Parameters.Add(Sql.Uuid(tenantId));
             command.Parameters.Add(Sql.Ids(orders));
@@ -48,22 +61,24 @@ internal static class OrderEdits
     }
 
     /// <summary>
-    /// The newest payload of each order whose edit is among these deliveries: it was read without the edit.
+    /// The newest payload of each order whose edit is among these events: it was read without the edit.
     /// </summary>
-    public static async Task<List<EventProcessor.Waiting>> EditedAsync(
+    public static async Task<List<WaitingEvent>> EditedAsync(
         XenoDbContext db,
         Guid tenantId,
-        IEnumerable<EventProcessor.Waiting> deliveries,
+        IEnumerable<WaitingEvent> events,
         CancellationToken ct
     )
     {
-        var orders = deliveries.Where(d => d.Topic == Topic).Select(d => d.ObjectId).OfType<long>().Distinct().ToList();
-        var payloads = new List<EventProcessor.Waiting>();
+        var orders = events.Where(e => e.Topic == Topic).Select(e => e.ObjectId).OfType<long>().Distinct().ToList();
+        var payloads = new List<WaitingEvent>();
         if (orders.Count == 0)
             return payloads;
         await using var command = db.Command(
             """
-            select distinct on (object_id) webhook_id, topic, coalesce(triggered_at, received_at), received_at, payload, object_id from events
+            select distinct on (object_id) webhook_id, topic, coalesce(triggered_at, received_at), received_at, payload,
+                object_id
+            from events
             where tenant_id = $1 and object_id = any($2) and topic = any($3) and payload is not null
             order by object_id, coalesce(triggered_at, received_at) desc, received_at desc
             """
@@ -71,11 +86,7 @@ internal static class OrderEdits
         command.Parameters.Add(Sql.Uuid(tenantId));
         command.Parameters.Add(Sql.Ids(orders));
         command.Parameters.Add(
-            new NpgsqlParameter
-            {
-                Value = EventContent.OrderTopics,
-                NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Text,
-            }
+            new NpgsqlParameter { Value = _orderTopics, NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Text }
         );
         await using var reader = await command.ExecuteReaderAsync(ct);
         while (await reader.ReadAsync(ct))

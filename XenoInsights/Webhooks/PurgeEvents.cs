@@ -14,17 +14,17 @@ public sealed class RetentionOptions
     public const string Section = "Retention";
 
     /// <summary>
-    /// Days until the body of an applied delivery is dropped: it holds personal data and most of the space. At least 7,
+    /// Days until the body of an applied event is dropped: it holds personal data and most of the space. At least 7,
     /// while Shopify may still repeat it.
     /// </summary>
     public int PayloadDays { get; set; } = 7;
 
-    /// <summary>Days until a delivery is forgotten altogether, given up or not.</summary>
+    /// <summary>Days until an event is deleted, dead-lettered or not.</summary>
     public int EventDays { get; set; } = 30;
 }
 
 /// <summary>
-/// Drops bodies and then deliveries whose time is over, in small batches, so that nothing waits for it. Visits only stores
+/// Drops bodies and then events whose time is over, in small batches, so that nothing waits for it. Visits only stores
 /// that have some, and reads only rows that are due.
 /// </summary>
 internal sealed class PurgeEvents(

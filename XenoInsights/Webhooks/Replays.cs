@@ -7,7 +7,7 @@ using XenoInsights.Tenants;
 
 namespace XenoInsights.Webhooks;
 
-/// <summary>What applying a delivery again would do.</summary>
+/// <summary>What applying an event again would do.</summary>
 public enum ReplayEffect
 {
     Stored,
@@ -16,7 +16,7 @@ public enum ReplayEffect
     /// <summary>The same or something newer is stored.</summary>
     Unchanged,
 
-    /// <summary>Nothing by itself: its object is read again from Shopify, which a trial does not do.</summary>
+    /// <summary>Nothing by itself: its object is refetched from Shopify, which a dry run does not do.</summary>
     ReadAgain,
 
     /// <summary>Something other than an object: the shop's settings, a merge, an erasure.</summary>
@@ -25,7 +25,7 @@ public enum ReplayEffect
     Fails,
 }
 
-/// <param name="ReadsAgain">Whether the object would also be read again from Shopify.</param>
+/// <param name="ReadsAgain">Whether the object would also be refetched from Shopify.</param>
 /// <param name="Says">The outcome or the error, in words.</param>
 public sealed record TriedEvent(string WebhookId, string Topic, ReplayEffect Effect, bool ReadsAgain, string? Says);
 
@@ -39,8 +39,8 @@ public sealed record ChangedDay(
 );
 
 /// <summary>What a replay would change, in the order in which it would be applied.</summary>
-/// <param name="Matching">How many deliveries the replay would take.</param>
-/// <param name="Limit">How many of them one trial looks at, the oldest first.</param>
+/// <param name="Matching">How many events the replay would take.</param>
+/// <param name="Limit">How many of them one dry run looks at, the oldest first.</param>
 public sealed record DryRun(
     int Matching,
     int Limit,
@@ -66,18 +66,24 @@ internal sealed record FailedEvents(string? Topic, DateTimeOffset? From, DateTim
     }
 }
 
-/// <summary>The entered store's deliveries, applied again: for real, or to see what that would change.</summary>
+/// <summary>The entered store's events, applied again: for real, or to see what that would change.</summary>
 internal sealed class Replays(XenoDatabase database, EventProcessor processor)
 {
     public const int MostTried = 100;
     private const int Patience = 20;
     private static readonly TimeSpan _pause = TimeSpan.FromMilliseconds(100);
 
-    /// <summary>Puts deliveries back into the queue: those named, or all that were given up. Applying is idempotent, so replaying an applied one changes nothing.</summary>
+    /// <summary>
+    /// Puts events back into the queue: those named, or all that are dead-lettered. Applying is idempotent, so
+    /// replaying an applied one changes nothing.
+    /// </summary>
     public Task<int> ReplayAsync(IReadOnlyCollection<string>? webhookIds, CancellationToken ct) =>
         database.InTenantAsync(MemberRole.Admin, async db => (await QueueAsync(db, webhookIds, null, ct)).Count, ct);
 
-    /// <summary>Does it, looks, and takes it back. Null if it gets no turn while someone else applies the store's deliveries, or takes too long.</summary>
+    /// <summary>
+    /// Does it, looks, and takes it back. Null if it gets no turn while someone else applies the store's events, or
+    /// takes too long.
+    /// </summary>
     public async Task<DryRun?> TryAsync(IReadOnlyCollection<string>? webhookIds, CancellationToken ct)
     {
         for (var attempt = 0; attempt < Patience; attempt++)
@@ -105,7 +111,7 @@ internal sealed class Replays(XenoDatabase database, EventProcessor processor)
     )
     {
         var tenantId = db.TenantId!.Value;
-        if (!await EventProcessor.TakeLaneAsync(db, tenantId, ct))
+        if (!await EventQueue.TryLockAsync(db, tenantId, ct))
             return null;
         // Others wait for the rows it touches, until it is taken back.
         await using (var hurry = db.Command("set local statement_timeout = '10s'; set local lock_timeout = '3s'"))
@@ -127,8 +133,10 @@ internal sealed class Replays(XenoDatabase database, EventProcessor processor)
         and ($5::text is null or strpos(lower(last_error), lower($5)) > 0)
         """;
 
-    private const string Chosen =
-        "tenant_id = $1 and payload is not null and ((status = 4 and $2::text[] is null) or (webhook_id = any($2) and status <> 1))";
+    private const string Chosen = """
+        tenant_id = $1 and payload is not null
+        and ((status = 4 and $2::text[] is null) or (webhook_id = any($2) and status <> 1))
+        """;
 
     private static async Task<List<(string WebhookId, string Topic)>> QueueAsync(
         XenoDbContext db,
@@ -141,7 +149,8 @@ internal sealed class Replays(XenoDatabase database, EventProcessor processor)
             $"""
             with chosen as (
                 update events set {Waiting}
-                where tenant_id = $1 and webhook_id in (select webhook_id from events where {Chosen} order by received_at, webhook_id limit $3)
+                where tenant_id = $1 and webhook_id in (
+                    select webhook_id from events where {Chosen} order by received_at, webhook_id limit $3)
                 returning webhook_id, topic)
             select webhook_id, topic from chosen order by webhook_id
             """
@@ -165,7 +174,9 @@ internal sealed class Replays(XenoDatabase database, EventProcessor processor)
         return (int)(await command.ExecuteScalarAsync(ct))!;
     }
 
-    /// <summary>Puts failed events of the unit of work's store back into the queue, the oldest first; returns how many.</summary>
+    /// <summary>
+    /// Puts failed events of the unit of work's store back into the queue, the oldest first; returns how many.
+    /// </summary>
     internal static async Task<int> QueueFailedAsync(
         XenoDbContext db,
         FailedEvents which,

@@ -1,44 +1,17 @@
 using System.Diagnostics;
 using System.Diagnostics.Metrics;
-using System.Threading.Channels;
+using XenoInsights.Shopify;
 
 namespace XenoInsights.Webhooks;
 
-/// <summary>Meters of the inbox, by topic and never by store: a label per store would grow with the customers.</summary>
+/// <summary>
+/// Meters of the inbox, by topic and never by store: a label per store would grow with the customers.
+/// </summary>
 internal sealed class WebhookMetrics
 {
     public const string MeterName = "XenoInsights.Webhooks";
 
     public static readonly ActivitySource Activities = new(MeterName);
-
-    // Whoever sends chooses the topic; only Shopify's names become labels.
-    private static readonly HashSet<string> _known =
-    [
-        "orders/create",
-        "orders/updated",
-        "orders/edited",
-        "orders/cancelled",
-        "orders/paid",
-        "orders/delete",
-        "refunds/create",
-        "customers/create",
-        "customers/update",
-        "customers/delete",
-        "customers/merge",
-        "customers/data_request",
-        "customers/redact",
-        "products/create",
-        "products/update",
-        "products/delete",
-        "checkouts/create",
-        "checkouts/update",
-        "checkouts/delete",
-        "shop/update",
-        "shop/redact",
-        "app/uninstalled",
-        "app/scopes_update",
-        "bulk_operations/finish",
-    ];
 
     private readonly Counter<long> _received,
         _stored,
@@ -54,7 +27,7 @@ internal sealed class WebhookMetrics
     private Backlog _backlog;
     private Func<long> _inFlight = () => 0;
 
-    /// <param name="Waiting">Deliveries.</param>
+    /// <param name="Waiting">Events.</param>
     /// <param name="Oldest">The age of the oldest of them, when they were looked at.</param>
     /// <param name="LookedAt">A timestamp of the clock.</param>
     private sealed record Backlog(long Waiting, TimeSpan Oldest, long LookedAt);
@@ -110,8 +83,8 @@ internal sealed class WebhookMetrics
     public void Waiting(long waiting, TimeSpan oldest) => _backlog = new(waiting, oldest, _time.GetTimestamp());
 
     /// <summary>
-    /// As of the last look, which is seconds ago. While nobody can look it grows: whatever waited then may wait still, and an
-    /// age that stands still would tell that all is well.
+    /// As of the last look, which is seconds ago. While nobody can look it grows: whatever waited then may wait still,
+    /// and an age that stands still would tell that all is well.
     /// </summary>
     private TimeSpan OldestWaiting()
     {
@@ -120,6 +93,7 @@ internal sealed class WebhookMetrics
         return since > 2 * BacklogWatch.Interval ? backlog.Oldest + since : backlog.Oldest;
     }
 
+    /// <summary>Whoever sends chooses the topic; only those of the table become labels.</summary>
     private static KeyValuePair<string, object?> Label(string topic) =>
-        new("topic", _known.Contains(topic) ? topic : "other");
+        new("topic", WebhookTopics.Find(topic)?.Name ?? "other");
 }

@@ -7,13 +7,13 @@ using XenoInsights.Tenants;
 namespace XenoInsights.Webhooks;
 
 /// <summary>
-/// Applies the stores' waiting deliveries, a batch a turn: a store that is flooded gets as many turns as any other. Any
-/// number of processes may; a store's lane belongs to one at a time.
+/// Applies the stores' waiting events, a batch a turn: a store that is flooded gets as many turns as any other. Any
+/// number of processes may; a store's events are applied by one at a time.
 /// </summary>
 internal sealed class WebhookWorker(
     SystemDatabase system,
     EventProcessor processor,
-    [FromKeyedServices("events")] WorkSignal signal,
+    [FromKeyedServices(EventQueue.Name)] WorkSignal signal,
     IOptions<DispatchOptions> options,
     IHostApplicationLifetime lifetime,
     TimeProvider time,
@@ -28,7 +28,7 @@ internal sealed class WebhookWorker(
         using var dispatcher = new TenantDispatcher(options.Value.Parallel, signal, time, logger)
         {
             Poll = _poll,
-            FindDueAsync = ct => system.TenantsWithDueAsync("events", "status = 1", ct),
+            FindDueAsync = ct => system.TenantsWithDueAsync(EventQueue.Name, "status = 1", ct),
             WorkAsync = ApplyAsync,
         };
         await dispatcher.RunAsync(stoppingToken);
@@ -37,9 +37,9 @@ internal sealed class WebhookWorker(
     private async Task<TimeSpan> ApplyAsync(TenantTurn turn, CancellationToken ct) =>
         await processor.ApplyBatchAsync(turn, ct) switch
         {
-            // Another process has the lane.
+            // Another process applies the store's events.
             0 => _poll,
-            >= EventProcessor.LargestBatch => TimeSpan.Zero,
+            >= EventQueue.LargestBatch => TimeSpan.Zero,
             // What comes in quick succession shares a store's transaction, instead of paying for one each.
             _ => TenantDispatcher.Gap,
         };

@@ -9,13 +9,14 @@ using Microsoft.Extensions.Options;
 using XenoInsights.Compliance;
 using XenoInsights.Queues;
 using XenoInsights.Shopify;
-using XenoInsights.Sync;
+using XenoInsights.Webhooks.Handlers;
 
 namespace XenoInsights.Webhooks;
 
 /// <summary>
-/// Where Shopify delivers. A 200 says that the delivery is stored, and nothing else: it leaves after the commit. Shopify repeats
-/// whatever is not answered with a 200 within 5 seconds, so refusing is safe and pretending is not.
+/// Where Shopify delivers. A 200 says that the delivery is stored, and nothing else: it leaves after the commit.
+/// Shopify repeats whatever is not answered with a 200 within 5 seconds, so refusing is safe and a 200 too early is
+/// not.
 /// </summary>
 public static class WebhooksApi
 {
@@ -74,15 +75,24 @@ public static class WebhooksApi
             )
             .Validate(
                 options => options.EventDays >= options.PayloadDays,
-                $"{RetentionOptions.Section}:{nameof(RetentionOptions.EventDays)} must be at least {nameof(RetentionOptions.PayloadDays)}."
+                $"{RetentionOptions.Section}:{nameof(RetentionOptions.EventDays)} must be at least "
+                    + $"{nameof(RetentionOptions.PayloadDays)}."
             )
             .ValidateOnStart();
         builder
-            .Services.AddKeyedSingleton<WorkSignal>("events")
+            .Services.AddKeyedSingleton<WorkSignal>(EventQueue.Name)
             .AddSingleton<WebhookMetrics>()
             .AddSingleton<WebhookAdmission>();
         builder
-            .Services.AddSingleton<ShopActions>()
+            .Services.AddSingleton<IEventHandler, ShopUpdateHandler>()
+            .AddSingleton<IEventHandler, AppUninstalledHandler>()
+            .AddSingleton<IEventHandler, AppScopesUpdateHandler>()
+            .AddSingleton<IEventHandler, BulkOperationsFinishHandler>()
+            .AddSingleton<IEventHandler, CustomersMergeHandler>()
+            .AddSingleton<IEventHandler, CustomersDataRequestHandler>()
+            .AddSingleton<IEventHandler, CustomersRedactHandler>()
+            .AddSingleton<IEventHandler, ShopRedactHandler>()
+            .AddSingleton<EventHandlers>()
             .AddSingleton<IdentifierHashes>()
             .AddSingleton<Erasure>()
             .AddSingleton<ErasureList>()
@@ -156,13 +166,14 @@ public static class WebhooksApi
         if (Envelope.Read(topic, body) is not { } envelope)
             return Refused("unreadable", StatusCodes.Status400BadRequest, "The body is not a JSON object.");
         var delivery = DeliveryOf(headers, topic, body, envelope);
-        if (ShopTopics.NameTheirShop(topic) && (envelope.ShopId is null || envelope.ShopDomain != delivery.Domain))
+        var known = WebhookTopics.Find(topic);
+        if (known is { NamesItsShop: true } && (envelope.ShopId is null || envelope.ShopDomain != delivery.Domain))
             return OtherShop();
         return await StoreAsync(delivery) switch
         {
             StoreResult.Stored => Accepted(duplicate: false),
             StoreResult.Duplicate => Accepted(duplicate: true),
-            StoreResult.UnknownShop when ShopTopics.IsCompliance(topic) => NothingToDo(),
+            StoreResult.UnknownShop when known is { IsCompliance: true } => NothingToDo(),
             StoreResult.UnknownShop => Refused(
                 "unknown shop",
                 StatusCodes.Status404NotFound,
@@ -212,7 +223,8 @@ public static class WebhooksApi
             return Results.Problem(detail, statusCode: status);
         }
 
-        // The patience bounds our answer, not the commit: one that comes after it makes Shopify's repetition a duplicate.
+        // The patience bounds our answer, not the commit: one that comes after it makes Shopify's repetition a
+        // duplicate.
         async Task<StoreResult> StoreAsync(Delivery stored)
         {
             try
@@ -335,7 +347,7 @@ public sealed class WebhookOptions
 {
     public const string Section = "Webhooks";
 
-    /// <summary>How often applying a delivery is tried before it is left to a person.</summary>
+    /// <summary>How often applying an event is tried before it is dead-lettered.</summary>
     public int MaxAttempts { get; set; } = 8;
 
     /// <summary>The pause after the first failed attempt; it doubles with each further one, up to an hour.</summary>

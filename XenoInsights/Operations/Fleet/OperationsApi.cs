@@ -1,7 +1,6 @@
 using System.Text.Json.Serialization;
 using Microsoft.AspNetCore.Http.HttpResults;
 using XenoInsights.Authentication;
-using XenoInsights.Compliance;
 using XenoInsights.Data;
 using XenoInsights.Notifications;
 using XenoInsights.Sync;
