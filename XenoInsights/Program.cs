@@ -57,6 +57,7 @@ problems.Collect(
     builder.AddSync,
     builder.AddWebhooks,
     builder.AddEvents,
+    builder.AddCompliance,
     builder.AddOperationsApi,
     builder.AddNotifications,
     builder.AddInsights,
@@ -89,6 +90,7 @@ app.MapTenantsApi();
 app.MapConnect();
 app.MapWebhooks();
 app.MapEvents();
+app.MapCompliance();
 app.MapOperationsApi();
 app.MapSync();
 app.MapNotifications();

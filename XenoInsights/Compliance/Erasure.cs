@@ -40,7 +40,7 @@ internal sealed class ErasureFailedException(long rows)
 /// the tenant's lock exclusively: whoever stores something at the same time has done so before, or finds afterwards
 /// that the person or the store is erased.
 /// </summary>
-internal sealed class Erasure(IdentifierHashes hashes)
+internal sealed class Erasure(IdentifierHashes hashes) : IEventBodyEraser
 {
     /// <summary>
     /// The person's row goes, their checkouts lose the link back to the cart, and every stored body that speaks of them

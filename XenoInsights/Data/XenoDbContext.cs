@@ -2,6 +2,7 @@ using System.Linq.Expressions;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.EntityFrameworkCore.Design;
 using XenoInsights.Authentication;
+using XenoInsights.Compliance;
 using XenoInsights.Connect;
 using XenoInsights.Hosting;
 using XenoInsights.Ingestion;

@@ -1,8 +1,3 @@
-using Microsoft.EntityFrameworkCore;
-using Microsoft.EntityFrameworkCore.Metadata.Builders;
-using XenoInsights.Compliance;
-using XenoInsights.Data;
-
 namespace XenoInsights.Sync;
 
 public enum RefetchKind

@@ -2,7 +2,6 @@ using System.Diagnostics;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Options;
 using Npgsql;
-using XenoInsights.Compliance;
 using XenoInsights.Data;
 using XenoInsights.Ingestion;
 using XenoInsights.Queues;
@@ -20,7 +19,7 @@ namespace XenoInsights.Webhooks;
 internal sealed class EventProcessor(
     TenantDatabase tenants,
     EventHandlers handlers,
-    Erasure bodies,
+    IEventBodyEraser bodies,
     AccessCheck access,
     WebhookMetrics metrics,
     IOptions<WebhookOptions> options,

@@ -9,7 +9,7 @@ using XenoInsights.Tenants;
 
 namespace XenoInsights.Webhooks;
 
-/// <summary>A delivery in a list: everything but what it says.</summary>
+/// <summary>An event in a list: everything but what it says.</summary>
 public sealed record EventView(
     string WebhookId,
     string Topic,
@@ -25,10 +25,15 @@ public sealed record EventView(
     string? TraceId
 );
 
-/// <summary>One delivery with its headers and body; for viewers personal data are masked. Both null once their retention is over or a person was erased.</summary>
+/// <summary>
+/// One event with its headers and body; for viewers personal data are masked. Both null once their retention is over or
+/// a person was erased.
+/// </summary>
 public sealed record EventDetail(EventView Event, JsonNode? Headers, JsonNode? Payload);
 
-/// <summary>Which deliveries; absent means all. <see cref="Before"/> is exclusive and pages on from the last row of a page.</summary>
+/// <summary>
+/// Which events; absent means all. <see cref="Before"/> is exclusive and pages on from the last row of a page.
+/// </summary>
 public sealed record EventFilter(
     string? Topic = null,
     EventStatus? Status = null,
@@ -56,7 +61,7 @@ public sealed record EventFilter(
     }
 }
 
-/// <summary>The entered store's deliveries, to see and to apply again.</summary>
+/// <summary>The entered store's events.</summary>
 public sealed class EventQueries(XenoDatabase database) : IEventBacklogQuery
 {
     private const string Mask = "•••";
@@ -169,22 +174,6 @@ public sealed class EventQueries(XenoDatabase database) : IEventBacklogQuery
 
                 TimeSpan? Span(int at) => reader.IsDBNull(at) ? null : reader.GetFieldValue<TimeSpan>(at);
             },
-            ct
-        );
-
-    /// <summary>For owners.</summary>
-    public Task<List<DataRequest>> DataRequestsAsync(CancellationToken ct) =>
-        database.InTenantAsync(
-            MemberRole.Owner,
-            db => db.DataRequests.AsNoTracking().OrderByDescending(r => r.RequestedAt).Take(100).ToListAsync(ct),
-            ct
-        );
-
-    /// <summary>For owners.</summary>
-    public Task<DataRequest?> DataRequestAsync(Guid id, CancellationToken ct) =>
-        database.InTenantAsync(
-            MemberRole.Owner,
-            db => db.DataRequests.AsNoTracking().SingleOrDefaultAsync(r => r.Id == id, ct),
             ct
         );
 

@@ -6,13 +6,12 @@ using System.Text.Json.Serialization;
 using System.Threading.Channels;
 using Microsoft.AspNetCore.Http.HttpResults;
 using XenoInsights.Authentication;
-using XenoInsights.Compliance;
 using XenoInsights.Data;
 using XenoInsights.Tenants;
 
 namespace XenoInsights.Webhooks;
 
-/// <summary>Deliveries and data changes for programs.</summary>
+/// <summary>Events and data changes for programs.</summary>
 public static class EventsApi
 {
     private const int LargestPage = 250;
@@ -43,20 +42,14 @@ public static class EventsApi
         events
             .MapPost("/replay", ReplayAsync)
             .WithSummary(
-                $"Apply deliveries again: those named, or all that were given up; with dry_run, say what that would change of the first {Replays.MostTried} and change nothing"
+                "Apply events again: those named, or all that are dead-lettered; with dry_run, say what that would "
+                    + $"change of the first {Replays.MostTried} and change nothing"
             )
             .Accepts<ReplayRequest>("application/json")
             .Produces<ReplayAnswer>()
             .ProducesValidationProblem()
             .ProducesProblem(StatusCodes.Status403Forbidden)
             .ProducesProblem(StatusCodes.Status409Conflict);
-        app.MapGet("/api/data-requests/{id:guid}", DataRequestAsync)
-            .RequireTenantId()
-            .WithTags("Events")
-            .WithSummary("What is stored of a person who asked for it; for owners")
-            .Produces(StatusCodes.Status200OK, contentType: "application/json")
-            .ProducesProblem(StatusCodes.Status403Forbidden)
-            .ProducesProblem(StatusCodes.Status404NotFound);
         app.MapGet("/api/metrics/stream", StreamAsync)
             .RequireTenantId()
             .WithTags("Metrics")
@@ -66,7 +59,7 @@ public static class EventsApi
             .Produces(StatusCodes.Status200OK, contentType: "text/event-stream");
     }
 
-    /// <param name="WebhookIds">Which deliveries; absent: all that were given up.</param>
+    /// <param name="WebhookIds">Which events; absent: all that are dead-lettered.</param>
     /// <param name="DryRun">Only say what it would change.</param>
     public sealed record ReplayRequest(
         [property: JsonPropertyName("tenant_id")] string? TenantId,
@@ -181,30 +174,10 @@ public static class EventsApi
         return await replays.TryAsync(request.WebhookIds, ct) is { } tried
             ? TypedResults.Ok(new ReplayAnswer(0, tried))
             : TypedResults.Problem(
-                "The trial did not get its turn beside the deliveries that are being applied, or took too long. Nothing was changed; try again in a moment.",
+                "The trial did not get its turn beside the deliveries that are being applied, or took too long. "
+                    + "Nothing was changed; try again in a moment.",
                 statusCode: StatusCodes.Status409Conflict
             );
-    }
-
-    private static async Task<IResult> DataRequestAsync(
-        HttpContext http,
-        Guid id,
-        EventQueries events,
-        CancellationToken ct
-    )
-    {
-        if (http.Store().Role != MemberRole.Owner)
-            return TypedResults.Problem(
-                "Only the store's owner may download a person's data.",
-                statusCode: StatusCodes.Status403Forbidden
-            );
-        if (await events.DataRequestAsync(id, ct) is not { } request)
-            return TypedResults.Problem("This store has no such request.", statusCode: StatusCodes.Status404NotFound);
-        return TypedResults.File(
-            System.Text.Encoding.UTF8.GetBytes(request.File),
-            "application/json",
-            $"data-request-{request.RequestedAt:yyyy-MM-dd}-{request.CustomerId}.json"
-        );
     }
 
     private static ServerSentEventsResult<string> StreamAsync(
@@ -261,7 +234,9 @@ public static class EventsApi
         }
     }
 
-    /// <summary>True: data changed. False: nothing changed for a while. Null: the person's access has ended or changed.</summary>
+    /// <summary>
+    /// True: data changed. False: nothing changed for a while. Null: the person's access has ended or changed.
+    /// </summary>
     private static async Task<bool?> NextAsync(ChannelReader<bool> changed, CancellationToken ct)
     {
         using var wait = CancellationTokenSource.CreateLinkedTokenSource(ct);

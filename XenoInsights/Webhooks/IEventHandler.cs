@@ -32,3 +32,18 @@ internal interface IEventHandler
     /// <summary>After the commit; does not run when the process ends in between.</summary>
     Task CommittedAsync(Guid tenantId, WaitingEvent applied, CancellationToken ct) => Task.CompletedTask;
 }
+
+/// <summary>Empties bodies that must not be kept although their event was applied.</summary>
+internal interface IEventBodyEraser
+{
+    /// <summary>
+    /// In the unit of work that marks the events: empties the bodies of those that tell of somebody who was erased in
+    /// the meantime.
+    /// </summary>
+    Task EmptyLateEventsAsync(
+        XenoDbContext db,
+        Guid tenantId,
+        IReadOnlyCollection<WaitingEvent> events,
+        CancellationToken ct
+    );
+}

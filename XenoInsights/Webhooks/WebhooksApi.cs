@@ -6,7 +6,6 @@ using System.Text;
 using System.Text.Json;
 using System.Threading.RateLimiting;
 using Microsoft.Extensions.Options;
-using XenoInsights.Compliance;
 using XenoInsights.Queues;
 using XenoInsights.Shopify;
 using XenoInsights.Webhooks.Handlers;
@@ -89,13 +88,7 @@ public static class WebhooksApi
             .AddSingleton<IEventHandler, AppScopesUpdateHandler>()
             .AddSingleton<IEventHandler, BulkOperationsFinishHandler>()
             .AddSingleton<IEventHandler, CustomersMergeHandler>()
-            .AddSingleton<IEventHandler, CustomersDataRequestHandler>()
-            .AddSingleton<IEventHandler, CustomersRedactHandler>()
-            .AddSingleton<IEventHandler, ShopRedactHandler>()
             .AddSingleton<EventHandlers>()
-            .AddSingleton<IdentifierHashes>()
-            .AddSingleton<Erasure>()
-            .AddSingleton<ErasureList>()
             .AddSingleton<AccessCheck>()
             .AddSingleton<EventProcessor>();
         builder.Services.AddSingleton<Inbox>().AddHostedService(services => services.GetRequiredService<Inbox>());

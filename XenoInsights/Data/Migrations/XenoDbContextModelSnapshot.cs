@@ -1843,7 +1843,7 @@ namespace XenoInsights.Data.Migrations
                     b.ToTable("tenants", (string)null);
                 });
 
-            modelBuilder.Entity("XenoInsights.Webhooks.DataRequest", b =>
+            modelBuilder.Entity("XenoInsights.Compliance.DataRequest", b =>
                 {
                     b.Property<Guid>("TenantId")
                         .HasColumnType("uuid")
@@ -1968,7 +1968,7 @@ namespace XenoInsights.Data.Migrations
                     b.ToTable("events", (string)null);
                 });
 
-            modelBuilder.Entity("XenoInsights.Webhooks.Redaction", b =>
+            modelBuilder.Entity("XenoInsights.Compliance.Redaction", b =>
                 {
                     b.Property<Guid>("Id")
                         .ValueGeneratedOnAdd()
