@@ -49,7 +49,7 @@ public sealed class LogTests(PostgresServer postgres) : ILogEventSink
             """
         );
 
-        var failed = await LoggedAsync("The run failed");
+        var failed = await LoggedAsync("run {SyncJob} of {Tenant} failed");
         var applied = await LoggedAsync("events of {Tenant} applied");
 
         Assert.Equal((LogEventLevel.Warning, null), (failed.Level, failed.Exception));

@@ -7,8 +7,8 @@ using XenoInsights.Tenants;
 namespace XenoInsights.Connect;
 
 /// <summary>
-/// Hands out access tokens that work. Shopify rotates the pair with every refresh, so a shop is refreshed by one caller at a time,
-/// who holds a lease on its credential meanwhile, and the new pair is stored before anyone uses it.
+/// Hands out access tokens that work. Shopify rotates the pair with every refresh, so a shop is refreshed by one caller
+/// at a time, who holds a lease on its credential meanwhile, and the new pair is stored before anyone uses it.
 /// </summary>
 public sealed class AccessTokens(
     TenantDatabase database,
@@ -31,7 +31,8 @@ public sealed class AccessTokens(
 
     /// <summary>A token that is valid for some minutes yet.</summary>
     /// <exception cref="ReconnectRequiredException"/>
-    /// <exception cref="HttpRequestException">Shopify does not answer and the old token has expired; later it may work.</exception>
+    /// <exception cref="HttpRequestException">Shopify does not answer and the old token has expired; later it may
+    /// work.</exception>
     public async Task<string> GetAccessTokenAsync(Guid tenantId, CancellationToken ct)
     {
         var credential = await database.RunAsync(
@@ -51,7 +52,10 @@ public sealed class AccessTokens(
         }
     }
 
-    /// <summary>After Shopify answered 401 to <paramref name="rejectedToken"/>: another token, refreshed now unless someone has done so meanwhile.</summary>
+    /// <summary>
+    /// After Shopify answered 401 to <paramref name="rejectedToken"/>: another token, refreshed now unless someone has
+    /// done so meanwhile.
+    /// </summary>
     /// <exception cref="ReconnectRequiredException"/>
     public Task<string> RefreshNowAsync(Guid tenantId, string rejectedToken, CancellationToken ct) =>
         RefreshAsync(tenantId, credential => AccessToken(credential) == rejectedToken, ct);

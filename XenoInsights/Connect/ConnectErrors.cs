@@ -45,14 +45,16 @@ internal static class ConnectErrors
         "bad_state",
         400,
         "This attempt to connect is no longer valid",
-        "It was used before, is older than ten minutes, or was begun in another browser or by someone else. Start again from your stores."
+        "It was used before, is older than ten minutes, or was begun in another browser or by someone else. "
+            + "Start again from your stores."
     );
 
     public static readonly ConnectError OtherShop = new(
         "other_shop",
         400,
         "Shopify answered for another store",
-        "The store that approved is not the one you asked to connect. Start again, signed in to the right store in Shopify."
+        "The store that approved is not the one you asked to connect. "
+            + "Start again, signed in to the right store in Shopify."
     );
 
     public static readonly ConnectError BadForm = new(
@@ -73,7 +75,8 @@ internal static class ConnectErrors
         "app_refused",
         502,
         "Shopify does not know this app",
-        "The app's own credentials at Shopify are wrong. Whoever runs this installation has to check Shopify:ClientId and Shopify:ClientSecret."
+        "The app's own credentials at Shopify are wrong. "
+            + "Whoever runs this installation has to check Shopify:ClientId and Shopify:ClientSecret."
     );
 
     public static readonly ConnectError ShopUnavailable = new(
@@ -88,7 +91,8 @@ internal static class ConnectErrors
             "unknown_time_zone",
             400,
             "The store's time zone is not known here",
-            $"Shopify names the time zone {zone}, and this installation does not know it, so it cannot tell the store's days. Whoever runs it has to update its time zone data (tzdata)."
+            $"Shopify names the time zone {zone}, and this installation does not know it, "
+                + "so it cannot tell the store's days. Whoever runs it has to update its time zone data (tzdata)."
         );
 
     public static ConnectError MissingScopes(IEnumerable<string> missing) =>

@@ -5,12 +5,16 @@ namespace XenoInsights.Connect;
 
 /// <summary>What a link that leads to connecting or opening a store says.</summary>
 /// <param name="Shop"><c>x.myshopify.com</c>.</param>
-/// <param name="IsFromShopify">Shopify has signed it within the last minute and a half: it has just sent the person here.</param>
+/// <param name="IsFromShopify">Shopify has signed it within the last minute and a half: it has just sent the person
+/// here.</param>
 internal sealed record ConnectLink(string Shop, bool IsFromShopify)
 {
     private static readonly TimeSpan _clockTolerance = TimeSpan.FromSeconds(90);
 
-    /// <summary>Without a signature the shop is what a person typed. A wrong signature is refused; one that is right but old counts as none.</summary>
+    /// <summary>
+    /// Without a signature the shop is what a person typed. A wrong signature is refused; one that is right but old
+    /// counts as none.
+    /// </summary>
     /// <exception cref="ConnectRefusedException"/>
     public static ConnectLink Read(IQueryCollection query, string? shop, ShopifyOptions shopify, DateTimeOffset now)
     {

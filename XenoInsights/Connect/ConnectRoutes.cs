@@ -9,8 +9,9 @@ using XenoInsights.Shopify;
 namespace XenoInsights.Connect;
 
 /// <summary>
-/// The ways in: the App URL that Shopify's admin opens, our own form, and Shopify's answer. A store is connected to a person only by an
-/// act of theirs: our form, our question after Shopify sent them, or a membership that they have already. Why: ADR 0014.
+/// The ways in: the App URL that Shopify's admin opens, our own form, and Shopify's answer. A store is connected to a
+/// person only by an act of theirs: our form, our question after Shopify sent them, or a membership that they have
+/// already. Why: ADR 0014.
 /// </summary>
 internal static class ConnectRoutes
 {
@@ -21,7 +22,10 @@ internal static class ConnectRoutes
         && http.Request.Path == "/"
         && (http.Request.Query.ContainsKey(QuerySignature.Parameter) || http.Request.Query.ContainsKey(ShopParameter));
 
-    /// <summary>Opens the dashboard for a member of a connected store; else begins OAuth if Shopify sent the person, or fills in the form.</summary>
+    /// <summary>
+    /// Opens the dashboard for a member of a connected store; else begins OAuth if Shopify sent the person, or fills in
+    /// the form.
+    /// </summary>
     public static async Task OpenAsync(HttpContext http)
     {
         var result = await AnswerAsync(
@@ -66,7 +70,8 @@ internal static class ConnectRoutes
                 return Ask(
                     http,
                     $"Connect {link.Shop}?",
-                    "A link on another site asked for this. Shopify shows you what is read, and the whole store is imported.",
+                    "A link on another site asked for this. "
+                        + "Shopify shows you what is read, and the whole store is imported.",
                     new("Continue to Shopify", link.Shop, FieldName: ShopParameter)
                 );
             }
@@ -85,7 +90,10 @@ internal static class ConnectRoutes
             }
         );
 
-    /// <summary>Shopify's answer: the checks, then sign-in if it is due, then our question if Shopify began it and the person is no member yet.</summary>
+    /// <summary>
+    /// Shopify's answer: the checks, then sign-in if it is due, then our question if Shopify began it and the person is
+    /// no member yet.
+    /// </summary>
     public static Task<IResult> CompleteAsync(
         HttpContext http,
         ConnectStore install,
@@ -160,7 +168,8 @@ internal static class ConnectRoutes
         return Ask(
             http,
             $"Connect {shop}?",
-            $"Shopify has approved. The store will belong to your account here, {account}. If that is not you, sign out first and open the app in Shopify again.",
+            $"Shopify has approved. The store will belong to your account here, {account}. "
+                + "If that is not you, sign out first and open the app in Shopify again.",
             new("Connect", "yes", FieldName: "confirm")
         );
     }

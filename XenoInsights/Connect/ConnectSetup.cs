@@ -10,7 +10,8 @@ public static class ConnectSetup
 {
     private const string StartPath = "/auth/start";
 
-    // Within a refresh a few attempts run under a row lock; together they must end before those who wait for it give up.
+    // Within a refresh a few attempts run under a row lock; together they must end before those who wait for it time
+    // out.
     private static readonly TimeSpan _tokenTimeout = TimeSpan.FromSeconds(8),
         _connectTimeout = TimeSpan.FromSeconds(5);
     private const long MaxAnswerBytes = 1 << 20;
@@ -53,11 +54,15 @@ public static class ConnectSetup
             .ExcludeFromDescription();
     }
 
-    /// <summary>The App URL of Shopify's admin is the home page with parameters. Comes before sign-in is asked for.</summary>
+    /// <summary>
+    /// The App URL of Shopify's admin is the home page with parameters. Comes before sign-in is asked for.
+    /// </summary>
     public static void UseAppUrl(this WebApplication app) =>
         app.UseWhen(ConnectRoutes.IsAppUrl, branch => branch.Run(ConnectRoutes.OpenAsync));
 
-    /// <summary>The form that connects a store leads to the shop's consent, and from there to Shopify's own sign-in.</summary>
+    /// <summary>
+    /// The form that connects a store leads to the shop's consent, and from there to Shopify's own sign-in.
+    /// </summary>
     private static void AddShopify(FormTargets targets, IOptions<ShopifyOptions> shopify)
     {
         var shops = shopify.Value.ShopUrl.Replace("{shop}", "*.myshopify.com", StringComparison.Ordinal);

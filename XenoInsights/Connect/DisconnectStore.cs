@@ -8,8 +8,9 @@ using XenoInsights.Tenants;
 namespace XenoInsights.Connect;
 
 /// <summary>
-/// The way out of a store, from our side: removes the app from the shop in Shopify, which ends every access at once. What is stored stays
-/// until Shopify asks for its erasure, 48 hours later (<c>shop/redact</c>); connecting again goes on where it was.
+/// The way out of a store, from our side: removes the app from the shop in Shopify, which ends every access at once.
+/// What is stored stays until Shopify asks for its erasure, 48 hours later (<c>shop/redact</c>); connecting again goes
+/// on where it was.
 /// </summary>
 public sealed class DisconnectStore(
     AccessTokens tokens,
@@ -20,7 +21,8 @@ public sealed class DisconnectStore(
     ILogger<DisconnectStore> logger
 )
 {
-    /// <returns>Null when the store is disconnected; else why it still is connected, for the person who asked.</returns>
+    /// <returns>Null when the store is disconnected; else why it still is connected, for the person who
+    /// asked.</returns>
     /// <exception cref="AccessDeniedException">The person is not an owner of the entered store.</exception>
     public async Task<string?> DisconnectAsync(StoreAccess store, CancellationToken ct)
     {
@@ -35,7 +37,8 @@ public sealed class DisconnectStore(
                     store.ShopDomain,
                     complaint
                 );
-                return "Shopify did not remove the app. Nothing was changed; try again in a minute, or remove it in Shopify under Settings, Apps.";
+                return "Shopify did not remove the app. Nothing was changed; try again in a minute, "
+                    + "or remove it in Shopify under Settings, Apps.";
             }
         }
         catch (Exception failure)
@@ -73,7 +76,8 @@ public sealed class DisconnectStore(
         await db.RefetchRequests.ExecuteDeleteAsync(ct);
         await using var cancel = db.Command(
             """
-            update sync_jobs set status = 'Cancelled', phase = null, error = 'The app was removed in Shopify.', finished_at = now(), lease_owner = null, lease_until = null
+            update sync_jobs set status = 'Cancelled', phase = null, error = 'The app was removed in Shopify.',
+                finished_at = now(), lease_owner = null, lease_until = null
             where tenant_id = $1 and status in ('Queued', 'Running') and type <> 'Recalculate'
             """
         );

@@ -5,7 +5,10 @@ using XenoInsights.Tenants;
 
 namespace XenoInsights.Connect;
 
-/// <summary>Who opens the app from Shopify's admin and is a member of a connected store wants its dashboard, not to connect it again.</summary>
+/// <summary>
+/// Who opens the app from Shopify's admin and is a member of a connected store wants its dashboard, not to connect it
+/// again.
+/// </summary>
 public sealed class OpenStore(
     Memberships memberships,
     AccessTokens tokens,
@@ -13,10 +16,13 @@ public sealed class OpenStore(
     ILogger<OpenStore> logger
 )
 {
-    /// <summary>The store's dashboard, or null where the person is no member or only connecting the store again lets us in.</summary>
+    /// <summary>
+    /// The store's dashboard, or null where the person is no member or only connecting the store again lets us in.
+    /// </summary>
     /// <param name="domain"><c>x.myshopify.com</c>.</param>
     /// <param name="askShopify">
-    /// Whether to try our access at Shopify. A store that was just removed and installed again may still look connected here.
+    /// Whether to try our access at Shopify. A store that was just removed and installed again may still look connected
+    /// here.
     /// </param>
     public async Task<string?> DashboardAsync(
         ClaimsPrincipal person,

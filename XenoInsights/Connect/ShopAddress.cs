@@ -8,7 +8,10 @@ public static partial class ShopAddress
 {
     private const string Domain = ".myshopify.com";
 
-    /// <summary><c>x.myshopify.com</c> from a bare name, that domain, or an address copied from the browser (also of Shopify's admin); null where no store can be read.</summary>
+    /// <summary>
+    /// <c>x.myshopify.com</c> from a bare name, that domain, or an address copied from the browser (also of Shopify's
+    /// admin); null where no store can be read.
+    /// </summary>
     public static string? Parse(string? typed)
     {
         var text = typed?.Trim() ?? "";

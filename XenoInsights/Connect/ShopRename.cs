@@ -7,7 +7,7 @@ using XenoInsights.Tenants;
 namespace XenoInsights.Connect;
 
 /// <summary>
-/// Follows a shop whose myshopify domain a <c>shop/update</c> tells otherwise. Deliveries come late and may be repeated
+/// Follows a shop whose myshopify domain a <c>shop/update</c> tells otherwise. Events come late and may be repeated
 /// by anyone who has one, so Shopify is asked at that domain which shop it is and what it is called now.
 /// </summary>
 internal sealed class ShopRename(

@@ -20,7 +20,9 @@ public sealed class ShopifyCredential : ITenantOwned
     public required string Scopes { get; set; }
     public DateTimeOffset UpdatedAt { get; set; }
 
-    /// <summary>Who is asking Shopify for a new pair, and until when others wait for them; by the database's clock.</summary>
+    /// <summary>
+    /// Who is asking Shopify for a new pair, and until when others wait for them; by the database's clock.
+    /// </summary>
     public Guid? RefreshLease { get; set; }
     public DateTimeOffset? RefreshLeaseUntil { get; set; }
 }
@@ -31,7 +33,9 @@ public sealed class OAuthState
     public required byte[] StateHash { get; init; }
     public required string ShopDomain { get; init; }
 
-    /// <summary>Who began it here and alone may finish it; null when it began in Shopify, before anybody was asked who they are.</summary>
+    /// <summary>
+    /// Who began it here and alone may finish it; null when it began in Shopify, before anybody was asked who they are.
+    /// </summary>
     public Guid? UserId { get; init; }
     public string? ReturnUrl { get; init; }
     public DateTimeOffset CreatedAt { get; init; }

@@ -9,7 +9,10 @@ public sealed class EncryptionOptions
 {
     public const string Section = "Encryption";
 
-    /// <summary>Each <c>id:base64(32 bytes)</c>. The first encrypts, all decrypt: to rotate, put a new one in front and keep the old.</summary>
+    /// <summary>
+    /// Each <c>id:base64(32 bytes)</c>. The first encrypts, all decrypt: to rotate, put a new one in front and keep the
+    /// old.
+    /// </summary>
     public IList<string> Keys { get; } = [];
 
     internal static (string Id, byte[] Key)? Parse(string text)
@@ -32,7 +35,8 @@ internal sealed class EncryptionOptionsValidator : IValidateOptions<EncryptionOp
     {
         if (options.Keys.Count == 0)
             return ValidateOptionsResult.Fail(
-                "Encryption:Keys is missing: a list of id:base64(32 bytes) to encrypt shops' tokens with, such as Encryption__Keys__0=k1:$(openssl rand -base64 32). Only Development makes its own."
+                "Encryption:Keys is missing: a list of id:base64(32 bytes) to encrypt shops' tokens with, such as "
+                    + "Encryption__Keys__0=k1:$(openssl rand -base64 32). Only Development makes its own."
             );
         var bad = Enumerable
             .Range(0, options.Keys.Count)
@@ -47,8 +51,8 @@ internal sealed class EncryptionOptionsValidator : IValidateOptions<EncryptionOp
 }
 
 /// <summary>
-/// Encrypts tokens with AES-256-GCM for one tenant and column: a ciphertext that is moved to another row or column does not decrypt.
-/// Layout: version, length of key id, key id, nonce, tag, ciphertext.
+/// Encrypts tokens with AES-256-GCM for one tenant and column: a ciphertext that is moved to another row or column does
+/// not decrypt. Layout: version, length of key id, key id, nonce, tag, ciphertext.
 /// </summary>
 public sealed class TokenEncryption
 {
@@ -88,7 +92,8 @@ public sealed class TokenEncryption
         return box;
     }
 
-    /// <exception cref="CryptographicException">Not sealed for this tenant and column, altered, or sealed with a key that is no longer configured.</exception>
+    /// <exception cref="CryptographicException">Not sealed for this tenant and column, altered, or sealed with a key
+    /// that is no longer configured.</exception>
     public string Open(Guid tenantId, string column, byte[] box)
     {
         if (box.Length < 2 || box[0] != Version || box.Length < 2 + box[1] + NonceBytes + TagBytes)

@@ -11,8 +11,8 @@ namespace XenoInsights.Notifications;
 
 /// <summary>
 /// Notices that the same kind of incident begins in many stores at about the same time, and tells operators once. All
-/// state is in the database, and whoever inserts or ends a fleet incident first writes its mails: any number of instances
-/// may look.
+/// state is in the database, and whoever inserts or ends a fleet incident first writes its mails: any number of
+/// instances may look.
 /// </summary>
 internal sealed class FleetIncidents(
     SystemDatabase system,
@@ -22,7 +22,8 @@ internal sealed class FleetIncidents(
 )
 {
     /// <param name="Recent">Stores in which it began within the window and lasts.</param>
-    /// <param name="Lasting">Stores in which it began since the fleet incident and lasts; 0 where there is none.</param>
+    /// <param name="Lasting">Stores in which it began since the fleet incident and lasts; 0 where there is
+    /// none.</param>
     private sealed record Count(IncidentKind Kind, int Recent, Guid? FleetIncident, int Lasting);
 
     private TimeSpan Window => TimeSpan.FromMinutes(options.Value.FleetIncidentWindowMinutes);
@@ -118,14 +119,18 @@ internal sealed class FleetIncidents(
         var hold = options.Value.FleetIncidentHoldMinutes;
         var letter = OperatorLetter.About(
             $"{Number(stores)} stores at once: {Letter.Title(kind)}",
-            $"Since {At(openedAt)} this has begun in {Number(stores)} stores within {Number(options.Value.FleetIncidentWindowMinutes)} minutes. "
-                + $"Mails to the people of these stores are held until it is over, {Number(hold)} minutes at most each.",
+            $"Since {At(openedAt)} this has begun in {Number(stores)} stores "
+                + $"within {Number(options.Value.FleetIncidentWindowMinutes)} minutes. "
+                + $"Mails to the people of these stores are held until it is over, {Number(hold)} minutes at most "
+                + "each.",
             app.Value.At("operations")
         );
         await WriteAsync(db, id, isRecovery: false, letter, ct);
     }
 
-    /// <summary>It is over when half as many stores are left as make one: a store more or less must not begin it anew.</summary>
+    /// <summary>
+    /// It is over when half as many stores are left as make one: a store more or less must not begin it anew.
+    /// </summary>
     private async Task UpdateAsync(
         XenoDbContext db,
         Guid id,
@@ -155,7 +160,8 @@ internal sealed class FleetIncidents(
         }
         var letter = OperatorLetter.About(
             $"over in most of {Number(stores)} stores: {Letter.Title(kind)}",
-            $"It began at {At(openedAt)} and was in {Number(stores)} stores at most; in {Number(lasting)} it lasts, and their people are told now.",
+            $"It began at {At(openedAt)} and was in {Number(stores)} stores at most; in {Number(lasting)} it lasts, "
+                + "and their people are told now.",
             app.Value.At("operations")
         );
         await WriteAsync(db, id, isRecovery: true, letter, ct);
@@ -173,7 +179,8 @@ internal sealed class FleetIncidents(
         {
             await using var command = db.Command(
                 """
-                insert into operator_mails (id, fleet_incident_id, is_recovery, recipient, subject, text, html, created_at, due_at, attempts)
+                insert into operator_mails (id, fleet_incident_id, is_recovery, recipient, subject, text, html,
+                    created_at, due_at, attempts)
                 values ($1, $2, $3, $4, $5, $6, $7, now(), now(), 0) on conflict do nothing
                 """
             );

@@ -5,7 +5,10 @@ using XenoInsights.Tenants;
 
 namespace XenoInsights.Notifications;
 
-/// <summary>Something about a store that a person should know of, from when it began until it was over. At most one of a kind at a time.</summary>
+/// <summary>
+/// Something about a store that a person should know of, from when it began until it was over. At most one of a kind at
+/// a time.
+/// </summary>
 public sealed class Incident : ITenantOwned
 {
     public Guid TenantId { get; init; }
@@ -37,10 +40,12 @@ public enum IncidentKind
     /// <summary>A delivery waits longer than <see cref="NotificationOptions.LagMinutes"/>.</summary>
     Behind = 3,
 
-    /// <summary>No delivery for so long that the same hours of the last four weeks let at least twenty be expected.</summary>
+    /// <summary>
+    /// No delivery for so long that the same hours of the last four weeks let at least twenty be expected.
+    /// </summary>
     Silent = 4,
 
-    /// <summary>Deliveries were given up and wait for a person.</summary>
+    /// <summary>Events were dead-lettered and wait for a person.</summary>
     GivenUp = 5,
 
     /// <summary>
@@ -49,7 +54,10 @@ public enum IncidentKind
     ObjectsRejected = 6,
 }
 
-/// <summary>A mail to one person, written in the transaction of what it tells and sent afterwards. At most one for an incident's beginning and one for its end.</summary>
+/// <summary>
+/// A mail to one person, written in the transaction of what it tells and sent afterwards. At most one for an incident's
+/// beginning and one for its end.
+/// </summary>
 public sealed class Mail : ITenantOwned
 {
     public Guid TenantId { get; init; }
@@ -73,7 +81,10 @@ public sealed class Mail : ITenantOwned
     public string? LastError { get; init; }
 }
 
-/// <summary>Whether a person wants mails about a kind of incident of a store. Without one, owners and admins do and viewers do not.</summary>
+/// <summary>
+/// Whether a person wants mails about a kind of incident of a store. Without one, owners and admins do and viewers do
+/// not.
+/// </summary>
 public sealed class NotificationPreference : ITenantOwned
 {
     public Guid TenantId { get; init; }

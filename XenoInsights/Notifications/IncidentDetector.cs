@@ -14,8 +14,8 @@ using XenoInsights.Tenants;
 namespace XenoInsights.Notifications;
 
 /// <summary>
-/// Looks each minute what is wrong with which store, opens and closes incidents accordingly, and writes the mails about it in the same
-/// transaction. An incident is opened by whoever inserts it first, so any number of instances may look.
+/// Looks each minute what is wrong with which store, opens and closes incidents accordingly, and writes the mails about
+/// it in the same transaction. An incident is opened by whoever inserts it first, so any number of instances may look.
 /// </summary>
 internal sealed class IncidentDetector(
     SystemDatabase system,
@@ -103,7 +103,8 @@ internal sealed class IncidentDetector(
             """
             select tenant_id, type, coalesce(error, '') from (
                 select distinct on (tenant_id, type) tenant_id, type, status, error from sync_jobs
-                where status in ('Succeeded', 'Failed') and created_at > now() - interval '15 days' order by tenant_id, type, finished_at desc) newest
+                where status in ('Succeeded', 'Failed') and created_at > now() - interval '15 days'
+                order by tenant_id, type, finished_at desc) newest
             where status = 'Failed' order by tenant_id, type
             """
         );
@@ -114,29 +115,38 @@ internal sealed class IncidentDetector(
                 {
                     nameof(TenantStatus.Frozen) =>
                         "Shopify has frozen the store until its bill is paid. Figures go on by themselves after that.",
-                    nameof(TenantStatus.Locked) =>
-                        "Shopify has locked the store. Its owner has to contact Shopify; figures go on by themselves after that.",
+                    nameof(TenantStatus.Locked) => "Shopify has locked the store. Its owner has to contact Shopify; "
+                        + "figures go on by themselves after that.",
                     nameof(TenantStatus.AccessMissing) =>
                         "Shopify does not let us read all of the store. Connect it again and approve every permission.",
                     _ => "Shopify no longer accepts our key. Connect the store again; what was missed then arrives.",
                 },
-            "select tenant_id, status from tenants where status in ('ReconnectRequired', 'Frozen', 'Locked', 'AccessMissing')"
+            """
+            select tenant_id, status from tenants
+            where status in ('ReconnectRequired', 'Frozen', 'Locked', 'AccessMissing')
+            """
         );
         await FindAsync(
             IncidentKind.Behind,
             row =>
-                $"What Shopify tells us waits to be counted, the oldest for {row.GetInt64(1)} minutes. Nothing is lost; figures lag behind.",
-            "select tenant_id, (extract(epoch from now() - min(received_at)) / 60)::bigint from events where status = 1 group by tenant_id having min(received_at) < now() - $1",
+                $"What Shopify tells us waits to be counted, the oldest for {row.GetInt64(1)} minutes. "
+                + "Nothing is lost; figures lag behind.",
+            """
+            select tenant_id, (extract(epoch from now() - min(received_at)) / 60)::bigint
+            from events where status = 1 group by tenant_id having min(received_at) < now() - $1
+            """,
             TimeSpan.FromMinutes(options.Value.LagMinutes)
         );
         await FindAsync(
             IncidentKind.ObjectsRejected,
             row =>
-                $"The last import could not read {Number(row.GetInt64(1))} of {Number(row.GetInt64(2))} objects. They are in no figure; the sync page says what is wrong with them.",
+                $"The last import could not read {Number(row.GetInt64(1))} of {Number(row.GetInt64(2))} objects. "
+                + "They are in no figure; the sync page says what is wrong with them.",
             """
             select tenant_id, rejected, objects_read from (
                 select distinct on (tenant_id) tenant_id, rejected, objects_read from sync_jobs
-                where type = 'Full' and status in ('Succeeded', 'Failed') and objects_read > 0 order by tenant_id, finished_at desc) newest
+                where type = 'Full' and status in ('Succeeded', 'Failed') and objects_read > 0
+                order by tenant_id, finished_at desc) newest
             where rejected * 100 > objects_read * $1
             """,
             sync.Value.RejectedIncidentPercent
@@ -144,21 +154,30 @@ internal sealed class IncidentDetector(
         await FindAsync(
             IncidentKind.GivenUp,
             row =>
-                $"{(row.GetInt64(1) == 1 ? "1 delivery" : $"{row.GetInt64(1).ToString("N0", CultureInfo.InvariantCulture)} deliveries")} could not be applied after several attempts. Look at them on the events page and replay them.",
+                $"{(row.GetInt64(1) == 1 ? "1 delivery" : $"{Number(row.GetInt64(1))} deliveries")} could not be "
+                + "applied after several attempts. Look at them on the events page and replay them.",
             "select tenant_id, count(*) from events where status = 4 group by tenant_id"
         );
         // The same hours of the last four weeks, for as many of them as the store has been connected.
         await FindAsync(
             IncidentKind.Silent,
             row =>
-                $"Shopify has told us nothing for {row.GetInt64(1)} hours, in which about {row.GetDouble(2).ToString("N0", CultureInfo.InvariantCulture)} deliveries are usual. The nightly run reads what was missed; connecting the store again renews its subscriptions.",
+                $"Shopify has told us nothing for {row.GetInt64(1)} hours, in which about "
+                + $"{row.GetDouble(2).ToString("N0", CultureInfo.InvariantCulture)} deliveries are usual. The nightly "
+                + "run reads what was missed; connecting the store again renews its subscriptions.",
             """
-            select t.tenant_id, (extract(epoch from now() - last.at) / 3600)::bigint, usual.count / least(4, floor(extract(epoch from now() - t.connected_at) / 604800))
+            select t.tenant_id, (extract(epoch from now() - last.at) / 3600)::bigint,
+                usual.count / least(4, floor(extract(epoch from now() - t.connected_at) / 604800))
             from tenants t
-            cross join lateral (select e.received_at as at from events e where e.tenant_id = t.tenant_id order by e.received_at desc limit 1) last
-            cross join lateral (select count(*)::float8 as count from generate_series(1, 4) week join events e on e.tenant_id = t.tenant_id
-                and e.received_at > last.at - week * interval '7 days' and e.received_at <= now() - week * interval '7 days') usual
-            where t.status = 'Connected' and t.connected_at < now() - interval '7 days' and last.at < now() - interval '1 hour'
+            cross join lateral (
+                select e.received_at as at from events e where e.tenant_id = t.tenant_id
+                order by e.received_at desc limit 1) last
+            cross join lateral (
+                select count(*)::float8 as count from generate_series(1, 4) week
+                join events e on e.tenant_id = t.tenant_id and e.received_at > last.at - week * interval '7 days'
+                    and e.received_at <= now() - week * interval '7 days') usual
+            where t.status = 'Connected' and t.connected_at < now() - interval '7 days'
+                and last.at < now() - interval '1 hour'
                 and usual.count / least(4, floor(extract(epoch from now() - t.connected_at) / 604800)) >= $1
             """,
             (double)SurelyExpected
@@ -193,7 +212,8 @@ internal sealed class IncidentDetector(
             _ => "The comparison with Shopify",
         };
 
-    /// <param name="HasRecovered">Something shows that it is over, beyond its not being seen: a success since, an answer of Shopify, a delivery.</param>
+    /// <param name="HasRecovered">Something shows that it is over, beyond its not being seen: a success since, an
+    /// answer of Shopify, a delivery.</param>
     /// <param name="IsGone">The store was disconnected: nothing about it concerns anyone any more.</param>
     private sealed record Open(Guid TenantId, Guid Id, IncidentKind Kind, bool HasRecovered, bool IsGone);
 
@@ -202,9 +222,12 @@ internal sealed class IncidentDetector(
         await using var command = db.Command(
             """
             select i.tenant_id, i.id, i.kind, case i.kind
-                when 'SyncFailed' then exists (select 1 from sync_jobs j where j.tenant_id = i.tenant_id and j.status = 'Succeeded' and j.finished_at > i.opened_at)
+                when 'SyncFailed' then exists (
+                    select 1 from sync_jobs j
+                    where j.tenant_id = i.tenant_id and j.status = 'Succeeded' and j.finished_at > i.opened_at)
                 when 'AccessLost' then t.status = 'Connected'
-                when 'Silent' then exists (select 1 from events e where e.tenant_id = i.tenant_id and e.received_at > i.opened_at)
+                when 'Silent' then exists (
+                    select 1 from events e where e.tenant_id = i.tenant_id and e.received_at > i.opened_at)
                 else true end, t.status = 'Disconnected'
             from incidents i join tenants t on t.tenant_id = i.tenant_id where i.resolved_at is null
             """
@@ -292,7 +315,8 @@ internal sealed class IncidentDetector(
     {
         await using var command = db.Command(
             $"""
-            insert into incidents (tenant_id, id, kind, opened_at, detail, mails_held) values ($1, $2, $3, now(), $4, $5)
+            insert into incidents (tenant_id, id, kind, opened_at, detail, mails_held)
+            values ($1, $2, $3, now(), $4, $5)
             on conflict do nothing returning {Columns}
             """
         );
@@ -373,15 +397,15 @@ internal sealed class IncidentDetector(
                 store.TimeZone,
                 incident,
                 isRecovery,
-                app.Value.At(
-                    $"stores/{store.Handle}/{(incident.Kind is IncidentKind.SyncFailed or IncidentKind.ObjectsRejected ? "sync" : incident.Kind is IncidentKind.AccessLost ? "overview" : "events")}"
-                ),
+                app.Value.At($"stores/{store.Handle}/{PageOf(incident.Kind)}"),
                 app.Value.At($"stores/{store.Handle}/notifications")
             );
             await using var command = db.Command(
                 """
-                insert into mails (tenant_id, id, incident_id, user_id, is_recovery, recipient, subject, text, html, created_at, due_at, attempts)
-                values ($1, $2, $3, $4, $5, $6, $7, $8, $9, now(), now(), 0) on conflict (tenant_id, incident_id, user_id, is_recovery) do nothing
+                insert into mails (tenant_id, id, incident_id, user_id, is_recovery, recipient, subject, text, html,
+                    created_at, due_at, attempts)
+                values ($1, $2, $3, $4, $5, $6, $7, $8, $9, now(), now(), 0)
+                on conflict (tenant_id, incident_id, user_id, is_recovery) do nothing
                 """
             );
             command.Parameters.Add(Sql.Uuid(incident.TenantId));
@@ -394,6 +418,15 @@ internal sealed class IncidentDetector(
             await command.ExecuteNonQueryAsync(ct);
         }
     }
+
+    /// <summary>The store's page that shows what is wrong.</summary>
+    private static string PageOf(IncidentKind kind) =>
+        kind switch
+        {
+            IncidentKind.SyncFailed or IncidentKind.ObjectsRejected => "sync",
+            IncidentKind.AccessLost => "overview",
+            _ => "events",
+        };
 }
 
 /// <summary>A mail's words, as text and as HTML with styles of its own.</summary>
@@ -410,8 +443,8 @@ internal sealed record Letter(string Subject, string Text, string Html)
     {
         var zone = TimeZoneInfo.FindSystemTimeZoneById(timeZone);
         var title = isRecovery ? Recovered(incident.Kind) : Title(incident.Kind);
-        var since =
-            $"Since {At(incident.OpenedAt)}{(incident.ResolvedAt is { } end && isRecovery ? $", over at {At(end)}" : "")} ({timeZone})";
+        var over = incident.ResolvedAt is { } end && isRecovery ? $", over at {At(end)}" : "";
+        var since = $"Since {At(incident.OpenedAt)}{over} ({timeZone})";
         var body = isRecovery
             ? "It is over; nothing has to be done. What happened: " + incident.Detail
             : incident.Detail;
@@ -419,15 +452,19 @@ internal sealed record Letter(string Subject, string Text, string Html)
             $"{store}: {title}",
             $"{store}: {title}\n\n{body}\n\n{since}\n\nLook at it: {page}\nWhich mails you get: {preferences}\n",
             $"""
-            <!doctype html><html lang="en"><body style="margin:0;padding:24px;background:#F8F7F4;font:15px/22px -apple-system,'Segoe UI',Roboto,sans-serif;color:#1D1A20">
-            <div style="max-width:520px;margin:0 auto;padding:24px;background:#fff;border:1px solid #E5E2DB;border-radius:10px">
+            <!doctype html><html lang="en">
+            <body style="margin:0;padding:24px;background:#F8F7F4;color:#1D1A20;
+            font:15px/22px -apple-system,'Segoe UI',Roboto,sans-serif">
+            <div style="max-width:520px;margin:0 auto;padding:24px;
+            background:#fff;border:1px solid #E5E2DB;border-radius:10px">
             <p style="margin:0 0 4px;color:#57525B;font-size:13px">{Encoded(store)}</p>
             <h1 style="margin:0 0 12px;font-size:20px;line-height:26px">{Encoded(title)}</h1>
             <p style="margin:0 0 12px">{Encoded(body)}</p>
             <p style="margin:0 0 20px;color:#57525B;font-size:13px">{Encoded(since)}</p>
             <p style="margin:0"><a href="{Encoded(
                 page.ToString()
-            )}" style="display:inline-block;padding:9px 16px;border-radius:8px;background:#782E7D;color:#fff;text-decoration:none">Look at it</a></p>
+            )}" style="display:inline-block;padding:9px 16px;border-radius:8px;
+            background:#782E7D;color:#fff;text-decoration:none">Look at it</a></p>
             </div>
             <p style="max-width:520px;margin:16px auto 0;color:#57525B;font-size:12px"><a href="{Encoded(
                 preferences.ToString()

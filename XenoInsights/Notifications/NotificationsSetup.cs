@@ -59,7 +59,8 @@ public static class NotificationsSetup
             StatusCodes.Status200OK,
             "Outbox",
             mails.Count == 0
-                ? "No mail was written yet. Mails are written when a run fails, Shopify refuses us, figures lag, Shopify goes silent or deliveries are given up."
+                ? "No mail was written yet. Mails are written when a run fails, Shopify refuses us, figures lag, "
+                    + "Shopify goes silent or deliveries fail."
                 : "Mails of this development installation, newest first.",
             mails.ConvertAll(m => new NoticeAction(
                 m.Subject,
@@ -83,7 +84,8 @@ public static class NotificationsSetup
                     )
                     .Replace(
                         "</body>",
-                        $"<pre style=\"max-width:520px;margin:24px auto;white-space:pre-wrap\">{WebUtility.HtmlEncode(mail.Text)}</pre></body>",
+                        "<pre style=\"max-width:520px;margin:24px auto;white-space:pre-wrap\">"
+                            + $"{WebUtility.HtmlEncode(mail.Text)}</pre></body>",
                         StringComparison.Ordinal
                     ),
                 "text/html; charset=utf-8",

@@ -14,10 +14,10 @@ public sealed class ImportFailedException(string message) : Exception(message), 
 }
 
 /// <summary>
-/// A run through Shopify's bulk operations: one export an object type, side by side at Shopify, read one after the other. A kind whose
-/// numbers do not add up (announced = read = stored + unchanged + rejected + gone) fails the run; nothing is called done that is not.
-/// Interrupted anywhere, it goes on with the exports it had started and reads an unfinished one again from its beginning, which
-/// changes nothing that was already applied.
+/// A run through Shopify's bulk operations: one export an object type, side by side at Shopify, read one after the
+/// other. A kind whose numbers do not add up (announced = read = stored + unchanged + rejected + gone) fails the run;
+/// nothing is called done that is not. Interrupted anywhere, it goes on with the exports it had started and reads an
+/// unfinished one again from its beginning, which changes nothing that was already applied.
 /// </summary>
 public sealed class BulkExports(BulkOperations bulk, BulkFinished finished, ILogger<BulkExports> logger)
 {
@@ -106,7 +106,9 @@ public sealed class BulkExports(BulkOperations bulk, BulkFinished finished, ILog
                 }
                 if (part.Exports >= ExportAttempts)
                     throw new ImportFailedException(
-                        $"Shopify did not finish its export of {part.Kind.Words()} in {part.Exports} attempts ({operation?.Status.ToString() ?? "forgotten"} {operation?.ErrorCode}). Nothing half done was counted as complete. Start it again later."
+                        $"Shopify did not finish its export of {part.Kind.Words()} in {part.Exports} attempts "
+                            + $"({operation?.Status.ToString() ?? "no longer known"} {operation?.ErrorCode}). "
+                            + "Nothing half done was counted as complete. Start it again later."
                     );
                 logger.LogWarning(
                     "Export {Operation} of {Kind} ended as {Status} {Error}; asking again",
@@ -128,7 +130,8 @@ public sealed class BulkExports(BulkOperations bulk, BulkFinished finished, ILog
             if (part.Read != part.Announced)
                 throw new ShopifyException(
                     ShopifyFailure.PartialData,
-                    $"Shopify announced {part.Announced:N0} objects for {part.Kind.Words()}, but its file held {part.Read:N0}. The run is not complete; start it again."
+                    $"Shopify announced {part.Announced:N0} objects for {part.Kind.Words()}, "
+                        + $"but its file held {part.Read:N0}. The run is not complete; start it again."
                 );
             part.Check();
             part.Done = true;
@@ -136,7 +139,9 @@ public sealed class BulkExports(BulkOperations bulk, BulkFinished finished, ILog
         }
     }
 
-    /// <summary>Null when Shopify has forgotten the operation: after a week, or when the store was connected anew.</summary>
+    /// <summary>
+    /// Null when Shopify no longer knows the operation: after a week, or when the store was connected anew.
+    /// </summary>
     private async Task<BulkOperation?> FindAsync(ShopReference shop, string id, CancellationToken ct)
     {
         try
@@ -177,7 +182,9 @@ public sealed class ImportCursor
 {
     public List<ImportPart> Parts { get; init; } = [];
 
-    /// <summary>The shop days that a check covers, both included; null: all that are over. Null in other runs.</summary>
+    /// <summary>
+    /// The shop days that a check covers, both included; null: all that are over. Null in other runs.
+    /// </summary>
     public DateOnly? From { get; init; }
     public DateOnly? To { get; init; }
 

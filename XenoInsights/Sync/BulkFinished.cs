@@ -2,7 +2,10 @@ using System.Collections.Concurrent;
 
 namespace XenoInsights.Sync;
 
-/// <summary>Ends an import's wait for Shopify's export as soon as Shopify announces it, in the process that hears of it; elsewhere the poll finds it.</summary>
+/// <summary>
+/// Ends an import's wait for Shopify's export as soon as Shopify announces it, in the process that hears of it;
+/// elsewhere the poll finds it.
+/// </summary>
 public sealed class BulkFinished(TimeProvider time)
 {
     private readonly ConcurrentDictionary<Guid, TaskCompletionSource> _waiting = new();

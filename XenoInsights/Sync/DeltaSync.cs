@@ -10,13 +10,14 @@ using XenoInsights.Tenants;
 namespace XenoInsights.Sync;
 
 /// <summary>
-/// What changed since the last run, whether or not a webhook told it: ids and versions by <c>updated_at</c>, and only what differs is
-/// read whole. A page's rows, counters and the place of the next page commit together; the watermark moves when a kind is through.
+/// What changed since the last run, whether or not a webhook told it: ids and versions by <c>updated_at</c>, and only
+/// what differs is read whole. A page's rows, counters and the place of the next page commit together; the watermark
+/// moves when a kind is through.
 /// </summary>
 /// <remarks>
-/// Searches know whole seconds and may lag behind, clocks differ, and an object that is changed during the run may slip past a list that is
-/// sorted by id (checkouts have no other order): each run begins <see cref="_overlap"/> before what the last one has seen. Nothing is read
-/// whole twice because of that.
+/// Searches know whole seconds and may lag behind, clocks differ, and an object that is changed during the run may slip
+/// past a list that is sorted by id (checkouts have no other order): each run begins <see cref="_overlap"/> before what
+/// the last one has seen. Nothing is read whole twice because of that.
 /// </remarks>
 public sealed class DeltaSync(AdminObjects objects, ObjectRefetch refresh, TenantDatabase tenants)
 {
@@ -35,7 +36,9 @@ public sealed class DeltaSync(AdminObjects objects, ObjectRefetch refresh, Tenan
                 await ReadPageAsync(lease, shop, calendar, cursor, part, ct);
     }
 
-    /// <summary>Changes are known up to where the last run of changes, or the last full import began, whichever is later.</summary>
+    /// <summary>
+    /// Changes are known up to where the last run of changes, or the last full import began, whichever is later.
+    /// </summary>
     private async Task<ImportCursor> BeginAsync(SyncLease lease, CancellationToken ct)
     {
         var cursor = ImportCursor.Start();
@@ -118,7 +121,10 @@ public sealed class DeltaSync(AdminObjects objects, ObjectRefetch refresh, Tenan
         );
     }
 
-    /// <summary>To the newest change seen, but not beyond the run's beginning: what changed meanwhile may have been missed where the list is sorted by id.</summary>
+    /// <summary>
+    /// To the newest change seen, but not beyond the run's beginning: what changed meanwhile may have been missed where
+    /// the list is sorted by id.
+    /// </summary>
     private static async Task RaiseWatermarkAsync(
         XenoDbContext db,
         SyncLease lease,
@@ -131,7 +137,8 @@ public sealed class DeltaSync(AdminObjects objects, ObjectRefetch refresh, Tenan
         await using var command = db.Command(
             """
             insert into sync_watermarks (tenant_id, kind, updated_to) values ($1, $2, $3)
-            on conflict (tenant_id, kind) do update set updated_to = greatest(sync_watermarks.updated_to, excluded.updated_to)
+            on conflict (tenant_id, kind) do update set
+                updated_to = greatest(sync_watermarks.updated_to, excluded.updated_to)
             """
         );
         command.Parameters.Add(Sql.Uuid(lease.TenantId));

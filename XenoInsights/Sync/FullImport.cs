@@ -6,7 +6,9 @@ using XenoInsights.Tenants;
 
 namespace XenoInsights.Sync;
 
-/// <summary>A store's whole history through Shopify's bulk operations: one export an object type, streamed through the one door.</summary>
+/// <summary>
+/// A store's whole history through Shopify's bulk operations: one export an object type, streamed into ingestion.
+/// </summary>
 public sealed class FullImport(BulkExports exports, BulkDownload download, TenantDatabase tenants)
 {
     private const int BatchObjects = 30_000,
@@ -27,8 +29,8 @@ public sealed class FullImport(BulkExports exports, BulkDownload download, Tenan
     }
 
     /// <summary>
-    /// Parsing and storing overlap, and so do two transactions: while one adds to the rollups, the next stores its rows. What waits in
-    /// between is bounded, so memory is too.
+    /// Parsing and storing overlap, and so do two transactions: while one adds to the rollups, the next stores its
+    /// rows. What waits in between is bounded, so memory is too.
     /// </summary>
     private async Task ApplyFileAsync(
         SyncLease lease,

@@ -28,7 +28,9 @@ internal sealed record Refetched(
 /// <summary>Compares listed versions with the stored ones and reads what differs, object by object.</summary>
 public sealed class ObjectRefetch(AdminObjects objects, TenantDatabase tenants, TimeProvider time)
 {
-    /// <summary>Objects as they are now. Nothing is written, and no transaction is open while Shopify is asked.</summary>
+    /// <summary>
+    /// Objects as they are now. Nothing is written, and no transaction is open while Shopify is asked.
+    /// </summary>
     internal async Task<Refetched> ReadAsync(
         ShopReference shop,
         ObjectKind kind,
@@ -49,8 +51,8 @@ public sealed class ObjectRefetch(AdminObjects objects, TenantDatabase tenants, 
     }
 
     /// <summary>
-    /// Those whose stored version is older. One that a webhook told in this very version counts as outdated: two changes within a second
-    /// have the same version, and only what was read from Shopify is known to be the later one.
+    /// Those whose stored version is older. One that a webhook told in this very version counts as outdated: two
+    /// changes within a second have the same version, and only what was read from Shopify is known to be the later one.
     /// </summary>
     internal Task<List<long>> OutdatedAsync(
         Guid tenantId,
@@ -63,7 +65,10 @@ public sealed class ObjectRefetch(AdminObjects objects, TenantDatabase tenants, 
             async db =>
             {
                 await using var command = db.Command(
-                    $"select shopify_id, updated_at, source from {kind.Table()} where tenant_id = $1 and shopify_id = any($2)"
+                    $"""
+                    select shopify_id, updated_at, source from {kind.Table()}
+                    where tenant_id = $1 and shopify_id = any($2)
+                    """
                 );
                 command.Parameters.Add(Sql.Uuid(tenantId));
                 command.Parameters.Add(Sql.Ids([.. listed.Select(v => v.ShopifyId)]));

@@ -1,20 +1,23 @@
 using Microsoft.EntityFrameworkCore;
 using XenoInsights.Data;
 using XenoInsights.Ingestion;
-using XenoInsights.Insights;
 using XenoInsights.Tenants;
 
 namespace XenoInsights.Sync;
 
-/// <summary>From which shop day on all orders of a store are known. Older ones that a webhook tells of are stored, but make no day known.</summary>
+/// <summary>
+/// From which shop day on all orders of a store are known. Older ones that a webhook tells of are stored, but make no
+/// day known.
+/// </summary>
 internal static class OrderHistory
 {
     /// <summary>How far back Shopify shows orders without <c>read_all_orders</c>.</summary>
     private static readonly TimeSpan _shown = TimeSpan.FromDays(60);
 
     /// <summary>
-    /// Keeps what a full import makes known, in the unit of work that ends it. Days that were known stay known, unless nothing was read for so
-    /// long that Shopify has ceased to show orders which nobody told us of: then there is a gap, and history begins after it.
+    /// Keeps what a full import makes known, in the unit of work that ends it. Days that were known stay known, unless
+    /// nothing was read for so long that Shopify has ceased to show orders which nobody told us of: then there is a
+    /// gap, and history begins after it.
     /// </summary>
     /// <param name="tenant">As it was when the import began.</param>
     public static async Task KeepAsync(

@@ -7,23 +7,28 @@ using XenoInsights.Tenants;
 
 namespace XenoInsights.Sync;
 
-/// <summary>Where a recalculation goes on: after this order, or when all orders are done, after this checkout.</summary>
+/// <summary>
+/// Where a recalculation goes on: after this order, or when all orders are done, after this checkout.
+/// </summary>
 internal sealed record RecalculateCursor(bool OrdersDone, long After)
 {
     public static RecalculateCursor Start { get; } = new(OrdersDone: false, After: 0);
 }
 
 /// <summary>
-/// Brings a store's orders and checkouts to its present time zone and currency, in short units of work: webhooks, imports
-/// and people go on meanwhile. It ends when everything was looked at, and begins anew if the settings change meanwhile.
-/// Needs no answer from Shopify.
+/// Brings a store's orders and checkouts to its present time zone and currency, in short units of work: webhooks,
+/// imports and people go on meanwhile. It ends when everything was looked at, and begins anew if the settings change
+/// meanwhile. Needs no answer from Shopify.
 /// </summary>
 internal sealed class Recalculate(TenantDatabase tenants)
 {
     private const int OrdersAtOnce = 500,
         CheckoutsAtOnce = 2_000;
 
-    /// <summary>Inside the unit of work that changed the settings: queues a run, or sends an unfinished one back to its beginning.</summary>
+    /// <summary>
+    /// Inside the unit of work that changed the settings: queues a run, or sends an unfinished one back to its
+    /// beginning.
+    /// </summary>
     public static async Task RequestAsync(XenoDbContext db, Guid tenantId, CancellationToken ct)
     {
         if (await SyncJobs.EnqueueAsync(db, tenantId, SyncJobType.Recalculate, null, ct) is not null)

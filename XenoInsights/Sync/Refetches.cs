@@ -2,18 +2,18 @@ using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Options;
 using Npgsql;
 using NpgsqlTypes;
-using XenoInsights.Connect;
 using XenoInsights.Data;
 using XenoInsights.Hosting;
 using XenoInsights.Ingestion;
 using XenoInsights.Queues;
 using XenoInsights.Shopify;
 using XenoInsights.Tenants;
-using XenoInsights.Webhooks;
 
 namespace XenoInsights.Sync;
 
-/// <summary>Objects whose payload could not tell everything, read again as they are now, within Shopify's cost budget.</summary>
+/// <summary>
+/// Objects whose payload could not tell everything, read again as they are now, within Shopify's cost budget.
+/// </summary>
 internal sealed class Refetches(
     TenantDatabase tenants,
     AdminObjects objects,
@@ -40,7 +40,9 @@ internal sealed class Refetches(
         DateTimeOffset ClaimedAt
     );
 
-    /// <summary>Asks for objects in the unit of work that saw the need. One that is being read meanwhile will be read once more.</summary>
+    /// <summary>
+    /// Asks for objects in the unit of work that saw the need. One that is being read meanwhile will be read once more.
+    /// </summary>
     public static async Task RequestAsync(
         XenoDbContext db,
         Guid tenantId,
@@ -55,8 +57,11 @@ internal sealed class Refetches(
             """
             insert into refetch_requests (tenant_id, kind, shopify_id, requested_at, due_at, attempts)
             select $1, kind, shopify_id, now(), now(), 0 from unnest($2, $3) as wanted(kind, shopify_id)
-            on conflict (tenant_id, kind, shopify_id) do update set requested_at = greatest(excluded.requested_at, refetch_requests.requested_at + interval '1 microsecond'),
-                due_at = case when refetch_requests.due_at > now() + $4 then excluded.due_at else refetch_requests.due_at end
+            on conflict (tenant_id, kind, shopify_id) do update set
+                requested_at = greatest(
+                    excluded.requested_at, refetch_requests.requested_at + interval '1 microsecond'),
+                due_at = case when refetch_requests.due_at > now() + $4
+                    then excluded.due_at else refetch_requests.due_at end
             """
         );
         command.Parameters.Add(Sql.Uuid(tenantId));
@@ -73,7 +78,9 @@ internal sealed class Refetches(
         await command.ExecuteNonQueryAsync(ct);
     }
 
-    /// <summary>Reads some of the store's due objects, stores them through the door and says how many it took.</summary>
+    /// <summary>
+    /// Reads some of the store's due objects, stores them through ingestion and says how many it took.
+    /// </summary>
     public async Task<int> ReadAsync(Guid tenantId, CancellationToken ct)
     {
         var (tenant, claims) = await tenants.RunAsync(
@@ -93,8 +100,8 @@ internal sealed class Refetches(
     {
         try
         {
-            // What Shopify no longer has, or no longer shows us, is missing here: the delivery's own version stays.
-            // Only a delete delivery says deleted.
+            // What Shopify no longer has, or no longer shows us, is missing here: the event's own version stays.
+            // Only an event of a deletion says deleted.
             var read = await objects.ReadEachAsync(
                 shop,
                 KindOf(claims[0].Kind),
@@ -113,19 +120,31 @@ internal sealed class Refetches(
             // Whatever it was, other kinds and other stores go on.
             var reason = MessageOf(failure);
             if (failure.IsExpected())
-                logger.LogWarning("{Count} objects could not be read again: {Reason}", claims.Count, reason);
+                logger.LogWarning(
+                    "Refetching {Count} objects of {Tenant} failed: {Reason}",
+                    claims.Count,
+                    tenant.TenantId,
+                    reason
+                );
             else
-                logger.LogWarning(failure, "{Count} objects could not be read again", claims.Count);
+                logger.LogWarning(
+                    failure,
+                    "Refetching {Count} objects of {Tenant} failed",
+                    claims.Count,
+                    tenant.TenantId
+                );
             await tenants.RunAsync(
                 tenant.TenantId,
-                db => PutOffAsync(db, tenant.TenantId, claims, reason, _longestPause, ct),
+                db => RescheduleAsync(db, tenant.TenantId, claims, reason, _longestPause, ct),
                 ct
             );
             await health.NoteAsync(tenant.TenantId, failure);
         }
     }
 
-    /// <summary>Stores what could be read. What cannot be read or stored is put off alone, with the reason.</summary>
+    /// <summary>
+    /// Stores what could be read. What cannot be read or stored is rescheduled alone, with the reason.
+    /// </summary>
     private Task StoreAsync(Tenant tenant, List<Claim> claims, ReadableObjects read, CancellationToken ct) =>
         tenants.RunForApplyingAsync(
             tenant.TenantId,
@@ -151,7 +170,14 @@ internal sealed class Refetches(
                         tenant.ShopDomain,
                         rejected[claim.ShopifyId]
                     );
-                    await PutOffAsync(db, tenant.TenantId, [claim], rejected[claim.ShopifyId], _longestPauseOfOne, ct);
+                    await RescheduleAsync(
+                        db,
+                        tenant.TenantId,
+                        [claim],
+                        rejected[claim.ShopifyId],
+                        _longestPauseOfOne,
+                        ct
+                    );
                 }
             },
             ct
@@ -171,15 +197,21 @@ internal sealed class Refetches(
             ? failure.Message
             : ObjectIsolation.ReasonOf(failure);
 
-    /// <summary>Moves the rows ahead by a lease: a process that dies while it reads loses them by the database's clock.</summary>
+    /// <summary>
+    /// Moves the rows ahead by a lease: a process that dies while it reads loses them by the database's clock.
+    /// </summary>
     private static async Task<List<Claim>> ClaimAsync(XenoDbContext db, Guid tenantId, CancellationToken ct)
     {
         await using var command = db.Command(
             """
             update refetch_requests set due_at = now() + $2, attempts = refetch_requests.attempts + 1
-            from (select kind, shopify_id from refetch_requests where tenant_id = $1 and due_at <= now() order by due_at, kind, shopify_id limit $3 for update skip locked) due
-            where refetch_requests.tenant_id = $1 and refetch_requests.kind = due.kind and refetch_requests.shopify_id = due.shopify_id
-            returning refetch_requests.kind, refetch_requests.shopify_id, refetch_requests.requested_at, refetch_requests.attempts, now()
+            from (
+                select kind, shopify_id from refetch_requests where tenant_id = $1 and due_at <= now()
+                order by due_at, kind, shopify_id limit $3 for update skip locked) due
+            where refetch_requests.tenant_id = $1 and refetch_requests.kind = due.kind
+                and refetch_requests.shopify_id = due.shopify_id
+            returning refetch_requests.kind, refetch_requests.shopify_id, refetch_requests.requested_at,
+                refetch_requests.attempts, now()
             """
         );
         command.Parameters.Add(Sql.Uuid(tenantId));
@@ -208,7 +240,9 @@ internal sealed class Refetches(
                     Match(
                         """
                         delete from refetch_requests using unnest($2, $3, $4) as read(kind, shopify_id, requested_at)
-                        where refetch_requests.tenant_id = $1 and refetch_requests.kind = read.kind and refetch_requests.shopify_id = read.shopify_id and refetch_requests.requested_at = read.requested_at
+                        where refetch_requests.tenant_id = $1 and refetch_requests.kind = read.kind
+                            and refetch_requests.shopify_id = read.shopify_id
+                            and refetch_requests.requested_at = read.requested_at
                         """,
                         tenantId,
                         claims
@@ -216,8 +250,10 @@ internal sealed class Refetches(
                     // Asked for again while it was read: at once more.
                     Match(
                         """
-                        update refetch_requests set due_at = now(), attempts = 0, last_error = null from unnest($2, $3, $4) as read(kind, shopify_id, requested_at)
-                        where refetch_requests.tenant_id = $1 and refetch_requests.kind = read.kind and refetch_requests.shopify_id = read.shopify_id
+                        update refetch_requests set due_at = now(), attempts = 0, last_error = null
+                        from unnest($2, $3, $4) as read(kind, shopify_id, requested_at)
+                        where refetch_requests.tenant_id = $1 and refetch_requests.kind = read.kind
+                            and refetch_requests.shopify_id = read.shopify_id
                         """,
                         tenantId,
                         claims
@@ -226,7 +262,7 @@ internal sealed class Refetches(
                 ct
             );
 
-    private static Task PutOffAsync(
+    private static Task RescheduleAsync(
         XenoDbContext db,
         Guid tenantId,
         List<Claim> claims,
@@ -238,8 +274,10 @@ internal sealed class Refetches(
         var pause = new Backoff(_firstPause, longest).After(claims.Max(c => c.Attempts));
         var command = Match(
             """
-            update refetch_requests set due_at = now() + $5, last_error = $6 from unnest($2, $3, $4) as read(kind, shopify_id, requested_at)
-            where refetch_requests.tenant_id = $1 and refetch_requests.kind = read.kind and refetch_requests.shopify_id = read.shopify_id
+            update refetch_requests set due_at = now() + $5, last_error = $6
+            from unnest($2, $3, $4) as read(kind, shopify_id, requested_at)
+            where refetch_requests.tenant_id = $1 and refetch_requests.kind = read.kind
+                and refetch_requests.shopify_id = read.shopify_id
             """,
             tenantId,
             claims

@@ -9,16 +9,19 @@ using XenoInsights.Tenants;
 namespace XenoInsights.Sync;
 
 /// <summary>
-/// All ids and versions that Shopify has against all that is stored: what differs is read again, what Shopify no longer has is marked as
-/// deleted. The only way to learn of orders, customers and products that were deleted while nobody listened. Nothing is marked because
-/// it was missing in a list: Shopify is asked for it by its id first.
+/// All ids and versions that Shopify has against all that is stored: what differs is read again, what Shopify no longer
+/// has is marked as deleted. The only way to learn of orders, customers and products that were deleted while nobody
+/// listened. Nothing is marked because it was missing in a list: Shopify is asked for it by its id first.
 /// </summary>
 public sealed class Rehydrate(BulkExports exports, BulkDownload download, ObjectRefetch refresh, TenantDatabase tenants)
 {
     private const int AtOnce = 50,
         Compared = 5000;
 
-    /// <summary>Without <c>read_all_orders</c> Shopify hides orders older than 60 days, which is not the same as not having them.</summary>
+    /// <summary>
+    /// Without <c>read_all_orders</c> Shopify hides orders older than 60 days, which is not the same as not having
+    /// them.
+    /// </summary>
     private static readonly TimeSpan _visible = TimeSpan.FromDays(59);
 
     public Task RunAsync(SyncLease lease, Tenant tenant, CancellationToken ct)
@@ -105,7 +108,10 @@ public sealed class Rehydrate(BulkExports exports, BulkDownload download, Object
                         ? "and created_at > now() - $3"
                         : "and $3 is not null";
                 await using var command = db.Command(
-                    $"select shopify_id from {comparison.Part.Kind.Table()} where tenant_id = $1 and deleted_at is null and created_at < $2 {created}"
+                    $"""
+                    select shopify_id from {comparison.Part.Kind.Table()}
+                    where tenant_id = $1 and deleted_at is null and created_at < $2 {created}
+                    """
                 );
                 command.Parameters.Add(Sql.Uuid(comparison.Shop.TenantId));
                 command.Parameters.Add(new Npgsql.NpgsqlParameter { Value = comparison.Lease.StartedAt.UtcDateTime });

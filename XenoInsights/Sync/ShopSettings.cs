@@ -7,7 +7,10 @@ using XenoInsights.Tenants;
 
 namespace XenoInsights.Sync;
 
-/// <summary>A shop's name, time zone and currency, from wherever they are heard: <c>shop/update</c>, connecting again, or the shop's answer at the beginning of a run.</summary>
+/// <summary>
+/// A shop's name, time zone and currency, from wherever they are heard: <c>shop/update</c>, connecting again, or the
+/// shop's answer at the beginning of a run.
+/// </summary>
 internal static class ShopSettings
 {
     /// <summary>
@@ -49,7 +52,8 @@ internal static class ShopSettings
                 : null;
         // Shopify leaves orders in the currency they were placed in. Whatever it did restate is read again.
         await SyncJobs.EnqueueAsync(db, tenantId, SyncJobType.Full, null, ct);
-        return $"The shop's currency is {currency} now; orders in another are not included any more, and a full import reads all amounts again.";
+        return $"The shop's currency is {currency} now; orders in another are not included any more, "
+            + "and a full import reads all amounts again.";
     }
 
     private static async Task RecalculateAsync(XenoDbContext db, Guid tenantId, CancellationToken ct)

@@ -5,7 +5,10 @@ using XenoInsights.Tenants;
 
 namespace XenoInsights.Sync;
 
-/// <summary>Keeps what Shopify's refusals say about a store where its people see it, with the way out; and takes it back when Shopify answers again.</summary>
+/// <summary>
+/// Keeps what Shopify's refusals say about a store where its people see it, with the way out; and takes it back when
+/// Shopify answers again.
+/// </summary>
 internal sealed class StoreHealth(TenantDatabase tenants, ILogger<StoreHealth> logger)
 {
     /// <summary>Failures that pass by themselves, or are ours, say nothing about the store.</summary>

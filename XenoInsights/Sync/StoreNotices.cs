@@ -27,7 +27,10 @@ public sealed record StoreNotice(
     string? UnknownTimeZone
 )
 {
-    /// <summary>The recalculation that is unfinished or failed: figures are those of two time zones or currencies until it has succeeded.</summary>
+    /// <summary>
+    /// The recalculation that is unfinished or failed: figures are those of two time zones or currencies until it has
+    /// succeeded.
+    /// </summary>
     public RecalculationNotice? Recalculation { get; init; }
 
     /// <summary>Whether so much was rejected that figures cannot be relied on.</summary>
@@ -47,18 +50,26 @@ public sealed class StoreNotices(XenoDatabase database, IOptions<SyncOptions> op
             {
                 await using var command = db.Command(
                     """
-                    select coalesce(f.rejected, 0), coalesce(f.objects_read, 0), coalesce(f.unread_orders, 0)::bigint, o.count, o.currencies, t.unknown_time_zone,
+                    select coalesce(f.rejected, 0), coalesce(f.objects_read, 0), coalesce(f.unread_orders, 0)::bigint,
+                        o.count, o.currencies, t.unknown_time_zone,
                            r.status, r.objects_read, r.objects_expected
                     from tenants t
                     left join lateral (
-                        select rejected, objects_read, (select sum((part ->> 'RejectedRoots')::bigint) from jsonb_path_query(cursor, '$.Parts[*]') part where part ->> 'Kind' = $2) unread_orders
-                        from sync_jobs where tenant_id = $1 and type = 'Full' and status in ('Succeeded', 'Failed') and objects_read > 0 order by finished_at desc limit 1) f on true
+                        select rejected, objects_read, (
+                            select sum((part ->> 'RejectedRoots')::bigint)
+                            from jsonb_path_query(cursor, '$.Parts[*]') part where part ->> 'Kind' = $2) unread_orders
+                        from sync_jobs
+                        where tenant_id = $1 and type = 'Full' and status in ('Succeeded', 'Failed')
+                            and objects_read > 0
+                        order by finished_at desc limit 1) f on true
                     left join lateral (
                         select status, objects_read, objects_expected from sync_jobs
-                        where tenant_id = $1 and type = 'Recalculate' order by created_at desc limit 1) r on r.status in ('Queued', 'Running', 'Failed')
+                        where tenant_id = $1 and type = 'Recalculate' order by created_at desc limit 1) r
+                        on r.status in ('Queued', 'Running', 'Failed')
                     cross join lateral (
                         select count(*), string_agg(distinct currency, ', ') currencies from orders
-                        where tenant_id = $1 and not counted and not test and deleted_at is null and currency <> t.currency) o
+                        where tenant_id = $1 and not counted and not test and deleted_at is null
+                            and currency <> t.currency) o
                     where t.tenant_id = $1
                     """
                 );

@@ -6,7 +6,10 @@ using XenoInsights.Tenants;
 
 namespace XenoInsights.Sync;
 
-/// <summary>One run: of everything, of what changed, of a comparison or of a recalculation. Its counters are the proof of the run: read = stored + unchanged + rejected + gone, or it failed.</summary>
+/// <summary>
+/// One run: of everything, of what changed, of a comparison or of a recalculation. Its counters are the proof of the
+/// run: read = stored + unchanged + rejected + gone, or it failed.
+/// </summary>
 public sealed class SyncJob : ITenantOwned
 {
     public Guid TenantId { get; init; }
@@ -37,7 +40,10 @@ public sealed class SyncJob : ITenantOwned
     public string? Cursor { get; set; }
     public int Attempts { get; set; }
 
-    /// <summary>Within a type the lower number begins first: a store's first import, then what a person asked for, then what was scheduled.</summary>
+    /// <summary>
+    /// Within a type the lower number begins first: a store's first import, then what a person asked for, then what was
+    /// scheduled.
+    /// </summary>
     public short Priority { get; init; }
 
     public const short FirstImportPriority = 0,
@@ -61,7 +67,9 @@ public enum SyncJobType
     /// <summary>What changed since the last run.</summary>
     Delta = 2,
 
-    /// <summary>All ids and versions are compared; what differs is read again, what is gone is marked as deleted.</summary>
+    /// <summary>
+    /// All ids and versions are compared; what differs is read again, what is gone is marked as deleted.
+    /// </summary>
     Rehydrate = 3,
 
     /// <summary>Closed days are proven against Shopify, order by order.</summary>
@@ -80,7 +88,9 @@ public enum SyncJobStatus
     Cancelled = 5,
 }
 
-/// <summary>Up to when a store's changes of a kind are stored: the next run of changes begins there. Shopify's clock.</summary>
+/// <summary>
+/// Up to when a store's changes of a kind are stored: the next run of changes begins there. Shopify's clock.
+/// </summary>
 public sealed class SyncWatermark : ITenantOwned
 {
     public Guid TenantId { get; init; }

@@ -5,12 +5,14 @@ using XenoInsights.Data;
 
 namespace XenoInsights.Sync;
 
-/// <summary>Another process has taken the run over, or it was cancelled: whoever holds this lease stops without a word.</summary>
+/// <summary>
+/// Another process has taken the run over, or it was cancelled: whoever holds this lease stops without a word.
+/// </summary>
 public sealed class LeaseLostException() : Exception("The run's lease was lost.");
 
 /// <summary>
-/// The right to work on one run for a while, by the database clock. Everything written for the run is written under the lease, so a
-/// worker that was thought dead and wakes up again can neither store rows nor count them.
+/// The right to work on one run for a while, by the database clock. Everything written for the run is written under the
+/// lease, so a worker that was thought dead and wakes up again can neither store rows nor count them.
 /// </summary>
 public sealed class SyncLease(
     TenantDatabase tenants,
@@ -44,8 +46,11 @@ public sealed class SyncLease(
             {
                 await using var command = db.Command(
                     """
-                    update sync_jobs set status = 'Running', lease_owner = $3, lease_until = now() + $4, attempts = attempts + 1, started_at = coalesce(started_at, now()), error = null
-                    where tenant_id = $1 and id = $2 and ((status = 'Queued' and coalesce(not_before, now()) <= now()) or (status = 'Running' and lease_until < now()))
+                    update sync_jobs set status = 'Running', lease_owner = $3, lease_until = now() + $4,
+                        attempts = attempts + 1, started_at = coalesce(started_at, now()), error = null
+                    where tenant_id = $1 and id = $2 and (
+                        (status = 'Queued' and coalesce(not_before, now()) <= now())
+                        or (status = 'Running' and lease_until < now()))
                     returning cursor::text, attempts, started_at
                     """
                 );
@@ -62,14 +67,16 @@ public sealed class SyncLease(
         );
 
     /// <summary>
-    /// Adds to the counters in the unit of work that stored the rows, with where the run has come to if that changed, and prolongs the lease;
-    /// units of work side by side add up. <c>now()</c> is when a unit of work began: a long one must not take back what a heartbeat gave meanwhile.
+    /// Adds to the counters in the unit of work that stored the rows, with where the run has come to if that changed,
+    /// and prolongs the lease; units of work side by side add up. <c>now()</c> is when a unit of work began: a long one
+    /// must not take back what a heartbeat gave meanwhile.
     /// </summary>
     public async Task CountAsync(XenoDbContext db, SyncProgress more, object? cursor, CancellationToken ct)
     {
         await using var command = db.Command(
             """
-            update sync_jobs set lease_until = greatest(lease_until, now() + $4), phase = $5, objects_expected = objects_expected + $6, objects_read = objects_read + $7, stored = stored + $8,
+            update sync_jobs set lease_until = greatest(lease_until, now() + $4), phase = $5,
+                objects_expected = objects_expected + $6, objects_read = objects_read + $7, stored = stored + $8,
                 unchanged = unchanged + $9, rejected = rejected + $10, gone = gone + $11, cursor = coalesce($12, cursor)
             where tenant_id = $1 and id = $2 and lease_owner = $3 and status = 'Running'
             """
@@ -85,7 +92,9 @@ public sealed class SyncLease(
             {
                 await using var command = db.Command(
                     """
-                    update sync_jobs set lease_until = greatest(lease_until, now() + $4), phase = $5, objects_expected = $6, objects_read = $7, stored = $8, unchanged = $9, rejected = $10, gone = $11, cursor = $12
+                    update sync_jobs set lease_until = greatest(lease_until, now() + $4), phase = $5,
+                        objects_expected = $6, objects_read = $7, stored = $8, unchanged = $9, rejected = $10,
+                        gone = $11, cursor = $12
                     where tenant_id = $1 and id = $2 and lease_owner = $3 and status = 'Running'
                     """
                 );
@@ -137,7 +146,10 @@ public sealed class SyncLease(
 
     public Task<bool> FailAsync(string error, CancellationToken ct) =>
         EndAsync(
-            "status = 'Failed', phase = null, error = $5, lease_owner = null, lease_until = null, finished_at = now() + 0 * $4",
+            """
+            status = 'Failed', phase = null, error = $5, lease_owner = null, lease_until = null,
+                finished_at = now() + 0 * $4
+            """,
             TimeSpan.Zero,
             error,
             ct
@@ -166,7 +178,10 @@ public sealed class SyncLease(
                 if (first is not null)
                     await first(db);
                 await using var command = db.Command(
-                    $"update sync_jobs set {changes} where tenant_id = $1 and id = $2 and lease_owner = $3 and status = 'Running'"
+                    $"""
+                    update sync_jobs set {changes}
+                    where tenant_id = $1 and id = $2 and lease_owner = $3 and status = 'Running'
+                    """
                 );
                 Bind(command, time);
                 if (changes.Contains("$5", StringComparison.Ordinal))

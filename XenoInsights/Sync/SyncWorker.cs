@@ -1,6 +1,5 @@
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Options;
-using XenoInsights.Connect;
 using XenoInsights.Data;
 using XenoInsights.Hosting;
 using XenoInsights.Ingestion;
@@ -11,7 +10,9 @@ using XenoInsights.Tenants;
 
 namespace XenoInsights.Sync;
 
-/// <summary>Works off the queue of runs. Any number of processes may: a run belongs to whoever holds its lease.</summary>
+/// <summary>
+/// Works off the queue of runs. Any number of processes may: a run belongs to whoever holds its lease.
+/// </summary>
 internal sealed class SyncWorker(
     SystemDatabase system,
     TenantDatabase tenants,
@@ -56,7 +57,7 @@ internal sealed class SyncWorker(
                 }
                 catch (Exception failure) when (failure is not OperationCanceledException)
                 {
-                    logger.LogError(failure, "The queue of runs cannot be read; trying again");
+                    logger.LogError(failure, "Reading the queue of sync jobs failed; it is read again");
                     await Task.Delay(Poll * 5, time, stoppingToken);
                 }
                 await signal.WaitAsync(Poll, stoppingToken);
@@ -99,11 +100,13 @@ internal sealed class SyncWorker(
                     cross join lateral (
                         select j.tenant_id, j.id, j.type, j.attempts, j.priority, j.created_at from sync_jobs j
                         where j.type = slot.type and j.status in ('Queued', 'Running')
-                            and ((j.status = 'Queued' and coalesce(j.not_before, now()) <= now()) or (j.status = 'Running' and j.lease_until < now()))
+                            and ((j.status = 'Queued' and coalesce(j.not_before, now()) <= now())
+                                or (j.status = 'Running' and j.lease_until < now()))
                             -- Days are proven when they are those of the store's time zone.
                             and (j.type <> 'Reconcile' or not exists (
                                 select from sync_jobs r
-                                where r.tenant_id = j.tenant_id and r.type = 'Recalculate' and r.status in ('Queued', 'Running')))
+                                where r.tenant_id = j.tenant_id and r.type = 'Recalculate'
+                                    and r.status in ('Queued', 'Running')))
                         order by j.priority, j.created_at
                         limit slot.free) due
                     order by due.priority, due.created_at
@@ -158,7 +161,8 @@ internal sealed class SyncWorker(
             );
             if (lease.Attempts > MaxStarts)
                 throw new ImportFailedException(
-                    $"The run was interrupted {MaxStarts} times. Start it again; if it stops again, tell whoever runs this installation."
+                    $"The run was interrupted {MaxStarts} times. Start it again; if it stops again, "
+                        + "tell whoever runs this installation."
                 );
             var asksShopify = lease.Type != SyncJobType.Recalculate;
             if (asksShopify)
@@ -195,7 +199,8 @@ internal sealed class SyncWorker(
         );
         if (shop.ShopId != tenant.ShopId)
             throw new ImportFailedException(
-                $"{tenant.ShopDomain} belongs to another shop now ({shop.ShopId} instead of {tenant.ShopId}). Nothing was read. Connect the store at its present address."
+                $"{tenant.ShopDomain} belongs to another shop now ({shop.ShopId} instead of {tenant.ShopId}). "
+                    + "Nothing was read. Connect the store at its present address."
             );
         if (
             ShopDomainName.TryParse(shop.Domain, out var domain)
@@ -205,7 +210,7 @@ internal sealed class SyncWorker(
                 ct
             )
         )
-            logger.LogWarning("{Shop} is {Domain} now and no delivery told", tenant.ShopDomain, domain);
+            logger.LogWarning("{Shop} is {Domain} now, and no event told", tenant.ShopDomain, domain);
         return await tenants.RunAsync(
             tenant.TenantId,
             async db =>
@@ -214,7 +219,7 @@ internal sealed class SyncWorker(
                     await ShopSettings.KeepAsync(db, tenant.TenantId, shop.Name, shop.TimeZone, shop.Currency, ct) is
                     { } changed
                 )
-                    logger.LogWarning("{Shop} was changed and no delivery told: {Change}", tenant.ShopDomain, changed);
+                    logger.LogWarning("{Shop} was changed, and no event told: {Change}", tenant.ShopDomain, changed);
                 return await db.Tenants.AsNoTracking().SingleAsync(ct);
             },
             ct
@@ -262,7 +267,12 @@ internal sealed class SyncWorker(
             switch (failure)
             {
                 case LeaseLostException:
-                    logger.LogWarning("The run was taken over by another worker");
+                    logger.LogWarning(
+                        "{Type} run {SyncJob} of {Tenant} was taken over by another worker",
+                        lease.Type,
+                        lease.JobId,
+                        lease.TenantId
+                    );
                     break;
                 case OperationCanceledException when stopping.IsCancellationRequested:
                     await lease.ReturnAsync(TimeSpan.Zero, null, CancellationToken.None);
@@ -270,7 +280,12 @@ internal sealed class SyncWorker(
                 case OperationCanceledException:
                     break; // the heartbeat found the lease lost
                 case ShopChangedException:
-                    logger.LogInformation("The run begins again with the shop's new settings");
+                    logger.LogInformation(
+                        "{Type} run {SyncJob} of {Tenant} begins again with the shop's new settings",
+                        lease.Type,
+                        lease.JobId,
+                        lease.TenantId
+                    );
                     await lease.ReturnAsync(TimeSpan.Zero, null, CancellationToken.None);
                     break;
                 case ShopifyException { IsTransient: true }
@@ -278,7 +293,14 @@ internal sealed class SyncWorker(
                 or HttpRequestException
                 or TimeoutException when lease.Attempts < MaxAttempts:
                     var wait = _backoff.After(lease.Attempts);
-                    logger.LogWarning("The run is put off by {Wait}: {Reason}", wait, failure.Message);
+                    logger.LogWarning(
+                        "{Type} run {SyncJob} of {Tenant} is rescheduled in {Wait}: {Reason}",
+                        lease.Type,
+                        lease.JobId,
+                        lease.TenantId,
+                        wait,
+                        failure.Message
+                    );
                     await lease.ReturnAsync(
                         wait,
                         $"{MerchantMessage(failure)} Trying again by itself.",
@@ -286,10 +308,7 @@ internal sealed class SyncWorker(
                     );
                     break;
                 default:
-                    if (failure.IsExpected())
-                        logger.LogWarning("The run failed: {Reason}", failure.Message);
-                    else
-                        logger.LogError(failure, "The run failed");
+                    LogFailure(lease, failure);
                     await health.NoteAsync(lease.TenantId, failure);
                     await lease.FailAsync(MerchantMessage(failure), CancellationToken.None);
                     break;
@@ -298,8 +317,34 @@ internal sealed class SyncWorker(
         catch (Exception unreachable) when (unreachable is Npgsql.NpgsqlException or InvalidOperationException)
         {
             // The database is away: the lease runs out by itself, and whoever finds the run then goes on.
-            logger.LogError(unreachable, "The end of the run could not be recorded");
+            logger.LogError(
+                unreachable,
+                "The end of {Type} run {SyncJob} of {Tenant} could not be recorded",
+                lease.Type,
+                lease.JobId,
+                lease.TenantId
+            );
         }
+    }
+
+    private void LogFailure(SyncLease lease, Exception failure)
+    {
+        if (failure.IsExpected())
+            logger.LogWarning(
+                "{Type} run {SyncJob} of {Tenant} failed: {Reason}",
+                lease.Type,
+                lease.JobId,
+                lease.TenantId,
+                failure.Message
+            );
+        else
+            logger.LogError(
+                failure,
+                "{Type} run {SyncJob} of {Tenant} failed",
+                lease.Type,
+                lease.JobId,
+                lease.TenantId
+            );
     }
 
     private static string MerchantMessage(Exception failure) =>
@@ -307,8 +352,8 @@ internal sealed class SyncWorker(
         {
             ShopifyException or ImportFailedException or ReconnectRequiredException => failure.Message,
             Npgsql.NpgsqlException or HttpRequestException or TimeoutException => "The connection broke off.",
-            _ =>
-                "The run stopped by a fault of ours, which is recorded. Everything stored so far is correct; start it again.",
+            _ => "The run stopped by a fault of ours, which is recorded. Everything stored so far is correct; "
+                + "start it again.",
         };
 
     private async Task BeatAsync(SyncLease lease, CancellationTokenSource run)
@@ -328,7 +373,13 @@ internal sealed class SyncWorker(
         }
         catch (Exception failure)
         {
-            logger.LogWarning(failure, "The run's lease could not be prolonged");
+            logger.LogWarning(
+                failure,
+                "The lease of {Type} run {SyncJob} of {Tenant} could not be prolonged",
+                lease.Type,
+                lease.JobId,
+                lease.TenantId
+            );
             await run.CancelAsync();
         }
     }

@@ -7,18 +7,17 @@ using XenoInsights.Data;
 using XenoInsights.Ingestion;
 using XenoInsights.Ingestion.Rollups;
 using XenoInsights.Queues;
-using XenoInsights.Insights;
 using XenoInsights.Shopify;
-using XenoInsights.Sync;
 using XenoInsights.Tenants;
 
 namespace XenoInsights.Sync.Reconciliation;
 
 /// <summary>
-/// Proves closed days against Shopify, with zero tolerance. Every ledger entry of a day belongs to an order that was updated on that day
-/// or later: those orders are exported anew, compared entry by entry with what is stored, and what differs is stored again through the
-/// door. What is stored for those days and was not exported is asked for by its id. Then the days' reported totals must equal the sums of
-/// what Shopify gave, and the orders placed must be as many as Shopify counts.
+/// Proves closed days against Shopify, with zero tolerance. Every ledger entry of a day belongs to an order that was
+/// updated on that day or later: those orders are exported anew, compared entry by entry with what is stored, and what
+/// differs is stored again through ingestion. What is stored for those days and was not exported is asked for by its
+/// id. Then the days' reported totals must equal the sums of what Shopify gave, and the orders placed must be as many
+/// as Shopify counts.
 /// </summary>
 public sealed class Reconcile(
     BulkExports exports,
@@ -115,11 +114,13 @@ public sealed class Reconcile(
     }
 
     /// <summary>Why a run cannot have such days, for whoever asked for them; null when it can.</summary>
-    public static string? Complaint(ImportCursor days) =>
-        days.From > days.To ? "Only days that are over can be checked, and the first must not come after the last."
-        : days.To!.Value.DayNumber - days.From!.Value.DayNumber >= LongestCheck
-            ? $"At most {LongestCheck} days at once."
-        : null;
+    public static string? Complaint(ImportCursor days)
+    {
+        if (days.From > days.To)
+            return "Only days that are over can be checked, and the first must not come after the last.";
+        var isTooLong = days.To!.Value.DayNumber - days.From!.Value.DayNumber >= LongestCheck;
+        return isTooLong ? $"At most {LongestCheck} days at once." : null;
+    }
 
     /// <summary>From the first day there is to yesterday, as they are when the run begins.</summary>
     public static ImportCursor AllDays() => new() { Parts = [new() { Kind = ObjectKind.Orders }] };
@@ -201,7 +202,10 @@ public sealed class Reconcile(
         await ConcludeAsync(check, ct);
     }
 
-    /// <summary>What an earlier turn of this run had found before it was interrupted: it is repaired by now, and would pass for equal.</summary>
+    /// <summary>
+    /// What an earlier turn of this run had found before it was interrupted: it is repaired by now, and would pass for
+    /// equal.
+    /// </summary>
     private Task RememberAsync(Check check, CancellationToken ct) =>
         tenants.RunAsync(
             check.Shop.TenantId,
@@ -271,7 +275,8 @@ public sealed class Reconcile(
         foreach (var order in now.Records.OfType<OrderRecord>())
         {
             check.Count(order);
-            // Read just now, so nothing that came from Shopify can be newer: what claims to be is wrong, and so is the same version with other entries.
+            // Read just now, so nothing that came from Shopify can be newer: what claims to be is wrong, and so is the
+            // same version with other entries.
             var here = stored[order.ShopifyId];
             if (here.UpdatedAt < order.UpdatedAt || (here.UpdatedAt == order.UpdatedAt && here.Says(check, order)))
                 continue;
@@ -284,7 +289,9 @@ public sealed class Reconcile(
         await StoreAsync(check, orders.Sum(o => o.SourceObjects), differing, stored, now, ct);
     }
 
-    /// <summary>Stored orders with entries on these days that the export lacks: Shopify says what has become of each.</summary>
+    /// <summary>
+    /// Stored orders with entries on these days that the export lacks: Shopify says what has become of each.
+    /// </summary>
     private async Task CompareUnexportedAsync(Check check, CancellationToken ct)
     {
         var unexported = (await WithEntriesAsync(check, ct)).Where(o => !check.Exported.Contains(o.Id)).ToList();
@@ -389,7 +396,7 @@ public sealed class Reconcile(
         {
             var repaired = await RollupRepair.RunAsync(tenants, check.Shop.TenantId, ct);
             logger.LogError(
-                "{Repaired} rows of the rollups of {Shop} differed from its ledger and were repaired, among them {Differences}",
+                "{Repaired} rows of the rollups of {Shop} differed from its ledger and were repaired: {Differences}",
                 repaired,
                 check.Shop.ShopDomain,
                 differences
@@ -418,10 +425,13 @@ public sealed class Reconcile(
             var inShopify = counted.TryGetValue(day, out var count) ? count : check.Placed.GetValueOrDefault(day);
             var isEqual = here == shopify && ordersHere == inShopify;
             var before = check.Before.GetValueOrDefault(day);
-            var state =
-                !isEqual ? DayState.Different
-                : check.Differing.ContainsKey(day) || before != Total(here) ? DayState.Repaired
-                : DayState.Equal;
+            var hasDiffered = check.Differing.ContainsKey(day) || before != Total(here);
+            var state = (isEqual, hasDiffered) switch
+            {
+                (false, _) => DayState.Different,
+                (true, true) => DayState.Repaired,
+                _ => DayState.Equal,
+            };
             var checkedDay = day;
             await db.ReconciledDays.Where(c => c.Day == checkedDay && c.State == DayState.Equal).ExecuteDeleteAsync(ct);
             await KeepAsync(db, check, day, state, [ordersHere, inShopify, before, Total(here), Total(shopify)], ct);
@@ -440,10 +450,14 @@ public sealed class Reconcile(
     {
         await using var command = db.Command(
             """
-            insert into reconciled_days (tenant_id, day, job_id, checked_at, state, orders_here, orders_in_shopify, total_before, total_here, total_in_shopify, differing_orders)
+            insert into reconciled_days (tenant_id, day, job_id, checked_at, state, orders_here, orders_in_shopify,
+                total_before, total_here, total_in_shopify, differing_orders)
             values ($1, $2, $3, now(), $4, $5, $6, $7, $8, $9, $10)
-            on conflict (tenant_id, day, job_id) do update set checked_at = excluded.checked_at, state = excluded.state, orders_here = excluded.orders_here, orders_in_shopify = excluded.orders_in_shopify,
-                total_before = excluded.total_before, total_here = excluded.total_here, total_in_shopify = excluded.total_in_shopify, differing_orders = excluded.differing_orders
+            on conflict (tenant_id, day, job_id) do update set checked_at = excluded.checked_at,
+                state = excluded.state, orders_here = excluded.orders_here,
+                orders_in_shopify = excluded.orders_in_shopify, total_before = excluded.total_before,
+                total_here = excluded.total_here, total_in_shopify = excluded.total_in_shopify,
+                differing_orders = excluded.differing_orders
             """
         );
         command.Parameters.Add(Sql.Uuid(check.Shop.TenantId));
@@ -456,7 +470,10 @@ public sealed class Reconcile(
         await command.ExecuteNonQueryAsync(ct);
     }
 
-    /// <summary>Counts are taken while the shop goes on selling: a difference counts only if it stays. Then a comparison of all ids is asked for, which repairs it.</summary>
+    /// <summary>
+    /// Counts are taken while the shop goes on selling: a difference counts only if it stays. Then a comparison of all
+    /// ids is asked for, which repairs it.
+    /// </summary>
     private async Task CompareCountsAsync(Tenant tenant, ShopReference shop, CancellationToken ct)
     {
         for (var attempt = 1; ; attempt++)
@@ -466,7 +483,8 @@ public sealed class Reconcile(
                 tenant.TenantId,
                 async db =>
                 {
-                    // Checkouts are stored before Shopify counts them as abandoned, and orders it does not show cannot be counted.
+                    // Checkouts are stored before Shopify counts them as abandoned, and orders it does not show cannot
+                    // be counted.
                     var kinds = new List<(ObjectKind Kind, long Here, long InShopify)>
                     {
                         (
@@ -492,8 +510,10 @@ public sealed class Reconcile(
                     {
                         await using var command = db.Command(
                             """
-                            insert into reconciled_counts (tenant_id, kind, checked_at, here, in_shopify) values ($1, $2, now(), $3, $4)
-                            on conflict (tenant_id, kind) do update set checked_at = excluded.checked_at, here = excluded.here, in_shopify = excluded.in_shopify
+                            insert into reconciled_counts (tenant_id, kind, checked_at, here, in_shopify)
+                            values ($1, $2, now(), $3, $4)
+                            on conflict (tenant_id, kind) do update set checked_at = excluded.checked_at,
+                                here = excluded.here, in_shopify = excluded.in_shopify
                             """
                         );
                         command.Parameters.Add(Sql.Uuid(tenant.TenantId));
@@ -635,8 +655,9 @@ public sealed class Reconcile(
             {
                 await using var command = db.Command(
                     """
-                    select o.shopify_id, o.updated_at, o.deleted_at is not null, o.test, o.business_day, o.customer_id, s.day, s.original, s.measure, s.product_id, s.quantity, s.amount, s.discount, s.tax,
-                           o.counted, s.line_item_id
+                    select o.shopify_id, o.updated_at, o.deleted_at is not null, o.test, o.business_day, o.customer_id,
+                        s.day, s.original, s.measure, s.product_id, s.quantity, s.amount, s.discount, s.tax,
+                        o.counted, s.line_item_id
                     from orders o left join order_sales s on s.tenant_id = $1 and s.order_id = o.shopify_id
                     where o.tenant_id = $1 and o.shopify_id = any($2)
                     """
@@ -686,7 +707,9 @@ public sealed class Reconcile(
                     """
                     select id, array_agg(distinct day) from (
                         select order_id as id, day from order_sales where tenant_id = $1 and day between $2 and $3
-                        union all select shopify_id, business_day from orders where tenant_id = $1 and business_day between $2 and $3
+                        union all
+                        select shopify_id, business_day from orders
+                        where tenant_id = $1 and business_day between $2 and $3
                     ) entries
                     where id in (select shopify_id from orders where tenant_id = $1 and deleted_at is null) group by id
                     """

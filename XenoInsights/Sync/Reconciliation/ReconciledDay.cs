@@ -6,7 +6,10 @@ using XenoInsights.Tenants;
 
 namespace XenoInsights.Sync.Reconciliation;
 
-/// <summary>What one comparison of a closed shop day with Shopify found: evidence, kept where anything differed, else until the day is checked again.</summary>
+/// <summary>
+/// What one comparison of a closed shop day with Shopify found: evidence, kept where anything differed, else until the
+/// day is checked again.
+/// </summary>
 public sealed class ReconciledDay : ITenantOwned
 {
     public Guid TenantId { get; init; }
@@ -25,7 +28,10 @@ public sealed class ReconciledDay : ITenantOwned
     public long OrdersHere { get; init; }
     public long OrdersInShopify { get; init; }
 
-    /// <summary>Total sales in minor units: as reported here before the check, as reported here after repairs, and as Shopify's ledger adds up.</summary>
+    /// <summary>
+    /// Total sales in minor units: as reported here before the check, as reported here after repairs, and as Shopify's
+    /// ledger adds up.
+    /// </summary>
     public long TotalBefore { get; init; }
     public long TotalHere { get; init; }
     public long TotalInShopify { get; init; }

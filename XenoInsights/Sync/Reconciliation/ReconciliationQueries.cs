@@ -4,7 +4,9 @@ using XenoInsights.Shopify;
 
 namespace XenoInsights.Sync.Reconciliation;
 
-/// <summary>A closed day as it was proven against Shopify, as people and the API see it; see <see cref="ReconciledDay"/>.</summary>
+/// <summary>
+/// A closed day as it was proven against Shopify, as people and the API see it; see <see cref="ReconciledDay"/>.
+/// </summary>
 public sealed record ReconciledDayView(
     DateOnly Day,
     DayState State,
@@ -61,7 +63,9 @@ public sealed class ReconciliationQueries(XenoDatabase database)
             ct
         );
 
-    /// <summary>What Shopify's ledger came to when each of the days was last checked; null unless every one of them was.</summary>
+    /// <summary>
+    /// What Shopify's ledger came to when each of the days was last checked; null unless every one of them was.
+    /// </summary>
     public Task<ShopifyTotal?> ProofAsync(DateOnly from, DateOnly to, CancellationToken ct) =>
         database.InTenantAsync(
             async db =>
