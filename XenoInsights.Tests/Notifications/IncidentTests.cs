@@ -347,7 +347,7 @@ public sealed class IncidentTests(PostgresServer server) : IAsyncLifetime
             patience++
         )
         {
-            Assert.True(patience < 200, "The mail is neither sent nor given up.");
+            Assert.True(patience < 200, "The mail is neither sent nor failed.");
             await Task.Delay(50, Ct);
         }
         Assert.Equal((null, "No mail server is configured (Smtp:Host)."), (mail.SentAt, mail.LastError));

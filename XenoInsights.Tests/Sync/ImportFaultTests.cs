@@ -476,7 +476,7 @@ public sealed class ImportFaultTests(FaultyStores stores) : IClassFixture<Faulty
     }
 }
 
-/// <summary>One product and one pretend Shopify, in which every test has a store of its own.</summary>
+/// <summary>One product and one fake Shopify, in which every test has a store of its own.</summary>
 public sealed class FaultyStores(PostgresServer postgres) : IAsyncLifetime
 {
     private readonly Queue<DemoStore> _mixed = new(Enumerable.Range(200, 25).Select(i => ImportStores.Mixed(i)));

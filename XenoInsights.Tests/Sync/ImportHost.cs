@@ -16,7 +16,7 @@ using XenoInsights.Tests.Support;
 
 namespace XenoInsights.Tests.Sync;
 
-/// <summary>The product with a database of its own and, in this process, a pretend Shopify whose stores the owner connects as in a browser.</summary>
+/// <summary>The product with a database of its own and, in this process, a fake Shopify whose stores the owner connects as in a browser.</summary>
 public sealed partial class ImportHost : IAsyncDisposable
 {
     private static readonly JsonSerializerOptions _json = new(JsonSerializerDefaults.Web)
@@ -49,7 +49,7 @@ public sealed partial class ImportHost : IAsyncDisposable
 
     /// <param name="loggedFrom">Fatal where faults are the point.</param>
     /// <param name="checkFirstImport">Whether the check after the first import is made, as it is for people.</param>
-    /// <param name="time">The pretend Shopify's clock, which then repeats what was not acknowledged a hundred times sooner; the product keeps its own.</param>
+    /// <param name="time">The fake Shopify's clock, which then repeats what was not acknowledged a hundred times sooner; the product keeps its own.</param>
     public static async Task<ImportHost> StartAsync(
         PostgresServer postgres,
         IReadOnlyList<DemoStore> stores,
@@ -80,7 +80,7 @@ public sealed partial class ImportHost : IAsyncDisposable
     public Task<AppHost> StartAnotherAsync(Action<IServiceCollection>? services = null) =>
         AppHost.StartAsync(_database, _settings, services: services);
 
-    /// <summary>Points the product at a pretend Shopify that is not its own.</summary>
+    /// <summary>Points the product at a fake Shopify that is not its own.</summary>
     public static Dictionary<string, string?> SettingsFor(FakeShopifyHost shopify) =>
         new()
         {

@@ -555,7 +555,7 @@ public sealed class ApplyTests(StoreHost host) : IClassFixture<StoreHost>
             triggeredAt: Version(5)
         );
         await AppliedAsync(shop);
-        // What was sent before and comes after: applied, given up or not even for figures, its body does not stay.
+        // What was sent before and comes after: applied, dead-lettered or not even for figures, its body does not stay.
         await DeliverAsync(shop, "customers/update", Customer("Ada"), webhookId: "late");
         await DeliverAsync(shop, "orders/updated", Order(92, 2, 1, "10.00"), webhookId: "late order");
         await DeliverAsync(

@@ -217,7 +217,7 @@ public sealed class AuthenticityTests(StoreHost host, PostgresServer postgres) :
             var others = new List<TcpClient>();
             for (var patience = 0; ; patience++)
             {
-                // On a busy machine the slow one may come late, or have been given up already: another takes its place.
+                // On a busy machine the slow one may come late, or have been dead-lettered already: another takes its place.
                 if (patience % 20 == 19)
                 {
                     others.Add(await OpenAsync(app.Address, signature, promised: 1000));

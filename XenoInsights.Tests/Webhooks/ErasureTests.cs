@@ -706,7 +706,7 @@ public sealed class ErasureTests(StoreHost host, PostgresServer postgres) : ICla
             Status = status,
             ReceivedAt = Now.AddDays(-1),
             ObjectId = Envelope.Read(topic, Encoding.UTF8.GetBytes(body))?.ObjectId,
-            // What waits is put off, so that the erasure comes before its turn.
+            // What waits is rescheduled, so that the erasure comes before its turn.
             DueAt = status == EventStatus.Pending ? Now.AddHours(1) : Now.AddDays(-1),
         };
 

@@ -17,7 +17,7 @@ using XenoInsights.Webhooks;
 
 namespace XenoInsights.Tests.Webhooks;
 
-/// <summary>The pretend Shopify delivers what happens in it to the product, which must end with the figures that an import would bring.</summary>
+/// <summary>The fake Shopify delivers what happens in it to the product, which must end with the figures that an import would bring.</summary>
 public sealed class LiveStoreTests(PostgresServer postgres)
 {
     private const string Domain = "living.myshopify.com";

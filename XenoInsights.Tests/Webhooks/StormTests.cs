@@ -483,7 +483,7 @@ public sealed class StormTests
             ["FakeShopify:Enabled"] = "false",
             ["Shopify:ClientId"] = "storm",
             ["Shopify:ClientSecret"] = Secret,
-            // What the database refuses is given up soon enough to be seen.
+            // What the database refuses is dead-lettered soon enough to be seen.
             ["Webhooks:MaxAttempts"] = "3",
             ["Webhooks:RetrySeconds"] = "0.2",
             ["Serilog:MinimumLevel:Default"] = "Error",

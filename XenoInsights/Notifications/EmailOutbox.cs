@@ -38,7 +38,7 @@ public sealed class NotificationOptions
 {
     public const string Section = "Notifications";
 
-    /// <summary>How long a delivery may wait before people are told that figures lag behind.</summary>
+    /// <summary>How long an event may wait before people are told that figures lag behind.</summary>
     [Range(1, 1440)]
     public int LagMinutes { get; set; } = 5;
 
