@@ -51,7 +51,7 @@ problems.Collect(
     builder.AddHosting,
     () => builder.AddData(database?.Main ?? ""),
     builder.AddTenants,
-    builder.AddAccess,
+    builder.AddAuthentication,
     () => builder.AddShopify(),
     builder.AddConnect,
     builder.AddSync,
@@ -82,10 +82,22 @@ if (builder.Environment.IsDevelopment())
 await using var app = builder.Build();
 if (args is ["erasures", ..])
     return await ErasuresCommand.RunAsync(app.Services, args);
+app.UseKnownProxies();
+app.UseMiddleware<SecurityHeaders>();
+app.UseRequestLog();
 app.UseErrorPage();
-app.UseHosting();
+app.UseProblemDetails();
+app.UseMiddleware<DatabaseUnavailable>();
 app.UseAppUrl();
-app.MapAccess();
+app.UsePublicAddress();
+app.UseMiddleware<OriginCheck>();
+app.UseAuthentication();
+app.UseAuthorization();
+app.UseNotFoundPage();
+app.UseRequestLocalization();
+app.UseAntiforgery();
+
+app.MapAuthentication();
 app.MapTenantsApi();
 app.MapConnect();
 app.MapWebhooks();

@@ -164,7 +164,8 @@ public sealed class OperationsTests(PostgresServer postgres)
         builder.Services.AddSingleton<ILogEventSink>(log);
         builder.AddHosting();
         await using var app = builder.Build();
-        app.UseHosting();
+        app.UseRequestLog();
+        app.UseProblemDetails();
         app.MapGet("/api/found", () => "here");
         app.MapGet("/api/broken", string () => throw new InvalidOperationException("broken"));
         await app.StartAsync(Ct);
@@ -315,7 +316,8 @@ public sealed class OperationsTests(PostgresServer postgres)
         builder.WebHost.UseUrls("http://127.0.0.1:0");
         builder.AddHosting();
         var app = builder.Build();
-        app.UseHosting();
+        app.UseKnownProxies();
+        app.UseProblemDetails();
         app.MapGet("/api/broken", string () => throw new InvalidOperationException("the secret of the house"));
         app.MapGet("/api/number", (int n) => n);
         app.MapHosting();

@@ -94,7 +94,7 @@ public sealed class SecurityHeadersTests(BrowserFixture browser) : BrowserTest(b
         builder.Services.AddRazorComponents().AddInteractiveServerComponents();
         builder.Services.AddMudServices();
         var app = builder.Build();
-        app.UseHosting();
+        app.UseMiddleware<SecurityHeaders>();
         app.UseAntiforgery();
         app.MapHosting();
         app.MapGet(

@@ -35,10 +35,12 @@ public sealed class RequireTenantTests(PostgresServer postgres) : IAsyncLifetime
         builder.Services.Configure<AppOptions>(options => options.PublicUrl = "http://localhost:1");
         builder.AddData(_database.ConnectionString);
         builder.Services.AddDevelopmentIdentityProvider();
-        builder.AddAccess();
+        builder.AddAuthentication();
         builder.AddTenants();
         _app = builder.Build();
-        _app.MapAccess();
+        _app.UseAuthentication();
+        _app.UseAuthorization();
+        _app.MapAuthentication();
         _app.MapTenantsApi();
         _app.MapDevelopmentIdentityProvider();
         _app.MapGet(

@@ -30,15 +30,15 @@ public static class AppSetup
         builder.Services.Configure<RequestLocalizationOptions>(Localize);
     }
 
-    /// <summary>The first of all: what nobody inside answers, a page answers. Development keeps the framework's own page with the stack.</summary>
+    /// <summary>What fails and nobody inside answers, a page answers. Development keeps the framework's own page with the stack.</summary>
     public static void UseErrorPage(this WebApplication app)
     {
         if (!app.Environment.IsDevelopment())
             app.UseExceptionHandler("/error", createScopeForErrors: true);
     }
 
-    /// <summary>After authentication and authorization.</summary>
-    public static void MapApp(this WebApplication app)
+    /// <summary>People who ask for what is not there get a page; programs keep their status and problem details.</summary>
+    public static void UseNotFoundPage(this WebApplication app)
     {
         app.UseStatusCodePagesWithReExecute("/not-found", createScopeForStatusCodePages: true);
         app.Use(
@@ -49,12 +49,11 @@ public static class AppSetup
                 return next(http);
             }
         );
-        app.UseRequestLocalization();
-        app.UseAntiforgery();
-        app.MapRazorComponents<App>().AddInteractiveServerRenderMode();
     }
 
-    // Programs get statuses and problem details, never a page.
+    public static void MapApp(this WebApplication app) =>
+        app.MapRazorComponents<App>().AddInteractiveServerRenderMode();
+
     private static bool IsForPeople(HttpContext http) =>
         HttpMethods.IsGet(http.Request.Method)
         && http.Request.Headers.Accept.ToString().Contains("text/html", StringComparison.OrdinalIgnoreCase)

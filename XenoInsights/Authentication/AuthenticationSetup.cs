@@ -22,7 +22,7 @@ public static class AuthenticationSetup
         Oidc = OpenIdConnectDefaults.AuthenticationScheme;
     private const string LoginHint = "login_hint";
 
-    public static void AddAccess(this WebApplicationBuilder builder)
+    public static void AddAuthentication(this WebApplicationBuilder builder)
     {
         var services = builder.Services;
         services.AddOptions<OidcOptions>().BindConfiguration(OidcOptions.Section).ValidateOnStart();
@@ -75,38 +75,14 @@ public static class AuthenticationSetup
             );
     }
 
-    /// <summary>Comes before every other Use and Map that needs to know who is asking.</summary>
-    public static void MapAccess(this WebApplication app)
+    /// <summary>Sign-in, sign-out and the session's life.</summary>
+    public static void MapAuthentication(this WebApplication app)
     {
-        UsePublicAddress(app);
-        app.UseMiddleware<OriginCheck>();
-        app.UseAuthentication();
-        app.UseAuthorization();
         app.MapGet(SignInPath, SignIn).AllowAnonymous().ExcludeFromDescription();
         app.MapPost(SignOutPath, SignOut).AllowAnonymous().ExcludeFromDescription();
         app.MapGet(SignedOutPath, SignedOut).AllowAnonymous().ExcludeFromDescription();
         // The browser calls it while somebody uses an open page: a request is an action of the person, live updates are none.
         app.MapPost("/session/activity", () => Results.NoContent()).ExcludeFromDescription();
-    }
-
-    // Where TLS ends before the app, requests look like http to an inner host; redirects and cookies must speak of the outer one.
-    private static void UsePublicAddress(WebApplication app)
-    {
-        var publicUrl = new Uri(app.Services.GetRequiredService<IOptions<AppOptions>>().Value.PublicUrl);
-        if (publicUrl.Scheme != Uri.UriSchemeHttps)
-            return;
-        app.Use(
-            (http, next) =>
-            {
-                (http.Request.Scheme, http.Request.Host) = (
-                    publicUrl.Scheme,
-                    publicUrl.IsDefaultPort
-                        ? new HostString(publicUrl.Host)
-                        : new HostString(publicUrl.Host, publicUrl.Port)
-                );
-                return next();
-            }
-        );
     }
 
     private static void ConfigureCookie(

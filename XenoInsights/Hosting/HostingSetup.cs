@@ -2,7 +2,6 @@ using System.Diagnostics;
 using System.Globalization;
 using System.Reflection;
 using Microsoft.AspNetCore.Diagnostics.HealthChecks;
-using Microsoft.AspNetCore.HttpOverrides;
 using Microsoft.AspNetCore.StaticAssets;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Diagnostics.HealthChecks;
@@ -42,7 +41,7 @@ public static class HostingSetup
         AddLogging(builder);
         AddMetrics(builder.Services);
         AddTraces(builder);
-        AddForwardedHeaders(builder);
+        builder.AddKnownProxies();
         builder
             .Services.AddHealthChecks()
             .AddCheck<InstanceHealth>(InstanceCheck, tags: ["ready"])
@@ -75,36 +74,27 @@ public static class HostingSetup
         builder.Services.AddSingleton(WarmUpSteps.Requests).AddHostedService<WarmUp>();
     }
 
-    /// <summary>The middleware; first in the pipeline, before whatever may fail or answer.</summary>
-    public static void UseHosting(this WebApplication app)
-    {
-        // The framework has put its own in front when its switch is on; a second would believe one proxy more than there is.
-        if (!app.Configuration.GetValue("FORWARDEDHEADERS_ENABLED", false))
-            app.UseForwardedHeaders();
-        app.UseMiddleware<SecurityHeaders>();
+    /// <summary>One line a request. What follows answers failures, so it sees the status of their answers.</summary>
+    public static void UseRequestLog(this WebApplication app) =>
         app.UseSerilogRequestLogging(options =>
         {
             options.Logger = app.Services.GetRequiredService<Serilog.ILogger>();
             options.GetLevel = (context, _, failure) => Level(context, failure);
         });
+
+    /// <summary>Programs get problem details for what fails and for what has no answer of its own.</summary>
+    public static void UseProblemDetails(this WebApplication app) =>
         app.UseWhen(
             context => Array.Exists(_programPaths, path => context.Request.Path.StartsWithSegments(path)),
             programs =>
             {
-                programs.UseExceptionHandler(
-                    new ExceptionHandlerOptions
-                    {
-                        StatusCodeSelector = failure =>
-                            failure is BadHttpRequestException bad
-                                ? bad.StatusCode
-                                : StatusCodes.Status500InternalServerError,
-                    }
-                );
+                programs.UseExceptionHandler(new ExceptionHandlerOptions { StatusCodeSelector = StatusOf });
                 programs.UseStatusCodePages();
             }
         );
-        app.UseMiddleware<DatabaseUnavailable>();
-    }
+
+    private static int StatusOf(Exception failure) =>
+        failure is BadHttpRequestException bad ? bad.StatusCode : StatusCodes.Status500InternalServerError;
 
     public static void MapHosting(this WebApplication app)
     {
@@ -180,24 +170,6 @@ public static class HostingSetup
             is "aspnetcore.components.circuit.duration"
                 or "aspnetcore.rate_limiting.request.time_in_queue"
                 or "aspnetcore.rate_limiting.request_lease.duration";
-
-    /// <summary>Beyond a proxy on this machine, <c>ForwardedHeaders:KnownNetworks</c> lists whose word counts, as CIDR.</summary>
-    private static void AddForwardedHeaders(WebApplicationBuilder builder)
-    {
-        const string Key = "ForwardedHeaders:KnownNetworks";
-        var networks = (builder.Configuration.GetSection(Key).Get<string[]>() ?? [])
-            .Select(value =>
-                System.Net.IPNetwork.TryParse(value, out var network)
-                    ? network
-                    : throw new ConfigurationException($"{Key}: '{value}' is not a network such as 10.0.0.0/8.")
-            )
-            .ToList();
-        builder.Services.Configure<ForwardedHeadersOptions>(options =>
-        {
-            options.ForwardedHeaders = ForwardedHeaders.XForwardedFor | ForwardedHeaders.XForwardedProto;
-            networks.ForEach(options.KnownIPNetworks.Add);
-        });
-    }
 
     /// <summary>
     /// Assets, probes, circuits and stored webhooks would drown the rest; their failures are logged all the same. A probe
