@@ -87,7 +87,6 @@ app.UseMiddleware<SecurityHeaders>();
 app.UseRequestLog();
 app.UseErrorPage();
 app.UseProblemDetails();
-app.UseMiddleware<DatabaseUnavailable>();
 app.UseAppUrl();
 app.UsePublicAddress();
 app.UseMiddleware<OriginCheck>();

@@ -66,6 +66,44 @@ public sealed class OperationsTests(PostgresServer postgres)
         Assert.Contains("does not answer", await page.Content.ReadAsStringAsync(Ct), StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("Development", "/orders", "text/html")]
+    [InlineData("Production", "/orders", "text/html")]
+    [InlineData("Production", "/api/orders", "application/problem+json")]
+    public async Task A_failure_of_the_database_is_answered_for_the_address_that_was_asked(
+        string environment,
+        string path,
+        string mediaType
+    )
+    {
+        var builder = WebApplication.CreateBuilder([
+            $"--environment={environment}",
+            "--Serilog:MinimumLevel:Default=Fatal",
+        ]);
+        builder.WebHost.UseUrls("http://127.0.0.1:0");
+        builder.AddHosting();
+        await using var app = builder.Build();
+        app.UseRequestLog();
+        app.UseErrorPage();
+        app.UseProblemDetails();
+        app.MapGet(path, string () => throw new NpgsqlException("broken", new IOException()));
+        await app.StartAsync(Ct);
+        using var http = new HttpClient { BaseAddress = new Uri(app.Urls.First()) };
+        http.DefaultRequestHeaders.Accept.Add(new MediaTypeWithQualityHeaderValue(mediaType));
+
+        using var response = await http.GetAsync(new Uri(path + "?page=2", UriKind.Relative), Ct);
+
+        Assert.Equal(
+            (HttpStatusCode.ServiceUnavailable, mediaType, TimeSpan.FromSeconds(5)),
+            (response.StatusCode, response.Content.Headers.ContentType?.MediaType, response.Headers.RetryAfter?.Delta)
+        );
+        if (mediaType == "text/html")
+        {
+            var page = await response.Content.ReadAsStringAsync(Ct);
+            Assert.Contains("href=\"/orders?page=2\"", page, StringComparison.Ordinal);
+        }
+    }
+
     [Fact]
     public async Task Metrics_are_few_and_name_requests_queries_and_the_runtime()
     {

@@ -1,5 +1,6 @@
 using System.Globalization;
 using Microsoft.AspNetCore.Diagnostics;
+using Microsoft.AspNetCore.Http.Features;
 using Microsoft.AspNetCore.Localization;
 using MudBlazor;
 using MudBlazor.Services;
@@ -30,12 +31,20 @@ public static class AppSetup
         builder.Services.Configure<RequestLocalizationOptions>(Localize);
     }
 
-    /// <summary>What fails and nobody inside answers, a page answers. Development keeps the framework's own page with the stack.</summary>
+    /// <summary>
+    /// What fails is answered by one of the <see cref="IExceptionHandler"/>s, or else by a page. Development keeps the
+    /// framework's own page with the stack, which is further out.
+    /// </summary>
     public static void UseErrorPage(this WebApplication app)
     {
-        if (!app.Environment.IsDevelopment())
+        if (app.Environment.IsDevelopment())
+            app.UseExceptionHandler(new ExceptionHandlerOptions { ExceptionHandler = ThrowAgain });
+        else
             app.UseExceptionHandler("/error", createScopeForErrors: true);
     }
+
+    private static Task ThrowAgain(HttpContext http) =>
+        Task.FromException(http.Features.GetRequiredFeature<IExceptionHandlerFeature>().Error);
 
     /// <summary>People who ask for what is not there get a page; programs keep their status and problem details.</summary>
     public static void UseNotFoundPage(this WebApplication app)

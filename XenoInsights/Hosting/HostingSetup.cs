@@ -52,6 +52,7 @@ public static class HostingSetup
                 context.ProblemDetails.Extensions["traceId"] =
                     Activity.Current?.TraceId.ToString() ?? context.HttpContext.TraceIdentifier
         );
+        builder.Services.AddExceptionHandler<DatabaseUnavailableHandler>();
         builder.Services.AddOptions<FormTargets>();
         builder.WebHost.ConfigureKestrel(kestrel => kestrel.AddServerHeader = false);
     }

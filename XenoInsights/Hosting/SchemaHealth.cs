@@ -5,7 +5,7 @@ namespace XenoInsights.Hosting;
 
 /// <summary>
 /// Ready = the database's schema accepts this version. Once it did, a database that is away changes nothing: requests
-/// answer 503 by themselves (<see cref="DatabaseUnavailable"/>), and the gauge <c>xeno.database.up</c> says so.
+/// answer 503 by themselves (<see cref="DatabaseUnavailableHandler"/>), and the gauge <c>xeno.database.up</c> says so.
 /// </summary>
 internal sealed class SchemaHealth(SystemDatabase database, SchemaGate gate) : IHealthCheck
 {
@@ -31,7 +31,7 @@ internal sealed class SchemaHealth(SystemDatabase database, SchemaGate gate) : I
             await database.QueryAsync("select 1", [], reader => reader.GetInt32(0), ct);
         }
         catch (Exception failure)
-            when (failure is SchemaMismatchException || DatabaseUnavailable.IsUnavailable(failure))
+            when (failure is SchemaMismatchException || DatabaseUnavailableHandler.IsUnavailable(failure))
         {
             // What the gate saw tells the rest.
         }

@@ -1,7 +1,8 @@
 using System.Data.Common;
 using System.Globalization;
+using Microsoft.AspNetCore.Diagnostics;
+using Microsoft.AspNetCore.Http.Features;
 using Npgsql;
-using XenoInsights.Authentication;
 
 namespace XenoInsights.Hosting;
 
@@ -9,7 +10,7 @@ namespace XenoInsights.Hosting;
 /// Answers requests that fail because the database is away or has no room: 503 with Retry-After, problem details for
 /// programs and a page for people. The instance itself stays ready.
 /// </summary>
-internal sealed class DatabaseUnavailable(RequestDelegate next, ILogger<DatabaseUnavailable> logger)
+internal sealed partial class DatabaseUnavailableHandler(ILogger<DatabaseUnavailableHandler> logger) : IExceptionHandler
 {
     private const int RetryAfterSeconds = 5;
 
@@ -22,20 +23,18 @@ internal sealed class DatabaseUnavailable(RequestDelegate next, ILogger<Database
         PostgresErrorCodes.InvalidCatalogName,
     ];
 
-    public async Task InvokeAsync(HttpContext http)
+    public async ValueTask<bool> TryHandleAsync(
+        HttpContext httpContext,
+        Exception exception,
+        CancellationToken cancellationToken
+    )
     {
-        try
-        {
-            await next(http);
-        }
-        catch (Exception failure)
-            when (IsUnavailable(failure) && !http.Response.HasStarted && !http.RequestAborted.IsCancellationRequested)
-        {
-            logger.LogError("The database is not available: {Failure}", failure.GetBaseException().Message);
-            http.Response.Clear();
-            http.Response.Headers.RetryAfter = RetryAfterSeconds.ToString(CultureInfo.InvariantCulture);
-            await Answer(http).ExecuteAsync(http);
-        }
+        if (!IsUnavailable(exception) || httpContext.RequestAborted.IsCancellationRequested)
+            return false;
+        Log.DatabaseUnavailable(logger, exception.GetBaseException().Message);
+        httpContext.Response.Headers.RetryAfter = RetryAfterSeconds.ToString(CultureInfo.InvariantCulture);
+        await Answer(httpContext).ExecuteAsync(httpContext);
+        return true;
     }
 
     /// <summary>Connections that fail or cannot be had, and a server that shuts down, is read-only or full: not a fault of the request.</summary>
@@ -56,7 +55,9 @@ internal sealed class DatabaseUnavailable(RequestDelegate next, ILogger<Database
 
     private static IResult Answer(HttpContext http)
     {
-        if (ApiRequests.IsApi(http.Request))
+        // The request's own path may be that of the error page by now.
+        var path = new PathString(http.Features.GetRequiredFeature<IExceptionHandlerPathFeature>().Path);
+        if (ApiRequests.IsApi(path))
         {
             return TypedResults.Problem(
                 "The database is not available. Nothing was changed; try again in a moment.",
@@ -67,8 +68,19 @@ internal sealed class DatabaseUnavailable(RequestDelegate next, ILogger<Database
         return NoticePage.Result(
             StatusCodes.Status503ServiceUnavailable,
             "Not available right now",
-            "Our database does not answer. Your data are safe, and what Shopify sends meanwhile arrives later. Please try again in a moment.",
-            [new("Try again", http.Request.Path + http.Request.QueryString)]
+            "Our database does not answer. Your data are safe, and what Shopify sends meanwhile arrives later. "
+                + "Please try again in a moment.",
+            [new("Try again", path + http.Request.QueryString)]
         );
+    }
+
+    private static partial class Log
+    {
+        [LoggerMessage(
+            EventId = 1000,
+            Level = LogLevel.Error,
+            Message = "A request failed because the database is not available: {Failure}"
+        )]
+        public static partial void DatabaseUnavailable(ILogger logger, string failure);
     }
 }
