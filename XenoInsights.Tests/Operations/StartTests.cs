@@ -18,6 +18,15 @@ public sealed class StartTests
             ("Retention__PayloadDays", "1"),
             ("ForwardedHeaders__KnownNetworks__0", "office"),
             ("App__PublicUrl", "http://insights.test"),
+            ("Access__SessionIdle", "00:00:01"),
+            ("Exports__Connections", "0"),
+            ("Exports__PageRows", "0"),
+            ("Instance__DrainSeconds", "301"),
+            ("Notifications__LagMinutes", "0"),
+            ("Shopify__ApiVersion", "2026-11"),
+            ("Smtp__Port", "0"),
+            ("Smtp__Security", "Ssl"),
+            ("Webhooks__RetrySeconds", "0"),
             ("DemoShopify__Enabled", "false"),
             ("Schedules__ForgetOldRuns", "never")
         );
@@ -30,7 +39,16 @@ public sealed class StartTests
                 "Encryption:Keys",
                 "Shopify:ClientId",
                 "Sync:Parallel",
-                "Postgres:Connections",
+                "Postgres:Connections must be 5 to 500.",
+                "Access:SessionIdle must be from one minute (00:01:00) to 90 days (90.00:00:00).",
+                "Exports:Connections must be 1 to 100.",
+                "Exports:PageRows must be 1 to 100000.",
+                "Instance:DrainSeconds must be 0 to 300 seconds.",
+                "Notifications:LagMinutes must be 1 to 1440.",
+                "Shopify:ApiVersion must be a version such as 2026-10.",
+                "Smtp:Port must be 1 to 65535.",
+                "Smtp:Security must be StartTls, SslOnConnect or None.",
+                "Webhooks:RetrySeconds must be more than 0 and at most 3600.",
                 "Schedules:IncidentDetector",
                 "Retention:PayloadDays",
                 "ForwardedHeaders:KnownNetworks",
@@ -54,6 +72,20 @@ public sealed class StartTests
 
         Assert.Equal(1, exitCode);
         Assert.Contains("ConnectionStrings:XenoInsights", errors, StringComparison.Ordinal);
+        Assert.DoesNotContain("   at ", errors, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_command_tells_wrong_options_in_plain_lines()
+    {
+        var (exitCode, errors) = await RunAsync(
+            ["verify"],
+            ("ConnectionStrings__XenoInsights", "Host=localhost;Port=1;Database=x;Username=x"),
+            ("Postgres__Connections", "3")
+        );
+
+        Assert.Equal(1, exitCode);
+        Assert.Contains("Postgres:Connections must be 5 to 500.", errors, StringComparison.Ordinal);
         Assert.DoesNotContain("   at ", errors, StringComparison.Ordinal);
     }
 

@@ -1,3 +1,4 @@
+using System.ComponentModel.DataAnnotations;
 using Microsoft.Extensions.Options;
 
 namespace XenoInsights.Authentication;
@@ -24,13 +25,19 @@ public sealed class AccessOptions
 {
     public const string Section = "Access";
 
+    private const string Shortest = "00:01:00",
+        Longest = "90.00:00:00",
+        Limits = $"must be from one minute ({Shortest}) to 90 days ({Longest}).";
+
     /// <summary>E-mail addresses of those who look after the installation; counts only where the provider says the address is verified.</summary>
     public IList<string> Operators { get; } = [];
 
     /// <summary>How long a session lasts without an action of the person. Live updates of an open page are no action.</summary>
+    [Range(typeof(TimeSpan), Shortest, Longest, ParseLimitsInInvariantCulture = true, ErrorMessage = Limits)]
     public TimeSpan SessionIdle { get; set; } = TimeSpan.FromHours(8);
 
     /// <summary>How long a session lasts at most.</summary>
+    [Range(typeof(TimeSpan), Shortest, Longest, ParseLimitsInInvariantCulture = true, ErrorMessage = Limits)]
     public TimeSpan SessionLifetime { get; set; } = TimeSpan.FromDays(7);
 
     /// <summary>
@@ -38,28 +45,6 @@ public sealed class AccessOptions
     /// networks that nobody else is on.
     /// </summary>
     public bool BuiltInSignInForAll { get; set; }
-}
-
-internal sealed class AccessOptionsValidator : IValidateOptions<AccessOptions>
-{
-    private static readonly TimeSpan _shortest = TimeSpan.FromMinutes(1),
-        _longest = TimeSpan.FromDays(90);
-
-    public ValidateOptionsResult Validate(string? name, AccessOptions options)
-    {
-        if (!IsUsable(options.SessionIdle))
-            return Fail(nameof(AccessOptions.SessionIdle));
-        if (!IsUsable(options.SessionLifetime))
-            return Fail(nameof(AccessOptions.SessionLifetime));
-        return ValidateOptionsResult.Success;
-    }
-
-    private static bool IsUsable(TimeSpan limit) => limit >= _shortest && limit <= _longest;
-
-    private static ValidateOptionsResult Fail(string key) =>
-        ValidateOptionsResult.Fail(
-            $"{AccessOptions.Section}:{key} must be from one minute (00:01:00) to 90 days (90.00:00:00)."
-        );
 }
 
 internal sealed class OidcOptionsValidator(IHostEnvironment environment) : IValidateOptions<OidcOptions>
@@ -71,7 +56,8 @@ internal sealed class OidcOptionsValidator(IHostEnvironment environment) : IVali
             return environment.IsDevelopment()
                 ? ValidateOptionsResult.Success
                 : ValidateOptionsResult.Fail(
-                    "Oidc:Authority (or Oidc:MetadataAddress) is missing: the OpenID Connect provider that people sign in with. Only Development brings its own."
+                    "Oidc:Authority (or Oidc:MetadataAddress) is missing: the OpenID Connect provider that people "
+                        + "sign in with. Only Development brings its own."
                 );
         }
         var failures = new List<string>();

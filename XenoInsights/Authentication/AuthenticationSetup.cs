@@ -7,6 +7,7 @@ using Microsoft.AspNetCore.Authorization;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Options;
 using Microsoft.IdentityModel.Protocols.OpenIdConnect;
+using XenoInsights.Data;
 using XenoInsights.Hosting;
 
 namespace XenoInsights.Authentication;
@@ -26,9 +27,8 @@ public static class AuthenticationSetup
     {
         var services = builder.Services;
         services.AddOptions<OidcOptions>().BindConfiguration(OidcOptions.Section).ValidateOnStart();
-        services.AddOptions<AccessOptions>().BindConfiguration(AccessOptions.Section).ValidateOnStart();
+        services.AddCheckedOptions<AccessOptions>(AccessOptions.Section);
         services.AddSingleton<IValidateOptions<OidcOptions>, OidcOptionsValidator>();
-        services.AddSingleton<IValidateOptions<AccessOptions>, AccessOptionsValidator>();
         services.AddSingleton<UserProvisioner>().AddSingleton<Operators>().AddSingleton<SessionStore>();
         services.AddSingleton<OwnOrigins>();
         services.TryAddSingleton(TimeProvider.System);

@@ -16,24 +16,28 @@ public static class DataSetup
     /// <summary>Key of the connections that exports read from.</summary>
     public const string Exports = "exports";
 
-    private const string ExportConnections = "Exports:Connections";
-    private const int UsualExportConnections = 4;
-
-    private const string MainConnections = "Postgres:Connections";
-    private const int UsualMainConnections = 30;
-
     public static void AddData(this WebApplicationBuilder builder, string connectionString)
     {
         builder.Services.TryAddSingleton(TimeProvider.System);
         builder.Services.AddSingleton<SchemaGate>();
-        var main = ForMain(connectionString, builder.Configuration);
-        builder.Services.AddSingleton(services => Transactions(services, main, "xeno"));
+        builder.Services.AddCheckedOptions<ConnectionOptions>(ConnectionOptions.Section);
+        builder.Services.AddCheckedOptions<ExportConnectionOptions>(ExportConnectionOptions.Section);
+        builder.Services.AddSingleton(services =>
+            Transactions(services, ForMain(connectionString, OptionsOf<ConnectionOptions>(services)), "xeno")
+        );
         builder.Services.AddKeyedSingleton(
             Ingest,
             (services, _) => Transactions(services, ForIngest(connectionString), "xeno-ingest")
         );
-        var exports = ForExports(connectionString, builder.Configuration);
-        builder.Services.AddKeyedSingleton(Exports, (services, _) => Transactions(services, exports, "xeno-exports"));
+        builder.Services.AddKeyedSingleton(
+            Exports,
+            (services, _) =>
+                Transactions(
+                    services,
+                    ForExports(connectionString, OptionsOf<ExportConnectionOptions>(services)),
+                    "xeno-exports"
+                )
+        );
         // The same units of work as a request's own, on other connections.
         builder.Services.AddKeyedScoped(
             Exports,
@@ -49,6 +53,9 @@ public static class DataSetup
         builder.Services.AddSingleton<IConfigureOptions<KeyManagementOptions>, DataProtectionKeyRepository>();
     }
 
+    private static T OptionsOf<T>(IServiceProvider services)
+        where T : class => services.GetRequiredService<IOptions<T>>().Value;
+
     private static TenantTransactions Transactions(IServiceProvider services, string connectionString, string name) =>
         new(
             connectionString,
@@ -58,14 +65,11 @@ public static class DataSetup
         );
 
     // Jobs, workers and people together; what a connection string says itself stands.
-    private static string ForMain(string connectionString, IConfiguration configuration)
+    private static string ForMain(string connectionString, ConnectionOptions options)
     {
-        var connections = configuration.GetValue(MainConnections, UsualMainConnections);
-        if (connections is < 5 or > 500)
-            throw new ConfigurationException($"{MainConnections} must be 5 to 500.");
         var builder = new NpgsqlConnectionStringBuilder(connectionString);
         if (!builder.ContainsKey("Maximum Pool Size"))
-            builder.MaxPoolSize = connections;
+            builder.MaxPoolSize = options.Connections;
         return builder.ConnectionString;
     }
 
@@ -80,15 +84,10 @@ public static class DataSetup
         }.ConnectionString;
 
     // Few: however many people export, what others ask gets through.
-    private static string ForExports(string connectionString, IConfiguration configuration)
-    {
-        var connections = configuration.GetValue(ExportConnections, UsualExportConnections);
-        if (connections is < 1 or > 100)
-            throw new ConfigurationException($"{ExportConnections} must be 1 to 100.");
-        return new NpgsqlConnectionStringBuilder(connectionString)
+    private static string ForExports(string connectionString, ExportConnectionOptions options) =>
+        new NpgsqlConnectionStringBuilder(connectionString)
         {
-            MaxPoolSize = connections,
+            MaxPoolSize = options.Connections,
             MinPoolSize = 0,
         }.ConnectionString;
-    }
 }

@@ -22,14 +22,16 @@ public sealed class AppOptions
 
 internal sealed class AppOptionsValidator(IHostEnvironment environment) : IValidateOptions<AppOptions>
 {
-    public ValidateOptionsResult Validate(string? name, AppOptions options) =>
-        !Uri.TryCreate(options.PublicUrl, UriKind.Absolute, out var url) || url.Scheme is not ("http" or "https")
-            ? ValidateOptionsResult.Fail($"App:PublicUrl '{options.PublicUrl}' is not an http(s) address.")
-        : url.Scheme == "http" && !environment.IsDevelopment()
-            ? ValidateOptionsResult.Fail(
+    public ValidateOptionsResult Validate(string? name, AppOptions options)
+    {
+        if (!Uri.TryCreate(options.PublicUrl, UriKind.Absolute, out var url) || url.Scheme is not ("http" or "https"))
+            return ValidateOptionsResult.Fail($"App:PublicUrl '{options.PublicUrl}' is not an http(s) address.");
+        if (url.Scheme == "http" && !environment.IsDevelopment())
+            return ValidateOptionsResult.Fail(
                 "App:PublicUrl must be https outside Development: Shopify refuses other redirect addresses."
-            )
-        : ValidateOptionsResult.Success;
+            );
+        return ValidateOptionsResult.Success;
+    }
 }
 
 public static class AppOptionsSetup

@@ -26,11 +26,18 @@ internal sealed class ConfigurationProblems
     private static string? Refusal(object thrown) =>
         thrown switch
         {
-            ConfigurationException refused =>
-                $"XenoInsights does not start; its configuration is not complete or not right:{Environment.NewLine}{refused.Message}",
+            ConfigurationException refused => Refusal([refused.Message]),
+            // Commands read options without collecting what is wrong with them first.
+            OptionsValidationException refused => Refusal(refused.Failures),
             UpgradeStoppedException stopped => $"XenoInsights does not start: {stopped.Message}",
             _ => null,
         };
+
+    private static string Refusal(IEnumerable<string> problems) =>
+        string.Join(
+            Environment.NewLine,
+            problems.Prepend("XenoInsights does not start; its configuration is not complete or not right:")
+        );
 
     /// <summary>Null when it was refused.</summary>
     public async Task<T?> CollectAsync<T>(Func<Task<T>> read)

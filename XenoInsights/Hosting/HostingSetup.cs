@@ -60,16 +60,13 @@ public static class HostingSetup
     private static void AddInstance(WebApplicationBuilder builder)
     {
         var isDevelopment = builder.Environment.IsDevelopment();
-        var options = builder.Services.AddOptions<InstanceOptions>().BindConfiguration(InstanceOptions.Section);
-        options.PostConfigure(instance =>
-        {
-            instance.DrainSeconds ??= isDevelopment ? 0 : 5;
-            instance.WarmUp ??= !isDevelopment;
-        });
-        const string DrainKey = $"{InstanceOptions.Section}:{nameof(InstanceOptions.DrainSeconds)}";
-        options
-            .Validate(instance => instance.DrainSeconds is >= 0 and <= 300, $"{DrainKey} must be 0 to 300 seconds.")
-            .ValidateOnStart();
+        builder
+            .Services.AddCheckedOptions<InstanceOptions>(InstanceOptions.Section)
+            .PostConfigure(instance =>
+            {
+                instance.DrainSeconds ??= isDevelopment ? 0 : 5;
+                instance.WarmUp ??= !isDevelopment;
+            });
         builder.Services.TryAddSingleton(TimeProvider.System);
         builder.Services.AddSingleton<InstanceState>().AddSingleton<IHostLifetime, GracefulLifetime>();
         builder.Services.AddSingleton(WarmUpSteps.Requests).AddHostedService<WarmUp>();

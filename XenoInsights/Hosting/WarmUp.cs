@@ -1,3 +1,4 @@
+using System.ComponentModel.DataAnnotations;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Options;
@@ -12,6 +13,7 @@ public sealed class InstanceOptions
     public const string Section = "Instance";
 
     /// <summary>How long an instance goes on serving after SIGTERM while it says that it is not ready. Null: 5 outside Development, 0 there.</summary>
+    [Range(0.0, 300.0, ErrorMessage = "must be {1} to {2} seconds.")]
     public double? DrainSeconds { get; set; }
 
     /// <summary>Whether it does its first work by itself before it is ready. Null: outside Development.</summary>

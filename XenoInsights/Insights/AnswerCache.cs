@@ -1,3 +1,4 @@
+using System.ComponentModel.DataAnnotations;
 using Microsoft.Extensions.Options;
 using XenoInsights.Data;
 using XenoInsights.Tenants;
@@ -10,9 +11,11 @@ public sealed class AnswerOptions
     public const string Section = "Answers";
 
     /// <summary>How much memory kept answers may take in all.</summary>
+    [Range(1, 65_536, ErrorMessage = CheckedOptions.Range)]
     public int Megabytes { get; set; } = 128;
 
     /// <summary>How much of it those of one store.</summary>
+    [Range(1, 65_536, ErrorMessage = CheckedOptions.Range)]
     public int MegabytesPerStore { get; set; } = 16;
 }
 
@@ -180,17 +183,11 @@ internal static class AnswerSetup
     public static void AddAnswers(this WebApplicationBuilder builder)
     {
         builder
-            .Services.AddOptions<AnswerOptions>()
-            .BindConfiguration(AnswerOptions.Section)
+            .Services.AddCheckedOptions<AnswerOptions>(AnswerOptions.Section)
             .Validate(
-                o => o.Megabytes is >= 1 and <= 65_536,
-                $"{AnswerOptions.Section}:{nameof(AnswerOptions.Megabytes)} must be 1 to 65,536."
-            )
-            .Validate(
-                o => o.MegabytesPerStore >= 1 && o.MegabytesPerStore <= o.Megabytes,
-                $"{AnswerOptions.Section}:{nameof(AnswerOptions.MegabytesPerStore)} must be 1 to {nameof(AnswerOptions.Megabytes)}."
-            )
-            .ValidateOnStart();
+                options => options.MegabytesPerStore <= options.Megabytes,
+                $"{AnswerOptions.Section}:{nameof(AnswerOptions.MegabytesPerStore)} must be at most {nameof(AnswerOptions.Megabytes)}."
+            );
         builder.Services.AddSingleton<AnswerCache>();
     }
 }

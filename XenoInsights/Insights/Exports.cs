@@ -1,3 +1,4 @@
+using System.ComponentModel.DataAnnotations;
 using System.Threading.RateLimiting;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.AspNetCore.Server.Kestrel.Core.Features;
@@ -14,15 +15,19 @@ public sealed class ExportOptions
     public const string Section = "Exports";
 
     /// <summary>How many exports one person, and how many one store, may have under way.</summary>
+    [Range(1, 100, ErrorMessage = CheckedOptions.Range)]
     public int AtOnce { get; set; } = 2;
 
     /// <summary>How many rows one transaction reads.</summary>
+    [Range(1, 100_000, ErrorMessage = CheckedOptions.Range)]
     public int PageRows { get; set; } = 5000;
 
     /// <summary>A client that takes less than this is cut off.</summary>
+    [Range(240, int.MaxValue, ErrorMessage = CheckedOptions.AtLeast)]
     public int MinimumBytesPerSecond { get; set; } = 8 * 1024;
 
     /// <summary>How long a client may take nothing at all.</summary>
+    [Range(2, 600, ErrorMessage = CheckedOptions.Range)]
     public int GraceSeconds { get; set; } = 10;
 }
 
@@ -170,26 +175,7 @@ internal static class ExportSetup
 {
     public static void AddExports(this WebApplicationBuilder builder)
     {
-        builder
-            .Services.AddOptions<ExportOptions>()
-            .BindConfiguration(ExportOptions.Section)
-            .Validate(
-                o => o.AtOnce is >= 1 and <= 100,
-                $"{ExportOptions.Section}:{nameof(ExportOptions.AtOnce)} must be 1 to 100."
-            )
-            .Validate(
-                o => o.PageRows is >= 1 and <= 100_000,
-                $"{ExportOptions.Section}:{nameof(ExportOptions.PageRows)} must be 1 to 100,000."
-            )
-            .Validate(
-                o => o.MinimumBytesPerSecond >= 240,
-                $"{ExportOptions.Section}:{nameof(ExportOptions.MinimumBytesPerSecond)} must be at least 240."
-            )
-            .Validate(
-                o => o.GraceSeconds is >= 2 and <= 600,
-                $"{ExportOptions.Section}:{nameof(ExportOptions.GraceSeconds)} must be 2 to 600."
-            )
-            .ValidateOnStart();
+        builder.Services.AddCheckedOptions<ExportOptions>(ExportOptions.Section);
         builder.Services.AddSingleton<ExportLimiter>().AddScoped<ExportWriter>();
     }
 

@@ -22,13 +22,13 @@ public sealed class SmtpOptions
 
     public string? Host { get; set; }
 
-    [Range(1, 65535)]
+    [Range(1, 65535, ErrorMessage = CheckedOptions.Range)]
     public int Port { get; set; } = 587;
     public string? User { get; set; }
     public string? Password { get; set; }
 
     /// <summary>StartTls, SslOnConnect or None.</summary>
-    [AllowedValues("StartTls", "SslOnConnect", "None")]
+    [AllowedValues("StartTls", "SslOnConnect", "None", ErrorMessage = "must be StartTls, SslOnConnect or None.")]
     public string Security { get; set; } = "StartTls";
     public string From { get; set; } = "XenoInsights <no-reply@localhost>";
 }
@@ -38,32 +38,28 @@ public sealed class NotificationOptions
 {
     public const string Section = "Notifications";
 
-    /// <summary>How long an event may wait before people are told that figures lag behind.</summary>
-    [Range(1, 1440)]
+    /// <summary>How long a delivery may wait before people are told that figures lag behind.</summary>
+    [Range(1, 1440, ErrorMessage = CheckedOptions.Range)]
     public int LagMinutes { get; set; } = 5;
 
-    /// <summary>
-    /// The pause after the first failed attempt to send; it doubles with each further one, up to an hour.
-    /// </summary>
-    [Range(0.1, 3600)]
+    /// <summary>The pause after the first failed attempt to send; it doubles with each further one, up to an hour.</summary>
+    [Range(0.1, 3600, ErrorMessage = CheckedOptions.Range)]
     public double RetrySeconds { get; set; } = 15;
 
     /// <summary>In so many stores at least the same kind of incident is one for operators.</summary>
-    [Range(2, 1_000_000)]
+    [Range(2, 1_000_000, ErrorMessage = CheckedOptions.Range)]
     public int FleetIncidentStores { get; set; } = 10;
 
     /// <summary>And in this share of the connected stores at least, in per cent.</summary>
-    [Range(0, 100)]
+    [Range(0, 100, ErrorMessage = CheckedOptions.Range)]
     public int FleetIncidentPercent { get; set; } = 5;
 
     /// <summary>Within how many minutes it has to begin in them.</summary>
-    [Range(1, 1440)]
+    [Range(1, 1440, ErrorMessage = CheckedOptions.Range)]
     public int FleetIncidentWindowMinutes { get; set; } = 15;
 
-    /// <summary>
-    /// How long the mails to the people of these stores are held at most, each store's from its beginning.
-    /// </summary>
-    [Range(0, 10_080)]
+    /// <summary>How long the mails to the people of these stores are held at most, each store's from its beginning.</summary>
+    [Range(0, 10_080, ErrorMessage = CheckedOptions.Range)]
     public int FleetIncidentHoldMinutes { get; set; } = 60;
 }
 

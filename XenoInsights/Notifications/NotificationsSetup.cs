@@ -15,19 +15,12 @@ public static class NotificationsSetup
     public static void AddNotifications(this WebApplicationBuilder builder)
     {
         builder
-            .Services.AddOptions<SmtpOptions>()
-            .BindConfiguration(SmtpOptions.Section)
-            .ValidateDataAnnotations()
+            .Services.AddCheckedOptions<SmtpOptions>(SmtpOptions.Section)
             .Validate(
                 options => MailboxAddress.TryParse(options.From, out _),
                 $"{SmtpOptions.Section}:{nameof(SmtpOptions.From)} is not a mail address."
-            )
-            .ValidateOnStart();
-        builder
-            .Services.AddOptions<NotificationOptions>()
-            .BindConfiguration(NotificationOptions.Section)
-            .ValidateDataAnnotations()
-            .ValidateOnStart();
+            );
+        builder.Services.AddCheckedOptions<NotificationOptions>(NotificationOptions.Section);
         builder
             .Services.AddSingleton<EmailOutbox>()
             .AddHostedService(services => services.GetRequiredService<EmailOutbox>())

@@ -1,4 +1,6 @@
+using System.ComponentModel.DataAnnotations;
 using Microsoft.Extensions.Options;
+using XenoInsights.Data;
 
 namespace XenoInsights.Shopify;
 
@@ -7,11 +9,17 @@ public sealed class ShopifyOptions
 {
     public const string Section = "Shopify";
 
+    [Required(ErrorMessage = "is missing: the client id of your app in the Shopify Dev Dashboard.")]
     public string ClientId { get; set; } = "";
+
+    [Required(ErrorMessage = "is missing: the client secret of your app in the Shopify Dev Dashboard.")]
     public string ClientSecret { get; set; } = "";
 
     /// <summary>Still verifies signatures while a rotated secret is being replaced.</summary>
     public string? PreviousClientSecret { get; set; }
+
+    [Required(ErrorMessage = "must be a version such as 2026-10.")]
+    [RegularExpression(@"20\d\d-(01|04|07|10)", ErrorMessage = "must be a version such as 2026-10.")]
     public string ApiVersion { get; set; } = "2026-10";
 
     /// <summary>Comma separated scopes to ask for.</summary>
@@ -27,9 +35,11 @@ public sealed class ShopifyOptions
     public string BulkFileHosts { get; set; } = "storage.googleapis.com";
 
     /// <summary>A larger bulk file is refused.</summary>
+    [Range(typeof(long), "1", "1000000000", ErrorMessage = CheckedOptions.Range)]
     public long MaxBulkFileMegabytes { get; set; } = 51_200;
 
     /// <summary>A larger answer of the Admin API is refused, measured after decompression.</summary>
+    [Range(1, 1024, ErrorMessage = CheckedOptions.Range)]
     public int MaxAnswerMegabytes { get; set; } = 32;
 
     public const string DefaultShopUrl = "https://{shop}";
@@ -64,20 +74,8 @@ internal sealed class ShopifyOptionsValidator(IHostEnvironment environment) : IV
     public ValidateOptionsResult Validate(string? name, ShopifyOptions options)
     {
         var failures = new List<string>();
-        if (options.ClientId.Length == 0)
-            failures.Add("Shopify:ClientId is missing: the client id of your app in the Shopify Dev Dashboard.");
-        if (options.ClientSecret.Length == 0)
-            failures.Add(
-                "Shopify:ClientSecret is missing: the client secret of your app in the Shopify Dev Dashboard."
-            );
-        if (!System.Text.RegularExpressions.Regex.IsMatch(options.ApiVersion, @"\A20\d\d-(01|04|07|10)\z"))
-            failures.Add($"Shopify:ApiVersion '{options.ApiVersion}' is not a version such as 2026-10.");
         if (options.ScopeList.Count == 0)
             failures.Add("Shopify:Scopes names no scope.");
-        if (options.MaxBulkFileMegabytes < 1)
-            failures.Add("Shopify:MaxBulkFileMegabytes must be at least 1.");
-        if (options.MaxAnswerMegabytes is < 1 or > 1024)
-            failures.Add("Shopify:MaxAnswerMegabytes must be between 1 and 1024.");
         if (!options.ShopUrl.Contains("{shop}", StringComparison.Ordinal))
             failures.Add("Shopify:ShopUrl lacks the placeholder {shop}.");
         else if (options.ShopUrl != ShopifyOptions.DefaultShopUrl && !environment.IsDevelopment())

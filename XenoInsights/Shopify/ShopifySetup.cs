@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Net;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Options;
+using XenoInsights.Data;
 
 namespace XenoInsights.Shopify;
 
@@ -15,7 +16,7 @@ public static class ShopifySetup
     public static WebApplicationBuilder AddShopify(this WebApplicationBuilder builder)
     {
         var services = builder.Services;
-        services.AddOptions<ShopifyOptions>().BindConfiguration(ShopifyOptions.Section).ValidateOnStart();
+        services.AddCheckedOptions<ShopifyOptions>(ShopifyOptions.Section);
         services.AddSingleton<IValidateOptions<ShopifyOptions>, ShopifyOptionsValidator>();
         services.TryAddSingleton(TimeProvider.System);
         services

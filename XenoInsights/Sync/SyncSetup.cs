@@ -1,6 +1,8 @@
+using System.ComponentModel.DataAnnotations;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using XenoInsights.Data;
+using XenoInsights.Hosting;
 using XenoInsights.Queues;
 using XenoInsights.Sync.Reconciliation;
 using XenoInsights.Tenants;
@@ -16,36 +18,12 @@ public static class SyncSetup
     public static void AddSync(this WebApplicationBuilder builder)
     {
         builder
-            .Services.AddOptions<SyncOptions>()
-            .BindConfiguration(SyncOptions.Section)
+            .Services.AddCheckedOptions<SyncOptions>(SyncOptions.Section)
             .Validate(
-                options => options.LeaseSeconds is >= 1 and <= 600,
-                $"{SyncOptions.Section}:{nameof(SyncOptions.LeaseSeconds)} must be 1 to 600 seconds."
-            )
-            .Validate(
-                options => options.Parallel is >= 1 and <= 100,
-                $"{SyncOptions.Section}:{nameof(SyncOptions.Parallel)} must be 1 to 100."
-            )
-            .Validate(
-                options => options.RejectedIncidentPercent is >= 0 and <= 100,
-                $"{SyncOptions.Section}:{nameof(SyncOptions.RejectedIncidentPercent)} must be 0 to 100."
-            )
-            .Validate(
-                options =>
-                    options is { NightFromHour: >= 0, NightHours: >= 1 }
-                    && options.NightFromHour + options.NightHours <= 24,
-                $"{SyncOptions.Section}:{nameof(SyncOptions.NightFromHour)} and {nameof(SyncOptions.NightHours)} "
-                    + "must lie within one day."
-            )
-            .ValidateOnStart();
-        builder
-            .Services.AddOptions<DispatchOptions>()
-            .BindConfiguration(DispatchOptions.Section)
-            .Validate(
-                options => options.Parallel is >= 1 and <= 100,
-                $"{DispatchOptions.Section}:{nameof(DispatchOptions.Parallel)} must be 1 to 100."
-            )
-            .ValidateOnStart();
+                options => options.NightFromHour + options.NightHours <= 24,
+                $"{SyncOptions.Section}:{nameof(SyncOptions.NightFromHour)} and {nameof(SyncOptions.NightHours)} must lie within one day."
+            );
+        builder.Services.AddCheckedOptions<DispatchOptions>(DispatchOptions.Section);
         builder
             .Services.AddKeyedSingleton<WorkSignal>(SyncJobs.Queue)
             .AddSingleton<BulkFinished>()
@@ -228,22 +206,24 @@ public sealed class SyncOptions
 {
     public const string Section = "Sync";
 
-    /// <summary>
-    /// How long a run whose process died waits for another to take it over. A living one prolongs its lease four times
-    /// in it.
-    /// </summary>
+    /// <summary>How long a run whose process died waits for another to take it over. A living one prolongs its lease four times in it.</summary>
+    [Range(1, 600, ErrorMessage = "must be {1} to {2} seconds.")]
     public int LeaseSeconds { get; set; } = 30;
 
     /// <summary>Runs side by side in one process, of different stores; of full imports two at most.</summary>
+    [Range(1, 100, ErrorMessage = CheckedOptions.Range)]
     public int Parallel { get; set; } = 8;
 
     /// <summary>An import that rejects more than this share of its objects, in per cent, is an incident.</summary>
+    [Range(0.0, 100.0, ErrorMessage = CheckedOptions.Range)]
     public decimal RejectedIncidentPercent { get; set; } = 1;
 
     /// <summary>The hour of the shop's day from which on its nightly run may begin.</summary>
+    [Range(0, 23, ErrorMessage = CheckedOptions.Range)]
     public int NightFromHour { get; set; } = 1;
 
     /// <summary>Over how many hours from then the stores' runs are spread.</summary>
+    [Range(1, 24, ErrorMessage = CheckedOptions.Range)]
     public int NightHours { get; set; } = 4;
 
     /// <summary>

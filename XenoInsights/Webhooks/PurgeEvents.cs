@@ -1,3 +1,4 @@
+using System.ComponentModel.DataAnnotations;
 using Microsoft.Extensions.Options;
 using Npgsql;
 using Quartz;
@@ -17,6 +18,7 @@ public sealed class RetentionOptions
     /// Days until the body of an applied event is dropped: it holds personal data and most of the space. At least 7,
     /// while Shopify may still repeat it.
     /// </summary>
+    [Range(7, int.MaxValue, ErrorMessage = CheckedOptions.AtLeast)]
     public int PayloadDays { get; set; } = 7;
 
     /// <summary>Days until an event is deleted, dead-lettered or not.</summary>

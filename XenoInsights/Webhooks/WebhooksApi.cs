@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.ComponentModel.DataAnnotations;
 using System.Diagnostics;
 using System.Globalization;
 using System.Security.Cryptography;
@@ -6,6 +7,7 @@ using System.Text;
 using System.Text.Json;
 using System.Threading.RateLimiting;
 using Microsoft.Extensions.Options;
+using XenoInsights.Data;
 using XenoInsights.Queues;
 using XenoInsights.Shopify;
 using XenoInsights.Webhooks.Handlers;
@@ -49,35 +51,13 @@ public static class WebhooksApi
 
     public static void AddWebhooks(this WebApplicationBuilder builder)
     {
+        builder.Services.AddCheckedOptions<WebhookOptions>(WebhookOptions.Section);
         builder
-            .Services.AddOptions<WebhookOptions>()
-            .BindConfiguration(WebhookOptions.Section)
-            .Validate(
-                options => options.MaxAttempts is >= 1 and <= 50,
-                $"{WebhookOptions.Section}:{nameof(WebhookOptions.MaxAttempts)} must be 1 to 50."
-            )
-            .Validate(
-                options => options.RetrySeconds is > 0 and <= 3600,
-                $"{WebhookOptions.Section}:{nameof(WebhookOptions.RetrySeconds)} must be more than 0 and at most 3600."
-            )
-            .Validate(
-                options => options.MaxInFlight is >= 1 and <= 10_000,
-                $"{WebhookOptions.Section}:{nameof(WebhookOptions.MaxInFlight)} must be 1 to 10000."
-            )
-            .ValidateOnStart();
-        builder
-            .Services.AddOptions<RetentionOptions>()
-            .BindConfiguration(RetentionOptions.Section)
-            .Validate(
-                options => options.PayloadDays >= 7,
-                $"{RetentionOptions.Section}:{nameof(RetentionOptions.PayloadDays)} must be at least 7."
-            )
+            .Services.AddCheckedOptions<RetentionOptions>(RetentionOptions.Section)
             .Validate(
                 options => options.EventDays >= options.PayloadDays,
-                $"{RetentionOptions.Section}:{nameof(RetentionOptions.EventDays)} must be at least "
-                    + $"{nameof(RetentionOptions.PayloadDays)}."
-            )
-            .ValidateOnStart();
+                $"{RetentionOptions.Section}:{nameof(RetentionOptions.EventDays)} must be at least {nameof(RetentionOptions.PayloadDays)}."
+            );
         builder
             .Services.AddKeyedSingleton<WorkSignal>(EventQueue.Name)
             .AddSingleton<WebhookMetrics>()
@@ -341,13 +321,16 @@ public sealed class WebhookOptions
     public const string Section = "Webhooks";
 
     /// <summary>How often applying an event is tried before it is dead-lettered.</summary>
+    [Range(1, 50, ErrorMessage = CheckedOptions.Range)]
     public int MaxAttempts { get; set; } = 8;
 
     /// <summary>The pause after the first failed attempt; it doubles with each further one, up to an hour.</summary>
+    [Range(0.0, 3600.0, MinimumIsExclusive = true, ErrorMessage = "must be more than {1} and at most {2}.")]
     public double RetrySeconds { get; set; } = 5;
 
     /// <summary>
     /// How many deliveries one process takes in at once; what comes beyond them is told to come again.
     /// </summary>
+    [Range(1, 10_000, ErrorMessage = CheckedOptions.Range)]
     public int MaxInFlight { get; set; } = 256;
 }
