@@ -177,6 +177,23 @@ public sealed class MetricsApiTests(MetricsStores stores) : IClassFixture<Metric
     }
 
     [Theory]
+    [InlineData("from=soon", "from")]
+    [InlineData("to=2025-02-30", "to")]
+    public async Task A_day_of_checks_that_is_none_is_named_in_a_400_and_to_members_only(string parameter, string named)
+    {
+        using var answered = await AskAsync(stores.Empty);
+        using var problem = JsonDocument.Parse(await answered.Content.ReadAsStringAsync(Ct));
+        using var foreign = await AskAsync(stores.Foreign);
+
+        Assert.Equal(HttpStatusCode.BadRequest, answered.StatusCode);
+        Assert.Equal(named, Assert.Single(problem.RootElement.GetProperty("errors").EnumerateObject()).Name);
+        Assert.Equal(HttpStatusCode.NotFound, foreign.StatusCode);
+
+        Task<HttpResponseMessage> AskAsync(Guid store) =>
+            stores.Owner.GetAsync(new Uri($"/api/reconciliation?{parameter}&tenant_id={store}", UriKind.Relative), Ct);
+    }
+
+    [Theory]
     [InlineData("from=9999-12-01&to=9999-12-31", 31)]
     [InlineData("from=0001-01-01&to=0001-01-31", 31)]
     [InlineData("from=2024-02-29&to=2024-02-29", 1)]

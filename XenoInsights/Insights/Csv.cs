@@ -1,6 +1,9 @@
 using System.Globalization;
+using System.Reflection;
 using CsvHelper;
+using Microsoft.AspNetCore.Http.Metadata;
 using Microsoft.Net.Http.Headers;
+using Microsoft.OpenApi;
 using XenoInsights.Formatting;
 using XenoInsights.Shopify;
 using XenoInsights.Tenants;
@@ -27,9 +30,34 @@ public sealed record CsvSeparator(char Sign, CultureInfo Numbers)
             _ => null,
         };
 
+    internal static OpenApiParameter Described() =>
+        new()
+        {
+            Name = Parameter,
+            In = ParameterLocation.Query,
+            Description = "comma (default) or semicolon; with semicolons amounts have a decimal comma.",
+            Schema = new OpenApiSchema { Type = JsonSchemaType.String, Enum = ["comma", "semicolon"] },
+        };
+
     /// <summary>The part of an address that makes an export open in columns in this person's spreadsheet; empty for commas.</summary>
     public static string QueryFor(CultureInfo culture) =>
         culture.NumberFormat.NumberDecimalSeparator == "," ? $"&{Parameter}=semicolon" : "";
+}
+
+/// <summary>
+/// A file that the handler has written by now: an export is sent while it is read, within the limits of exports
+/// (<see cref="ExportFilter"/>), which end when the handler does.
+/// </summary>
+public sealed class CsvWritten : IResult, IEndpointMetadataProvider
+{
+    private CsvWritten() { }
+
+    public static CsvWritten Instance { get; } = new();
+
+    public Task ExecuteAsync(HttpContext httpContext) => Task.CompletedTask;
+
+    public static void PopulateMetadata(MethodInfo method, EndpointBuilder builder) =>
+        builder.Metadata.Add(new ProducesResponseTypeMetadata(StatusCodes.Status200OK, typeof(string), ["text/csv"]));
 }
 
 /// <summary>

@@ -179,10 +179,16 @@ internal static class ExportSetup
         builder.Services.AddSingleton<ExportLimiter>().AddScoped<ExportWriter>();
     }
 
-    /// <summary>An export: after the route's tenant is known.</summary>
-    public static RouteHandlerBuilder ProducesCsv(this RouteHandlerBuilder route) =>
+    /// <summary>For exports, after the route's tenant is known: so many at once, and none to a client that hardly reads.</summary>
+    public static RouteHandlerBuilder LimitExports(this RouteHandlerBuilder route) =>
         route
-            .Produces(StatusCodes.Status200OK, contentType: "text/csv")
             .ProducesProblem(StatusCodes.Status429TooManyRequests)
-            .AddEndpointFilter<RouteHandlerBuilder, ExportFilter>();
+            .AddEndpointFilter<RouteHandlerBuilder, ExportFilter>()
+            .AddOpenApiOperationTransformer(
+                (operation, _, _) =>
+                {
+                    (operation.Parameters ??= []).Add(CsvSeparator.Described());
+                    return Task.CompletedTask;
+                }
+            );
 }

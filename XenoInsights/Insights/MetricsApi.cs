@@ -63,43 +63,36 @@ public static class MetricsApi
 
     public static void MapInsights(this WebApplication app)
     {
-        var metrics = app.MapGroup("/api/metrics")
-            .RequireTenantId()
-            .WithTags("Metrics")
-            .ProducesValidationProblem()
-            .ProducesProblem(StatusCodes.Status404NotFound);
+        var metrics = app.MapGroup("/api/metrics").RequireTenantId().WithTags("Metrics");
         metrics
             .MapGet("/overview", Overview)
             .WithSummary("Sales, orders and customers of a range")
-            .Produces<OverviewAnswer>()
             .WithDescription(
                 "from and to are shop-local dates (yyyy-MM-dd), both included; without them the last 30 days. Money in minor units of the shop's currency."
             );
         metrics
             .MapGet("/orders/by-date", ByDate)
-            .WithSummary("The same by hour, day, week or month, empty buckets included")
-            .Produces<IReadOnlyList<SeriesPoint>>();
-        metrics.MapGet("/orders/by-date.csv", ByDateCsv).WithSummary("The series as CSV").ProducesCsv();
-        metrics
-            .MapGet("/customers/top", TopCustomers)
-            .WithSummary("Customers by total sales")
-            .Produces<IReadOnlyList<TopCustomer>>();
-        metrics
-            .MapGet("/products/top", TopProducts)
-            .WithSummary("Products by net sales")
-            .Produces<IReadOnlyList<TopProduct>>();
+            .WithSummary("The same by hour, day, week or month, empty buckets included");
+        metrics.MapGet("/orders/by-date.csv", ByDateCsv).WithSummary("The series as CSV").LimitExports();
+        metrics.MapGet("/customers/top", TopCustomers).WithSummary("Customers by total sales");
+        metrics.MapGet("/products/top", TopProducts).WithSummary("Products by net sales");
     }
 
-    private static Task<IResult> Overview(
+    // Parameters are bound as text on purpose: the framework binds before the filter that knows the store, so a date that is
+    // none would be told to somebody who has no such store, and its 400 names no parameter.
+    private static async Task<Results<Ok<OverviewAnswer>, ValidationProblem>> Overview(
         HttpContext http,
         SalesQueries sales,
         TimeProvider time,
         string? from,
         string? to,
         CancellationToken ct
-    ) => AnswerAsync(http, time, from, to, range => sales.OverviewAsync(range, ct));
+    ) =>
+        RangeOf(http, time, from, to, out var range) is { } refusal
+            ? refusal
+            : TypedResults.Ok(await sales.OverviewAsync(range, ct));
 
-    private static Task<IResult> ByDate(
+    private static async Task<Results<Ok<IReadOnlyList<SeriesPoint>>, ValidationProblem>> ByDate(
         HttpContext http,
         SalesQueries sales,
         TimeProvider time,
@@ -108,21 +101,33 @@ public static class MetricsApi
         string? to,
         CancellationToken ct
     ) =>
-        GranularityOf(granularity) is { } parsed
-            ? parsed == Granularity.Hour && TooLongForHours(http, time, from, to) is { } refusal
-                ? Task.FromResult<IResult>(refusal)
-                : AnswerAsync(http, time, from, to, range => sales.ByDateAsync(range, parsed, ct))
-            : Task.FromResult<IResult>(Invalid("granularity", $"'{granularity}' is not hour, day, week or month."));
+        SeriesOf(http, time, granularity, from, to, out var range, out var by) is { } refusal
+            ? refusal
+            : TypedResults.Ok(await sales.ByDateAsync(range, by, ct));
 
-    private static ValidationProblem? TooLongForHours(HttpContext http, TimeProvider time, string? from, string? to) =>
-        RangeOf(http, time, from, to, out var range)
-        ?? (
-            range.Days > Period.MostDaysByHour
-                ? Invalid("granularity", $"Hours are there for ranges of up to {Period.MostDaysByHour} days.")
-                : null
-        );
+    /// <summary>Null with the range and the buckets that are meant, or what is wrong with the question.</summary>
+    internal static ValidationProblem? SeriesOf(
+        HttpContext http,
+        TimeProvider time,
+        string? granularity,
+        string? from,
+        string? to,
+        out DateRange range,
+        out Granularity by
+    )
+    {
+        by = default;
+        if (RangeOf(http, time, from, to, out range) is { } refusal)
+            return refusal;
+        if (GranularityOf(granularity) is not { } parsed)
+            return Invalid("granularity", $"'{granularity}' is not hour, day, week or month.");
+        if (parsed == Granularity.Hour && range.Days > Period.MostDaysByHour)
+            return Invalid("granularity", $"Hours are there for ranges of up to {Period.MostDaysByHour} days.");
+        by = parsed;
+        return null;
+    }
 
-    private static async Task<IResult> ByDateCsv(
+    private static async Task<Results<CsvWritten, ValidationProblem>> ByDateCsv(
         HttpContext http,
         SalesQueries sales,
         TimeProvider time,
@@ -132,13 +137,9 @@ public static class MetricsApi
         CancellationToken ct
     )
     {
-        if (GranularityOf(granularity) is not { } parsed)
-            return Invalid("granularity", $"'{granularity}' is not hour, day, week or month.");
-        if (RangeOf(http, time, from, to, out var range) is { } refusal)
+        if (SeriesOf(http, time, granularity, from, to, out var range, out var by) is { } refusal)
             return refusal;
-        if (parsed == Granularity.Hour && TooLongForHours(http, time, from, to) is { } tooLong)
-            return tooLong;
-        var series = await sales.ByDateAsync(range, parsed, ct);
+        var series = await sales.ByDateAsync(range, by, ct);
         await using var csv = await Csv.BeginAsync(
             http,
             time,
@@ -147,7 +148,7 @@ public static class MetricsApi
             range,
             Definitions.Of(_seriesMeasures),
             [
-                .. parsed == Granularity.Hour ? ["Day", "Hour"] : new[] { parsed.ToString() },
+                .. by == Granularity.Hour ? ["Day", "Hour"] : new[] { by.ToString() },
                 .. Definitions.Of(_seriesMeasures).Select(d => d.Name),
             ]
         );
@@ -170,10 +171,10 @@ public static class MetricsApi
                 .Count(point.ReturningCustomers);
             await csv.EndRowAsync(ct);
         }
-        return TypedResults.Empty;
+        return CsvWritten.Instance;
     }
 
-    private static Task<IResult> TopCustomers(
+    private static async Task<Results<Ok<IReadOnlyList<TopCustomer>>, ValidationProblem>> TopCustomers(
         HttpContext http,
         SalesQueries sales,
         TimeProvider time,
@@ -181,12 +182,16 @@ public static class MetricsApi
         string? from,
         string? to,
         CancellationToken ct
-    ) =>
-        LimitOf(limit) is { } parsed
-            ? AnswerAsync(http, time, from, to, range => sales.TopCustomersAsync(range, parsed, ct))
-            : Task.FromResult<IResult>(Invalid("limit", $"'{limit}' is not a number from 1 to {MaxLimit}."));
+    )
+    {
+        if (LimitOf(limit, DefaultLimit, out var size) is { } wrong)
+            return wrong;
+        if (RangeOf(http, time, from, to, out var range) is { } refusal)
+            return refusal;
+        return TypedResults.Ok(await sales.TopCustomersAsync(range, size, ct));
+    }
 
-    private static Task<IResult> TopProducts(
+    private static async Task<Results<Ok<IReadOnlyList<TopProduct>>, ValidationProblem>> TopProducts(
         HttpContext http,
         SalesQueries sales,
         TimeProvider time,
@@ -194,18 +199,14 @@ public static class MetricsApi
         string? from,
         string? to,
         CancellationToken ct
-    ) =>
-        LimitOf(limit) is { } parsed
-            ? AnswerAsync(http, time, from, to, range => sales.TopProductsAsync(range, parsed, ct))
-            : Task.FromResult<IResult>(Invalid("limit", $"'{limit}' is not a number from 1 to {MaxLimit}."));
-
-    private static async Task<IResult> AnswerAsync<T>(
-        HttpContext http,
-        TimeProvider time,
-        string? from,
-        string? to,
-        Func<DateRange, Task<T>> ask
-    ) => RangeOf(http, time, from, to, out var range) is { } refusal ? refusal : TypedResults.Ok(await ask(range));
+    )
+    {
+        if (LimitOf(limit, DefaultLimit, out var size) is { } wrong)
+            return wrong;
+        if (RangeOf(http, time, from, to, out var range) is { } refusal)
+            return refusal;
+        return TypedResults.Ok(await sales.TopProductsAsync(range, size, ct));
+    }
 
     /// <summary>Null with the range that is meant (without dates the last 30 days up to the shop's today), or what is wrong with the dates.</summary>
     /// <param name="longest">In days; lists that have no day for each day may be longer.</param>
@@ -279,12 +280,17 @@ public static class MetricsApi
             _ => null,
         };
 
-    internal static int? LimitOf(string? text, int without = DefaultLimit) =>
-        text is null ? without
-        : int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var limit)
-        && limit is >= 1 and <= MaxLimit
-            ? limit
-        : null;
+    /// <summary>Null with the number of rows that is meant, or what is wrong with it.</summary>
+    internal static ValidationProblem? LimitOf(string? text, int without, out int limit)
+    {
+        limit = without;
+        if (text is null)
+            return null;
+        var isNumber = int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out limit);
+        return isNumber && limit is >= 1 and <= MaxLimit
+            ? null
+            : Invalid("limit", $"'{text}' is not a number from 1 to {MaxLimit}.");
+    }
 
     internal static ValidationProblem Invalid(string parameter, string what) =>
         TypedResults.ValidationProblem(new Dictionary<string, string[]> { [parameter] = [what] }, detail: what);

@@ -1,6 +1,8 @@
 using System.ComponentModel.DataAnnotations;
+using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using Microsoft.AspNetCore.Http.HttpResults;
 using XenoInsights.Data;
 using XenoInsights.Hosting;
 using XenoInsights.Queues;
@@ -55,42 +57,20 @@ public static class SyncSetup
                 "Start a run: full (everything), delta (what changed) rehydrate (compare all, repair, mark what is "
                     + "gone), reconcile (prove closed days against Shopify) or recalculate (sort stored orders into "
                     + "the days of the store's time zone)"
-            )
-            .Accepts<StartRequest>("application/json")
-            .Produces<SyncJobView>(StatusCodes.Status202Accepted)
-            .Produces<SyncJobView>(StatusCodes.Status409Conflict)
-            .ProducesValidationProblem()
-            .ProducesProblem(StatusCodes.Status403Forbidden)
-            .ProducesProblem(StatusCodes.Status404NotFound);
+            );
         ingestion
             .MapGet("/jobs", (SyncJobs jobs, CancellationToken ct) => jobs.ListAsync(ListedJobs, ct))
             .RequireTenantId()
             .WithSummary("Runs, newest first");
-        ingestion
-            .MapGet("/jobs/{id:guid}", FindAsync)
-            .RequireTenantId()
-            .WithSummary("One run with its progress")
-            .Produces<SyncJobView>()
-            .ProducesProblem(StatusCodes.Status404NotFound);
-        app.MapGet(
-                "/api/reconciliation",
-                (ReconciliationQueries checks, DateOnly? from, DateOnly? to, CancellationToken ct) =>
-                    checks.ListAsync(from, to, LongestList, ct)
-            )
+        ingestion.MapGet("/jobs/{id:guid}", FindAsync).RequireTenantId().WithSummary("One run with its progress");
+        app.MapGet("/api/reconciliation", ChecksAsync)
             .RequireTenantId()
             .WithTags("Ingestion")
             .WithSummary(
                 "Closed days as they were proven against Shopify, newest first: orders and total sales on both sides, "
                     + "and the orders that differed"
             );
-        ingestion
-            .MapPost("/jobs/{id:guid}/cancel", CancelAsync)
-            .WithSummary("Cancel a run; what it stored stays")
-            .Accepts<CancelRequest>("application/json")
-            .Produces(StatusCodes.Status204NoContent)
-            .ProducesProblem(StatusCodes.Status403Forbidden)
-            .ProducesProblem(StatusCodes.Status404NotFound)
-            .ProducesProblem(StatusCodes.Status409Conflict);
+        ingestion.MapPost("/jobs/{id:guid}/cancel", CancelAsync).WithSummary("Cancel a run; what it stored stays");
     }
 
     /// <param name="TenantId">One of the caller's stores.</param>
@@ -105,33 +85,27 @@ public static class SyncSetup
         DateOnly? To = null
     );
 
-    private static async Task<IResult> StartAsync(
-        HttpContext http,
-        StartRequest request,
-        SyncJobs jobs,
-        TimeProvider time,
-        CancellationToken ct
-    )
+    private static async Task<
+        Results<
+            Accepted<SyncJobView>,
+            Conflict<SyncJobView>,
+            ConflictProblem,
+            ForbiddenProblem,
+            ValidationProblem,
+            TenantRefusal
+        >
+    > StartAsync(HttpContext http, StartRequest request, SyncJobs jobs, TimeProvider time, CancellationToken ct)
     {
         if (await http.EnterTenantAsync(request.TenantId) is { } refusal)
             return refusal;
         if (http.Store().Role == MemberRole.Viewer)
-            return TypedResults.Problem(
-                "Viewers cannot start a run. Ask an owner or admin of the store.",
-                statusCode: StatusCodes.Status403Forbidden
-            );
+            return new ForbiddenProblem("Viewers cannot start a run. Ask an owner or admin of the store.");
         if (TypeOf(request.Type) is not { } type)
-            return TypedResults.ValidationProblem(
-                new Dictionary<string, string[]>
-                {
-                    ["type"] = [$"'{request.Type}' is not full, delta, rehydrate, reconcile or recalculate."],
-                }
-            );
+            return Invalid("type", $"'{request.Type}' is not full, delta, rehydrate, reconcile or recalculate.");
 
         if (http.Store().Status == TenantStatus.Disconnected)
-            return TypedResults.Problem(
-                "The app was removed from this store in Shopify. Connect the store again first.",
-                statusCode: StatusCodes.Status409Conflict
+            return new ConflictProblem(
+                "The app was removed from this store in Shopify. Connect the store again first."
             );
 
         ImportCursor? days = null;
@@ -139,12 +113,10 @@ public static class SyncSetup
         {
             days = Reconcile.Days(http.Store().TimeZone, time.GetUtcNow(), request.From, request.To);
             if (Reconcile.Complaint(days) is { } complaint)
-                return TypedResults.ValidationProblem(new Dictionary<string, string[]> { ["from"] = [complaint] });
+                return Invalid("from", complaint);
         }
         else if (request.From is not null || request.To is not null)
-            return TypedResults.ValidationProblem(
-                new Dictionary<string, string[]> { ["from"] = ["Days are for runs of type reconcile."] }
-            );
+            return Invalid("from", "Days are for runs of type reconcile.");
 
         var (job, created) = await jobs.StartAsync(type, days, ct);
         return created
@@ -155,39 +127,63 @@ public static class SyncSetup
             : TypedResults.Conflict(job);
     }
 
-    private static async Task<IResult> FindAsync(Guid id, SyncJobs jobs, CancellationToken ct) =>
+    private static async Task<Results<Ok<SyncJobView>, NotFoundProblem>> FindAsync(
+        Guid id,
+        SyncJobs jobs,
+        CancellationToken ct
+    ) =>
         await jobs.FindAsync(id, ct) is { } job
             ? TypedResults.Ok(job)
-            : TypedResults.Problem("This store has no such run.", statusCode: StatusCodes.Status404NotFound);
+            : new NotFoundProblem("This store has no such run.");
 
     public sealed record CancelRequest([property: JsonPropertyName("tenant_id")] string? TenantId);
 
-    private static async Task<IResult> CancelAsync(
-        HttpContext http,
-        Guid id,
-        CancelRequest request,
-        SyncJobs jobs,
-        CancellationToken ct
-    )
+    private static async Task<
+        Results<NoContent, ForbiddenProblem, NotFoundProblem, ConflictProblem, TenantRefusal>
+    > CancelAsync(HttpContext http, Guid id, CancelRequest request, SyncJobs jobs, CancellationToken ct)
     {
         if (await http.EnterTenantAsync(request.TenantId) is { } refusal)
             return refusal;
         if (http.Store().Role == MemberRole.Viewer)
-            return TypedResults.Problem(
-                "Viewers cannot cancel a run. Ask an owner or admin of the store.",
-                statusCode: StatusCodes.Status403Forbidden
-            );
+            return new ForbiddenProblem("Viewers cannot cancel a run. Ask an owner or admin of the store.");
         if (await jobs.FindAsync(id, ct) is not { } job)
-            return TypedResults.Problem("This store has no such run.", statusCode: StatusCodes.Status404NotFound);
+            return new NotFoundProblem("This store has no such run.");
         if (job is { Type: SyncJobType.Recalculate, FinishedAt: null })
-            return TypedResults.Problem(
-                "A recalculation cannot be cancelled: days of two time zones would stay.",
-                statusCode: StatusCodes.Status409Conflict
-            );
+            return new ConflictProblem("A recalculation cannot be cancelled: days of two time zones would stay.");
         return await jobs.CancelAsync(id, ct)
             ? TypedResults.NoContent()
-            : TypedResults.Problem("The run has ended already.", statusCode: StatusCodes.Status409Conflict);
+            : new ConflictProblem("The run has ended already.");
     }
+
+    /// <remarks>Days are bound as text, so that a store is entered first and a day that is none is named.</remarks>
+    private static async Task<Results<Ok<List<ReconciledDayView>>, ValidationProblem>> ChecksAsync(
+        ReconciliationQueries checks,
+        string? from,
+        string? to,
+        CancellationToken ct
+    )
+    {
+        if (!IsDay(from, out var first))
+            return Invalid("from", $"'{from}' is not a date such as 2026-11-23.");
+        if (!IsDay(to, out var last))
+            return Invalid("to", $"'{to}' is not a date such as 2026-11-23.");
+        return TypedResults.Ok(await checks.ListAsync(first, last, LongestList, ct));
+    }
+
+    private static bool IsDay(string? text, out DateOnly? day)
+    {
+        day = null;
+        if (text is null)
+            return true;
+        var style = DateTimeStyles.None;
+        if (!DateOnly.TryParseExact(text, "yyyy-MM-dd", CultureInfo.InvariantCulture, style, out var read))
+            return false;
+        day = read;
+        return true;
+    }
+
+    private static ValidationProblem Invalid(string parameter, string problem) =>
+        TypedResults.ValidationProblem(new Dictionary<string, string[]> { [parameter] = [problem] });
 
     internal static SyncJobType? TypeOf(string? type) =>
         type switch

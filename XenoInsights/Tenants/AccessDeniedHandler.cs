@@ -1,5 +1,6 @@
 using Microsoft.AspNetCore.Diagnostics;
 using XenoInsights.Data;
+using XenoInsights.Hosting;
 
 namespace XenoInsights.Tenants;
 
@@ -14,10 +15,10 @@ internal sealed class AccessDeniedHandler : IExceptionHandler
     {
         if (exception is not AccessDeniedException denied || httpContext.Response.HasStarted)
             return false;
-        var answer =
+        IResult answer =
             denied.Reason == AccessDenial.NoAccess
                 ? RequireTenant.StoreNotFound()
-                : Results.Problem("Your role does not allow this.", statusCode: StatusCodes.Status403Forbidden);
+                : new ForbiddenProblem("Your role does not allow this.");
         await answer.ExecuteAsync(httpContext);
         return true;
     }

@@ -1,15 +1,34 @@
+using System.Reflection;
+using Microsoft.AspNetCore.Http.Metadata;
+using Microsoft.AspNetCore.Mvc;
+using Microsoft.OpenApi;
+using XenoInsights.Hosting;
+
 namespace XenoInsights.Tenants;
 
 /// <summary>
-/// For API routes with <c>?tenant_id=</c>: 400 without a usable one, 404 unless the caller is a member, else the request works for that
-/// store and <see cref="Store"/> tells about it.
+/// For API routes with <c>?tenant_id=</c>: 400 without a usable one, 404 unless the caller is a member, else the request
+/// works for that store and <see cref="Store"/> tells about it.
 /// </summary>
 public static class RequireTenant
 {
     public const string Parameter = "tenant_id";
 
+    private const string Meaning = "the id of one of your stores, as GET /api/tenants lists them.";
+
     public static TBuilder RequireTenantId<TBuilder>(this TBuilder builder)
-        where TBuilder : IEndpointConventionBuilder => builder.AddEndpointFilter(FilterAsync);
+        where TBuilder : IEndpointConventionBuilder
+    {
+        builder.AddEndpointFilter(FilterAsync);
+        builder.Add(TenantRefusal.Describe);
+        return builder.AddOpenApiOperationTransformer(
+            (operation, _, _) =>
+            {
+                (operation.Parameters ??= []).Insert(0, Described());
+                return Task.CompletedTask;
+            }
+        );
+    }
 
     /// <summary>The store that the request has entered.</summary>
     public static StoreAccess Store(this HttpContext http) =>
@@ -17,33 +36,27 @@ public static class RequireTenant
         ?? throw new InvalidOperationException("This route does not require a tenant.");
 
     /// <summary>For handlers that take the tenant from elsewhere, such as a body: null when the request may go on.</summary>
-    public static async Task<IResult?> EnterTenantAsync(this HttpContext http, string? tenantId)
+    public static async Task<TenantRefusal?> EnterTenantAsync(this HttpContext http, string? tenantId)
     {
         if (!Guid.TryParse(tenantId, out var id))
         {
-            return Results.ValidationProblem(
-                new Dictionary<string, string[]>
-                {
-                    [Parameter] = ["Required: the id of one of your stores, as GET /api/tenants lists them."],
-                },
-                detail: $"{Parameter} is missing or not a store id."
+            return new TenantRefusal(
+                TypedResults.ValidationProblem(
+                    new Dictionary<string, string[]> { [Parameter] = [$"Required: {Meaning}"] },
+                    detail: $"{Parameter} is missing or not a store id."
+                )
             );
         }
         var store = await http
             .RequestServices.GetRequiredService<TenantAuthorization>()
             .EnterAsync(http.User, id, http.RequestAborted);
         if (store is null)
-            return StoreNotFound();
+            return new TenantRefusal(StoreNotFound());
         http.Features.Set(store);
         return null;
     }
 
-    internal static IResult StoreNotFound() =>
-        Results.Problem(
-            "You have no store with this id.",
-            statusCode: StatusCodes.Status404NotFound,
-            title: "Store not found"
-        );
+    internal static NotFoundProblem StoreNotFound() => new("You have no store with this id.", "Store not found");
 
     private static async ValueTask<object?> FilterAsync(
         EndpointFilterInvocationContext context,
@@ -51,6 +64,36 @@ public static class RequireTenant
     )
     {
         var given = context.HttpContext.Request.Query[Parameter];
-        return await context.HttpContext.EnterTenantAsync(given.Count == 1 ? given[0] : null) ?? await next(context);
+        if (await context.HttpContext.EnterTenantAsync(given.Count == 1 ? given[0] : null) is { } refusal)
+            return refusal;
+        return await next(context);
+    }
+
+    private static OpenApiParameter Described() =>
+        new()
+        {
+            Name = Parameter,
+            In = ParameterLocation.Query,
+            Required = true,
+            Description = $"Required: {Meaning}",
+            Schema = new OpenApiSchema { Type = JsonSchemaType.String, Format = "uuid" },
+        };
+}
+
+/// <summary>Why a request does not enter a store: 400 without a usable id, 404 unless the caller is a member.</summary>
+public sealed class TenantRefusal : IResult, IEndpointMetadataProvider
+{
+    private readonly IResult _answer;
+
+    internal TenantRefusal(IResult answer) => _answer = answer;
+
+    public Task ExecuteAsync(HttpContext httpContext) => _answer.ExecuteAsync(httpContext);
+
+    public static void PopulateMetadata(MethodInfo method, EndpointBuilder builder) => Describe(builder);
+
+    internal static void Describe(EndpointBuilder builder)
+    {
+        StatusProblem.Describe<HttpValidationProblemDetails>(builder, StatusCodes.Status400BadRequest);
+        StatusProblem.Describe<ProblemDetails>(builder, StatusCodes.Status404NotFound);
     }
 }

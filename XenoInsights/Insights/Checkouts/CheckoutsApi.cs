@@ -16,41 +16,28 @@ public static class CheckoutsApi
 
     public static void MapCheckouts(this WebApplication app)
     {
-        var metrics = app.MapGroup("/api/metrics")
-            .RequireTenantId()
-            .WithTags("Checkouts")
-            .ProducesValidationProblem()
-            .ProducesProblem(StatusCodes.Status404NotFound);
+        var metrics = app.MapGroup("/api/metrics").RequireTenantId().WithTags("Checkouts");
         metrics
             .MapGet("/checkouts", Overview)
             .WithSummary("Checkouts abandoned in a range and what became of them")
-            .Produces<CheckoutsOverview>()
             .WithDescription(
                 "Shopify lists a checkout once contact details were entered and it was left; those completed later stay on the list. They count on the shop day they were begun."
             );
         metrics
             .MapGet("/checkouts/by-date", ByDate)
-            .WithSummary("The same by hour, day, week or month, empty buckets included")
-            .Produces<IReadOnlyList<CheckoutPoint>>();
-        metrics.MapGet("/checkouts/by-date.csv", ByDateCsv).WithSummary("The series as CSV").ProducesCsv();
-        metrics
-            .MapGet("/checkouts/by-hour", ByHour)
-            .WithSummary("By day of the week and hour of the shop's clock")
-            .Produces<IReadOnlyList<CheckoutHour>>();
-        metrics.MapGet("/checkouts/by-hour.csv", ByHourCsv).WithSummary("The hours as CSV").ProducesCsv();
-        metrics
-            .MapGet("/checkouts/products", Products)
-            .WithSummary("What lies in those not recovered")
-            .Produces<IReadOnlyList<CheckoutProduct>>();
-        metrics.MapGet("/checkouts/products.csv", ProductsCsv).WithSummary("All of the list as CSV").ProducesCsv();
+            .WithSummary("The same by hour, day, week or month, empty buckets included");
+        metrics.MapGet("/checkouts/by-date.csv", ByDateCsv).WithSummary("The series as CSV").LimitExports();
+        metrics.MapGet("/checkouts/by-hour", ByHour).WithSummary("By day of the week and hour of the shop's clock");
+        metrics.MapGet("/checkouts/by-hour.csv", ByHourCsv).WithSummary("The hours as CSV").LimitExports();
+        metrics.MapGet("/checkouts/products", Products).WithSummary("What lies in those not recovered");
+        metrics.MapGet("/checkouts/products.csv", ProductsCsv).WithSummary("All of the list as CSV").LimitExports();
         metrics
             .MapGet("/checkouts/open", Open)
             .WithSummary("Those not completed so far")
-            .Produces<IReadOnlyList<OpenCheckout>>()
             .WithDescription(
                 "sort: newest, oldest or largest. product: only those with this product in them (0: with a line without one). A further page is linked by the Link header."
             );
-        metrics.MapGet("/checkouts/open.csv", OpenCsv).WithSummary("All of the list as CSV").ProducesCsv();
+        metrics.MapGet("/checkouts/open.csv", OpenCsv).WithSummary("All of the list as CSV").LimitExports();
     }
 
     public static CheckoutSort? SortOf(string? key) =>
@@ -62,7 +49,7 @@ public static class CheckoutsApi
             _ => null,
         };
 
-    private static async Task<IResult> Overview(
+    private static async Task<Results<Ok<CheckoutsOverview>, ValidationProblem>> Overview(
         HttpContext http,
         CheckoutQueries checkouts,
         TimeProvider time,
@@ -74,7 +61,7 @@ public static class CheckoutsApi
             ? refusal
             : TypedResults.Ok(await checkouts.OverviewAsync(range, ct));
 
-    private static async Task<IResult> ByDate(
+    private static async Task<Results<Ok<IReadOnlyList<CheckoutPoint>>, ValidationProblem>> ByDate(
         HttpContext http,
         CheckoutQueries checkouts,
         TimeProvider time,
@@ -83,11 +70,11 @@ public static class CheckoutsApi
         string? to,
         CancellationToken ct
     ) =>
-        Read(http, time, granularity, from, to, out var range, out var by) is { } refusal
+        MetricsApi.SeriesOf(http, time, granularity, from, to, out var range, out var by) is { } refusal
             ? refusal
             : TypedResults.Ok(await checkouts.ByDateAsync(range, by, ct));
 
-    private static async Task<IResult> ByDateCsv(
+    private static async Task<Results<CsvWritten, ValidationProblem>> ByDateCsv(
         HttpContext http,
         CheckoutQueries checkouts,
         TimeProvider time,
@@ -97,7 +84,7 @@ public static class CheckoutsApi
         CancellationToken ct
     )
     {
-        if (Read(http, time, granularity, from, to, out var range, out var by) is { } refusal)
+        if (MetricsApi.SeriesOf(http, time, granularity, from, to, out var range, out var by) is { } refusal)
             return refusal;
         var name = by.ToString().ToLowerInvariant();
         string[] measures =
@@ -134,10 +121,10 @@ public static class CheckoutsApi
                 .Rate(point.RecoveryRate)
                 .EndRowAsync(ct);
         }
-        return TypedResults.Empty;
+        return CsvWritten.Instance;
     }
 
-    private static async Task<IResult> ByHour(
+    private static async Task<Results<Ok<IReadOnlyList<CheckoutHour>>, ValidationProblem>> ByHour(
         HttpContext http,
         CheckoutQueries checkouts,
         TimeProvider time,
@@ -149,7 +136,7 @@ public static class CheckoutsApi
             ? refusal
             : TypedResults.Ok(await checkouts.ByHourAsync(range, ct));
 
-    private static async Task<IResult> ByHourCsv(
+    private static async Task<Results<CsvWritten, ValidationProblem>> ByHourCsv(
         HttpContext http,
         CheckoutQueries checkouts,
         TimeProvider time,
@@ -177,10 +164,10 @@ public static class CheckoutsApi
                 .Count(hour.Recovered)
                 .Money(hour.LostCents)
                 .EndRowAsync(ct);
-        return TypedResults.Empty;
+        return CsvWritten.Instance;
     }
 
-    private static async Task<IResult> Products(
+    private static async Task<Results<Ok<IReadOnlyList<CheckoutProduct>>, ValidationProblem>> Products(
         HttpContext http,
         CheckoutQueries checkouts,
         TimeProvider time,
@@ -188,13 +175,16 @@ public static class CheckoutsApi
         string? from,
         string? to,
         CancellationToken ct
-    ) =>
-        MetricsApi.RangeOf(http, time, from, to, out var range) is { } refusal ? refusal
-        : MetricsApi.LimitOf(limit, DefaultLimit) is not { } size
-            ? MetricsApi.Invalid("limit", $"'{limit}' is not a number from 1 to 250.")
-        : TypedResults.Ok(await checkouts.ProductsAsync(range, size, ct));
+    )
+    {
+        if (MetricsApi.RangeOf(http, time, from, to, out var range) is { } refusal)
+            return refusal;
+        if (MetricsApi.LimitOf(limit, DefaultLimit, out var size) is { } wrong)
+            return wrong;
+        return TypedResults.Ok(await checkouts.ProductsAsync(range, size, ct));
+    }
 
-    private static async Task<IResult> ProductsCsv(
+    private static async Task<Results<CsvWritten, ValidationProblem>> ProductsCsv(
         HttpContext http,
         CheckoutQueries checkouts,
         TimeProvider time,
@@ -223,10 +213,10 @@ public static class CheckoutsApi
                 .Rate(row.RecoveryRate)
                 .Count(row.ShopifyId)
                 .EndRowAsync(ct);
-        return TypedResults.Empty;
+        return CsvWritten.Instance;
     }
 
-    private static async Task<IResult> Open(
+    private static async Task<Results<Ok<IReadOnlyList<OpenCheckout>>, ValidationProblem>> Open(
         HttpContext http,
         CheckoutQueries checkouts,
         TimeProvider time,
@@ -241,8 +231,8 @@ public static class CheckoutsApi
     {
         if (Read(http, time, product, sort, from, to, out var filter, out var sorted) is { } refusal)
             return refusal;
-        if (MetricsApi.LimitOf(limit, DefaultLimit) is not { } size)
-            return MetricsApi.Invalid("limit", $"'{limit}' is not a number from 1 to 250.");
+        if (MetricsApi.LimitOf(limit, DefaultLimit, out var size) is { } wrong)
+            return wrong;
         if (after is not null && !CheckoutQueries.IsPlace(after))
             return MetricsApi.Invalid("after", $"'{after}' is not where a page ended.");
         var page = await checkouts.OpenAsync(filter, sorted, after, size, ct);
@@ -252,7 +242,7 @@ public static class CheckoutsApi
         return TypedResults.Ok(page.Rows);
     }
 
-    private static async Task<IResult> OpenCsv(
+    private static async Task<Results<CsvWritten, ValidationProblem>> OpenCsv(
         HttpContext http,
         CheckoutQueries checkouts,
         ExportWriter exports,
@@ -268,7 +258,7 @@ public static class CheckoutsApi
             return refusal;
         var clock = new StoreClock(time, http.Store().TimeZone);
         await exports.WriteAsync(checkouts.Export(filter, sorted, ct), Begin, Write, ct);
-        return TypedResults.Empty;
+        return CsvWritten.Instance;
 
         Task<Csv> Begin(string? order) =>
             Csv.BeginAsync(
@@ -307,27 +297,6 @@ public static class CheckoutsApi
                 .Text(row.RecoveryUrl)
                 .Count(row.ShopifyId)
                 .Count(row.CustomerId);
-    }
-
-    private static ValidationProblem? Read(
-        HttpContext http,
-        TimeProvider time,
-        string? granularity,
-        string? from,
-        string? to,
-        out DateRange range,
-        out Granularity by
-    )
-    {
-        by = default;
-        if (MetricsApi.RangeOf(http, time, from, to, out range) is { } refusal)
-            return refusal;
-        if (MetricsApi.GranularityOf(granularity) is not { } parsed)
-            return MetricsApi.Invalid("granularity", $"'{granularity}' is not hour, day, week or month.");
-        by = parsed;
-        return parsed == Granularity.Hour && range.Days > Period.MostDaysByHour
-            ? MetricsApi.Invalid("granularity", $"Hours are there for ranges of up to {Period.MostDaysByHour} days.")
-            : null;
     }
 
     private static ValidationProblem? Read(

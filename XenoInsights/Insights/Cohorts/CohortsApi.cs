@@ -1,3 +1,4 @@
+using Microsoft.AspNetCore.Http.HttpResults;
 using XenoInsights.Tenants;
 
 namespace XenoInsights.Insights.Cohorts;
@@ -9,19 +10,14 @@ public static class CohortsApi
 
     public static void MapCohorts(this WebApplication app)
     {
-        var metrics = app.MapGroup("/api/metrics")
-            .RequireTenantId()
-            .WithTags("Cohorts")
-            .ProducesValidationProblem()
-            .ProducesProblem(StatusCodes.Status404NotFound);
+        var metrics = app.MapGroup("/api/metrics").RequireTenantId().WithTags("Cohorts");
         metrics
             .MapGet("/cohorts", List)
             .WithSummary("Customers by the period of their first order, and what they did in each period since")
-            .Produces<IReadOnlyList<Cohort>>()
             .WithDescription(
                 "period: month or week (from Monday). Cell 0 is the period of the first order: all customers of the cohort ordered in it. The period that is running has isOver false. At most the newest 360 months or 208 weeks. Of a large store an answer may be some seconds old."
             );
-        metrics.MapGet("/cohorts.csv", ListCsv).WithSummary("The cohorts as CSV, a line a cell").ProducesCsv();
+        metrics.MapGet("/cohorts.csv", ListCsv).WithSummary("The cohorts as CSV, a line a cell").LimitExports();
     }
 
     public static CohortPeriod? PeriodOf(string? key) =>
@@ -32,7 +28,7 @@ public static class CohortsApi
             _ => null,
         };
 
-    private static async Task<IResult> List(
+    private static async Task<Results<Ok<IReadOnlyList<Cohort>>, ValidationProblem>> List(
         HttpContext http,
         CohortQueries cohorts,
         TimeProvider time,
@@ -43,7 +39,7 @@ public static class CohortsApi
             ? TypedResults.Ok(await cohorts.CohortsAsync(parsed, new StoreClock(time, http.Store().TimeZone).Today, ct))
             : MetricsApi.Invalid("period", $"'{period}' is not month or week.");
 
-    private static async Task<IResult> ListCsv(
+    private static async Task<Results<CsvWritten, ValidationProblem>> ListCsv(
         HttpContext http,
         CohortQueries cohorts,
         TimeProvider time,
@@ -93,6 +89,6 @@ public static class CohortsApi
                 await csv.EndRowAsync(ct);
             }
         }
-        return TypedResults.Empty;
+        return CsvWritten.Instance;
     }
 }

@@ -1,6 +1,7 @@
 using System.Globalization;
 using Microsoft.AspNetCore.Http.HttpResults;
 using XenoInsights.Formatting;
+using XenoInsights.Hosting;
 using XenoInsights.Insights.Orders;
 using XenoInsights.Tenants;
 
@@ -17,15 +18,10 @@ public static class CustomersApi
 
     public static void MapCustomers(this WebApplication app)
     {
-        var metrics = app.MapGroup("/api/metrics")
-            .RequireTenantId()
-            .WithTags("Customers")
-            .ProducesValidationProblem()
-            .ProducesProblem(StatusCodes.Status404NotFound);
+        var metrics = app.MapGroup("/api/metrics").RequireTenantId().WithTags("Customers");
         metrics
             .MapGet("/customers", List)
             .WithSummary("Customers who ordered in a range")
-            .Produces<IReadOnlyList<CustomerRow>>()
             .WithDescription(
                 $"""
                 who: all, new (first order ever in the range) or returning (two or more orders in their whole history). segment: {string.Join(
@@ -38,11 +34,10 @@ public static class CustomersApi
         metrics
             .MapGet("/customers.csv", ListCsv)
             .WithSummary("All customers of the same question as CSV")
-            .ProducesCsv();
+            .LimitExports();
         metrics
             .MapGet("/customers/sums", Sums)
-            .WithSummary("How many customers the same question has, and what they come to")
-            .Produces<CustomerSums>();
+            .WithSummary("How many customers the same question has, and what they come to");
         metrics
             .MapGet(
                 "/customers/segments",
@@ -50,10 +45,7 @@ public static class CustomersApi
                     TypedResults.Ok(await customers.SegmentsAsync(ct))
             )
             .WithSummary("Customers by how recently, how often and for how much they ordered");
-        metrics
-            .MapGet("/customers/{id:long}", Find)
-            .WithSummary("One customer with their whole history")
-            .Produces<CustomerView>();
+        metrics.MapGet("/customers/{id:long}", Find).WithSummary("One customer with their whole history");
     }
 
     public static Who? WhoOf(string? key) =>
@@ -74,7 +66,7 @@ public static class CustomersApi
             _ => null,
         };
 
-    private static async Task<IResult> List(
+    private static async Task<Results<Ok<IReadOnlyList<CustomerRow>>, ValidationProblem>> List(
         HttpContext http,
         CustomerQueries customers,
         TimeProvider time,
@@ -86,8 +78,8 @@ public static class CustomersApi
     {
         if (asked.Read(http, time, out var filter, out var sort) is { } refusal)
             return refusal;
-        if (MetricsApi.LimitOf(limit, DefaultLimit) is not { } size)
-            return MetricsApi.Invalid("limit", $"'{limit}' is not a number from 1 to 250.");
+        if (MetricsApi.LimitOf(limit, DefaultLimit, out var size) is { } wrong)
+            return wrong;
         if (after is not null && !CustomerQueries.IsPlace(after))
             return MetricsApi.Invalid("after", $"'{after}' is not where a page ended.");
         var page = await customers.PageAsync(filter, sort, after, size, ct);
@@ -97,7 +89,7 @@ public static class CustomersApi
         return TypedResults.Ok(page.Rows);
     }
 
-    private static async Task<IResult> Sums(
+    private static async Task<Results<Ok<CustomerSums>, ValidationProblem>> Sums(
         HttpContext http,
         CustomerQueries customers,
         TimeProvider time,
@@ -108,7 +100,7 @@ public static class CustomersApi
             ? refusal
             : TypedResults.Ok(await customers.SumsAsync(filter, ct));
 
-    private static async Task<IResult> ListCsv(
+    private static async Task<Results<CsvWritten, ValidationProblem>> ListCsv(
         HttpContext http,
         CustomerQueries customers,
         ExportWriter exports,
@@ -120,7 +112,7 @@ public static class CustomersApi
         if (asked.Read(http, time, out var filter, out var sort) is { } refusal)
             return refusal;
         await exports.WriteAsync(await customers.ExportAsync(filter, sort, ct), Begin, Write, ct);
-        return TypedResults.Empty;
+        return CsvWritten.Instance;
 
         Task<Csv> Begin(string? order) =>
             Csv.BeginAsync(
@@ -164,14 +156,14 @@ public static class CustomersApi
                 .Count(row.ShopifyId);
     }
 
-    private static async Task<IResult> Find(CustomerQueries customers, long id, CancellationToken ct) =>
+    private static async Task<Results<Ok<CustomerView>, NotFoundProblem>> Find(
+        CustomerQueries customers,
+        long id,
+        CancellationToken ct
+    ) =>
         await customers.FindAsync(id, ct) is { } customer
             ? TypedResults.Ok(customer)
-            : TypedResults.Problem(
-                "This store has no such customer.",
-                statusCode: StatusCodes.Status404NotFound,
-                title: "Customer not found"
-            );
+            : new NotFoundProblem("This store has no such customer.", "Customer not found");
 
     /// <summary>The parts of a question, as they are written in an address.</summary>
     internal sealed record Asked(

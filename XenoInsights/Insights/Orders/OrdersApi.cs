@@ -1,4 +1,6 @@
+using Microsoft.AspNetCore.Http.HttpResults;
 using XenoInsights.Formatting;
+using XenoInsights.Hosting;
 using XenoInsights.Shopify;
 using XenoInsights.Tenants;
 
@@ -14,15 +16,10 @@ public static class OrdersApi
 
     public static void MapOrders(this WebApplication app)
     {
-        var metrics = app.MapGroup("/api/metrics/orders")
-            .RequireTenantId()
-            .WithTags("Orders")
-            .ProducesValidationProblem()
-            .ProducesProblem(StatusCodes.Status404NotFound);
+        var metrics = app.MapGroup("/api/metrics/orders").RequireTenantId().WithTags("Orders");
         metrics
             .MapGet("", Entries)
             .WithSummary("What each order adds to a range")
-            .Produces<IReadOnlyList<OrderEntryRow>>()
             .WithDescription(
                 $"""
                 An order has an entry for the day it was placed and one for each later day on which a refund, an edit or its cancellation changed it; the entries of a range add up to its figures.
@@ -33,20 +30,13 @@ public static class OrdersApi
                 over: whole units of the shop's currency. q: an order's name, or part of a customer's name or e-mail. sort: newest, oldest, largest or smallest. A further page is linked by the Link header.
                 """
             );
-        metrics
-            .MapGet("/sums", Sums)
-            .WithSummary("What the entries of the same question come to")
-            .Produces<EntrySums>();
+        metrics.MapGet("/sums", Sums).WithSummary("What the entries of the same question come to");
         app.MapGet("/api/metrics/orders.csv", EntriesCsv)
             .RequireTenantId()
             .WithTags("Orders")
-            .ProducesValidationProblem()
             .WithSummary("All entries of the same question as CSV")
-            .ProducesCsv();
-        metrics
-            .MapGet("/{id:long}", Find)
-            .WithSummary("One order with its lines, ledger and refunds")
-            .Produces<OrderView>();
+            .LimitExports();
+        metrics.MapGet("/{id:long}", Find).WithSummary("One order with its lines, ledger and refunds");
     }
 
     public static EntryShow? ShowOf(string? key) =>
@@ -76,10 +66,10 @@ public static class OrdersApi
         string.Concat(
             value
                 .ToString()
-                .Select((c, i) => char.IsUpper(c) ? (i == 0 ? "" : "-") + char.ToLowerInvariant(c) : c.ToString())
+                .Select((letter, i) => (char.IsUpper(letter) && i > 0 ? "-" : "") + char.ToLowerInvariant(letter))
         );
 
-    private static async Task<IResult> Entries(
+    private static async Task<Results<Ok<IReadOnlyList<OrderEntryRow>>, ValidationProblem>> Entries(
         HttpContext http,
         OrderQueries orders,
         TimeProvider time,
@@ -91,8 +81,8 @@ public static class OrdersApi
     {
         if (asked.Read(http, time, out var filter, out var sort) is { } refusal)
             return refusal;
-        if (MetricsApi.LimitOf(limit, DefaultLimit) is not { } size)
-            return MetricsApi.Invalid("limit", $"'{limit}' is not a number from 1 to 250.");
+        if (MetricsApi.LimitOf(limit, DefaultLimit, out var size) is { } wrong)
+            return wrong;
         if (after is not null && !OrderQueries.IsPlace(after))
             return MetricsApi.Invalid("after", $"'{after}' is not where a page ended.");
         var page = await orders.PageAsync(filter, sort, after, size, ct);
@@ -102,7 +92,7 @@ public static class OrdersApi
         return TypedResults.Ok(page.Rows);
     }
 
-    private static async Task<IResult> Sums(
+    private static async Task<Results<Ok<EntrySums>, ValidationProblem>> Sums(
         HttpContext http,
         OrderQueries orders,
         TimeProvider time,
@@ -113,7 +103,7 @@ public static class OrdersApi
             ? refusal
             : TypedResults.Ok(await orders.SumsAsync(filter, ct));
 
-    private static async Task<IResult> EntriesCsv(
+    private static async Task<Results<CsvWritten, ValidationProblem>> EntriesCsv(
         HttpContext http,
         OrderQueries orders,
         ExportWriter exports,
@@ -137,7 +127,7 @@ public static class OrdersApi
             "total-sales",
         ];
         await exports.WriteAsync(orders.Export(filter, sort, ct), Begin, Write, ct);
-        return TypedResults.Empty;
+        return CsvWritten.Instance;
 
         Task<Csv> Begin(string? order) =>
             Csv.BeginAsync(
@@ -188,14 +178,14 @@ public static class OrdersApi
         return row.ReturnsCents > 0 ? "Refund" : "Change";
     }
 
-    private static async Task<IResult> Find(OrderQueries orders, long id, CancellationToken ct) =>
+    private static async Task<Results<Ok<OrderView>, NotFoundProblem>> Find(
+        OrderQueries orders,
+        long id,
+        CancellationToken ct
+    ) =>
         await orders.FindAsync(id, ct) is { } order
             ? TypedResults.Ok(order)
-            : TypedResults.Problem(
-                "This store has no such order.",
-                statusCode: StatusCodes.Status404NotFound,
-                title: "Order not found"
-            );
+            : new NotFoundProblem("This store has no such order.", "Order not found");
 
     /// <summary>The parts of a question, as they are written in an address.</summary>
     internal sealed record Asked(
@@ -210,7 +200,7 @@ public static class OrdersApi
         string? Over
     )
     {
-        public IResult? Read(HttpContext http, TimeProvider time, out EntryFilter filter, out EntrySort sort)
+        public ValidationProblem? Read(HttpContext http, TimeProvider time, out EntryFilter filter, out EntrySort sort)
         {
             (filter, sort) = (null!, default);
             if (MetricsApi.RangeOf(http, time, From, To, out var range, longest: int.MaxValue) is { } refusal)

@@ -1,6 +1,7 @@
 using System.Globalization;
 using Microsoft.AspNetCore.Http.HttpResults;
 using XenoInsights.Formatting;
+using XenoInsights.Hosting;
 using XenoInsights.Insights.Orders;
 using XenoInsights.Insights.Overview;
 using XenoInsights.Tenants;
@@ -31,15 +32,10 @@ public static class ProductsApi
 
     public static void MapProducts(this WebApplication app)
     {
-        var metrics = app.MapGroup("/api/metrics")
-            .RequireTenantId()
-            .WithTags("Products")
-            .ProducesValidationProblem()
-            .ProducesProblem(StatusCodes.Status404NotFound);
+        var metrics = app.MapGroup("/api/metrics").RequireTenantId().WithTags("Products");
         metrics
             .MapGet("/products", List)
             .WithSummary("What each product came to in a range")
-            .Produces<IReadOnlyList<ProductRow>>()
             .WithDescription(
                 $"""
                 Net sales of all products, product 0 (lines without one) included, are those of the range. q: part of a title, the beginning of the SKU of a recent sale, or a Shopify id. vendor, type: as Shopify has them.
@@ -50,28 +46,23 @@ public static class ProductsApi
                 )}. order: asc or desc (default; of titles asc). A further page is linked by the Link header.
                 """
             );
-        metrics.MapGet("/products.csv", ListCsv).WithSummary("All products of the same question as CSV").ProducesCsv();
-        metrics
-            .MapGet("/products/sums", Sums)
-            .WithSummary("What the products of the same question come to")
-            .Produces<ProductSums>();
-        metrics.MapGet("/products/{id:long}", Find).WithSummary("One product in a range").Produces<ProductAnswer>();
+        metrics.MapGet("/products.csv", ListCsv).WithSummary("All products of the same question as CSV").LimitExports();
+        metrics.MapGet("/products/sums", Sums).WithSummary("What the products of the same question come to");
+        metrics.MapGet("/products/{id:long}", Find).WithSummary("One product in a range");
         metrics
             .MapGet("/products/{id:long}/by-date", ByDate)
-            .WithSummary("The same by day, week or month, empty buckets included")
-            .Produces<IReadOnlyList<ProductPoint>>();
-        metrics.MapGet("/products/{id:long}/by-date.csv", ByDateCsv).WithSummary("The series as CSV").ProducesCsv();
+            .WithSummary("The same by day, week or month, empty buckets included");
+        metrics.MapGet("/products/{id:long}/by-date.csv", ByDateCsv).WithSummary("The series as CSV").LimitExports();
         metrics
             .MapGet("/products/{id:long}/also-bought", AlsoBought)
             .WithSummary("What else its customers bought in the range")
-            .Produces<IReadOnlyList<AlsoBought>>()
             .WithDescription(
                 "Of the customers who bought the product on an order placed in the range: other products that they bought in the range, in whichever of their orders, by the number of customers who bought both. lift: their share ÷ the share of all customers of the range who bought the other. Guests are not customers."
             );
         metrics
             .MapGet("/products/{id:long}/also-bought.csv", AlsoBoughtCsv)
             .WithSummary("The list as CSV")
-            .ProducesCsv();
+            .LimitExports();
     }
 
     public static ProductSort? SortOf(string? key) =>
@@ -92,7 +83,7 @@ public static class ProductsApi
             _ => null,
         };
 
-    private static async Task<IResult> List(
+    private static async Task<Results<Ok<IReadOnlyList<ProductRow>>, ValidationProblem>> List(
         HttpContext http,
         ProductQueries products,
         SalesQueries sales,
@@ -105,8 +96,8 @@ public static class ProductsApi
     {
         if (asked.Read(http, time, out var filter, out var sort, out var ascending) is { } refusal)
             return refusal;
-        if (MetricsApi.LimitOf(limit, DefaultLimit) is not { } size)
-            return MetricsApi.Invalid("limit", $"'{limit}' is not a number from 1 to 250.");
+        if (MetricsApi.LimitOf(limit, DefaultLimit, out var size) is { } wrong)
+            return wrong;
         if (after is not null && !ProductQueries.IsPlace(after, sort))
             return MetricsApi.Invalid("after", $"'{after}' is not where a page of this order ended.");
         if (await UnknownAsync(http, sales, time, filter, ct) is { } unknown)
@@ -118,7 +109,7 @@ public static class ProductsApi
         return TypedResults.Ok(page.Rows);
     }
 
-    private static async Task<IResult> Sums(
+    private static async Task<Results<Ok<ProductSums>, ValidationProblem>> Sums(
         HttpContext http,
         ProductQueries products,
         SalesQueries sales,
@@ -148,7 +139,7 @@ public static class ProductsApi
             )
             : null;
 
-    private static async Task<IResult> ListCsv(
+    private static async Task<Results<CsvWritten, ValidationProblem>> ListCsv(
         HttpContext http,
         ProductQueries products,
         SalesQueries sales,
@@ -163,7 +154,7 @@ public static class ProductsApi
         if (await UnknownAsync(http, sales, time, filter, ct) is { } unknown)
             return unknown;
         await exports.WriteAsync(products.Export(filter, sort, ascending, ct), Begin, Write, ct);
-        return TypedResults.Empty;
+        return CsvWritten.Instance;
 
         Task<Csv> Begin(string? order)
         {
@@ -213,7 +204,7 @@ public static class ProductsApi
         }
     }
 
-    private static async Task<IResult> Find(
+    private static async Task<Results<Ok<ProductAnswer>, ValidationProblem, NotFoundProblem>> Find(
         HttpContext http,
         ProductQueries products,
         TimeProvider time,
@@ -221,12 +212,14 @@ public static class ProductsApi
         string? from,
         string? to,
         CancellationToken ct
-    ) =>
-        MetricsApi.RangeOf(http, time, from, to, out var range) is { } refusal ? refusal
-        : await products.FindAsync(id, range, ct) is { } product ? TypedResults.Ok(product)
-        : NotFound();
+    )
+    {
+        if (MetricsApi.RangeOf(http, time, from, to, out var range) is { } refusal)
+            return refusal;
+        return await products.FindAsync(id, range, ct) is { } product ? TypedResults.Ok(product) : NotFound();
+    }
 
-    private static async Task<IResult> ByDate(
+    private static async Task<Results<Ok<IReadOnlyList<ProductPoint>>, ValidationProblem, NotFoundProblem>> ByDate(
         HttpContext http,
         ProductQueries products,
         TimeProvider time,
@@ -235,12 +228,16 @@ public static class ProductsApi
         string? from,
         string? to,
         CancellationToken ct
-    ) =>
-        Read(http, time, granularity, from, to, out var range, out var by) is { } refusal ? refusal
-        : await products.FindAsync(id, range, ct) is null ? NotFound()
-        : TypedResults.Ok(await products.ByDateAsync(id, range, by, ct));
+    )
+    {
+        if (Read(http, time, granularity, from, to, out var range, out var by) is { } refusal)
+            return refusal;
+        if (await products.FindAsync(id, range, ct) is null)
+            return NotFound();
+        return TypedResults.Ok(await products.ByDateAsync(id, range, by, ct));
+    }
 
-    private static async Task<IResult> ByDateCsv(
+    private static async Task<Results<CsvWritten, ValidationProblem, NotFoundProblem>> ByDateCsv(
         HttpContext http,
         ProductQueries products,
         TimeProvider time,
@@ -275,10 +272,10 @@ public static class ProductsApi
                 .Money(point.NetSalesCents)
                 .Rate(point.ReturnRate)
                 .EndRowAsync(ct);
-        return TypedResults.Empty;
+        return CsvWritten.Instance;
     }
 
-    private static async Task<IResult> AlsoBought(
+    private static async Task<Results<Ok<IReadOnlyList<AlsoBought>>, ValidationProblem, NotFoundProblem>> AlsoBought(
         HttpContext http,
         ProductQueries products,
         TimeProvider time,
@@ -287,14 +284,18 @@ public static class ProductsApi
         string? from,
         string? to,
         CancellationToken ct
-    ) =>
-        MetricsApi.RangeOf(http, time, from, to, out var range) is { } refusal ? refusal
-        : MetricsApi.LimitOf(limit, DefaultAlsoBought) is not { } size
-            ? MetricsApi.Invalid("limit", $"'{limit}' is not a number from 1 to 250.")
-        : await products.FindAsync(id, range, ct) is null ? NotFound()
-        : TypedResults.Ok(await products.AlsoBoughtAsync(id, range, size, ct));
+    )
+    {
+        if (MetricsApi.RangeOf(http, time, from, to, out var range) is { } refusal)
+            return refusal;
+        if (MetricsApi.LimitOf(limit, DefaultAlsoBought, out var size) is { } wrong)
+            return wrong;
+        if (await products.FindAsync(id, range, ct) is null)
+            return NotFound();
+        return TypedResults.Ok(await products.AlsoBoughtAsync(id, range, size, ct));
+    }
 
-    private static async Task<IResult> AlsoBoughtCsv(
+    private static async Task<Results<CsvWritten, ValidationProblem, NotFoundProblem>> AlsoBoughtCsv(
         HttpContext http,
         ProductQueries products,
         TimeProvider time,
@@ -324,7 +325,7 @@ public static class ProductsApi
                 .Rate(row.Lift)
                 .Count(row.ShopifyId)
                 .EndRowAsync(ct);
-        return TypedResults.Empty;
+        return CsvWritten.Instance;
     }
 
     private static ValidationProblem? Read(
@@ -344,12 +345,7 @@ public static class ProductsApi
         return MetricsApi.RangeOf(http, time, from, to, out range);
     }
 
-    private static ProblemHttpResult NotFound() =>
-        TypedResults.Problem(
-            "This store has no such product.",
-            statusCode: StatusCodes.Status404NotFound,
-            title: "Product not found"
-        );
+    private static NotFoundProblem NotFound() => new("This store has no such product.", "Product not found");
 
     /// <summary>The parts of a question, as they are written in an address.</summary>
     internal sealed record Asked(
@@ -363,7 +359,7 @@ public static class ProductsApi
         string? Order
     )
     {
-        public IResult? Read(
+        public ValidationProblem? Read(
             HttpContext http,
             TimeProvider time,
             out ProductFilter filter,

@@ -12,19 +12,14 @@ public static class ChangesApi
 
     public static void MapChanges(this WebApplication app)
     {
-        var metrics = app.MapGroup("/api/metrics")
-            .RequireTenantId()
-            .WithTags("What changed")
-            .ProducesValidationProblem()
-            .ProducesProblem(StatusCodes.Status404NotFound);
+        var metrics = app.MapGroup("/api/metrics").RequireTenantId().WithTags("What changed");
         metrics
             .MapGet("/what-changed", Change)
             .WithSummary("A figure’s change, divided into contributions that add up to it")
-            .Produces<ChangeAnswer>()
             .WithDescription(
                 "metric: total-sales, net-sales or orders. by: customers, product or country (orders: not by product). compare: previous (as many days a whole number of weeks earlier, or the month or year before), year, or the first day of as many days to compare with (yyyy-MM-dd)."
             );
-        metrics.MapGet("/what-changed.csv", ChangeCsv).WithSummary("The contributions as CSV").ProducesCsv();
+        metrics.MapGet("/what-changed.csv", ChangeCsv).WithSummary("The contributions as CSV").LimitExports();
     }
 
     public static ChangeBy? ByOf(string? key) =>
@@ -36,7 +31,7 @@ public static class ChangesApi
             _ => null,
         };
 
-    private static async Task<IResult> Change(
+    private static async Task<Results<Ok<ChangeAnswer>, ValidationProblem>> Change(
         HttpContext http,
         ChangeQueries changes,
         SalesQueries sales,
@@ -64,7 +59,7 @@ public static class ChangesApi
         CancellationToken ct
     ) => MetricsApi.Unknown(await sales.HistoryAsync(new StoreClock(time, http.Store().TimeZone).Today, ct), before);
 
-    private static async Task<IResult> ChangeCsv(
+    private static async Task<Results<CsvWritten, ValidationProblem>> ChangeCsv(
         HttpContext http,
         ChangeQueries changes,
         SalesQueries sales,
@@ -107,7 +102,7 @@ public static class ChangesApi
         else
             csv.Money(answer.Before).Money(answer.Now).Money(answer.Change);
         await csv.EndRowAsync(ct);
-        return TypedResults.Empty;
+        return CsvWritten.Instance;
     }
 
     private static ValidationProblem? Read(

@@ -31,53 +31,31 @@ public static class OperationsApi
     {
         var operations = app.MapGroup("/api/operations")
             .RequireAuthorization(SessionClaims.OperatorPolicy)
+            .ProducesProblem(StatusCodes.Status403Forbidden)
             .WithTags("Operations");
         operations
             .MapGet("/queue", BacklogAsync)
-            .WithSummary("For operators: what waits over all stores and how long today's deliveries took")
-            .ProducesProblem(StatusCodes.Status403Forbidden);
+            .WithSummary("For operators: what waits over all stores and how long today's deliveries took");
         operations
             .MapGet("/stores", StoresAsync)
             .WithSummary(
                 "For operators: stores with their state, freshness, waiting and failed webhook events and last sync jobs"
-            )
-            .Produces<StoreState[]>()
-            .ProducesValidationProblem()
-            .ProducesProblem(StatusCodes.Status403Forbidden);
-        operations
-            .MapGet("/sync-jobs", JobsAsync)
-            .WithSummary("For operators: sync jobs of all stores, newest first")
-            .Produces<JobState[]>()
-            .ProducesValidationProblem()
-            .ProducesProblem(StatusCodes.Status403Forbidden);
+            );
+        operations.MapGet("/sync-jobs", JobsAsync).WithSummary("For operators: sync jobs of all stores, newest first");
         operations
             .MapPost("/sync-jobs", StartAsync)
-            .WithSummary("For operators: start a sync job for one, some or all stores, a part of them at a time")
-            .Accepts<StartRequest>("application/json")
-            .Produces<FleetSyncAnswer>()
-            .ProducesValidationProblem()
-            .ProducesProblem(StatusCodes.Status403Forbidden);
+            .WithSummary("For operators: start a sync job for one, some or all stores, a part of them at a time");
         operations
             .MapGet("/incidents", IncidentsAsync)
-            .WithSummary("For operators: incidents of all stores, newest first")
-            .Produces<IncidentState[]>()
-            .ProducesValidationProblem()
-            .ProducesProblem(StatusCodes.Status403Forbidden);
+            .WithSummary("For operators: incidents of all stores, newest first");
         operations
             .MapGet("/fleet-incidents", FleetIncidentsAsync)
-            .WithSummary("For operators: incidents that began in many stores at once, newest first")
-            .Produces<FleetIncidentState[]>()
-            .ProducesValidationProblem()
-            .ProducesProblem(StatusCodes.Status403Forbidden);
+            .WithSummary("For operators: incidents that began in many stores at once, newest first");
         operations
             .MapPost("/replay", ReplayAsync)
             .WithSummary(
                 "For operators: replay failed webhook events of one, some or all stores, or count them (dry_run)"
-            )
-            .Accepts<ReplayRequest>("application/json")
-            .Produces<FleetReplayAnswer>()
-            .ProducesValidationProblem()
-            .ProducesProblem(StatusCodes.Status403Forbidden);
+            );
     }
 
     /// <param name="Stores">Ids of stores; or <paramref name="All"/>.</param>
@@ -109,7 +87,7 @@ public static class OperationsApi
         CancellationToken ct
     ) => TypedResults.Ok(await queues.AskAsync(http.User.Caller(), ct));
 
-    private static async Task<IResult> StoresAsync(
+    private static async Task<Results<Ok<List<StoreState>>, ValidationProblem>> StoresAsync(
         HttpContext http,
         FleetQueries fleet,
         string? status,
@@ -129,7 +107,7 @@ public static class OperationsApi
         return TypedResults.Ok(stores);
     }
 
-    private static async Task<IResult> JobsAsync(
+    private static async Task<Results<Ok<List<JobState>>, ValidationProblem>> JobsAsync(
         HttpContext http,
         FleetQueries fleet,
         string? type,
@@ -152,7 +130,7 @@ public static class OperationsApi
         return TypedResults.Ok(jobs);
     }
 
-    private static async Task<IResult> IncidentsAsync(
+    private static async Task<Results<Ok<List<IncidentState>>, ValidationProblem>> IncidentsAsync(
         HttpContext http,
         FleetQueries fleet,
         string? kind,
@@ -175,7 +153,7 @@ public static class OperationsApi
         return TypedResults.Ok(incidents);
     }
 
-    private static async Task<IResult> FleetIncidentsAsync(
+    private static async Task<Results<Ok<List<FleetIncidentState>>, ValidationProblem>> FleetIncidentsAsync(
         HttpContext http,
         FleetQueries fleet,
         string? limit,
@@ -189,7 +167,7 @@ public static class OperationsApi
         return TypedResults.Ok(await fleet.FleetIncidentsAsync(http.User.Caller(), size, ct));
     }
 
-    private static async Task<IResult> ReplayAsync(
+    private static async Task<Results<Ok<FleetReplayAnswer>, ValidationProblem>> ReplayAsync(
         HttpContext http,
         ReplayRequest request,
         FleetReplays replays,
@@ -227,7 +205,7 @@ public static class OperationsApi
         return TypedResults.Ok(answer);
     }
 
-    private static async Task<IResult> StartAsync(
+    private static async Task<Results<Ok<FleetSyncAnswer>, ValidationProblem>> StartAsync(
         HttpContext http,
         StartRequest request,
         FleetSyncs syncs,
@@ -277,7 +255,7 @@ public static class OperationsApi
         return limit ?? usual;
     }
 
-    private static async Task<IResult?> UnknownAsync(
+    private static async Task<ValidationProblem?> UnknownAsync(
         HttpContext http,
         ChosenStores stores,
         StoreChoice choice,
