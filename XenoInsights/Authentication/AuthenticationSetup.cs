@@ -13,7 +13,7 @@ using XenoInsights.Hosting;
 namespace XenoInsights.Authentication;
 
 /// <summary>Who is asking: OpenID Connect sign-in, a cookie session, and everything closed to visitors unless an endpoint says otherwise.</summary>
-public static class AuthenticationSetup
+public static partial class AuthenticationSetup
 {
     internal const string CallbackPath = "/signin-oidc",
         SignOutPath = "/signout";
@@ -177,7 +177,7 @@ public static class AuthenticationSetup
         };
         options.Events.OnRemoteFailure = async context =>
         {
-            Logger(context.HttpContext).SignInFailed(context.Failure);
+            Log.SignInFailed(Logger(context.HttpContext), context.Failure);
             context.HandleResponse();
             await NoticePage
                 .Result(
@@ -223,7 +223,7 @@ public static class AuthenticationSetup
         }
         catch (InvalidOperationException failure) when (IsUnreachable(failure))
         {
-            Logger(http).ProviderUnreachable(failure);
+            Log.ProviderUnreachable(Logger(http), failure);
             await NoticePage
                 .Result(
                     StatusCodes.Status503ServiceUnavailable,
@@ -261,7 +261,7 @@ public static class AuthenticationSetup
         }
         catch (InvalidOperationException failure) when (IsUnreachable(failure))
         {
-            Logger(http).ProviderUnreachable(failure);
+            Log.ProviderUnreachable(Logger(http), failure);
             return false;
         }
     }
@@ -285,13 +285,17 @@ public static class AuthenticationSetup
 
     private static ILogger Logger(HttpContext http) =>
         http.RequestServices.GetRequiredService<ILoggerFactory>().CreateLogger(typeof(AuthenticationSetup));
-}
 
-internal static partial class AccessLog
-{
-    [LoggerMessage(LogLevel.Warning, "A sign-in did not finish")]
-    public static partial void SignInFailed(this ILogger logger, Exception? failure);
+    private static partial class Log
+    {
+        [LoggerMessage(EventId = 1100, Level = LogLevel.Warning, Message = "A sign-in did not finish")]
+        public static partial void SignInFailed(ILogger logger, Exception? failure);
 
-    [LoggerMessage(LogLevel.Error, "The identity provider's metadata cannot be read")]
-    public static partial void ProviderUnreachable(this ILogger logger, Exception failure);
+        [LoggerMessage(
+            EventId = 1101,
+            Level = LogLevel.Error,
+            Message = "The identity provider's metadata cannot be read"
+        )]
+        public static partial void ProviderUnreachable(ILogger logger, Exception failure);
+    }
 }

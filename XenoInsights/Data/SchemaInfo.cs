@@ -75,7 +75,7 @@ internal static class Schema
 /// Asks the database every few seconds whether this version and the schema fit together, and lets no unit of work begin when they do not.
 /// Every unit of work passes here, so nothing that reads or writes has to think of it.
 /// </summary>
-public sealed class SchemaGate : IDisposable
+public sealed partial class SchemaGate : IDisposable
 {
     /// <summary>How long an answer holds.</summary>
     internal static readonly TimeSpan LookEvery = TimeSpan.FromSeconds(5);
@@ -135,9 +135,9 @@ public sealed class SchemaGate : IDisposable
         if (problem == _problem)
             return;
         if (problem is null)
-            _logger.LogInformation("The database has the schema that this version needs");
+            Log.Accepted(_logger);
         else
-            _logger.LogError("{Problem}", problem);
+            Log.Refused(_logger, problem);
         _problem = problem;
     }
 
@@ -158,5 +158,22 @@ public sealed class SchemaGate : IDisposable
         {
             return Schema.Mismatch([], null);
         }
+    }
+
+    private static partial class Log
+    {
+        [LoggerMessage(
+            EventId = 1300,
+            Level = LogLevel.Information,
+            Message = "The database has the schema that this version needs"
+        )]
+        public static partial void Accepted(ILogger logger);
+
+        [LoggerMessage(
+            EventId = 1301,
+            Level = LogLevel.Error,
+            Message = "The schema of the database and this version do not fit together: {Problem}"
+        )]
+        public static partial void Refused(ILogger logger, string problem);
     }
 }

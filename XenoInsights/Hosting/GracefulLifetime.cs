@@ -8,7 +8,7 @@ namespace XenoInsights.Hosting;
 /// <see cref="InstanceOptions.DrainSeconds"/>, until load balancers have noticed; then it stops, which finishes the
 /// requests in flight and hands leases over. A second SIGTERM, and Ctrl+C, stop at once.
 /// </summary>
-internal sealed class GracefulLifetime(
+internal sealed partial class GracefulLifetime(
     IHostApplicationLifetime lifetime,
     InstanceState state,
     IOptions<InstanceOptions> options,
@@ -46,7 +46,17 @@ internal sealed class GracefulLifetime(
             return;
         }
         state.SetDraining();
-        logger.LogInformation("Not ready any more; stopping in {Drain}", drain);
+        Log.Draining(logger, drain);
         _ = Task.Delay(drain, time).ContinueWith(_ => lifetime.StopApplication(), TaskScheduler.Default);
+    }
+
+    private static partial class Log
+    {
+        [LoggerMessage(
+            EventId = 1003,
+            Level = LogLevel.Information,
+            Message = "This instance is not ready any more and stops in {Drain}"
+        )]
+        public static partial void Draining(ILogger logger, TimeSpan drain);
     }
 }

@@ -10,7 +10,7 @@ namespace XenoInsights.Hosting;
 /// the browser's keeps the answer from another site's script. A request without <c>Origin</c> passes, as in ASP.NET's own check:
 /// browsers always send it with a WebSocket, and a program that sends none holds the session itself.
 /// </summary>
-internal sealed class OriginCheck(
+internal sealed partial class OriginCheck(
     RequestDelegate next,
     OwnOrigins own,
     IOptions<AppOptions> app,
@@ -21,7 +21,7 @@ internal sealed class OriginCheck(
     {
         if (!IsGuarded(http) || IsOurs(http.Request))
             return next(http);
-        logger.OriginRefused(http.Request.Headers.Origin.ToString(), app.Value.Origin);
+        Log.OriginRefused(logger, http.Request.Headers.Origin.ToString(), app.Value.Origin);
         return Results
             .Problem(
                 $"Only pages of {app.Value.Origin} may connect here. If this is one, App:PublicUrl has to be set to its address.",
@@ -40,13 +40,14 @@ internal sealed class OriginCheck(
 
     private bool IsOurs(HttpRequest request) =>
         request.Headers.Origin.Count == 0 || own.Contains(request.Headers.Origin.ToString(), request);
-}
 
-internal static partial class OriginCheckLog
-{
-    [LoggerMessage(
-        LogLevel.Warning,
-        "A page of {Origin} asked for a circuit or WebSocket and was refused; App:PublicUrl is {PublicUrl}"
-    )]
-    public static partial void OriginRefused(this ILogger logger, string origin, string publicUrl);
+    private static partial class Log
+    {
+        [LoggerMessage(
+            EventId = 1005,
+            Level = LogLevel.Warning,
+            Message = "A page of {Origin} asked for a circuit or WebSocket and was refused; App:PublicUrl is {PublicUrl}"
+        )]
+        public static partial void OriginRefused(ILogger logger, string origin, string publicUrl);
+    }
 }

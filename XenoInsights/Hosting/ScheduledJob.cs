@@ -60,7 +60,7 @@ internal sealed class ScheduledJob<T>(T job, SystemDatabase database, ILogger<T>
         }
         catch (Exception failure) when (!ct.IsCancellationRequested)
         {
-            logger.LogError(failure, "The scheduled job {Job} failed; it runs again at its next time", _name);
+            ScheduledJobLog.Failed(logger, failure, _name);
         }
         finally
         {
@@ -102,7 +102,25 @@ internal sealed class ScheduledJob<T>(T job, SystemDatabase database, ILogger<T>
         }
         catch (Exception failure) when (failure is not OutOfMemoryException)
         {
-            logger.LogWarning(failure, "The end of the scheduled job {Job} could not be recorded", _name);
+            ScheduledJobLog.EndNotRecorded(logger, failure, _name);
         }
     }
+}
+
+/// <summary>Beside the class and not in it, for that one is generic.</summary>
+internal static partial class ScheduledJobLog
+{
+    [LoggerMessage(
+        EventId = 1001,
+        Level = LogLevel.Error,
+        Message = "The scheduled job {Job} failed; it runs again at its next time"
+    )]
+    public static partial void Failed(ILogger logger, Exception failure, string job);
+
+    [LoggerMessage(
+        EventId = 1002,
+        Level = LogLevel.Warning,
+        Message = "The end of the scheduled job {Job} could not be recorded"
+    )]
+    public static partial void EndNotRecorded(ILogger logger, Exception failure, string job);
 }

@@ -28,7 +28,7 @@ internal sealed record WarmUpStep(string Name, Func<IServiceProvider, Cancellati
 /// Does what the first requests would otherwise wait for (compiling, the model, connections), then lets the instance be
 /// ready. What fails is logged and holds nothing up: a database that is away must not keep instances out for ever.
 /// </summary>
-internal sealed class WarmUp(
+internal sealed partial class WarmUp(
     IServiceProvider services,
     IEnumerable<WarmUpStep> steps,
     InstanceState state,
@@ -59,9 +59,19 @@ internal sealed class WarmUp(
             }
             catch (Exception failure) when (!stoppingToken.IsCancellationRequested)
             {
-                logger.LogWarning(failure, "Warming up {Step} failed; the first requests may be slow", step.Name);
+                Log.StepFailed(logger, failure, step.Name);
             }
         }
+    }
+
+    private static partial class Log
+    {
+        [LoggerMessage(
+            EventId = 1004,
+            Level = LogLevel.Warning,
+            Message = "Warming up {Step} failed; the first requests may be slow"
+        )]
+        public static partial void StepFailed(ILogger logger, Exception failure, string step);
     }
 }
 

@@ -119,7 +119,7 @@ public sealed partial class AdminClient(
                     await Task.Delay(Jittered(attempt.RetryAfter ?? budget.WaitFor(CostOf(document))), time, ct);
                     break;
                 case { Failure: ShopifyFailure.Unavailable } when attempt.MayRepeat && ++failures < MaxFailures:
-                    LogRetry(logger, shop.ShopDomain, attempt.Failure.Message, failures);
+                    Log.Retry(logger, shop.ShopDomain, attempt.Failure.Message, failures);
                     await Task.Delay(attempt.RetryAfter ?? Jittered(Backoff(failures)), time, ct);
                     break;
                 default:
@@ -229,7 +229,7 @@ public sealed partial class AdminClient(
             return;
         var unexpected = version == options.Value.ApiVersion ? null : version;
         if (unexpected is not null && unexpected != UnexpectedApiVersion)
-            LogFallForward(logger, shop.ShopDomain, options.Value.ApiVersion, unexpected);
+            Log.OtherVersion(logger, shop.ShopDomain, options.Value.ApiVersion, unexpected);
         UnexpectedApiVersion = unexpected;
     }
 
@@ -247,15 +247,22 @@ public sealed partial class AdminClient(
     /// <summary>Up to a quarter longer, so that those who were refused together do not come back together.</summary>
     private static TimeSpan Jittered(TimeSpan wait) => wait * (1 + (Random.Shared.NextDouble() / 4));
 
-    [LoggerMessage(1, LogLevel.Warning, "{Shop}: {Failure} Trying again ({Failures}).")]
-    private static partial void LogRetry(ILogger logger, string shop, string failure, int failures);
+    private static partial class Log
+    {
+        [LoggerMessage(
+            EventId = 1400,
+            Level = LogLevel.Warning,
+            Message = "{Shop}: {Failure} Trying again ({Failures})."
+        )]
+        public static partial void Retry(ILogger logger, string shop, string failure, int failures);
 
-    [LoggerMessage(
-        2,
-        LogLevel.Warning,
-        "{Shop} answers in API version {Actual} though {Requested} was asked for: ours is no longer supported."
-    )]
-    private static partial void LogFallForward(ILogger logger, string shop, string requested, string actual);
+        [LoggerMessage(
+            EventId = 1401,
+            Level = LogLevel.Warning,
+            Message = "{Shop} answers in API version {Actual} though {Requested} was asked for: Shopify no longer supports it"
+        )]
+        public static partial void OtherVersion(ILogger logger, string shop, string requested, string actual);
+    }
 }
 
 /// <summary>Shopify's refusals as failures with a message for merchants.</summary>

@@ -10,7 +10,7 @@ namespace XenoInsights.Tenants;
 /// ended, another role. One query a process every few seconds, however many pages are open. Units of work refuse at once
 /// by themselves; this ends what would go on showing what it already has.
 /// </summary>
-public sealed class AccessWatch(SystemDatabase system, TimeProvider time, ILogger<AccessWatch> logger)
+public sealed partial class AccessWatch(SystemDatabase system, TimeProvider time, ILogger<AccessWatch> logger)
     : BackgroundService
 {
     private static readonly TimeSpan _interval = TimeSpan.FromSeconds(3);
@@ -61,7 +61,7 @@ public sealed class AccessWatch(SystemDatabase system, TimeProvider time, ILogge
         }
         catch (Exception failure) when (failure is NpgsqlException or TimeoutException)
         {
-            logger.LogWarning(failure, "Access of open pages cannot be checked for the moment");
+            Log.CannotCheck(logger, failure);
         }
     }
 
@@ -97,7 +97,7 @@ public sealed class AccessWatch(SystemDatabase system, TimeProvider time, ILogge
         catch (Exception failure) when (failure is not OutOfMemoryException)
         {
             // The page was closed between the look-up and the call, or failed while ending: the others are told all the same.
-            logger.LogDebug(failure, "A page could not be told that its access changed");
+            Log.PageFailed(logger, failure, watcher.Caller.UserId);
         }
     }
 
@@ -116,5 +116,22 @@ public sealed class AccessWatch(SystemDatabase system, TimeProvider time, ILogge
     private sealed class Subscription(Action end) : IDisposable
     {
         public void Dispose() => end();
+    }
+
+    private static partial class Log
+    {
+        [LoggerMessage(
+            EventId = 1220,
+            Level = LogLevel.Warning,
+            Message = "Access of open pages cannot be checked for the moment"
+        )]
+        public static partial void CannotCheck(ILogger logger, Exception failure);
+
+        [LoggerMessage(
+            EventId = 1221,
+            Level = LogLevel.Debug,
+            Message = "A page of user {UserId} could not be told that its access changed"
+        )]
+        public static partial void PageFailed(ILogger logger, Exception failure, Guid userId);
     }
 }

@@ -1,6 +1,6 @@
 namespace XenoInsights.Tenants;
 
-internal static class EachTenant
+internal static partial class EachTenant
 {
     /// <summary>Does something for tenant after tenant. One tenant's failure is logged and holds up no other.</summary>
     public static async Task ForEachTenantAsync(
@@ -24,13 +24,30 @@ internal static class EachTenant
                 }
                 catch (Exception expected) when (expected.IsExpected())
                 {
-                    logger.LogWarning("{What} failed for tenant {TenantId}: {Reason}", what, tenant, expected.Message);
+                    Log.FailedAsExpected(logger, what, tenant, expected.Message);
                 }
                 catch (Exception failure) when (!inner.IsCancellationRequested)
                 {
-                    logger.LogWarning(failure, "{What} failed for tenant {TenantId}; the others go on", what, tenant);
+                    Log.Failed(logger, failure, what, tenant);
                 }
             }
         );
+    }
+
+    private static partial class Log
+    {
+        [LoggerMessage(
+            EventId = 1200,
+            Level = LogLevel.Warning,
+            Message = "{What} failed for tenant {TenantId}: {Reason}"
+        )]
+        public static partial void FailedAsExpected(ILogger logger, string what, Guid tenantId, string reason);
+
+        [LoggerMessage(
+            EventId = 1201,
+            Level = LogLevel.Warning,
+            Message = "{What} failed for tenant {TenantId}; the others go on"
+        )]
+        public static partial void Failed(ILogger logger, Exception failure, string what, Guid tenantId);
     }
 }

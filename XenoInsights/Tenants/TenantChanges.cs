@@ -9,10 +9,10 @@ namespace XenoInsights.Tenants;
 /// Tells open pages that their store's data changed. A look a second or so at the versions of the stores that anyone here is watching:
 /// it works across processes and behind any pooler, and costs one query a process however many pages are open.
 /// </summary>
-public sealed class TenantChanges(SystemDatabase system, TimeProvider time, ILogger<TenantChanges> logger)
+public sealed partial class TenantChanges(SystemDatabase system, TimeProvider time, ILogger<TenantChanges> logger)
     : BackgroundService
 {
-    private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(700);
+    private static readonly TimeSpan _interval = TimeSpan.FromMilliseconds(700);
 
     private readonly ConcurrentDictionary<Guid, ConcurrentDictionary<Watcher, bool>> _watchers = new();
     private Dictionary<Guid, string> _seen = [];
@@ -23,7 +23,7 @@ public sealed class TenantChanges(SystemDatabase system, TimeProvider time, ILog
     /// </summary>
     public IDisposable Subscribe(Guid tenantId, Func<Task> onChange)
     {
-        var watcher = new Watcher(onChange, logger);
+        var watcher = new Watcher(tenantId, onChange, logger);
         _watchers.GetOrAdd(tenantId, _ => new())[watcher] = true;
         return new Subscription(() =>
         {
@@ -35,7 +35,7 @@ public sealed class TenantChanges(SystemDatabase system, TimeProvider time, ILog
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
-        using var timer = new PeriodicTimer(Interval, time);
+        using var timer = new PeriodicTimer(_interval, time);
         try
         {
             while (await timer.WaitForNextTickAsync(stoppingToken))
@@ -70,7 +70,7 @@ public sealed class TenantChanges(SystemDatabase system, TimeProvider time, ILog
         }
         catch (Exception failure) when (!ct.IsCancellationRequested)
         {
-            logger.LogWarning(failure, "Changes cannot be watched for the moment");
+            Log.CannotWatch(logger, failure);
         }
     }
 
@@ -99,7 +99,7 @@ public sealed class TenantChanges(SystemDatabase system, TimeProvider time, ILog
         );
 
     /// <summary>One open page or stream. However long its calls take, they come one at a time and delay nobody else's.</summary>
-    private sealed class Watcher(Func<Task> onChange, ILogger logger)
+    private sealed class Watcher(Guid tenantId, Func<Task> onChange, ILogger logger)
     {
         private readonly CultureInfo _culture = CultureInfo.CurrentCulture;
         private int _changes;
@@ -140,12 +140,12 @@ public sealed class TenantChanges(SystemDatabase system, TimeProvider time, ILog
                 when (failure is ObjectDisposedException or InvalidOperationException or AccessDeniedException)
             {
                 // The page was closed between the look and the call, or its person may not see the store any more.
-                logger.LogDebug(failure, "A closed page could not be told");
+                Log.ClosedPage(logger, failure, tenantId);
             }
             catch (Exception failure)
             {
                 // One page's fault is not the others'.
-                logger.LogError(failure, "A page failed while it was told of a change");
+                Log.PageFailed(logger, failure, tenantId);
             }
         }
     }
@@ -153,5 +153,29 @@ public sealed class TenantChanges(SystemDatabase system, TimeProvider time, ILog
     private sealed class Subscription(Action end) : IDisposable
     {
         public void Dispose() => end();
+    }
+
+    private static partial class Log
+    {
+        [LoggerMessage(
+            EventId = 1210,
+            Level = LogLevel.Warning,
+            Message = "Changes of stores cannot be watched for the moment; open pages keep their figures"
+        )]
+        public static partial void CannotWatch(ILogger logger, Exception failure);
+
+        [LoggerMessage(
+            EventId = 1211,
+            Level = LogLevel.Debug,
+            Message = "A closed page of tenant {TenantId} could not be told of a change"
+        )]
+        public static partial void ClosedPage(ILogger logger, Exception failure, Guid tenantId);
+
+        [LoggerMessage(
+            EventId = 1212,
+            Level = LogLevel.Error,
+            Message = "A page of tenant {TenantId} failed while it was told of a change"
+        )]
+        public static partial void PageFailed(ILogger logger, Exception failure, Guid tenantId);
     }
 }

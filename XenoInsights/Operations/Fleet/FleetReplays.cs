@@ -27,7 +27,7 @@ public sealed record FleetReplayAnswer(
 /// Replays the failed webhook events of many stores: puts them back into their stores' queues, in transactions of
 /// <see cref="Batch"/> rows. One request does a bounded part of it.
 /// </summary>
-internal sealed class FleetReplays(
+internal sealed partial class FleetReplays(
     ChosenStores stores,
     Operators operators,
     TimeProvider time,
@@ -130,13 +130,19 @@ internal sealed class FleetReplays(
         }
         catch (Exception failure) when (failure is not AccessDeniedException && !ct.IsCancellationRequested)
         {
-            logger.LogWarning(
-                failure,
-                "The failed events of {TenantId} could not be replayed; other stores go on",
-                store.TenantId
-            );
+            Log.NotReplayed(logger, failure, store.TenantId);
             return (new(store.TenantId, store.StoreDomain, marked, FleetProblem.Text), true);
         }
+    }
+
+    private static partial class Log
+    {
+        [LoggerMessage(
+            EventId = 1901,
+            Level = LogLevel.Warning,
+            Message = "The failed events of tenant {TenantId} could not be replayed; other stores go on"
+        )]
+        public static partial void NotReplayed(ILogger logger, Exception failure, Guid tenantId);
     }
 }
 

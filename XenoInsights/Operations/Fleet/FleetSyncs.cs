@@ -30,7 +30,7 @@ public sealed record StoreSync(Guid TenantId, string StoreDomain, StartOutcome O
 public sealed record FleetSyncAnswer(bool Complete, int Queued, IReadOnlyList<StoreSync> Stores, Guid? After);
 
 /// <summary>Starts sync jobs of many stores. They queue behind what people ask for in their own stores.</summary>
-internal sealed class FleetSyncs(
+internal sealed partial class FleetSyncs(
     ChosenStores stores,
     Operators operators,
     [FromKeyedServices(SyncJobs.Queue)] WorkSignal signal,
@@ -82,15 +82,21 @@ internal sealed class FleetSyncs(
         }
         catch (Exception failure) when (failure is not AccessDeniedException && !ct.IsCancellationRequested)
         {
-            logger.LogWarning(
-                failure,
-                "A sync job of {TenantId} could not be started; other stores go on",
-                store.TenantId
-            );
+            Log.NotStarted(logger, failure, store.TenantId);
             return new(store.TenantId, store.StoreDomain, StartOutcome.Failed, null, FleetProblem.Text);
         }
     }
 
     private ImportCursor? Days(ChosenStore store, SyncJobType type) =>
         type == SyncJobType.Reconcile ? Reconcile.Days(store.TimeZone, time.GetUtcNow(), null, null) : null;
+
+    private static partial class Log
+    {
+        [LoggerMessage(
+            EventId = 1900,
+            Level = LogLevel.Warning,
+            Message = "A sync job of tenant {TenantId} could not be started; other stores go on"
+        )]
+        public static partial void NotStarted(ILogger logger, Exception failure, Guid tenantId);
+    }
 }

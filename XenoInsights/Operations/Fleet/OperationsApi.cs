@@ -10,7 +10,7 @@ using XenoInsights.Webhooks;
 namespace XenoInsights.Operations.Fleet;
 
 /// <summary>What operators may ask and do across stores. Nobody else may, and no answer holds what a store's data say.</summary>
-public static class OperationsApi
+public static partial class OperationsApi
 {
     private const int LargestPage = 250,
         UsualPage = 50;
@@ -194,13 +194,7 @@ public static class OperationsApi
         var answer = await replays.RunAsync(http.User.Caller(), new(choice, events, request.DryRun, limit), ct);
         if (!request.DryRun)
         {
-            logs.CreateLogger(typeof(OperationsApi))
-                .LogInformation(
-                    "Operator {UserId} replayed {Count} failed events of {Stores} stores",
-                    http.User.UserId(),
-                    answer.Events,
-                    answer.Stores.Count
-                );
+            Log.Replayed(Logger(logs), http.User.UserId(), answer.Events, answer.Stores.Count);
         }
         return TypedResults.Ok(answer);
     }
@@ -225,13 +219,7 @@ public static class OperationsApi
         if (await UnknownAsync(http, stores, choice, ct) is { } unknown)
             return unknown;
         var answer = await syncs.RunAsync(http.User.Caller(), new(choice, type!.Value, limit), ct);
-        logs.CreateLogger(typeof(OperationsApi))
-            .LogInformation(
-                "Operator {UserId} started {Count} sync jobs of type {Type}",
-                http.User.UserId(),
-                answer.Queued,
-                type
-            );
+        Log.Started(Logger(logs), http.User.UserId(), answer.Queued, type.Value);
         return TypedResults.Ok(answer);
     }
 
@@ -270,6 +258,8 @@ public static class OperationsApi
         return read.Problem;
     }
 
+    private static ILogger Logger(ILoggerFactory logs) => logs.CreateLogger(typeof(OperationsApi));
+
     private static void LinkBefore(HttpContext http, Place last) =>
         LinkNext(http, ("before", last.At.UtcDateTime.ToString("O")), ("before_id", last.Id.ToString()));
 
@@ -280,5 +270,22 @@ public static class OperationsApi
             .SelectMany(q => q.Value.Select(v => KeyValuePair.Create(q.Key, v)));
         var query = QueryString.Create(kept.Concat(place.Select(p => KeyValuePair.Create(p.Name, (string?)p.Value))));
         http.Response.Headers.Link = $"<{http.Request.Path}{query}>; rel=\"next\"";
+    }
+
+    private static partial class Log
+    {
+        [LoggerMessage(
+            EventId = 1902,
+            Level = LogLevel.Information,
+            Message = "Operator {UserId} replayed {Count} failed events of {Stores} stores"
+        )]
+        public static partial void Replayed(ILogger logger, Guid? userId, long count, int stores);
+
+        [LoggerMessage(
+            EventId = 1903,
+            Level = LogLevel.Information,
+            Message = "Operator {UserId} started {Count} sync jobs of type {Type}"
+        )]
+        public static partial void Started(ILogger logger, Guid? userId, int count, SyncJobType type);
     }
 }
