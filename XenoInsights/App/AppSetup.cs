@@ -8,10 +8,15 @@ using XenoInsights.Insights.Overview;
 
 namespace XenoInsights.App;
 
-/// <summary>The pages: Blazor on interactive server rendering, MudBlazor, and everyone's own numbers and dates.</summary>
+/// <summary>
+/// The pages: Blazor on interactive server rendering, MudBlazor, and everyone's own numbers and dates.
+/// </summary>
 public static class AppSetup
 {
-    /// <summary>State that a page hands from its prerendering to its circuit comes back as one message; the default of 32 kB would cut a quarter of days off.</summary>
+    /// <summary>
+    /// State that a page hands from its prerendering to its circuit comes back as one message; the default of 32 kB
+    /// would cut a quarter of days off.
+    /// </summary>
     private const long LargestCircuitMessage = 512 * 1024;
 
     public static void AddApp(this WebApplicationBuilder builder)
@@ -46,7 +51,9 @@ public static class AppSetup
     private static Task ThrowAgain(HttpContext http) =>
         Task.FromException(http.Features.GetRequiredFeature<IExceptionHandlerFeature>().Error);
 
-    /// <summary>People who ask for what is not there get a page; programs keep their status and problem details.</summary>
+    /// <summary>
+    /// People who ask for what is not there get a page; programs keep their status and problem details.
+    /// </summary>
     public static void UseNotFoundPage(this WebApplication app)
     {
         app.UseStatusCodePagesWithReExecute("/not-found", createScopeForStatusCodePages: true);
@@ -68,7 +75,8 @@ public static class AppSetup
         && http.Request.Headers.Accept.ToString().Contains("text/html", StringComparison.OrdinalIgnoreCase)
         && !http.Request.Path.StartsWithSegments("/api");
 
-    // Words are English; numbers and dates follow the person's browser. Cultures with another calendar would need words of their own.
+    // Words are English; numbers and dates follow the person's browser. Cultures with another calendar would need words
+    // of their own.
     private static void Localize(RequestLocalizationOptions options)
     {
         var words = CultureInfo.GetCultureInfo("en-GB");

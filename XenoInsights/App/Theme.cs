@@ -3,8 +3,8 @@ using MudBlazor;
 namespace XenoInsights.App;
 
 /// <summary>
-/// MudBlazor's share of the look: type, shape and shadows. Its colours are not here: app.css points MudBlazor's palette at
-/// tokens.css, so that light and dark switch in the browser alone, before the first paint and without the server.
+/// MudBlazor's share of the look: type, shape and shadows. Its colours are not here: app.css points MudBlazor's palette
+/// at tokens.css, so that light and dark switch in the browser alone, before the first paint and without the server.
 /// </summary>
 public static class Theme
 {

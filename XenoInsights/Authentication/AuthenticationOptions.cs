@@ -29,10 +29,15 @@ public sealed class AccessOptions
         Longest = "90.00:00:00",
         Limits = $"must be from one minute ({Shortest}) to 90 days ({Longest}).";
 
-    /// <summary>E-mail addresses of those who look after the installation; counts only where the provider says the address is verified.</summary>
+    /// <summary>
+    /// E-mail addresses of those who look after the installation; counts only where the provider says the address is
+    /// verified.
+    /// </summary>
     public IList<string> Operators { get; } = [];
 
-    /// <summary>How long a session lasts without an action of the person. Live updates of an open page are no action.</summary>
+    /// <summary>
+    /// How long a session lasts without an action of the person. Live updates of an open page are no action.
+    /// </summary>
     [Range(typeof(TimeSpan), Shortest, Longest, ParseLimitsInInvariantCulture = true, ErrorMessage = Limits)]
     public TimeSpan SessionIdle { get; set; } = TimeSpan.FromHours(8);
 
@@ -41,8 +46,8 @@ public sealed class AccessOptions
     public TimeSpan SessionLifetime { get; set; } = TimeSpan.FromDays(7);
 
     /// <summary>
-    /// Lets other machines use Development's built-in sign-in, where whoever reaches it may be any demo user: for containers and
-    /// networks that nobody else is on.
+    /// Lets other machines use Development's built-in sign-in, where whoever reaches it may be any demo user: for
+    /// containers and networks that nobody else is on.
     /// </summary>
     public bool BuiltInSignInForAll { get; set; }
 }

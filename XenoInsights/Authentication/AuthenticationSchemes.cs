@@ -7,13 +7,18 @@ using XenoInsights.Hosting;
 
 namespace XenoInsights.Authentication;
 
-/// <summary>Decides by which credential a request is judged: the session cookie, or an Authorization header where programs call.</summary>
+/// <summary>
+/// Decides by which credential a request is judged: the session cookie, or an Authorization header where programs call.
+/// </summary>
 internal static class AuthenticationSchemes
 {
     public const string Selector = "XenoInsights",
         AuthorizationHeader = "AuthorizationHeader";
 
-    /// <summary>A request that names a credential is judged by it alone; a cookie that happens to come along does not help a wrong one.</summary>
+    /// <summary>
+    /// A request that names a credential is judged by it alone; a cookie that happens to come along does not help a
+    /// wrong one.
+    /// </summary>
     public static string Select(HttpContext http) =>
         ApiRequests.IsApi(http.Request) && http.Request.Headers.ContainsKey(HeaderNames.Authorization)
             ? AuthorizationHeader

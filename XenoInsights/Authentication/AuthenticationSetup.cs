@@ -12,7 +12,10 @@ using XenoInsights.Hosting;
 
 namespace XenoInsights.Authentication;
 
-/// <summary>Who is asking: OpenID Connect sign-in, a cookie session, and everything closed to visitors unless an endpoint says otherwise.</summary>
+/// <summary>
+/// Who is asking: OpenID Connect sign-in, a cookie session, and everything closed to visitors unless an endpoint says
+/// otherwise.
+/// </summary>
 public static partial class AuthenticationSetup
 {
     internal const string CallbackPath = "/signin-oidc",
@@ -81,7 +84,8 @@ public static partial class AuthenticationSetup
         app.MapGet(SignInPath, SignIn).AllowAnonymous().ExcludeFromDescription();
         app.MapPost(SignOutPath, SignOut).AllowAnonymous().ExcludeFromDescription();
         app.MapGet(SignedOutPath, SignedOut).AllowAnonymous().ExcludeFromDescription();
-        // The browser calls it while somebody uses an open page: a request is an action of the person, live updates are none.
+        // The browser calls it while somebody uses an open page: a request is an action of the person, live updates are
+        // none.
         app.MapPost("/session/activity", () => Results.NoContent()).ExcludeFromDescription();
     }
 
@@ -106,8 +110,8 @@ public static partial class AuthenticationSetup
     }
 
     /// <summary>
-    /// With https browsers accept the cookie over https only and from this host alone: no neighbouring subdomain can plant one.
-    /// Plain http is Development's and keeps the framework's names.
+    /// With https browsers accept the cookie over https only and from this host alone: no neighbouring subdomain can
+    /// plant one. Plain http is Development's and keeps the framework's names.
     /// </summary>
     private static void Harden(CookieBuilder cookie, string name, AppOptions app)
     {
@@ -145,7 +149,8 @@ public static partial class AuthenticationSetup
         options.RequireHttpsMetadata = !environment.IsDevelopment();
         options.CallbackPath = CallbackPath;
         options.SignedOutRedirectUri = SignedOutPath;
-        // A provider's frame gets no session cookie (SameSite), so all that this path could do is let any link sign people out.
+        // A provider's frame gets no session cookie (SameSite), so all that this path could do is let any link sign
+        // people out.
         options.RemoteSignOutPath = PathString.Empty;
         options.ResponseType = OpenIdConnectResponseType.Code;
         options.ResponseMode = OpenIdConnectResponseMode.Query;
@@ -183,14 +188,17 @@ public static partial class AuthenticationSetup
                 .Result(
                     StatusCodes.Status400BadRequest,
                     "Sign-in did not finish",
-                    "Your identity provider refused, or this attempt was too old or begun in another browser. Nothing has changed; please try again.",
+                    "Your identity provider refused, or this attempt was too old or begun in another browser. "
+                        + "Nothing has changed; please try again.",
                     [new("Try again", SignInPath)]
                 )
                 .ExecuteAsync(context.HttpContext);
         };
     }
 
-    /// <summary>Providers want the id token back (<c>id_token_hint</c>) to end their own session without asking.</summary>
+    /// <summary>
+    /// Providers want the id token back (<c>id_token_hint</c>) to end their own session without asking.
+    /// </summary>
     private static async Task KeepIdTokenAsync(TokenValidatedContext context)
     {
         if (context.TokenEndpointResponse?.IdToken is not { Length: > 0 } idToken)
@@ -228,7 +236,8 @@ public static partial class AuthenticationSetup
                 .Result(
                     StatusCodes.Status503ServiceUnavailable,
                     "Sign-in is not possible right now",
-                    "The identity provider does not answer. This usually passes by itself; please try again in a minute.",
+                    "The identity provider does not answer. This usually passes by itself; please try again in "
+                        + "a minute.",
                     [new("Try again", SignInPath + QueryString.Create("returnUrl", target))]
                 )
                 .ExecuteAsync(http);
@@ -251,7 +260,9 @@ public static partial class AuthenticationSetup
             : await SignOutHereAsync(http);
     }
 
-    /// <summary>Whether the provider offers RP-initiated logout. One that does not answer keeps nobody from signing out here.</summary>
+    /// <summary>
+    /// Whether the provider offers RP-initiated logout. One that does not answer keeps nobody from signing out here.
+    /// </summary>
     private static async Task<bool> EndsSessionsAsync(HttpContext http, OpenIdConnectOptions oidc)
     {
         try

@@ -8,8 +8,8 @@ namespace XenoInsights.Authentication;
 internal static class LocalAddress
 {
     /// <summary>
-    /// <paramref name="given"/> if it is a path of this app, else <c>/</c>. What is not ASCII is percent-encoded, since a
-    /// <c>Location</c> header carries nothing else.
+    /// <paramref name="given"/> if it is a path of this app, else <c>/</c>. What is not ASCII is percent-encoded, since
+    /// a <c>Location</c> header carries nothing else.
     /// </summary>
     public static string OrHome(string? given) => IsPath(given) ? Encode(given) : "/";
 

@@ -28,8 +28,8 @@ public sealed class Operators(TenantTransactions transactions, IOptionsMonitor<A
     }
 
     /// <summary>
-    /// Runs <paramref name="work"/> in one store: for actions on its queues. What it returns must hold nothing of what the
-    /// store's data say.
+    /// Runs <paramref name="work"/> in one store: for actions on its queues. What it returns must hold nothing of what
+    /// the store's data say.
     /// </summary>
     /// <inheritdoc cref="RunAsync"/>
     public Task<T> InTenantAsync<T>(

@@ -7,8 +7,8 @@ using XenoInsights.Operations;
 namespace XenoInsights.Authentication;
 
 /// <summary>
-/// Learns from the provider's metadata where signing out leads, so that the form that signs out may go there. The configured address
-/// is known without asking; some providers end sessions at another host.
+/// Learns from the provider's metadata where signing out leads, so that the form that signs out may go there. The
+/// configured address is known without asking; some providers end sessions at another host.
 /// </summary>
 internal sealed class ProviderOrigin(
     IOptions<OidcOptions> oidc,

@@ -14,7 +14,9 @@ public static class SessionClaims
     public const string SessionIdClaim = "session_id",
         ProviderSessionIdClaim = "sid";
 
-    /// <summary>The policy of pages and endpoints for those who look after the installation. It opens no merchant's data.</summary>
+    /// <summary>
+    /// The policy of pages and endpoints for those who look after the installation. It opens no merchant's data.
+    /// </summary>
     public const string OperatorPolicy = "Operator";
 
     /// <summary>The person's <see cref="User.UserId"/>; null for a visitor.</summary>

@@ -36,7 +36,9 @@ internal sealed class SessionStore(
     public Task<string> StoreAsync(AuthenticationTicket ticket) =>
         throw new NotSupportedException("Sign-in happens in a request.");
 
-    /// <summary>Begins a session. The one that this browser had before ends: signing in always gives a new key.</summary>
+    /// <summary>
+    /// Begins a session. The one that this browser had before ends: signing in always gives a new key.
+    /// </summary>
     public async Task<string> StoreAsync(
         AuthenticationTicket ticket,
         HttpContext httpContext,
@@ -54,8 +56,10 @@ internal sealed class SessionStore(
                 await using var insert = db.Command(
                     """
                     insert into sessions
-                        (session_id, key_hash, user_id, created_at, last_used_at, expires_at, ends_at, id_token, provider_session_id)
-                    values (@id, @key, @user, now(), now(), now() + least(@idle, @absolute), now() + @absolute, @id_token, @sid)
+                        (session_id, key_hash, user_id, created_at, last_used_at, expires_at, ends_at,
+                         id_token, provider_session_id)
+                    values (@id, @key, @user, now(), now(), now() + least(@idle, @absolute), now() + @absolute,
+                            @id_token, @sid)
                     """
                 );
                 insert.Parameters.AddWithValue("id", Guid.CreateVersion7());
@@ -158,7 +162,8 @@ internal sealed class SessionStore(
             async db =>
             {
                 await using var update = db.Command(
-                    "update sessions set last_used_at = now(), expires_at = least(ends_at, now() + @idle) where session_id = @id"
+                    "update sessions set last_used_at = now(), expires_at = least(ends_at, now() + @idle) "
+                        + "where session_id = @id"
                 );
                 update.Parameters.AddWithValue("idle", options.CurrentValue.SessionIdle);
                 update.Parameters.AddWithValue("id", sessionId);

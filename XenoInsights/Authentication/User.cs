@@ -8,7 +8,10 @@ public sealed class User
 {
     public Guid UserId { get; init; }
 
-    /// <summary>The provider (<c>iss</c>) and its immutable name for the person (<c>sub</c>) are the identity; e-mail and name may change.</summary>
+    /// <summary>
+    /// The provider (<c>iss</c>) and its immutable name for the person (<c>sub</c>) are the identity; e-mail and name
+    /// may change.
+    /// </summary>
     public required string Issuer { get; init; }
     public required string Subject { get; init; }
 
@@ -18,7 +21,9 @@ public sealed class User
     /// <summary>The provider says that <see cref="Email"/> is this person's.</summary>
     public bool EmailVerified { get; set; }
 
-    /// <summary>Was an operator at the last sign-in. What counts is looked up at each request (<see cref="Operators"/>).</summary>
+    /// <summary>
+    /// Was an operator at the last sign-in. What counts is looked up at each request (<see cref="Operators"/>).
+    /// </summary>
     public bool IsOperator { get; set; }
     public DateTimeOffset CreatedAt { get; init; }
     public DateTimeOffset LastSignInAt { get; set; }

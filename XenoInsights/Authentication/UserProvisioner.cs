@@ -46,7 +46,8 @@ public sealed class UserProvisioner(SystemDatabase database, Operators operators
     {
         await using var command = db.Command(
             """
-            insert into users (user_id, issuer, subject, email, email_verified, name, is_operator, created_at, last_sign_in_at)
+            insert into users (user_id, issuer, subject, email, email_verified, name, is_operator, created_at,
+                last_sign_in_at)
             values (@id, @issuer, @subject, @email, @verified, @name, @operator, now(), now())
             on conflict (issuer, subject) do update set
                 email = excluded.email, email_verified = excluded.email_verified, name = excluded.name,

@@ -16,7 +16,9 @@ public sealed class UserSession
     public Guid UserId { get; init; }
     public DateTimeOffset CreatedAt { get; init; }
 
-    /// <summary>The last action of the person, exact to a minute. Updates that a page gets by itself are no action.</summary>
+    /// <summary>
+    /// The last action of the person, exact to a minute. Updates that a page gets by itself are no action.
+    /// </summary>
     public DateTimeOffset LastUsedAt { get; set; }
 
     /// <summary>When it ends unless the person does something; never later than <see cref="EndsAt"/>.</summary>

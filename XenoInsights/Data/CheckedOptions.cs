@@ -13,7 +13,9 @@ internal static class CheckedOptions
     public const string Range = "must be {1} to {2}.",
         AtLeast = "must be at least {1}.";
 
-    /// <summary>Binds the section. Rules about several options are added by <see cref="OptionsBuilder{T}.Validate(Func{T, bool}, string)"/>.</summary>
+    /// <summary>
+    /// Binds the section. Rules about several options are added to the answer, by its <c>Validate</c>.
+    /// </summary>
     public static OptionsBuilder<TOptions> AddCheckedOptions<TOptions>(this IServiceCollection services, string section)
         where TOptions : class
     {

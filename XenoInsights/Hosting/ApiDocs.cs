@@ -15,7 +15,8 @@ public static class ApiDocs
                 {
                     document.Info.Title = "XenoInsights";
                     document.Info.Description =
-                        "Sales, orders, customers and products of your Shopify stores. Money is in minor units of the shop's currency; dates are the shop's own.";
+                        "Sales, orders, customers and products of your Shopify stores. Money is in minor units "
+                        + "of the shop's currency; dates are the shop's own.";
                     return Task.CompletedTask;
                 }
             )

@@ -8,7 +8,9 @@ public sealed class AppOptions
 {
     public const string Section = "App";
 
-    /// <summary>Where browsers and Shopify reach the app; OAuth redirect and webhook addresses are built from it.</summary>
+    /// <summary>
+    /// Where browsers and Shopify reach the app; OAuth redirect and webhook addresses are built from it.
+    /// </summary>
     public string PublicUrl { get; set; } = "";
 
     /// <summary>Browsers reach the app by https, whatever the connection between a proxy and this process is.</summary>

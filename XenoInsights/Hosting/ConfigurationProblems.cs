@@ -5,15 +5,19 @@ using XenoInsights.Data;
 namespace XenoInsights.Hosting;
 
 /// <summary>
-/// Collects what is wrong with the configuration, so that the start ends with all of it at once and whoever installs the
-/// product need not start it again for each.
+/// Collects what is wrong with the configuration, so that the start ends with all of it at once and whoever installs
+/// the product need not start it again for each.
 /// </summary>
 internal sealed class ConfigurationProblems
 {
     private readonly List<string> _problems = [];
 
-    /// <summary>What ends the start because of the configuration or the schema is told in plain lines; the process ends with 1.</summary>
-    /// <remarks>An exception of the entry point stays one: tests and tools that start the app in their own process see it.</remarks>
+    /// <summary>
+    /// What ends the start because of the configuration or the schema is told in plain lines; the process ends with 1.
+    /// </summary>
+    /// <remarks>
+    /// An exception of the entry point stays one: tests and tools that start the app in their own process see it.
+    /// </remarks>
     public static void ExitPlainly() =>
         AppDomain.CurrentDomain.UnhandledException += (_, e) =>
         {
@@ -100,7 +104,9 @@ internal sealed class ConfigurationProblems
         }
     }
 
-    /// <exception cref="ConfigurationException">Something is wrong; the message has a line for each problem.</exception>
+    /// <exception cref="ConfigurationException">
+    /// Something is wrong; the message has a line for each problem.
+    /// </exception>
     public void ThrowIfAny()
     {
         if (_problems.Count > 0)

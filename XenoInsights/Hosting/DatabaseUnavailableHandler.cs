@@ -37,7 +37,10 @@ internal sealed partial class DatabaseUnavailableHandler(ILogger<DatabaseUnavail
         return true;
     }
 
-    /// <summary>Connections that fail or cannot be had, and a server that shuts down, is read-only or full: not a fault of the request.</summary>
+    /// <summary>
+    /// Connections that fail or cannot be had, and a server that shuts down, is read-only or full: not a fault of the
+    /// request.
+    /// </summary>
     public static bool IsUnavailable(Exception failure)
     {
         for (Exception? cause = failure; cause is not null; cause = cause.InnerException)

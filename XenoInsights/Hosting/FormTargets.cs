@@ -4,8 +4,8 @@ using XenoInsights.App;
 namespace XenoInsights.Hosting;
 
 /// <summary>
-/// Other sites that a form of ours may lead to (<c>form-action</c> of the content security policy). Browsers apply it to the
-/// redirects that follow a form as well.
+/// Other sites that a form of ours may lead to (<c>form-action</c> of the content security policy). Browsers apply it
+/// to the redirects that follow a form as well.
 /// </summary>
 public sealed class FormTargets
 {

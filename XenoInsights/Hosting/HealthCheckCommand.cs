@@ -1,6 +1,9 @@
 namespace XenoInsights.Hosting;
 
-/// <summary><c>XenoInsights healthcheck</c>: asks the app running beside it in the container whether it lives. The image has no curl.</summary>
+/// <summary>
+/// <c>XenoInsights healthcheck</c>: asks the app running beside it in the container whether it lives. The image has no
+/// curl.
+/// </summary>
 public static class HealthCheckCommand
 {
     private const string DefaultAddress = "http://localhost:8080";

@@ -4,8 +4,8 @@ namespace XenoInsights.Hosting;
 internal static class HostLifetimeExtensions
 {
     /// <summary>
-    /// Waits until the process listens. Work that waits in the database would otherwise take the processors that starting
-    /// needs, the more of it the longer the process was away.
+    /// Waits until the process listens. Work that waits in the database would otherwise take the processors that
+    /// starting needs, the more of it the longer the process was away.
     /// </summary>
     public static async Task WaitForStartAsync(this IHostApplicationLifetime lifetime, CancellationToken ct)
     {

@@ -16,7 +16,10 @@ using XenoInsights.Data;
 
 namespace XenoInsights.Hosting;
 
-/// <summary>What everyone who runs the app relies on: logs, metrics, health, errors as RFC 9457 problem details, security headers.</summary>
+/// <summary>
+/// What everyone who runs the app relies on: logs, metrics, health, errors as RFC 9457 problem details, security
+/// headers.
+/// </summary>
 public static class HostingSetup
 {
     private const string DevelopmentLine =
@@ -30,7 +33,9 @@ public static class HostingSetup
 
     private static readonly PathString[] _quietPaths = ["/health", "/metrics", "/_blazor", "/_framework", "/webhooks"];
 
-    /// <summary>Of this build, such as 0.2.0. The SDK appends the commit to the attribute, which is nobody else's business.</summary>
+    /// <summary>
+    /// Of this build, such as 0.2.0. The SDK appends the commit to the attribute, which is nobody else's business.
+    /// </summary>
     private static string Version =>
         typeof(HostingSetup)
             .Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()!
@@ -109,7 +114,9 @@ public static class HostingSetup
     private static Task WriteVersionAsync(HttpContext context, HealthReport report) =>
         context.Response.WriteAsJsonAsync(new { status = report.Status.ToString(), version = Version });
 
-    /// <summary>Levels and further sinks come from the section <c>Serilog</c>. Production writes one JSON object a line.</summary>
+    /// <summary>
+    /// Levels and further sinks come from the section <c>Serilog</c>. Production writes one JSON object a line.
+    /// </summary>
     private static void AddLogging(WebApplicationBuilder builder) =>
         builder.Services.AddSerilog(
             (services, logger) =>
@@ -118,7 +125,8 @@ public static class HostingSetup
                     .ReadFrom.Configuration(builder.Configuration)
                     .ReadFrom.Services(services)
                     .Enrich.FromLogContext();
-                // The framework's error at every probe: an instance that starts or stops is not ready, and nothing is wrong.
+                // The framework's error at every probe: an instance that starts or stops is not ready, and nothing is
+                // wrong.
                 logger.Filter.ByExcluding(
                     Matching.WithProperty<string>("HealthCheckName", name => name == InstanceCheck)
                 );
@@ -148,7 +156,10 @@ public static class HostingSetup
                     .AddPrometheusExporter()
             );
 
-    /// <summary>Spans leave the process only where the standard variable <c>OTEL_EXPORTER_OTLP_ENDPOINT</c> says to whom. Requests, outgoing HTTP, SQL and our own steps.</summary>
+    /// <summary>
+    /// Spans leave the process only where the standard variable <c>OTEL_EXPORTER_OTLP_ENDPOINT</c> says to whom.
+    /// Requests, outgoing HTTP, SQL and our own steps.
+    /// </summary>
     private static void AddTraces(WebApplicationBuilder builder)
     {
         if (string.IsNullOrEmpty(builder.Configuration["OTEL_EXPORTER_OTLP_ENDPOINT"]))
@@ -170,8 +181,8 @@ public static class HostingSetup
                 or "aspnetcore.rate_limiting.request_lease.duration";
 
     /// <summary>
-    /// Assets, probes, circuits and stored webhooks would drown the rest; their failures are logged all the same. A probe
-    /// that is told "not ready" is answered, and what is wrong then is logged by whoever found it.
+    /// Assets, probes, circuits and stored webhooks would drown the rest; their failures are logged all the same. A
+    /// probe that is told "not ready" is answered, and what is wrong then is logged by whoever found it.
     /// </summary>
     private static LogEventLevel Level(HttpContext context, Exception? failure)
     {

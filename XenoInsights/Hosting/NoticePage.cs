@@ -12,7 +12,10 @@ public sealed record NoticeAction(string Label, string Target, string? Hint = nu
 /// </summary>
 public static class NoticePage
 {
-    /// <summary>HTML with the given status; <paramref name="hidden"/> makes the actions' buttons post a form with those fields to the same address.</summary>
+    /// <summary>
+    /// HTML with the given status; <paramref name="hidden"/> makes the actions' buttons post a form with those fields
+    /// to the same address.
+    /// </summary>
     public static IResult Result(
         int status,
         string title,

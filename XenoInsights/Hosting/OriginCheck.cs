@@ -6,9 +6,10 @@ using XenoInsights.App;
 namespace XenoInsights.Hosting;
 
 /// <summary>
-/// Circuits and WebSockets serve pages of this app alone: browsers send cookies with a WebSocket whoever opens it, and no policy of
-/// the browser's keeps the answer from another site's script. A request without <c>Origin</c> passes, as in ASP.NET's own check:
-/// browsers always send it with a WebSocket, and a program that sends none holds the session itself.
+/// Circuits and WebSockets serve pages of this app alone: browsers send cookies with a WebSocket whoever opens it, and
+/// no policy of the browser's keeps the answer from another site's script. A request without <c>Origin</c> passes, as
+/// in ASP.NET's own check: browsers always send it with a WebSocket, and a program that sends none holds the session
+/// itself.
 /// </summary>
 internal sealed partial class OriginCheck(
     RequestDelegate next,
@@ -24,7 +25,8 @@ internal sealed partial class OriginCheck(
         Log.OriginRefused(logger, http.Request.Headers.Origin.ToString(), app.Value.Origin);
         return Results
             .Problem(
-                $"Only pages of {app.Value.Origin} may connect here. If this is one, App:PublicUrl has to be set to its address.",
+                $"Only pages of {app.Value.Origin} may connect here. If this is one, App:PublicUrl has to be "
+                    + "set to its address.",
                 statusCode: StatusCodes.Status403Forbidden,
                 title: "Another site's page"
             )
@@ -46,7 +48,8 @@ internal sealed partial class OriginCheck(
         [LoggerMessage(
             EventId = 1005,
             Level = LogLevel.Warning,
-            Message = "A page of {Origin} asked for a circuit or WebSocket and was refused; App:PublicUrl is {PublicUrl}"
+            Message = "A page of {Origin} asked for a circuit or WebSocket and was refused; "
+                + "App:PublicUrl is {PublicUrl}"
         )]
         public static partial void OriginRefused(ILogger logger, string origin, string publicUrl);
     }

@@ -5,12 +5,16 @@ using XenoInsights.Data;
 
 namespace XenoInsights.Hosting;
 
-/// <summary>What requests look like behind a proxy: whose address they come from, and which address they were sent to.</summary>
+/// <summary>
+/// What requests look like behind a proxy: whose address they come from, and which address they were sent to.
+/// </summary>
 public static class ProxySetup
 {
     private const string KnownNetworks = "ForwardedHeaders:KnownNetworks";
 
-    /// <summary>Beyond a proxy on this machine, <c>ForwardedHeaders:KnownNetworks</c> lists whose word counts, as CIDR.</summary>
+    /// <summary>
+    /// Beyond a proxy on this machine, <c>ForwardedHeaders:KnownNetworks</c> lists whose word counts, as CIDR.
+    /// </summary>
     internal static void AddKnownProxies(this WebApplicationBuilder builder)
     {
         var networks = (builder.Configuration.GetSection(KnownNetworks).Get<string[]>() ?? [])
@@ -32,7 +36,8 @@ public static class ProxySetup
     /// <summary>First of all: whatever follows sees the visitor's address instead of the proxy's.</summary>
     public static void UseKnownProxies(this WebApplication app)
     {
-        // The framework has put its own in front when its switch is on; a second would believe one proxy more than there is.
+        // The framework has put its own in front when its switch is on; a second would believe one proxy more than
+        // there is.
         if (!app.Configuration.GetValue("FORWARDEDHEADERS_ENABLED", false))
             app.UseForwardedHeaders();
     }

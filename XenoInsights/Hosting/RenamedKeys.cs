@@ -2,7 +2,9 @@ using XenoInsights.Data;
 
 namespace XenoInsights.Hosting;
 
-/// <summary>Configuration keys of versions before 0.2.0. A key that nobody reads any more would be ignored without a word.</summary>
+/// <summary>
+/// Configuration keys of versions before 0.2.0. A key that nobody reads any more would be ignored without a word.
+/// </summary>
 internal static class RenamedKeys
 {
     private static readonly (string Old, string New)[] _keys =
@@ -15,7 +17,9 @@ internal static class RenamedKeys
         ("Schedules:IncidentWatch", "Schedules:IncidentDetector"),
     ];
 
-    /// <exception cref="ConfigurationException">A renamed key or section is set; the message has a line for each, with the new name.</exception>
+    /// <exception cref="ConfigurationException">
+    /// A renamed key or section is set; the message has a line for each, with the new name.
+    /// </exception>
     public static void Refuse(IConfiguration configuration)
     {
         var set = _keys

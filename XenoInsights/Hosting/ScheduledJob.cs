@@ -31,8 +31,8 @@ internal sealed class ScheduledRunConfiguration : IEntityTypeConfiguration<Sched
 }
 
 /// <summary>
-/// Runs a scheduled job on one instance of all that fire it: the first to note its start wins. By the database's clock, so
-/// that instances whose clocks differ by less than half a period do not run it twice.
+/// Runs a scheduled job on one instance of all that fire it: the first to note its start wins. By the database's clock,
+/// so that instances whose clocks differ by less than half a period do not run it twice.
 /// </summary>
 [DisallowConcurrentExecution]
 internal sealed class ScheduledJob<T>(T job, SystemDatabase database, ILogger<T> logger) : IJob
@@ -75,7 +75,8 @@ internal sealed class ScheduledJob<T>(T job, SystemDatabase database, ILogger<T>
                 await using var command = db.Command(
                     """
                     insert into scheduled_runs (job, started_at, instance) values (@job, now(), @instance)
-                    on conflict (job) do update set started_at = excluded.started_at, finished_at = null, instance = excluded.instance
+                    on conflict (job) do update
+                        set started_at = excluded.started_at, finished_at = null, instance = excluded.instance
                         where scheduled_runs.started_at <= now() - @gap
                     """
                 );
@@ -94,7 +95,8 @@ internal sealed class ScheduledJob<T>(T job, SystemDatabase database, ILogger<T>
             await database.RunAsync(db =>
                 db.Database.ExecuteSqlAsync(
                     $"""
-                    update scheduled_runs set finished_at = now(), succeeded_at = case when {succeeded} then now() else succeeded_at end
+                    update scheduled_runs set finished_at = now(),
+                        succeeded_at = case when {succeeded} then now() else succeeded_at end
                     where job = {_name} and instance = {_instance}
                     """
                 )

@@ -9,9 +9,10 @@ using XenoInsights.App;
 namespace XenoInsights.Hosting;
 
 /// <summary>
-/// Headers that narrow what a browser lets a page of ours do. Scripts come from us alone; the inline ones are Blazor's import map,
-/// allowed by its hash, and the start of the API page, by a nonce. Styles may be inline: MudBlazor and the charts write style
-/// attributes. The policy has no address for reports: browsers tell of refusals on their consoles, and the tests read those.
+/// Headers that narrow what a browser lets a page of ours do. Scripts come from us alone; the inline ones are Blazor's
+/// import map, allowed by its hash, and the start of the API page, by a nonce. Styles may be inline: MudBlazor and the
+/// charts write style attributes. The policy has no address for reports: browsers tell of refusals on their consoles,
+/// and the tests read those.
 /// </summary>
 internal sealed class SecurityHeaders(
     RequestDelegate next,
@@ -45,14 +46,14 @@ internal sealed class SecurityHeaders(
         return next(context);
     }
 
-    // By the public address, not by the request: behind a proxy that is not believed every request looks like http. Not for this
-    // machine's own name, where it would lock out every other http address of it.
+    // By the public address, not by the request: behind a proxy that is not believed every request looks like http. Not
+    // for this machine's own name, where it would lock out every other http address of it.
     private bool IsHttpsOnly => app.Value.IsHttps && !new Uri(app.Value.PublicUrl).IsLoopback;
 
     private string Policy(HttpContext context)
     {
-        // In Development the pages that forms lead to are on other ports of this machine, and dotnet watch reloads the page over
-        // a socket of its own.
+        // In Development the pages that forms lead to are on other ports of this machine, and dotnet watch reloads the
+        // page over a socket of its own.
         var local = environment.IsDevelopment();
         var forms = string.Join(' ', targets.Value.Origins.Prepend("'self'"));
         return string.Join(

@@ -12,7 +12,10 @@ public sealed class InstanceOptions
 {
     public const string Section = "Instance";
 
-    /// <summary>How long an instance goes on serving after SIGTERM while it says that it is not ready. Null: 5 outside Development, 0 there.</summary>
+    /// <summary>
+    /// How long an instance goes on serving after SIGTERM while it says that it is not ready. Null: 5 outside
+    /// Development, 0 there.
+    /// </summary>
     [Range(0.0, 300.0, ErrorMessage = "must be {1} to {2} seconds.")]
     public double? DrainSeconds { get; set; }
 

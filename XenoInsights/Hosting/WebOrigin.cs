@@ -1,6 +1,8 @@
 namespace XenoInsights.Hosting;
 
-/// <summary>Origins as browsers write them: scheme and host in lower case, the host in ASCII, no default port.</summary>
+/// <summary>
+/// Origins as browsers write them: scheme and host in lower case, the host in ASCII, no default port.
+/// </summary>
 internal static class WebOrigin
 {
     public static string Of(Uri address)

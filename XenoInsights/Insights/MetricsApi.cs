@@ -68,7 +68,8 @@ public static class MetricsApi
             .MapGet("/overview", Overview)
             .WithSummary("Sales, orders and customers of a range")
             .WithDescription(
-                "from and to are shop-local dates (yyyy-MM-dd), both included; without them the last 30 days. Money in minor units of the shop's currency."
+                "from and to are shop-local dates (yyyy-MM-dd), both included; without them the last 30 days. "
+                    + "Money in minor units of the shop's currency."
             );
         metrics
             .MapGet("/orders/by-date", ByDate)
@@ -78,8 +79,8 @@ public static class MetricsApi
         metrics.MapGet("/products/top", TopProducts).WithSummary("Products by net sales");
     }
 
-    // Parameters are bound as text on purpose: the framework binds before the filter that knows the store, so a date that is
-    // none would be told to somebody who has no such store, and its 400 names no parameter.
+    // Parameters are bound as text on purpose: the framework binds before the filter that knows the store, so a date
+    // that is none would be told to somebody who has no such store, and its 400 names no parameter.
     private static async Task<Results<Ok<OverviewAnswer>, ValidationProblem>> Overview(
         HttpContext http,
         SalesQueries sales,
@@ -208,7 +209,10 @@ public static class MetricsApi
         return TypedResults.Ok(await sales.TopProductsAsync(range, size, ct));
     }
 
-    /// <summary>Null with the range that is meant (without dates the last 30 days up to the shop's today), or what is wrong with the dates.</summary>
+    /// <summary>
+    /// Null with the range that is meant (without dates the last 30 days up to the shop's today), or what is wrong with
+    /// the dates.
+    /// </summary>
     /// <param name="longest">In days; lists that have no day for each day may be longer.</param>
     internal static ValidationProblem? RangeOf(
         HttpContext http,
@@ -237,7 +241,9 @@ public static class MetricsApi
         return null;
     }
 
-    /// <summary>What a search looks for: null for nothing. PostgreSQL knows no text with a NUL in it, nor halves of characters.</summary>
+    /// <summary>
+    /// What a search looks for: null for nothing. PostgreSQL knows no text with a NUL in it, nor halves of characters.
+    /// </summary>
     internal static string? Searched(string? text, int longest = int.MaxValue)
     {
         if (text is null)
@@ -261,7 +267,8 @@ public static class MetricsApi
         history.IsLimited && before.From < history.Begins
             ? Invalid(
                 "compare",
-                $"Orders before {history.Begins:yyyy-MM-dd} are not known, so nothing is compared with {before.From:yyyy-MM-dd} to {before.To:yyyy-MM-dd}."
+                $"Orders before {history.Begins:yyyy-MM-dd} are not known, so nothing is compared with "
+                    + $"{before.From:yyyy-MM-dd} to {before.To:yyyy-MM-dd}."
             )
             : null;
 

@@ -8,7 +8,9 @@ using XenoInsights.Tenants;
 
 namespace XenoInsights.Operations;
 
-/// <summary>The inboxes of all stores together, for who looks after the installation. Database clock; days are UTC's.</summary>
+/// <summary>
+/// The inboxes of all stores together, for who looks after the installation. Database clock; days are UTC's.
+/// </summary>
 /// <param name="ToReadAgain">Objects that wait to be read again from Shopify.</param>
 /// <param name="P50Seconds">From receipt to applied, deliveries received today: half took no longer.</param>
 /// <param name="MostWaiting">At most <see cref="QueueStatuses.Shown"/> stores, the longest queue first.</param>
@@ -57,9 +59,12 @@ public sealed class QueueStatuses(Operators operators)
                 var (waiting, givenUp) = (await StoresAsync(db, "waiting", ct), await StoresAsync(db, "given_up", ct));
                 await using var command = db.Command(
                     $"""
-                    select (select count(*) from events where status = 1), (select extract(epoch from now() - min(received_at))::float8 from events where status = 1),
-                           (select count(*) from events where status = 4), (select count(*) from refetch_requests), {Percentiles}
-                    from tenants t cross join lateral (select applied_at, received_at from events e where e.tenant_id = t.tenant_id and e.received_at >= {Today} and e.status = 2) done
+                    select (select count(*) from events where status = 1), 
+                           (select extract(epoch from now() - min(received_at))::float8 from events where status = 1),
+                           (select count(*) from events where status = 4), (select count(*) from refetch_requests),
+                           {Percentiles}
+                    from tenants t cross join lateral (select applied_at, received_at from events e
+                        where e.tenant_id = t.tenant_id and e.received_at >= {Today} and e.status = 2) done
                     """
                 );
                 await using var reader = await command.ExecuteReaderAsync(ct);
@@ -82,18 +87,23 @@ public sealed class QueueStatuses(Operators operators)
     private const string Today = "date_trunc('day', now() at time zone interval '0') at time zone interval '0'";
 
     private const string Percentiles =
-        "extract(epoch from percentile_cont(0.5) within group (order by applied_at - received_at))::float8, extract(epoch from percentile_cont(0.99) within group (order by applied_at - received_at))::float8";
+        "extract(epoch from percentile_cont(0.5) within group (order by applied_at - received_at))::float8, "
+        + "extract(epoch from percentile_cont(0.99) within group (order by applied_at - received_at))::float8";
 
     private static async Task<List<StoreBacklog>> StoresAsync(XenoDbContext db, string by, CancellationToken ct)
     {
         await using var command = db.Command(
             $"""
             with queues as (
-                select tenant_id, count(*) filter (where status = 1) waiting, min(received_at) filter (where status = 1) oldest, count(*) filter (where status = 4) given_up
+                select tenant_id, count(*) filter (where status = 1) waiting,
+                    min(received_at) filter (where status = 1) oldest, count(*) filter (where status = 4) given_up
                 from events where status in (1, 4) group by tenant_id)
-            select t.tenant_id, t.shop_domain, t.status, waiting, extract(epoch from now() - oldest)::float8, given_up, today.*
-            from (select * from queues where {by} > 0 order by {by} desc, tenant_id limit $1) q join tenants t using (tenant_id)
-            cross join lateral (select {Percentiles} from events e where e.tenant_id = t.tenant_id and e.received_at >= {Today} and e.status = 2) today
+            select t.tenant_id, t.shop_domain, t.status, waiting, extract(epoch from now() - oldest)::float8, given_up,
+                today.*
+            from (select * from queues where {by} > 0 order by {by} desc, tenant_id limit $1) q
+            join tenants t using (tenant_id)
+            cross join lateral (select {Percentiles} from events e
+                where e.tenant_id = t.tenant_id and e.received_at >= {Today} and e.status = 2) today
             order by {by} desc, t.tenant_id
             """
         );

@@ -12,8 +12,9 @@ using XenoInsights.Webhooks;
 namespace XenoInsights.Operations;
 
 /// <summary>
-/// What has to be done now and then whatever anyone does. All schedules stand here; <c>Schedules:&lt;name of the job&gt;</c> sets another one.
-/// Each runs on one instance of all (<see cref="ScheduledJob{T}"/>); running late or twice does no harm.
+/// What has to be done now and then whatever anyone does. All schedules stand here; <c>Schedules:&lt;name of the
+/// job&gt;</c> sets another one. Each runs on one instance of all (<see cref="ScheduledJob{T}"/>); running late or
+/// twice does no harm.
 /// </summary>
 public static class ScheduledJobs
 {
@@ -50,7 +51,8 @@ public static class ScheduledJobs
                     return;
                 if (!CronExpression.TryParse(cron, out _))
                     throw new ConfigurationException(
-                        $"{Section}:{name} must be a cron expression that begins with seconds, such as {usual}, or {Never}."
+                        $"{Section}:{name} must be a cron expression that begins with seconds, such as {usual}, "
+                            + $"or {Never}."
                     );
                 builder.Services.AddTransient<T>();
                 quartz.AddJob<ScheduledJob<T>>(job => job.WithIdentity(name).StoreDurably());
@@ -89,7 +91,10 @@ internal sealed class DeleteExpiredSessions(SystemDatabase system) : IJob
         );
 }
 
-/// <summary>A refresh token dies after 90 days without use; a store that nothing was read from for a day is refreshed, so that it never comes near.</summary>
+/// <summary>
+/// A refresh token dies after 90 days without use; a store that nothing was read from for a day is refreshed, so that
+/// it never comes near.
+/// </summary>
 internal sealed class KeepTokensAlive(
     SystemDatabase system,
     AccessTokens tokens,
@@ -123,7 +128,10 @@ internal sealed class KeepTokensAlive(
     }
 }
 
-/// <summary>Shopify deletes a subscription whose deliveries failed for four hours, without a word: each day every store is subscribed again to what is missing.</summary>
+/// <summary>
+/// Shopify deletes a subscription whose deliveries failed for four hours, without a word: each day every store is
+/// subscribed again to what is missing.
+/// </summary>
 internal sealed class KeepSubscriptions(
     SystemDatabase system,
     AccessTokens tokens,

@@ -12,8 +12,9 @@ using XenoInsights.Tenants;
 namespace XenoInsights.Operations;
 
 /// <summary>
-/// <c>XenoInsights verify</c>: whether a database, such as a restored one, is whole: roles, policies, grants, migrations, indexes, keys, and
-/// each store's rollups against its ledger. Changes nothing, may run while the product does. Ends with 0, or with 1 if anything is wrong.
+/// <c>XenoInsights verify</c>: whether a database, such as a restored one, is whole: roles, policies, grants,
+/// migrations, indexes, keys, and each store's rollups against its ledger. Changes nothing, may run while the product
+/// does. Ends with 0, or with 1 if anything is wrong.
 /// </summary>
 public static class VerifyCommand
 {
@@ -40,7 +41,10 @@ public static class VerifyCommand
     }
 }
 
-/// <summary>The checks of <see cref="VerifyCommand"/>, each with a line that says what was looked at, and a line for each thing that is wrong.</summary>
+/// <summary>
+/// The checks of <see cref="VerifyCommand"/>, each with a line that says what was looked at, and a line for each thing
+/// that is wrong.
+/// </summary>
 internal sealed class Verification(string connectionString, IServiceProvider services, TextWriter output)
 {
     private const int Listed = 20;
@@ -104,19 +108,26 @@ internal sealed class Verification(string connectionString, IServiceProvider ser
 
     private const string WrongRoles = """
         with needed as (select unnest(array['xeno_app', 'xeno_system']) name)
-        select format('the role %s is missing: run `XenoInsights migrate`', name) from needed where to_regrole(name) is null
+        select format('the role %s is missing: run `XenoInsights migrate`', name)
+        from needed where to_regrole(name) is null
         union all
-        select format('%s may not become %s: run `XenoInsights migrate`, or let a superuser grant %2$s to %1$s', current_user, name) from needed
+        select format('%s may not become %s: run `XenoInsights migrate`, or let a superuser grant %2$s to %1$s',
+            current_user, name) from needed
         where case when to_regrole(name) is null then false
-            else not pg_has_role(current_user, name, case when current_setting('server_version_num')::int >= 160000 then 'set' else 'member' end) end
+            else not pg_has_role(current_user, name, case when current_setting('server_version_num')::int >= 160000
+                then 'set' else 'member' end) end
         union all
-        select format('the role %s may do more than it must: alter role %1$s nologin nosuperuser nobypassrls nocreaterole nocreatedb', name)
-        from needed join pg_roles r on r.rolname = name where rolcanlogin or rolsuper or rolbypassrls or rolcreaterole or rolcreatedb
+        select format('the role %s may do more than it must: '
+            'alter role %1$s nologin nosuperuser nobypassrls nocreaterole nocreatedb', name)
+        from needed join pg_roles r on r.rolname = name where rolcanlogin or rolsuper or rolbypassrls or rolcreaterole
+            or rolcreatedb
         """;
 
     private const string WrongOwners = """
-        select format('%s belongs to %s: as a superuser, alter table %1$I owner to %3$I', c.relname, c.relowner::regrole, current_user)
-        from pg_class c where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p') and not pg_has_role(current_user, c.relowner, 'member')
+        select format('%s belongs to %s: as a superuser, alter table %1$I owner to %3$I', c.relname,
+            c.relowner::regrole, current_user)
+        from pg_class c where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p')
+            and not pg_has_role(current_user, c.relowner, 'member')
         order by 1
         """;
 
@@ -143,7 +154,8 @@ internal sealed class Verification(string connectionString, IServiceProvider ser
         CancellationToken ct
     ) =>
         (await RowLevelSecurity.DifferencesAsync(connection, ct)).ConvertAll(d =>
-            $"{d.Table}: {d.Problem}: run `XenoInsights {(d.IsExcess ? UpgradeCommands.Finish : UpgradeCommands.Migrate)}`"
+            $"{d.Table}: {d.Problem}: run `XenoInsights "
+            + $"{(d.IsExcess ? UpgradeCommands.Finish : UpgradeCommands.Migrate)}`"
         );
 
     private async Task<List<string>> WrongIndexesAsync(NpgsqlConnection connection, CancellationToken ct)

@@ -23,7 +23,8 @@ public static class SyncSetup
             .Services.AddCheckedOptions<SyncOptions>(SyncOptions.Section)
             .Validate(
                 options => options.NightFromHour + options.NightHours <= 24,
-                $"{SyncOptions.Section}:{nameof(SyncOptions.NightFromHour)} and {nameof(SyncOptions.NightHours)} must lie within one day."
+                $"{SyncOptions.Section}:{nameof(SyncOptions.NightFromHour)} and "
+                    + $"{nameof(SyncOptions.NightHours)} must lie within one day."
             );
         builder.Services.AddCheckedOptions<DispatchOptions>(DispatchOptions.Section);
         builder
@@ -54,9 +55,9 @@ public static class SyncSetup
         ingestion
             .MapPost("/start", StartAsync)
             .WithSummary(
-                "Start a run: full (everything), delta (what changed) rehydrate (compare all, repair, mark what is "
-                    + "gone), reconcile (prove closed days against Shopify) or recalculate (sort stored orders into "
-                    + "the days of the store's time zone)"
+                "Start a run: full (everything), delta (what changed) rehydrate (compare all, repair, mark what "
+                    + "is gone), reconcile (prove closed days against Shopify) or recalculate (sort stored orders "
+                    + "into the days of the store's time zone)"
             );
         ingestion
             .MapGet("/jobs", (SyncJobs jobs, CancellationToken ct) => jobs.ListAsync(ListedJobs, ct))
@@ -67,16 +68,17 @@ public static class SyncSetup
             .RequireTenantId()
             .WithTags("Ingestion")
             .WithSummary(
-                "Closed days as they were proven against Shopify, newest first: orders and total sales on both sides, "
-                    + "and the orders that differed"
+                "Closed days as they were proven against Shopify, newest first: orders and total sales on both "
+                    + "sides, and the orders that differed"
             );
         ingestion.MapPost("/jobs/{id:guid}/cancel", CancelAsync).WithSummary("Cancel a run; what it stored stays");
     }
 
     /// <param name="TenantId">One of the caller's stores.</param>
     /// <param name="Type">full, delta, rehydrate, reconcile or recalculate; full when absent.</param>
-    /// <param name="From">The first shop day that a reconcile run checks; the last seven closed days when
-    /// absent.</param>
+    /// <param name="From">
+    /// The first shop day that a reconcile run checks; the last seven closed days when absent.
+    /// </param>
     /// <param name="To">The last one.</param>
     public sealed record StartRequest(
         [property: JsonPropertyName("tenant_id")] string? TenantId,
@@ -202,7 +204,10 @@ public sealed class SyncOptions
 {
     public const string Section = "Sync";
 
-    /// <summary>How long a run whose process died waits for another to take it over. A living one prolongs its lease four times in it.</summary>
+    /// <summary>
+    /// How long a run whose process died waits for another to take it over. A living one prolongs its lease four times
+    /// in it.
+    /// </summary>
     [Range(1, 600, ErrorMessage = "must be {1} to {2} seconds.")]
     public int LeaseSeconds { get; set; } = 30;
 

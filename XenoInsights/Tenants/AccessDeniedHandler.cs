@@ -4,7 +4,9 @@ using XenoInsights.Hosting;
 
 namespace XenoInsights.Tenants;
 
-/// <summary>Answers requests whose unit of work was refused: access ended, or was reduced, after the request had begun.</summary>
+/// <summary>
+/// Answers requests whose unit of work was refused: access ended, or was reduced, after the request had begun.
+/// </summary>
 internal sealed class AccessDeniedHandler : IExceptionHandler
 {
     public async ValueTask<bool> TryHandleAsync(

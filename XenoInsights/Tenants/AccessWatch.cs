@@ -6,9 +6,9 @@ using XenoInsights.Data;
 namespace XenoInsights.Tenants;
 
 /// <summary>
-/// Tells open pages and streams that their person's access changed: signed out, session over, person deleted, membership
-/// ended, another role. One query a process every few seconds, however many pages are open. Units of work refuse at once
-/// by themselves; this ends what would go on showing what it already has.
+/// Tells open pages and streams that their person's access changed: signed out, session over, person deleted,
+/// membership ended, another role. One query a process every few seconds, however many pages are open. Units of work
+/// refuse at once by themselves; this ends what would go on showing what it already has.
 /// </summary>
 public sealed partial class AccessWatch(SystemDatabase system, TimeProvider time, ILogger<AccessWatch> logger)
     : BackgroundService
@@ -69,8 +69,10 @@ public sealed partial class AccessWatch(SystemDatabase system, TimeProvider time
     {
         const string Sql = """
             select s.session_id is not null, m.role
-            from unnest($1::uuid[], $2::uuid[], $3::uuid[]) with ordinality as watched (session_id, user_id, tenant_id, position)
-            left join sessions s on s.session_id = watched.session_id and s.user_id = watched.user_id and s.expires_at > now()
+            from unnest($1::uuid[], $2::uuid[], $3::uuid[]) with ordinality
+                as watched (session_id, user_id, tenant_id, position)
+            left join sessions s on s.session_id = watched.session_id and s.user_id = watched.user_id
+                and s.expires_at > now()
             left join memberships m on m.tenant_id = watched.tenant_id and m.user_id = s.user_id
             order by watched.position
             """;
@@ -96,7 +98,8 @@ public sealed partial class AccessWatch(SystemDatabase system, TimeProvider time
         }
         catch (Exception failure) when (failure is not OutOfMemoryException)
         {
-            // The page was closed between the look-up and the call, or failed while ending: the others are told all the same.
+            // The page was closed between the look-up and the call, or failed while ending: the others are told all the
+            // same.
             Log.PageFailed(logger, failure, watcher.Caller.UserId);
         }
     }

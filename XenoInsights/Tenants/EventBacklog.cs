@@ -1,6 +1,9 @@
 namespace XenoInsights.Tenants;
 
-/// <summary>How current a store is: what waits, since when, and how long today's deliveries took from receipt to applied. Database clock.</summary>
+/// <summary>
+/// How current a store is: what waits, since when, and how long today's deliveries took from receipt to applied.
+/// Database clock.
+/// </summary>
 /// <summary>A store's events that wait or failed, and how fast those of the day were applied.</summary>
 public sealed record EventBacklog(long Waiting, TimeSpan? Oldest, TimeSpan? P50, TimeSpan? P99, long Dead);
 

@@ -103,7 +103,8 @@ public sealed class Memberships(SystemDatabase database)
         if (person.Caller() is not { } caller)
             return [];
         var sql = $"""
-            select t.tenant_id, t.shop_domain, t.name, t.currency, t.time_zone, t.status, t.connected_at, t.history_limited, m.role, v.changed_at
+            select t.tenant_id, t.shop_domain, t.name, t.currency, t.time_zone, t.status, t.connected_at,
+                t.history_limited, m.role, v.changed_at
             from sessions s
             join memberships m on m.user_id = s.user_id
             join tenants t on t.tenant_id = m.tenant_id

@@ -7,8 +7,8 @@ using XenoInsights.Hosting;
 namespace XenoInsights.Tenants;
 
 /// <summary>
-/// For API routes with <c>?tenant_id=</c>: 400 without a usable one, 404 unless the caller is a member, else the request
-/// works for that store and <see cref="Store"/> tells about it.
+/// For API routes with <c>?tenant_id=</c>: 400 without a usable one, 404 unless the caller is a member, else the
+/// request works for that store and <see cref="Store"/> tells about it.
 /// </summary>
 public static class RequireTenant
 {
@@ -35,7 +35,9 @@ public static class RequireTenant
         http.Features.Get<StoreAccess>()
         ?? throw new InvalidOperationException("This route does not require a tenant.");
 
-    /// <summary>For handlers that take the tenant from elsewhere, such as a body: null when the request may go on.</summary>
+    /// <summary>
+    /// For handlers that take the tenant from elsewhere, such as a body: null when the request may go on.
+    /// </summary>
     public static async Task<TenantRefusal?> EnterTenantAsync(this HttpContext http, string? tenantId)
     {
         if (!Guid.TryParse(tenantId, out var id))

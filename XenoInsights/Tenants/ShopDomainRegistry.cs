@@ -84,7 +84,8 @@ internal static class ShopDomainRegistry
         return db.ExecuteAsync(
             [
                 new NpgsqlBatchCommand(
-                    $"insert into shop_domains (domain, tenant_id, shop_id) values ($1, $2, $3) on conflict (domain) {conflict}"
+                    "insert into shop_domains (domain, tenant_id, shop_id) values ($1, $2, $3) on conflict "
+                        + $"(domain) {conflict}"
                 )
                 {
                     Parameters =

@@ -1,12 +1,17 @@
 namespace XenoInsights.Tenants;
 
-/// <summary>The shop's time zone or currency changed since the records were read: whoever applies them begins again with the new ones.</summary>
+/// <summary>
+/// The shop's time zone or currency changed since the records were read: whoever applies them begins again with the new
+/// ones.
+/// </summary>
 public sealed class ShopChangedException() : Exception("The shop's time zone or currency was changed meanwhile.");
 
 /// <summary>The store was erased since the records were read: nothing of it is stored any more.</summary>
 public sealed class StoreErasedException() : Exception("The store was erased meanwhile.");
 
-/// <summary>A shop's identity for ingestion: whose rows, which currency, and which shop day an instant falls on.</summary>
+/// <summary>
+/// A shop's identity for ingestion: whose rows, which currency, and which shop day an instant falls on.
+/// </summary>
 public sealed class StoreCalendar(Guid tenantId, string currency, string timeZone)
 {
     private readonly TimeZoneInfo _zone = TimeZoneInfo.FindSystemTimeZoneById(timeZone);

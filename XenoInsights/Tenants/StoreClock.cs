@@ -26,7 +26,10 @@ public sealed class StoreClock(TimeProvider time, string timeZone)
         return day == Today ? hour : $"{(day.Year == Today.Year ? days.WithWeekday(day) : days.Full(day))}, {hour}";
     }
 
-    /// <summary>When the shop's clocks showed this time: the earlier of two times, or the later if <paramref name="end"/>; one that they skipped counts as the hour after.</summary>
+    /// <summary>
+    /// When the shop's clocks showed this time: the earlier of two times, or the later if <paramref name="end"/>; one
+    /// that they skipped counts as the hour after.
+    /// </summary>
     public DateTimeOffset InstantOf(DateTime local, bool end)
     {
         var shown = DateTime.SpecifyKind(local, DateTimeKind.Unspecified);

@@ -36,7 +36,10 @@ public sealed class Tenant : ITenantOwned
     /// <summary>Shopify shows only the last 60 days of orders because <c>read_all_orders</c> is not granted.</summary>
     public bool HistoryLimited { get; set; }
 
-    /// <summary>The first shop day of which all orders are known since a full import has ended; <see cref="DateOnly.MinValue"/>: all that Shopify has. Null before.</summary>
+    /// <summary>
+    /// The first shop day of which all orders are known since a full import has ended; <see cref="DateOnly.MinValue"/>:
+    /// all that Shopify has. Null before.
+    /// </summary>
     public DateOnly? HistoryFrom { get; set; }
 
     /// <summary>The part of the domain that names the store in our addresses.</summary>
@@ -53,7 +56,10 @@ public enum TenantStatus
     /// <summary>The tokens no longer work; the merchant has to approve the app again.</summary>
     ReconnectRequired = 3,
 
-    /// <summary>Shopify answers 402: the merchant owes Shopify money. From here on down runs go on trying, and the first answer ends the state.</summary>
+    /// <summary>
+    /// Shopify answers 402: the merchant owes Shopify money. From here on down runs go on trying, and the first answer
+    /// ends the state.
+    /// </summary>
     Frozen = 4,
 
     /// <summary>Shopify answers 423.</summary>
@@ -83,7 +89,9 @@ public sealed class ShopDomain : ITenantOwned
     public long ShopId { get; init; }
 }
 
-/// <summary>Counts commits that changed a tenant's data; pages and caches compare it to know whether to ask again.</summary>
+/// <summary>
+/// Counts commits that changed a tenant's data; pages and caches compare it to know whether to ask again.
+/// </summary>
 public sealed class DataVersion : ITenantOwned
 {
     public Guid TenantId { get; init; }

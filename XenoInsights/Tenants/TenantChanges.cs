@@ -6,8 +6,9 @@ using XenoInsights.Data;
 namespace XenoInsights.Tenants;
 
 /// <summary>
-/// Tells open pages that their store's data changed. A look a second or so at the versions of the stores that anyone here is watching:
-/// it works across processes and behind any pooler, and costs one query a process however many pages are open.
+/// Tells open pages that their store's data changed. A look a second or so at the versions of the stores that anyone
+/// here is watching: it works across processes and behind any pooler, and costs one query a process however many pages
+/// are open.
 /// </summary>
 public sealed partial class TenantChanges(SystemDatabase system, TimeProvider time, ILogger<TenantChanges> logger)
     : BackgroundService
@@ -18,8 +19,9 @@ public sealed partial class TenantChanges(SystemDatabase system, TimeProvider ti
     private Dictionary<Guid, string> _seen = [];
 
     /// <summary>
-    /// Calls <paramref name="onChange"/> after each commit that changed the tenant's data, its runs or its incidents, until disposed. Several commits
-    /// within a second may come as one; a change that comes during a call is one more call after it. The first call comes at once: what changed while the page was being made is not missed.
+    /// Calls <paramref name="onChange"/> after each commit that changed the tenant's data, its runs or its incidents,
+    /// until disposed. Several commits within a second may come as one; a change that comes during a call is one more
+    /// call after it. The first call comes at once: what changed while the page was being made is not missed.
     /// </summary>
     public IDisposable Subscribe(Guid tenantId, Func<Task> onChange)
     {
@@ -80,11 +82,14 @@ public sealed partial class TenantChanges(SystemDatabase system, TimeProvider ti
             {
                 await using var command = db.Command(
                     """
-                    select watched.id, coalesce((select version from data_versions where tenant_id = watched.id), 0) || ' ' ||
-                           coalesce((select string_agg(concat_ws(' ', id, status, phase, objects_expected, objects_read), ' ' order by id) from (
+                    select watched.id, coalesce((select version from data_versions where tenant_id = watched.id), 0)
+                           || ' ' ||
+                           coalesce((select string_agg(
+                               concat_ws(' ', id, status, phase, objects_expected, objects_read), ' ' order by id) from (
                                select id, status, phase, objects_expected, objects_read from sync_jobs
                                where tenant_id = watched.id order by created_at desc limit 3) runs), '') || ' ' ||
-                           coalesce((select max(greatest(opened_at, resolved_at)) from incidents where tenant_id = watched.id)::text, '')
+                           coalesce((select max(greatest(opened_at, resolved_at)) from incidents
+                               where tenant_id = watched.id)::text, '')
                     from unnest($1) as watched(id)
                     """
                 );
@@ -98,7 +103,9 @@ public sealed partial class TenantChanges(SystemDatabase system, TimeProvider ti
             ct
         );
 
-    /// <summary>One open page or stream. However long its calls take, they come one at a time and delay nobody else's.</summary>
+    /// <summary>
+    /// One open page or stream. However long its calls take, they come one at a time and delay nobody else's.
+    /// </summary>
     private sealed class Watcher(Guid tenantId, Func<Task> onChange, ILogger logger)
     {
         private readonly CultureInfo _culture = CultureInfo.CurrentCulture;

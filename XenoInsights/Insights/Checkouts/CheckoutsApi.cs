@@ -21,7 +21,8 @@ public static class CheckoutsApi
             .MapGet("/checkouts", Overview)
             .WithSummary("Checkouts abandoned in a range and what became of them")
             .WithDescription(
-                "Shopify lists a checkout once contact details were entered and it was left; those completed later stay on the list. They count on the shop day they were begun."
+                "Shopify lists a checkout once contact details were entered and it was left; those completed "
+                    + "later stay on the list. They count on the shop day they were begun."
             );
         metrics
             .MapGet("/checkouts/by-date", ByDate)
@@ -35,7 +36,8 @@ public static class CheckoutsApi
             .MapGet("/checkouts/open", Open)
             .WithSummary("Those not completed so far")
             .WithDescription(
-                "sort: newest, oldest or largest. product: only those with this product in them (0: with a line without one). A further page is linked by the Link header."
+                "sort: newest, oldest or largest. product: only those with this product in them (0: with a line "
+                    + "without one). A further page is linked by the Link header."
             );
         metrics.MapGet("/checkouts/open.csv", OpenCsv).WithSummary("All of the list as CSV").LimitExports();
     }

@@ -15,7 +15,9 @@ public static class CohortsApi
             .MapGet("/cohorts", List)
             .WithSummary("Customers by the period of their first order, and what they did in each period since")
             .WithDescription(
-                "period: month or week (from Monday). Cell 0 is the period of the first order: all customers of the cohort ordered in it. The period that is running has isOver false. At most the newest 360 months or 208 weeks. Of a large store an answer may be some seconds old."
+                "period: month or week (from Monday). Cell 0 is the period of the first order: all customers of "
+                    + "the cohort ordered in it. The period that is running has isOver false. At most the newest 360 "
+                    + "months or 208 weeks. Of a large store an answer may be some seconds old."
             );
         metrics.MapGet("/cohorts.csv", ListCsv).WithSummary("The cohorts as CSV, a line a cell").LimitExports();
     }
@@ -50,11 +52,12 @@ public static class CohortsApi
         if (PeriodOf(period) is not { } parsed)
             return MetricsApi.Invalid("period", $"'{period}' is not month or week.");
         var found = await cohorts.CohortsAsync(parsed, new StoreClock(time, http.Store().TimeZone).Today, ct);
+        var most = parsed == CohortPeriod.Week ? CohortQueries.MostWeeks : CohortQueries.MostMonths;
         await using var csv = await Csv.BeginAsync(
             http,
             time,
             $"cohorts-by-{period ?? "month"}",
-            $"Cohorts by {period ?? "month"} of the first order, at most the newest {(parsed == CohortPeriod.Week ? CohortQueries.MostWeeks : CohortQueries.MostMonths)}",
+            $"Cohorts by {period ?? "month"} of the first order, at most the newest {most}",
             null,
             Definitions.Of(["cohort", "retention", "total-sales"]),
             [

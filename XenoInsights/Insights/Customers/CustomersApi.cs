@@ -24,11 +24,13 @@ public static class CustomersApi
             .WithSummary("Customers who ordered in a range")
             .WithDescription(
                 $"""
-                who: all, new (first order ever in the range) or returning (two or more orders in their whole history). segment: {string.Join(
+                who: all, new (first order ever in the range) or returning (two or more orders in their whole history).
+                segment: {string.Join(
                     ", ",
                     Enum.GetValues<Segment>().Select(Segments.Key)
                 )}; prospects have no orders, whatever the range.
-                first_from, first_to: only customers whose first order ever lies in these days. q: part of a name or e-mail. sort: sales, orders or recent. A further page is linked by the Link header.
+                first_from, first_to: only customers whose first order ever lies in these days. q: part of a name or
+                e-mail. sort: sales, orders or recent. A further page is linked by the Link header.
                 """
             );
         metrics

@@ -22,12 +22,15 @@ public static class OrdersApi
             .WithSummary("What each order adds to a range")
             .WithDescription(
                 $"""
-                An order has an entry for the day it was placed and one for each later day on which a refund, an edit or its cancellation changed it; the entries of a range add up to its figures.
+                An order has an entry for the day it was placed and one for each later day on which a refund, an edit
+                or its cancellation changed it; the entries of a range add up to its figures.
                 metric: only entries that a figure is made of ({string.Join(
                     ", ",
                     EntryMetrics.Keys
-                )}). show: all, placed, changes, from-new, from-returning or from-guests. customer, product: Shopify ids (product 0: lines without one).
-                over: whole units of the shop's currency. q: an order's name, or part of a customer's name or e-mail. sort: newest, oldest, largest or smallest. A further page is linked by the Link header.
+                )}). show: all, placed, changes, from-new, from-returning or from-guests.
+                customer, product: Shopify ids (product 0: lines without one).
+                over: whole units of the shop's currency. q: an order's name, or part of a customer's name or e-mail.
+                sort: newest, oldest, largest or smallest. A further page is linked by the Link header.
                 """
             );
         metrics.MapGet("/sums", Sums).WithSummary("What the entries of the same question come to");

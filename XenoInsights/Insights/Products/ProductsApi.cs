@@ -38,8 +38,11 @@ public static class ProductsApi
             .WithSummary("What each product came to in a range")
             .WithDescription(
                 $"""
-                Net sales of all products, product 0 (lines without one) included, are those of the range. q: part of a title, the beginning of the SKU of a recent sale, or a Shopify id. vendor, type: as Shopify has them.
-                compare: previous (as many days a whole number of weeks earlier, or the month or year before), year, the first day of as many days (yyyy-MM-dd), or none (default); with it, products sold only then are listed too.
+                Net sales of all products, product 0 (lines without one) included, are those of the range. q: part of a
+                title, the beginning of the SKU of a recent sale, or a Shopify id. vendor, type: as Shopify has them.
+                compare: previous (as many days a whole number of weeks earlier, or the month or year before), year,
+                the first day of as many days (yyyy-MM-dd), or none (default); with it, products sold only then are
+                listed too.
                 sort: {string.Join(
                     ", ",
                     Enum.GetValues<ProductSort>().Select(s => OrdersApi.Key(s))
@@ -57,7 +60,10 @@ public static class ProductsApi
             .MapGet("/products/{id:long}/also-bought", AlsoBought)
             .WithSummary("What else its customers bought in the range")
             .WithDescription(
-                "Of the customers who bought the product on an order placed in the range: other products that they bought in the range, in whichever of their orders, by the number of customers who bought both. lift: their share ÷ the share of all customers of the range who bought the other. Guests are not customers."
+                "Of the customers who bought the product on an order placed in the range: other products that "
+                    + "they bought in the range, in whichever of their orders, by the number of customers who bought "
+                    + "both. lift: their share ÷ the share of all customers of the range who bought the other. Guests "
+                    + "are not customers."
             );
         metrics
             .MapGet("/products/{id:long}/also-bought.csv", AlsoBoughtCsv)
@@ -386,7 +392,7 @@ public static class ProductsApi
             if (SortOf(Sort) is not { } sorted)
                 return MetricsApi.Invalid(
                     "sort",
-                    $"'{Sort}' is not one of {string.Join(", ", Enum.GetValues<ProductSort>().Select(s => OrdersApi.Key(s)))}."
+                    $"'{Sort}' is not one of {string.Join(", ", Enum.GetValues<ProductSort>().Select(SortKey))}."
                 );
             if (IsAscending(Order, sorted) is not { } rising)
                 return MetricsApi.Invalid("order", $"'{Order}' is not asc or desc.");
@@ -401,6 +407,8 @@ public static class ProductsApi
             );
             return null;
         }
+
+        private static string SortKey(ProductSort sort) => OrdersApi.Key(sort);
 
         /// <summary>What the question leaves out, for the head of an export; null if nothing.</summary>
         public string? Words()

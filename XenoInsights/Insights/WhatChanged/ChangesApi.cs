@@ -17,7 +17,9 @@ public static class ChangesApi
             .MapGet("/what-changed", Change)
             .WithSummary("A figure’s change, divided into contributions that add up to it")
             .WithDescription(
-                "metric: total-sales, net-sales or orders. by: customers, product or country (orders: not by product). compare: previous (as many days a whole number of weeks earlier, or the month or year before), year, or the first day of as many days to compare with (yyyy-MM-dd)."
+                "metric: total-sales, net-sales or orders. by: customers, product or country (orders: not by "
+                    + "product). compare: previous (as many days a whole number of weeks earlier, or the month or "
+                    + "year before), year, or the first day of as many days to compare with (yyyy-MM-dd)."
             );
         metrics.MapGet("/what-changed.csv", ChangeCsv).WithSummary("The contributions as CSV").LimitExports();
     }
@@ -82,7 +84,8 @@ public static class ChangesApi
             http,
             time,
             "what-changed",
-            $"What changed in {Definitions.Of(answer.Metric).Name.ToLowerInvariant()}, against {answer.BeforeRange.From:yyyy-MM-dd} to {answer.BeforeRange.To:yyyy-MM-dd}",
+            $"What changed in {Definitions.Of(answer.Metric).Name.ToLowerInvariant()}, against "
+                + $"{answer.BeforeRange.From:yyyy-MM-dd} to {answer.BeforeRange.To:yyyy-MM-dd}",
             answer.Range,
             Definitions.Of([answer.Metric, "contribution", "comparison"]),
             ["Contribution", "Part", "Before", "Now", "Contribution to the change"]

@@ -46,7 +46,8 @@ internal sealed class ChosenStores(Operators operators)
                 await using var command = db.Command(
                     $"""
                     select t.tenant_id, t.shop_domain, t.status, t.time_zone from tenants t
-                    where ($1::uuid[] is null or t.tenant_id = any($1)) and ($2::uuid is null or t.tenant_id > $2) and {condition}
+                    where ($1::uuid[] is null or t.tenant_id = any($1)) and ($2::uuid is null or t.tenant_id > $2)
+                        and {condition}
                     order by t.tenant_id limit $3
                     """
                 );

@@ -143,7 +143,8 @@ public sealed class FleetQueries(Operators operators)
             from tenants t
             left join data_versions v on v.tenant_id = t.tenant_id
             cross join lateral (
-                select count(*), min(received_at) oldest from events e where e.tenant_id = t.tenant_id and e.status = 1) waiting
+                select count(*), min(received_at) oldest from events e
+                    where e.tenant_id = t.tenant_id and e.status = 1) waiting
             where ($1::text is null or t.status = $1) and ($2::uuid is null or t.tenant_id > $2)
             order by t.tenant_id limit $3
             """

@@ -40,7 +40,8 @@ internal sealed partial class FleetReplays(
 
     /// <summary>Part of what is asked for can be told without reading what events say; the last error cannot.</summary>
     private const string HasFailed = """
-        exists (select from events e where e.tenant_id = t.tenant_id and e.status = 4 and ($4::text is null or e.topic = $4)
+        exists (select from events e where e.tenant_id = t.tenant_id and e.status = 4
+            and ($4::text is null or e.topic = $4)
             and ($5::timestamptz is null or e.received_at >= $5) and ($6::timestamptz is null or e.received_at < $6))
         """;
 

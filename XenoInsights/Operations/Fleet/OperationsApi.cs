@@ -9,7 +9,9 @@ using XenoInsights.Webhooks;
 
 namespace XenoInsights.Operations.Fleet;
 
-/// <summary>What operators may ask and do across stores. Nobody else may, and no answer holds what a store's data say.</summary>
+/// <summary>
+/// What operators may ask and do across stores. Nobody else may, and no answer holds what a store's data say.
+/// </summary>
 public static partial class OperationsApi
 {
     private const int LargestPage = 250,
@@ -39,7 +41,8 @@ public static partial class OperationsApi
         operations
             .MapGet("/stores", StoresAsync)
             .WithSummary(
-                "For operators: stores with their state, freshness, waiting and failed webhook events and last sync jobs"
+                "For operators: stores with their state, freshness, waiting and failed webhook events and last "
+                    + "sync jobs"
             );
         operations.MapGet("/sync-jobs", JobsAsync).WithSummary("For operators: sync jobs of all stores, newest first");
         operations

@@ -4,7 +4,9 @@ using XenoInsights.Tenants;
 
 namespace XenoInsights.Operations.Fleet;
 
-/// <summary>A store as operators see it: states, times and numbers of events, nothing of what its data say. UTC.</summary>
+/// <summary>
+/// A store as operators see it: states, times and numbers of events, nothing of what its data say. UTC.
+/// </summary>
 /// <param name="DataCurrentTo">When the store's data last changed; null before the first import.</param>
 /// <param name="Waiting">Webhook events that are not applied yet.</param>
 /// <param name="OldestSeconds">How long the oldest of them waits; null without any.</param>
