@@ -49,6 +49,7 @@ if (args is [VerifyCommand.Name, ..])
 problems.Collect(
     builder.AddAppOptions,
     builder.AddHosting,
+    builder.AddKnownProxies,
     () => builder.AddData(database?.Main ?? ""),
     builder.AddTenants,
     builder.AddAuthentication,

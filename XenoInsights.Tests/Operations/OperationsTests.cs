@@ -185,7 +185,7 @@ public sealed class OperationsTests(PostgresServer postgres)
         var builder = WebApplication.CreateBuilder();
         builder.Configuration["ForwardedHeaders:KnownNetworks:0"] = "office";
 
-        var refused = Assert.Throws<ConfigurationException>(builder.AddHosting);
+        var refused = Assert.Throws<ConfigurationException>(builder.AddKnownProxies);
 
         Assert.Contains("ForwardedHeaders:KnownNetworks", refused.Message, StringComparison.Ordinal);
     }
@@ -353,6 +353,7 @@ public sealed class OperationsTests(PostgresServer postgres)
         ]);
         builder.WebHost.UseUrls("http://127.0.0.1:0");
         builder.AddHosting();
+        builder.AddKnownProxies();
         var app = builder.Build();
         app.UseKnownProxies();
         app.UseProblemDetails();

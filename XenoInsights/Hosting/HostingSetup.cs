@@ -46,7 +46,6 @@ public static class HostingSetup
         AddLogging(builder);
         AddMetrics(builder.Services);
         AddTraces(builder);
-        builder.AddKnownProxies();
         builder
             .Services.AddHealthChecks()
             .AddCheck<InstanceHealth>(InstanceCheck, tags: ["ready"])

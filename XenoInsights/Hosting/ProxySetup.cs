@@ -15,7 +15,7 @@ public static class ProxySetup
     /// <summary>
     /// Beyond a proxy on this machine, <c>ForwardedHeaders:KnownNetworks</c> lists whose word counts, as CIDR.
     /// </summary>
-    internal static void AddKnownProxies(this WebApplicationBuilder builder)
+    public static void AddKnownProxies(this WebApplicationBuilder builder)
     {
         var networks = (builder.Configuration.GetSection(KnownNetworks).Get<string[]>() ?? [])
             .Select(value =>
