@@ -194,6 +194,30 @@ public sealed class MetricsApiTests(MetricsStores stores) : IClassFixture<Metric
     }
 
     [Theory]
+    [InlineData("""{"tenant_id":"ID","type":"reconcile","from":"soon"}""", "from")]
+    [InlineData("""{"tenant_id":7}""", "tenant_id")]
+    [InlineData("""{"tenant_id":""", "tenant_id")]
+    [InlineData("no json", "body")]
+    public async Task A_body_that_cannot_be_read_is_400_and_names_the_property(string body, string named)
+    {
+        using var content = new StringContent(
+            body.Replace("ID", stores.Empty.ToString(), StringComparison.Ordinal),
+            System.Text.Encoding.UTF8,
+            "application/json"
+        );
+
+        using var response = await stores.Owner.PostAsync(
+            new Uri("/api/ingestion/start", UriKind.Relative),
+            content,
+            Ct
+        );
+
+        Assert.Equal(HttpStatusCode.BadRequest, response.StatusCode);
+        using var problem = JsonDocument.Parse(await response.Content.ReadAsStringAsync(Ct));
+        Assert.Equal(named, Assert.Single(problem.RootElement.GetProperty("errors").EnumerateObject()).Name);
+    }
+
+    [Theory]
     [InlineData("from=9999-12-01&to=9999-12-31", 31)]
     [InlineData("from=0001-01-01&to=0001-01-31", 31)]
     [InlineData("from=2024-02-29&to=2024-02-29", 1)]

@@ -160,6 +160,8 @@ public sealed class OperationsTests(PostgresServer postgres)
         Assert.Equal(status, problem.GetProperty("status").GetInt32());
         Assert.Equal("0af7651916cd43dd8448eb211c80319c", problem.GetProperty("traceId").GetString());
         Assert.DoesNotContain("secret", problem.ToString(), StringComparison.Ordinal);
+        if (path == "/api/number")
+            Assert.Equal("'many' cannot be used here.", problem.GetProperty("errors").GetProperty("n")[0].GetString());
     }
 
     [Theory]

@@ -56,7 +56,9 @@ public static class HostingSetup
                 context.ProblemDetails.Extensions["traceId"] =
                     Activity.Current?.TraceId.ToString() ?? context.HttpContext.TraceIdentifier
         );
-        builder.Services.AddExceptionHandler<DatabaseUnavailableHandler>();
+        builder.Services.AddExceptionHandler<DatabaseUnavailableHandler>().AddExceptionHandler<BadRequestHandler>();
+        // Outside Development the framework would answer by itself what it cannot bind, without the handler.
+        builder.Services.Configure<RouteHandlerOptions>(options => options.ThrowOnBadRequest = true);
         builder.Services.AddOptions<FormTargets>();
         builder.WebHost.ConfigureKestrel(kestrel => kestrel.AddServerHeader = false);
     }
