@@ -2,6 +2,7 @@ using System.Globalization;
 using Microsoft.AspNetCore.Components;
 using Microsoft.JSInterop;
 using XenoInsights.Formatting;
+using XenoInsights.Insights.Orders;
 using XenoInsights.Insights.Overview;
 using XenoInsights.Insights.Products;
 using XenoInsights.Tenants;
@@ -49,6 +50,12 @@ public sealed partial class CheckoutsPage : RangePage<CheckoutsPage.Question, Ch
     protected override Question Asked => new(_filter, Before, _granularity, _sort, _after);
 
     private string ApiQuery => $"tenant_id={Store.TenantId}&from={Iso(Range.From)}&to={Iso(Range.To)}";
+
+    private static string CsvQuery => CsvSeparator.QueryFor(CultureInfo.CurrentCulture);
+
+    private string OpenCsv =>
+        $"/api/metrics/checkouts/open.csv?{ApiQuery}{(_filter.ProductId is { } id ? $"&product={id}" : null)}"
+        + $"&sort={OrdersApi.Key(_sort)}{CsvQuery}";
 
     protected override void ReadAddress()
     {

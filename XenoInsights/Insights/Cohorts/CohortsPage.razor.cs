@@ -5,7 +5,9 @@ using XenoInsights.Ui;
 
 namespace XenoInsights.Insights.Cohorts;
 
-/// <summary>Who comes back: customers by the period of their first order, coloured against the average of the same age.</summary>
+/// <summary>
+/// Who comes back: customers by the period of their first order, coloured against the average of the same age.
+/// </summary>
 public sealed partial class CohortsPage : InsightsPage<CohortsPage.Question, CohortsPage.Shown>
 {
     private static readonly int[] _monthWindows = [12, 24, int.MaxValue],
@@ -95,9 +97,9 @@ public sealed partial class CohortsPage : InsightsPage<CohortsPage.Question, Coh
             Measured.Revenue => total,
             _ => (decimal)customers,
         };
-        return !_isShare ? sum
-            : size == 0 ? null
-            : sum / size;
+        if (!_isShare)
+            return sum;
+        return size == 0 ? null : sum / size;
     }
 
     private string Written(decimal? value) =>
@@ -154,7 +156,10 @@ public sealed partial class CohortsPage : InsightsPage<CohortsPage.Question, Coh
 
     private static decimal Square(decimal value) => value * value;
 
-    /// <summary>Value per customer by age: of the cohorts in sight that are whole, of all of them together, and of the chosen one.</summary>
+    /// <summary>
+    /// Value per customer by age: of the cohorts in sight that are whole, of all of them together, and of the chosen
+    /// one.
+    /// </summary>
     private List<CohortCurves.Curve> Curves()
     {
         var whole = Rows.Where(c => !c.IsCut && c.Customers > 0 && c.Cells[0].IsOver).ToList();
@@ -200,13 +205,18 @@ public sealed partial class CohortsPage : InsightsPage<CohortsPage.Question, Coh
                 ", ",
                 over.Select(
                     (c, i) =>
-                        $"{Numbers.Rate((decimal)c.Customers / cohort.Customers, CultureInfo.CurrentCulture)} in {PeriodKey} {i + 1}"
+                        $"{Numbers.Rate((decimal)c.Customers / cohort.Customers, CultureInfo.CurrentCulture)} "
+                        + $"in {PeriodKey} {i + 1}"
                 )
             );
     }
 
+    private static string Each(long orders, long customers) =>
+        ((decimal)orders / customers).ToString("N1", CultureInfo.CurrentCulture);
+
     private string CustomersOf(Cohort cohort, CohortCell cell) =>
-        $"/stores/{Handle}/customers?from={Iso(cell.From)}&to={Iso(cell.To < Today ? cell.To : Today)}&first_from={Iso(cohort.First)}&first_to={Iso(cohort.Last)}";
+        $"/stores/{Handle}/customers?from={Iso(cell.From)}&to={Iso(cell.To < Today ? cell.To : Today)}"
+        + $"&first_from={Iso(cohort.First)}&first_to={Iso(cohort.Last)}";
 
     private string NameOf(Cohort cohort) =>
         _period == CohortPeriod.Week

@@ -138,6 +138,9 @@ public sealed partial class CustomersPage : RangePage<CustomersPage.Question, Cu
 
     private string Written(DateOnly? day) => day is { } known ? Days.Full(known) : Numbers.Nothing;
 
+    private static string Each(long orders, long customers) =>
+        ((decimal)orders / customers).ToString("N1", CultureInfo.CurrentCulture);
+
     private static string Name(CustomerSort sort) =>
         sort switch
         {

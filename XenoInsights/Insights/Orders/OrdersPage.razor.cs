@@ -76,9 +76,22 @@ public sealed partial class OrdersPage : RangePage<OrdersPage.Question, OrdersPa
         OutsideKey == "before" ? $"Dated before {Days.Full(_filter.Range.To.AddDays(1))}" : "Dated after today";
 
     private string Heading =>
-        _filter.Metric == "orders" ? "Orders placed"
-        : IsBehindFigure ? $"Orders behind {Definition.Name.ToLower(CultureInfo.CurrentCulture)}"
-        : "Orders";
+        _filter.Metric switch
+        {
+            "orders" => "Orders placed",
+            _ when IsBehindFigure => $"Orders behind {Definition.Name.ToLower(CultureInfo.CurrentCulture)}",
+            _ => "Orders",
+        };
+
+    private static string Number(long id) => id.ToString(CultureInfo.InvariantCulture);
+
+    private static string Further(EntrySort sort) =>
+        sort switch
+        {
+            EntrySort.Newest => "Older",
+            EntrySort.Oldest => "Newer",
+            _ => "More",
+        };
 
     /// <summary>A column that gives way on a smaller screen, unless the list is about it.</summary>
     private string? Roomy(string measure) => _filter.Metric == measure ? null : "roomy";
@@ -90,7 +103,8 @@ public sealed partial class OrdersPage : RangePage<OrdersPage.Question, OrdersPa
     private string Note =>
         _filter.ProductId is not null
             ? "Of each order only the lines of this product count here, with their taxes."
-            : "An order counts on the day it was processed; a refund, an edit or a cancellation on the day it was made. Test and deleted orders are left out.";
+            : "An order counts on the day it was processed; a refund, an edit or a cancellation on the day "
+                + "it was made. Test and deleted orders are left out.";
 
     private IReadOnlyList<(string Part, string Text)> Pills =>
         [
@@ -103,22 +117,10 @@ public sealed partial class OrdersPage : RangePage<OrdersPage.Question, OrdersPa
                 },
             .. _filter.CustomerId is null
                 ? []
-                : new[]
-                {
-                    (
-                        "customer",
-                        $"Customer is {Answer?.CustomerName ?? _filter.CustomerId.Value.ToString(CultureInfo.InvariantCulture)}"
-                    ),
-                },
+                : new[] { ("customer", $"Customer is {Answer?.CustomerName ?? Number(_filter.CustomerId.Value)}") },
             .. _filter.ProductId is null
                 ? []
-                : new[]
-                {
-                    (
-                        "product",
-                        $"Product is {Answer?.ProductTitle ?? _filter.ProductId.Value.ToString(CultureInfo.InvariantCulture)}"
-                    ),
-                },
+                : new[] { ("product", $"Product is {Answer?.ProductTitle ?? Number(_filter.ProductId.Value)}") },
             .. _filter.Over is not { } over ? [] : new[] { ("over", $"Over {Money.Whole(over)}") },
             .. _filter.Search is null ? [] : new[] { ("q", $"Matches “{_filter.Search}”") },
         ];

@@ -122,7 +122,9 @@ public sealed partial class ProductPage : RangePage<ProductPage.Question, Produc
     /// <summary>From a point of the chart to the orders behind it.</summary>
     private void Open(DateRange days) =>
         Navigation.NavigateTo(
-            $"/stores/{Handle}/orders?product={Id}&metric={(Chosen.Key is "returns" or "return-rate" ? "returns" : "net-sales")}&from={Iso(days.From)}&to={Iso(days.To)}"
+            $"/stores/{Handle}/orders?product={Id}"
+                + $"&metric={(Chosen.Key is "returns" or "return-rate" ? "returns" : "net-sales")}"
+                + $"&from={Iso(days.From)}&to={Iso(days.To)}"
         );
 
     private string Orders(string metric) => $"/stores/{Handle}/orders?product={Id}&metric={metric}{RangeQuery('&')}";

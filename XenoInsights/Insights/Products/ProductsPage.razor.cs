@@ -66,12 +66,7 @@ public sealed partial class ProductsPage : RangePage<ProductsPage.Question, Prod
                 ("vendor", _filter.Vendor),
                 ("type", _filter.Type),
                 ("sort", _sort == ProductSort.NetSales ? null : OrdersApi.Key(_sort)),
-                (
-                    "order",
-                    _ascending == ProductsApi.IsAscending(null, _sort) ? null
-                    : _ascending ? "asc"
-                    : "desc"
-                ),
+                ("order", OrderKeyOrNull(_sort, _ascending)),
             }
                 .Where(p => p.Value is not null)
                 .Select(p => $"{p.Name}={Uri.EscapeDataString(p.Value!)}")
@@ -110,12 +105,17 @@ public sealed partial class ProductsPage : RangePage<ProductsPage.Question, Prod
             {
                 ["after"] = null,
                 ["sort"] = sort == ProductSort.NetSales ? null : OrdersApi.Key(sort),
-                ["order"] =
-                    ascending == usual ? null
-                    : ascending ? "asc"
-                    : "desc",
+                ["order"] = OrderKeyOrNull(sort, ascending),
             }
         );
+    }
+
+    // Each figure has its usual order, which addresses leave out.
+    private static string? OrderKeyOrNull(ProductSort sort, bool ascending)
+    {
+        if (ascending == ProductsApi.IsAscending(null, sort))
+            return null;
+        return ascending ? "asc" : "desc";
     }
 
     private Change Judged(long now, long before) =>
