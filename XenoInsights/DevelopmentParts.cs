@@ -3,8 +3,9 @@ using XenoInsights.Data;
 namespace XenoInsights;
 
 /// <summary>
-/// What only a development build contains, in the folders <c>Development</c> and <c>FakeShopify</c>: the embedded PostgreSQL, the built-in
-/// sign-in, the fake Shopify with its stores. A published app is compiled without these folders (docs/adr/0016).
+/// What only a development build contains, in the folders <c>Development</c> and <c>FakeShopify</c>: the embedded
+/// PostgreSQL, the built-in sign-in, the fake Shopify with its stores. A published app is compiled without these
+/// folders (docs/adr/0016).
 /// </summary>
 internal interface IDevelopmentParts
 {
@@ -13,13 +14,18 @@ internal interface IDevelopmentParts
 
     Task<DatabaseConnection> StartPostgresAsync(IConfiguration configuration, CancellationToken ct);
 
-    /// <summary>Comes before all other services: it sets the keys of the fake Shopify, which starts before whoever calls it.</summary>
+    /// <summary>
+    /// Comes before all other services: it sets the keys of the fake Shopify, which starts before whoever calls it.
+    /// </summary>
     void Add(WebApplicationBuilder builder);
 
     void Map(WebApplication app);
 }
 
-/// <summary>The one place where the app meets <see cref="IDevelopmentParts"/>, and refuses what a published app does not contain.</summary>
+/// <summary>
+/// The one place where the app meets <see cref="IDevelopmentParts"/>, and refuses what a published app does not
+/// contain.
+/// </summary>
 internal static partial class DevelopmentParts
 {
     private const string Postgres = "the embedded PostgreSQL",
@@ -60,7 +66,8 @@ internal static partial class DevelopmentParts
 
     public static void MapDevelopmentParts(this WebApplication app) => _included?.Map(app);
 
-    /// <exception cref="Data.ConfigurationException">The configuration asks for development parts; the message names its keys.</exception>
+    /// <exception cref="Data.ConfigurationException">The configuration asks for development parts; the message names
+    /// its keys.</exception>
     internal static void RefuseToBeAsked(IConfiguration configuration, IHostEnvironment environment)
     {
         var asked = _keys
@@ -72,7 +79,8 @@ internal static partial class DevelopmentParts
         if (asked.Count == 0)
             return;
         throw new Data.ConfigurationException(
-            $"This build is for production and does not contain what its configuration asks for. {string.Join(' ', asked)} "
+            "This build is for production and does not contain what its configuration asks for. "
+                + $"{string.Join(' ', asked)} "
                 + "Remove these settings, or run the app in a checkout, by dotnet run."
         );
     }

@@ -12,16 +12,20 @@ namespace XenoInsights.Data;
 /// Does the next part of one store's backfill and returns where the part after it begins; null when the store is done.
 /// </summary>
 /// <remarks>
-/// Runs in a transaction of that store which also keeps the returned place, and alone: whoever writes orders of the store waits. So a part is
-/// a second of work or two. It computes whole rows from what they are made of and never adds to them: writers of this version have kept
-/// some of them since the migration.
+/// Runs in a transaction of that store which also keeps the returned place, and alone: whoever writes orders of the
+/// store waits. So a part is a second of work or two. It computes whole rows from what they are made of and never adds
+/// to them: writers of this version have kept some of them since the migration.
 /// </remarks>
 /// <param name="from">What the part before returned; null for the first.</param>
 internal delegate Task<string?> BackfillPart(XenoDbContext db, Guid tenantId, string? from, CancellationToken ct);
 
-/// <summary>Rows that were stored before the schema had a place for something, and are given it store by store after the upgrade.</summary>
+/// <summary>
+/// Rows that were stored before the schema had a place for something, and are given it store by store after the
+/// upgrade.
+/// </summary>
 /// <param name="Name">Kept in the database; never used again for anything else.</param>
-/// <param name="Migration">The migration that made the place. Versions that do not know it have to be gone: they would not keep it.</param>
+/// <param name="Migration">The migration that made the place. Versions that do not know it have to be gone: they would
+/// not keep it.</param>
 internal sealed record Backfill(string Name, string Migration, BackfillPart RunPartAsync);
 
 /// <summary>How far a backfill is in one store.</summary>
@@ -56,7 +60,10 @@ internal static class Backfills
     /// <summary>In the order in which they run. How to add one: docs/architecture.md.</summary>
     public static IReadOnlyList<Backfill> All { get; } = [];
 
-    /// <summary>Whether the store of this unit of work has what the backfill brings; until then questions are answered without it.</summary>
+    /// <summary>
+    /// Whether the store of this unit of work has what the backfill brings; until then questions are answered without
+    /// it.
+    /// </summary>
     public static async Task<bool> IsDoneAsync(XenoDbContext db, string name, CancellationToken ct)
     {
         await using var command = db.Command(
@@ -72,7 +79,9 @@ internal static class Backfills
         return await command.ExecuteScalarAsync(ct) is true;
     }
 
-    /// <summary>Runs the backfill in every store that has it not yet. A store whose part fails does not hold up the others.</summary>
+    /// <summary>
+    /// Runs the backfill in every store that has it not yet. A store whose part fails does not hold up the others.
+    /// </summary>
     /// <returns>What failed, a line a store; empty when all stores are done.</returns>
     public static async Task<List<string>> RunAsync(
         TenantTransactions transactions,
@@ -123,7 +132,8 @@ internal static class Backfills
         await using var begin = Command(
             """
             insert into backfills (tenant_id, name, started_at) values ($1, $2, now())
-            on conflict (tenant_id, name) do update set started_at = backfills.started_at returning next, done_at is not null
+            on conflict (tenant_id, name) do update set started_at = backfills.started_at
+            returning next, done_at is not null
             """
         );
         string? from;
@@ -136,7 +146,10 @@ internal static class Backfills
         }
         var next = await backfill.RunPartAsync(db, tenantId, from, ct);
         await using var keep = Command(
-            "update backfills set next = $3, done_at = case when $3 is null then now() end where tenant_id = $1 and name = $2"
+            """
+            update backfills set next = $3, done_at = case when $3 is null then now() end
+            where tenant_id = $1 and name = $2
+            """
         );
         keep.Parameters.Add(new() { Value = (object?)next ?? DBNull.Value, NpgsqlDbType = NpgsqlDbType.Text });
         await keep.ExecuteNonQueryAsync(ct);

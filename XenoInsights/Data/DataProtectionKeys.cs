@@ -14,15 +14,17 @@ public sealed class DataProtectionKey
     public required string Xml { get; init; }
 }
 
-/// <summary>Keeps the key ring in PostgreSQL. The framework's own EF repository would query outside the walls.</summary>
+/// <summary>
+/// Keeps the key ring in PostgreSQL. The framework's own EF repository would query outside the walls.
+/// </summary>
 internal sealed class DataProtectionKeyRepository(SystemDatabase database)
     : IXmlRepository,
         IConfigureOptions<KeyManagementOptions>
 {
     public void Configure(KeyManagementOptions options) => options.XmlRepository = this;
 
-    // The framework asks synchronously, at start and once a day, on whatever thread needs a key. Task.Run leaves that thread's
-    // synchronization context: waiting inside a circuit's own would wait for itself.
+    // The framework asks synchronously, at start and once a day, on whatever thread needs a key. Task.Run leaves that
+    // thread's synchronization context: waiting inside a circuit's own would wait for itself.
     public IReadOnlyCollection<XElement> GetAllElements() =>
         Task.Run(() => database.RunAsync(db => db.DataProtectionKeys.Select(k => k.Xml).ToListAsync()))
             .GetAwaiter()

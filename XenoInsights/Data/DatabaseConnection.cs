@@ -8,7 +8,8 @@ namespace XenoInsights.Data;
 /// the embedded PostgreSQL. Dispose it after the host: that stops the embedded server.
 /// </summary>
 /// <param name="main">For all ordinary work; may lead through a pooler in transaction mode.</param>
-/// <param name="direct">Never through a pooler: for migrations. The same as <paramref name="main"/> unless configured.</param>
+/// <param name="direct">Never through a pooler: for migrations. The same as <paramref name="main"/> unless
+/// configured.</param>
 /// <param name="server">The server started for this process, if nothing was configured.</param>
 public sealed class DatabaseConnection(string main, string direct, IAsyncDisposable? server = null) : IAsyncDisposable
 {
@@ -23,7 +24,8 @@ public sealed class DatabaseConnection(string main, string direct, IAsyncDisposa
     /// <summary>Whether the server was started for this process.</summary>
     public bool IsEmbedded => server is not null;
 
-    /// <exception cref="ConfigurationException">A value cannot be used, or none is set outside Development; the message names its key.</exception>
+    /// <exception cref="ConfigurationException">A value cannot be used, or none is set outside Development; the message
+    /// names its key.</exception>
     /// <param name="startEmbedded">Starts the embedded PostgreSQL; null where the build does not contain it.</param>
     public static async Task<DatabaseConnection> ResolveAsync(
         IConfiguration configuration,

@@ -3,7 +3,10 @@ using System.Diagnostics;
 
 namespace XenoInsights.Data;
 
-/// <summary>What the database does to a page is shown on it, with a reference; anything else is a bug and goes to the error boundary.</summary>
+/// <summary>
+/// What the database does to a page is shown on it, with a reference; anything else is a bug and goes to the error
+/// boundary.
+/// </summary>
 internal static partial class DatabaseFailure
 {
     public static bool Is(Exception failure) =>

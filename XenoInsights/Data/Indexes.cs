@@ -7,7 +7,10 @@ using Npgsql;
 
 namespace XenoInsights.Data;
 
-/// <summary>The indexes of the model against those of the database. Missing ones are built concurrently, so nobody waits for them.</summary>
+/// <summary>
+/// The indexes of the model against those of the database. Missing ones are built concurrently, so nobody waits for
+/// them.
+/// </summary>
 internal static class Indexes
 {
     /// <summary>Names of indexes that the model has and the database has not.</summary>
@@ -27,11 +30,15 @@ internal static class Indexes
         ];
     }
 
-    /// <summary>What an interrupted build left: it takes part in every write and answers no question. Not those that are being built right now.</summary>
+    /// <summary>
+    /// What an interrupted build left: it takes part in every write and answers no question. Not those that are being
+    /// built right now.
+    /// </summary>
     public static Task<HashSet<string>> InvalidAsync(NpgsqlConnection connection, CancellationToken ct) =>
         NamesAsync(
             connection,
-            "not i.indisvalid and not exists (select from pg_stat_progress_create_index p where p.index_relid = i.indexrelid)",
+            "not i.indisvalid and not exists (select from pg_stat_progress_create_index p where "
+                + "p.index_relid = i.indexrelid)",
             ct
         );
 
@@ -82,7 +89,10 @@ internal static class Indexes
     {
         var names = new HashSet<string>();
         await using var command = new NpgsqlCommand(
-            $"select c.relname::text from pg_index i join pg_class c on c.oid = i.indexrelid where c.relnamespace = 'public'::regnamespace and {condition}",
+            $"""
+            select c.relname::text from pg_index i join pg_class c on c.oid = i.indexrelid
+            where c.relnamespace = 'public'::regnamespace and {condition}
+            """,
             connection
         );
         await using var reader = await command.ExecuteReaderAsync(ct);

@@ -23,16 +23,18 @@ public sealed record MigrateOptions
 }
 
 /// <summary>
-/// Brings a database to this version's schema while the version before goes on serving. Runs as the login that owns the tables.
-/// Interrupted anywhere, it is run again and goes on.
+/// Brings a database to this version's schema while the version before goes on serving. Runs as the login that owns the
+/// tables. Interrupted anywhere, it is run again and goes on.
 /// </summary>
 /// <remarks>
-/// In this order: roles; each pending migration in a transaction of its own; policies and grants that are not as declared
-/// (<see cref="RowLevelSecurity"/>); missing indexes, concurrently. Locks are taken for a moment or not at all (<see cref="ShortLocks"/>).
+/// In this order: roles; each pending migration in a transaction of its own; policies and grants that are not as
+/// declared (<see cref="RowLevelSecurity"/>); missing indexes, concurrently. Locks are taken for a moment or not at all
+/// (<see cref="ShortLocks"/>).
 /// </remarks>
 public static class Migrator
 {
-    /// <exception cref="UpgradeStoppedException">Locks could not be had, or another upgrade runs; the message says who is in the way.</exception>
+    /// <exception cref="UpgradeStoppedException">Locks could not be had, or another upgrade runs; the message says who
+    /// is in the way.</exception>
     public static async Task MigrateAsync(
         string connectionString,
         MigrateOptions? how = null,
@@ -60,15 +62,18 @@ public static class Migrator
         how.Say("The schema is that of this version");
         if (await WaitingAsync(connection, Backfills.All, ct) is { Count: > 0 } waiting)
             how.Say(
-                $"Still to be filled: {string.Join(", ", waiting.Select(b => b.Name))}. Run `XenoInsights finish-upgrade` once no older version runs"
+                $"Still to be filled: {string.Join(", ", waiting.Select(b => b.Name))}. "
+                    + "Run `XenoInsights finish-upgrade` once no older version runs"
             );
     }
 
     /// <summary>
-    /// The second half of an upgrade, once no older version runs: fills what this version's migrations have made room for, and takes away
-    /// rights that only older versions needed. From its first backfill on the database refuses versions that would not keep what is filled.
+    /// The second half of an upgrade, once no older version runs: fills what this version's migrations have made room
+    /// for, and takes away rights that only older versions needed. From its first backfill on the database refuses
+    /// versions that would not keep what is filled.
     /// </summary>
-    /// <exception cref="UpgradeStoppedException">Migrations are pending, or some stores could not be filled; the message says which and why.</exception>
+    /// <exception cref="UpgradeStoppedException">Migrations are pending, or some stores could not be filled; the
+    /// message says which and why.</exception>
     public static Task FinishAsync(
         string connectionString,
         MigrateOptions? how = null,
@@ -124,9 +129,15 @@ public static class Migrator
         return await command.ExecuteNonQueryAsync(ct) > 0;
     }
 
-    /// <summary>For a migration that takes something away: versions that do not know <paramref name="migration"/>, and so still use it, are refused.</summary>
+    /// <summary>
+    /// For a migration that takes something away: versions that do not know <paramref name="migration"/>, and so still
+    /// use it, are refused.
+    /// </summary>
     internal static string Required(string migration) =>
-        $"update schema_info set required_migration = '{migration}' where required_migration is null or required_migration < '{migration}'";
+        $"""
+            update schema_info set required_migration = '{migration}'
+            where required_migration is null or required_migration < '{migration}'
+            """;
 
     private static string Record(IEnumerable<Backfill> done) =>
         $$"""
@@ -190,8 +201,10 @@ public static class Migrator
         var applied = await AppliedAsync(connection, ct);
         if (applied.Count > 0 && !applied.Contains(known[0]))
             throw new UpgradeStoppedException(
-                "This database was made by a version before 0.2.0, and there is no upgrade from those. In Development delete the folder .data; "
-                    + "elsewhere begin with an empty database, and connect the stores again: Shopify has all their data."
+                "This database was made by a version before 0.2.0, and there is no upgrade from those. "
+                    + "In Development delete the folder .data; "
+                    + "elsewhere begin with an empty database, and connect the stores again: "
+                    + "Shopify has all their data."
             );
         var migrator = db.GetService<IMigrator>();
         return
@@ -254,7 +267,8 @@ internal sealed class UpgradeLock : IAsyncDisposable
             await connection.OpenAsync(ct);
             await using var command = new NpgsqlCommand(TryLock, connection);
             var began = how.Time.GetTimestamp();
-            // Asked again and again rather than waited for: a statement that waits would hold up the other's concurrent index builds.
+            // Asked again and again rather than waited for: a statement that waits would hold up the other's concurrent
+            // index builds.
             for (var said = false; await command.ExecuteScalarAsync(ct) is not true; said = true)
             {
                 if (how.Time.GetElapsedTime(began) >= how.Patience)

@@ -7,10 +7,11 @@ using Npgsql.EntityFrameworkCore.PostgreSQL.Migrations;
 namespace XenoInsights.Data;
 
 /// <summary>
-/// Leaves out of a migration the indexes of tables that exist already: building them would lock the table against writing for as long as it
-/// takes. <see cref="Indexes"/> builds them afterwards, while everybody works.
+/// Leaves out of a migration the indexes of tables that exist already: building them would lock the table against
+/// writing for as long as it takes. <see cref="Indexes"/> builds them afterwards, while everybody works.
 /// </summary>
-#pragma warning disable EF1001 // The base class asks for the provider's options; there is no other way to derive from it.
+// The base class asks for the provider's options; there is no other way to derive from it.
+#pragma warning disable EF1001
 internal sealed class OnlineMigrationsSqlGenerator(
     MigrationsSqlGeneratorDependencies dependencies,
     INpgsqlSingletonOptions options

@@ -4,7 +4,9 @@ using Npgsql;
 
 namespace XenoInsights.Data;
 
-/// <summary>Reads <c>postgres://user:password@host:port/database?sslmode=require</c>, the form hosting providers hand out.</summary>
+/// <summary>
+/// Reads <c>postgres://user:password@host:port/database?sslmode=require</c>, the form hosting providers hand out.
+/// </summary>
 public static class PostgresUrl
 {
     public static bool IsUrl(string value) =>

@@ -3,7 +3,9 @@ using Microsoft.EntityFrameworkCore.Diagnostics;
 
 namespace XenoInsights.Data;
 
-/// <summary>Turns a query without tenant isolation into an exception: outside a transaction no role and no tenant are set.</summary>
+/// <summary>
+/// Turns a query without tenant isolation into an exception: outside a transaction no role and no tenant are set.
+/// </summary>
 internal sealed class RequireTransactionInterceptor : DbCommandInterceptor
 {
     public override InterceptionResult<DbDataReader> ReaderExecuting(
@@ -49,6 +51,7 @@ internal sealed class RequireTransactionInterceptor : DbCommandInterceptor
         command.Transaction is not null
             ? result
             : throw new InvalidOperationException(
-                "A database command ran outside TenantDatabase and SystemDatabase, where neither role nor tenant is set."
+                "A database command ran outside TenantDatabase and SystemDatabase, "
+                    + "where neither role nor tenant is set."
             );
 }

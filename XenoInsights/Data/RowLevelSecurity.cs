@@ -3,8 +3,8 @@ using Npgsql;
 namespace XenoInsights.Data;
 
 /// <summary>
-/// What the two roles may do: policies and grants of every table, declared here and nowhere else. <c>migrate</c> compares the database's
-/// catalog with it and touches only what is not so; <c>verify</c> tells the differences.
+/// What the two roles may do: policies and grants of every table, declared here and nowhere else. <c>migrate</c>
+/// compares the database's catalog with it and touches only what is not so; <c>verify</c> tells the differences.
 /// </summary>
 /// <remarks>
 /// Each table with a <c>tenant_id</c> is a tenant table by that alone: forced row-level security, one policy for
@@ -52,15 +52,17 @@ internal static class RowLevelSecurity
         new(App, "schema_info", "select"),
     ];
 
-    /// <summary>A store's domain goes with everything else when Shopify asks for its erasure; new ones are the system's to make.</summary>
+    /// <summary>
+    /// A store's domain goes with everything else when Shopify asks for its erasure; new ones are the system's to make.
+    /// </summary>
     private const string NotForTheApp = "(('shop_domains', 'insert'), ('shop_domains', 'update'))";
 
     private const string OwnTenant =
         "(tenant_id = (NULLIF(current_setting(''app.tenant_id''::text, true), ''''::text))::uuid)";
 
     /// <summary>
-    /// Makes the roles and lets the login become them. Roles belong to the server: another database, or an administrator, may have made and
-    /// granted them.
+    /// Makes the roles and lets the login become them. Roles belong to the server: another database, or an
+    /// administrator, may have made and granted them.
     /// </summary>
     public const string Roles = """
         do $$
@@ -88,12 +90,15 @@ internal static class RowLevelSecurity
         """;
 
     /// <summary>
-    /// Something that is not as declared, the SQL that mends it, and whether it is a right too many: taking that away is only safe once no
-    /// older version runs that may need it.
+    /// Something that is not as declared, the SQL that mends it, and whether it is a right too many: taking that away
+    /// is only safe once no older version runs that may need it.
     /// </summary>
     public sealed record Difference(string Table, string Problem, string Repair, bool IsExcess);
 
-    /// <summary>Compares the catalog with what is declared here; the roles must exist. Reads the catalog only, so it waits for no one.</summary>
+    /// <summary>
+    /// Compares the catalog with what is declared here; the roles must exist. Reads the catalog only, so it waits for
+    /// no one.
+    /// </summary>
     public static async Task<List<Difference>> DifferencesAsync(NpgsqlConnection connection, CancellationToken ct)
     {
         var differences = new List<Difference>();
@@ -118,17 +123,22 @@ internal static class RowLevelSecurity
             with declared(role, relation, privileges, columns) as (values
                     {Declared}),
             tables as (
-                select c.oid, c.relname::text relation, c.relrowsecurity, c.relforcerowsecurity, a.attnum is not null has_tenant
-                from pg_class c left join pg_attribute a on a.attrelid = c.oid and a.attname = 'tenant_id' and not a.attisdropped
+                select c.oid, c.relname::text relation, c.relrowsecurity, c.relforcerowsecurity,
+                    a.attnum is not null has_tenant
+                from pg_class c left join pg_attribute a on a.attrelid = c.oid and a.attname = 'tenant_id'
+                    and not a.attisdropped
                 where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p')),
             policies as (
                 select relation, 'tenant' name, '{App}' role, '{OwnTenant}' predicate from tables where has_tenant
                 union
-                select relation, 'system', '{System}', 'true' from tables join declared using (relation) where has_tenant and role = '{System}'),
+                select relation, 'system', '{System}', 'true' from tables join declared using (relation)
+                where has_tenant and role = '{System}'),
             stored_policies as (
                 select t.relation, p.polname::text name,
-                       (select string_agg(coalesce(r.rolname, 'public'), ', ') from unnest(p.polroles) o left join pg_roles r on r.oid = o) role,
-                       pg_get_expr(p.polqual, p.polrelid) predicate, p.polcmd = '*' and p.polpermissive and p.polwithcheck is null plain
+                       (select string_agg(coalesce(r.rolname, 'public'), ', ') from unnest(p.polroles) o
+                           left join pg_roles r on r.oid = o) role,
+                       pg_get_expr(p.polqual, p.polrelid) predicate, p.polcmd = '*' and p.polpermissive
+                           and p.polwithcheck is null plain
                 from pg_policy p join tables t on t.oid = p.polrelid),
             grants as (
                 select '{App}' role, relation, privilege, null::text col
@@ -136,11 +146,14 @@ internal static class RowLevelSecurity
                 where has_tenant and (relation, privilege) not in {NotForTheApp}
                 union
                 select d.role, d.relation, privilege, col
-                from declared d join tables t using (relation) cross join unnest(string_to_array(d.privileges, ', ')) privilege
+                from declared d join tables t using (relation)
+                cross join unnest(string_to_array(d.privileges, ', ')) privilege
                 left join unnest(string_to_array(d.columns, ', ')) col on true
-                where col is null or exists (select from pg_attribute where attrelid = t.oid and attname = col and not attisdropped)),
+                where col is null or exists (select from pg_attribute
+                    where attrelid = t.oid and attname = col and not attisdropped)),
             stored_grants as (
-                select coalesce(r.rolname::text, 'public') role, c.relname::text relation, lower(acl.privilege_type) privilege, null::text col
+                select coalesce(r.rolname::text, 'public') role, c.relname::text relation,
+                    lower(acl.privilege_type) privilege, null::text col
                 from pg_class c cross join aclexplode(c.relacl) acl left join pg_roles r on r.oid = acl.grantee
                 where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p', 'v', 'm')
                     and (acl.grantee = 0 or r.rolname in ('{App}', '{System}'))
@@ -148,27 +161,34 @@ internal static class RowLevelSecurity
                 select coalesce(r.rolname::text, 'public'), c.relname::text, lower(acl.privilege_type), a.attname::text
                 from pg_class c join pg_attribute a on a.attrelid = c.oid and not a.attisdropped
                 cross join aclexplode(a.attacl) acl left join pg_roles r on r.oid = acl.grantee
-                where c.relnamespace = 'public'::regnamespace and (acl.grantee = 0 or r.rolname in ('{App}', '{System}')))
+                where c.relnamespace = 'public'::regnamespace
+                    and (acl.grantee = 0 or r.rolname in ('{App}', '{System}')))
             select relation, problem, repair, excess from (
                 select 1 step, relation, 'row-level security is not ' || what problem,
                        format('alter table %I %s row level security', relation, verb) repair, false excess
                 from tables cross join (values ('enabled', 'enable'), ('forced', 'force')) as v(what, verb)
                 where has_tenant and not case verb when 'enable' then relrowsecurity else relforcerowsecurity end
                 union all
-                select 2, p.relation, format('the policy %s for %s is %s', p.name, p.role, case when s.name is null then 'missing' else 'not as it must be' end),
-                       format('drop policy if exists %I on %I; create policy %I on %I to %I using (%s)', p.name, p.relation, p.name, p.relation, p.role, p.predicate), false
+                select 2, p.relation, format('the policy %s for %s is %s', p.name,
+                    p.role, case when s.name is null then 'missing' else 'not as it must be' end),
+                       format('drop policy if exists %I on %I; create policy %I on %I to %I using (%s)',
+                           p.name, p.relation, p.name, p.relation, p.role, p.predicate), false
                 from policies p left join stored_policies s using (relation, name)
                 where s.name is null or s.role <> p.role or s.predicate is distinct from p.predicate or not s.plain
                 union all
-                select 3, s.relation, format('there is a policy %s for %s that nothing here needs', s.name, s.role), format('drop policy %I on %I', s.name, s.relation), true
+                select 3, s.relation, format('there is a policy %s for %s that nothing here needs', s.name,
+                    s.role), format('drop policy %I on %I', s.name, s.relation), true
                 from stored_policies s left join policies p using (relation, name) where p.name is null
                 union all
                 select 4, relation, format('%s may not %s%s', role, privilege, coalesce(' ' || col, '')),
-                       format('grant %s %s on %I to %I', privilege, coalesce('(' || quote_ident(col) || ')', ''), relation, role), false
+                       format('grant %s %s on %I to %I', privilege,
+                           coalesce('(' || quote_ident(col) || ')', ''), relation, role), false
                 from (select * from grants except select * from stored_grants) missing
                 union all
-                select 5, relation, format('%s may %s%s, which nothing here needs', role, privilege, coalesce(' ' || col, '')),
-                       format('revoke %s %s on %I from %s', privilege, coalesce('(' || quote_ident(col) || ')', ''), relation, quote_ident(role)), true
+                select 5, relation, format('%s may %s%s, which nothing here needs', role, privilege,
+                    coalesce(' ' || col, '')),
+                       format('revoke %s %s on %I from %s', privilege,
+                           coalesce('(' || quote_ident(col) || ')', ''), relation, quote_ident(role)), true
                 from (select * from stored_grants except select * from grants) excess) differences
             order by relation, step, problem
             """;

@@ -7,7 +7,10 @@ using Npgsql;
 
 namespace XenoInsights.Data;
 
-/// <summary>The one row that says what the schema is, for every process that works on it. Written by <see cref="Migrator"/> only.</summary>
+/// <summary>
+/// The one row that says what the schema is, for every process that works on it. Written by <see cref="Migrator"/>
+/// only.
+/// </summary>
 public sealed class SchemaInfo
 {
     public bool OnlyRow { get; init; } = true;
@@ -15,7 +18,9 @@ public sealed class SchemaInfo
     /// <summary>The migrations that are in effect completely: with their policies, grants and indexes.</summary>
     public required string[] Migrations { get; set; }
 
-    /// <summary>A version that does not know this migration would write wrong rows now, and has to stop. Null: any may work.</summary>
+    /// <summary>
+    /// A version that does not know this migration would write wrong rows now, and has to stop. Null: any may work.
+    /// </summary>
     public string? RequiredMigration { get; set; }
 
     /// <summary>Names of the backfills that are done for all stores, also for those still to come.</summary>
@@ -32,7 +37,10 @@ internal sealed class SchemaInfoConfiguration : IEntityTypeConfiguration<SchemaI
     }
 }
 
-/// <summary>This version and the schema of the database do not fit together; the message says which of the two is older and what to do.</summary>
+/// <summary>
+/// This version and the schema of the database do not fit together; the message says which of the two is older and what
+/// to do.
+/// </summary>
 public sealed class SchemaMismatchException(string message) : InvalidOperationException(message);
 
 /// <summary>What this version knows of the schema.</summary>
@@ -55,25 +63,29 @@ internal static class Schema
             throw new SchemaMismatchException(problem);
     }
 
-    /// <summary>What is wrong with this version on a schema that has and requires these migrations; null: nothing.</summary>
+    /// <summary>
+    /// What is wrong with this version on a schema that has and requires these migrations; null: nothing.
+    /// </summary>
     public static string? Mismatch(IReadOnlyCollection<string> migrations, string? requiredMigration)
     {
         var missing = Known.Except(migrations).ToList();
         if (missing.Count == 0)
             return TooOld(requiredMigration);
         var others = missing.Count > 1 ? $" and {missing.Count - 1} more" : "";
-        return $"The database lacks migration {missing[0]}{others}, which this version needs: run `XenoInsights migrate`. Nothing is read or written until then.";
+        return $"The database lacks migration {missing[0]}{others}, which this version needs: "
+            + "run `XenoInsights migrate`. Nothing is read or written until then.";
     }
 
     private static string? TooOld(string? requiredMigration) =>
         requiredMigration is null || Known.Contains(requiredMigration)
             ? null
-            : $"This version is older than the database accepts: it does not know migration {requiredMigration}. It reads and writes nothing any more; run the newer version.";
+            : "This version is older than the database accepts: it does not know migration "
+                + $"{requiredMigration}. It reads and writes nothing any more; run the newer version.";
 }
 
 /// <summary>
-/// Asks the database every few seconds whether this version and the schema fit together, and lets no unit of work begin when they do not.
-/// Every unit of work passes here, so nothing that reads or writes has to think of it.
+/// Asks the database every few seconds whether this version and the schema fit together, and lets no unit of work begin
+/// when they do not. Every unit of work passes here, so nothing that reads or writes has to think of it.
 /// </summary>
 public sealed partial class SchemaGate : IDisposable
 {

@@ -4,8 +4,8 @@ using Npgsql;
 namespace XenoInsights.Data;
 
 /// <summary>
-/// Runs changes of the schema so that they never hold up those who serve: whoever waits for a lock makes everybody behind it wait too, so
-/// each attempt waits for a moment only, gives up, and comes again later.
+/// Runs changes of the schema so that they never hold up those who serve: whoever waits for a lock makes everybody
+/// behind it wait too, so each attempt waits for a moment only, gives up, and comes again later.
 /// </summary>
 /// <param name="lockTimeout">
 /// The longest wait for one lock. Less than the patience of a webhook's answer (0.9 s), and than PostgreSQL's own
@@ -34,7 +34,8 @@ internal sealed class ShortLocks(TimeSpan lockTimeout, TimeSpan patience, TimePr
             {
                 if (time.GetElapsedTime(began) >= patience)
                     throw new UpgradeStoppedException(
-                        $"{what}: the locks could not be had within {patience:c}; nothing was changed.\n{await BlockersAsync(connection, ct)}",
+                        $"{what}: the locks could not be had within {patience:c}; nothing was changed.\n"
+                            + $"{await BlockersAsync(connection, ct)}",
                         busy
                     );
                 if (attempt == 0)
@@ -64,7 +65,9 @@ internal sealed class ShortLocks(TimeSpan lockTimeout, TimeSpan patience, TimePr
         return pause < _longestPause ? pause : _longestPause;
     }
 
-    /// <summary>Who is in the way, for whoever has to decide about it: the longest transactions of this database.</summary>
+    /// <summary>
+    /// Who is in the way, for whoever has to decide about it: the longest transactions of this database.
+    /// </summary>
     private static async Task<string> BlockersAsync(NpgsqlConnection connection, CancellationToken ct)
     {
         var text = new StringBuilder(
@@ -72,7 +75,9 @@ internal sealed class ShortLocks(TimeSpan lockTimeout, TimeSpan patience, TimePr
         );
         await using var command = new NpgsqlCommand(
             """
-            select format('  pid %s, %s s, %s: %s', pid, round(extract(epoch from clock_timestamp() - xact_start)), state, left(regexp_replace(query, '\s+', ' ', 'g'), 120))
+            select format('  pid %s, %s s, %s: %s', pid,
+                round(extract(epoch from clock_timestamp() - xact_start)), state,
+                left(regexp_replace(query, '\s+', ' ', 'g'), 120))
             from pg_stat_activity
             where datname = current_database() and pid <> pg_backend_pid() and xact_start is not null
             order by xact_start limit 5
@@ -86,6 +91,9 @@ internal sealed class ShortLocks(TimeSpan lockTimeout, TimeSpan patience, TimePr
     }
 }
 
-/// <summary>An upgrade cannot go on now; what is done is done, and the same command goes on from there. The message says what is in the way.</summary>
+/// <summary>
+/// An upgrade cannot go on now; what is done is done, and the same command goes on from there. The message says what is
+/// in the way.
+/// </summary>
 public sealed class UpgradeStoppedException(string message, Exception? inner = null)
     : InvalidOperationException(message, inner);

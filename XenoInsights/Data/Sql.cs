@@ -29,11 +29,16 @@ internal static class Sql
     public static NpgsqlParameter Ids(IReadOnlyCollection<long> ids) =>
         new() { Value = ids as long[] ?? [.. ids], NpgsqlDbType = NpgsqlDbType.Array | NpgsqlDbType.Bigint };
 
-    /// <summary>A pattern for ILIKE that finds the text anywhere, with nothing of it read as a wildcard; null finds nothing to look for.</summary>
-    public static string? Contains(string? text) =>
-        text is null
-            ? null
-            : $"%{text.Replace("\\", "\\\\", StringComparison.Ordinal).Replace("%", "\\%", StringComparison.Ordinal).Replace("_", "\\_", StringComparison.Ordinal)}%";
+    /// <summary>
+    /// A pattern for ILIKE that finds the text anywhere, with nothing of it read as a wildcard; null finds nothing to
+    /// look for.
+    /// </summary>
+    public static string? Contains(string? text) => text is null ? null : $"%{Escaped(text)}%";
+
+    private static string Escaped(string text) =>
+        text.Replace("\\", "\\\\", StringComparison.Ordinal)
+            .Replace("%", "\\%", StringComparison.Ordinal)
+            .Replace("_", "\\_", StringComparison.Ordinal);
 
     /// <summary>Adds a value, and returns the number by which the statement names it.</summary>
     public static string Add(this NpgsqlCommand command, object value)

@@ -8,10 +8,15 @@ public sealed class TenantContext
     /// <summary>Who asks. Names them only: each unit of work looks up what they may do.</summary>
     public Caller? Caller { get; private set; }
 
-    /// <summary>A unit of work of this scope was refused: whatever is open shows more than its person may see.</summary>
+    /// <summary>
+    /// A unit of work of this scope was refused: whatever is open shows more than its person may see.
+    /// </summary>
     public event Action? Denied;
 
-    /// <summary>Binds this scope to a tenant, for good: a second tenant needs a second scope, so that no running query can change sides.</summary>
+    /// <summary>
+    /// Binds this scope to a tenant, for good: a second tenant needs a second scope, so that no running query can
+    /// change sides.
+    /// </summary>
     public void Enter(Guid tenantId, Caller caller)
     {
         if (tenantId == Guid.Empty)
@@ -34,7 +39,9 @@ public sealed class TenantContext
     public PageState<T>? Pack<T>(T? value)
         where T : class => value is not null && Caller is { } caller ? new(caller.UserId, TenantId, value) : null;
 
-    /// <summary>Takes what came back from the browser; null unless it was packed for this person and this store.</summary>
+    /// <summary>
+    /// Takes what came back from the browser; null unless it was packed for this person and this store.
+    /// </summary>
     public T? Unpack<T>(PageState<T>? state)
         where T : class =>
         state is not null && state.UserId == Caller?.UserId && state.TenantId == TenantId ? state.Value : null;
@@ -42,5 +49,7 @@ public sealed class TenantContext
     internal void ReportDenial() => Denied?.Invoke();
 }
 
-/// <summary>Figures that travel through the browser inside a page, and whose they are. Nothing in it decides who may do what.</summary>
+/// <summary>
+/// Figures that travel through the browser inside a page, and whose they are. Nothing in it decides who may do what.
+/// </summary>
 public sealed record PageState<T>(Guid UserId, Guid? TenantId, T Value);

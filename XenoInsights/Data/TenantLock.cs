@@ -3,8 +3,8 @@ using Npgsql;
 namespace XenoInsights.Data;
 
 /// <summary>
-/// A tenant's advisory lock, until the end of the unit of work. Whoever stores objects takes it shared; who changes what they
-/// rely on, or erases, takes it exclusively: waits for them, and holds them off.
+/// A tenant's advisory lock, until the end of the unit of work. Whoever stores objects takes it shared; who changes
+/// what they rely on, or erases, takes it exclusively: waits for them, and holds them off.
 /// </summary>
 internal static class TenantLock
 {

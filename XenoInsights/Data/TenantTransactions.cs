@@ -6,10 +6,15 @@ using XenoInsights.Tenants;
 
 namespace XenoInsights.Data;
 
-/// <summary>Units of work for one tenant, for jobs and the install. Requests and circuits use <see cref="XenoDatabase"/>.</summary>
+/// <summary>
+/// Units of work for one tenant, for jobs and the install. Requests and circuits use <see cref="XenoDatabase"/>.
+/// </summary>
 public sealed class TenantDatabase(TenantTransactions transactions)
 {
-    /// <summary>Runs <paramref name="work"/> in a transaction that sees this tenant's rows only, and commits. A transient failure before the commit runs it again.</summary>
+    /// <summary>
+    /// Runs <paramref name="work"/> in a transaction that sees this tenant's rows only, and commits. A transient
+    /// failure before the commit runs it again.
+    /// </summary>
     public Task<T> RunAsync<T>(Guid tenantId, Func<XenoDbContext, Task<T>> work, CancellationToken ct = default) =>
         transactions.RunAsync(TransactionStart.ForJob(tenantId), work, ct);
 
@@ -25,8 +30,8 @@ public sealed class TenantDatabase(TenantTransactions transactions)
         );
 
     /// <summary>
-    /// Applying what came for the tenant, while others wait for their turn: under short limits, and a wait in vain for a
-    /// lock or an answer is not repeated in place.
+    /// Applying what came for the tenant, while others wait for their turn: under short limits, and a wait in vain for
+    /// a lock or an answer is not repeated in place.
     /// </summary>
     internal Task<T> RunForApplyingAsync<T>(Guid tenantId, Func<XenoDbContext, Task<T>> work, CancellationToken ct) =>
         transactions.RunAsync(TransactionStart.ForApplying(tenantId), work, ct);
@@ -47,19 +52,24 @@ public sealed class TenantDatabase(TenantTransactions transactions)
     internal Task<T> RunForHandlerAsync<T>(Guid tenantId, Func<XenoDbContext, Task<T>> work, CancellationToken ct) =>
         transactions.RunAsync(TransactionStart.ForHandler(tenantId), work, ct);
 
-    /// <summary>What several people wait for at once, under the limits of people's work. Whoever asks has had their own access looked up.</summary>
+    /// <summary>
+    /// What several people wait for at once, under the limits of people's work. Whoever asks has had their own access
+    /// looked up.
+    /// </summary>
     public Task<T> RunForPeopleAsync<T>(Guid tenantId, Func<XenoDbContext, Task<T>> work, CancellationToken ct) =>
         transactions.RunAsync(TransactionStart.ForPeople(tenantId), work, ct);
 }
 
 /// <summary>
-/// Units of work of a person in the store that their request or circuit has entered. Each looks up afresh, in the command
-/// that begins it, whether the session is alive and which role its person has there. Entered no store, they see no rows.
+/// Units of work of a person in the store that their request or circuit has entered. Each looks up afresh, in the
+/// command that begins it, whether the session is alive and which role its person has there. Entered no store, they see
+/// no rows.
 /// </summary>
 public sealed class XenoDatabase(TenantTransactions transactions, TenantContext tenant)
 {
     /// <summary>What every member may do.</summary>
-    /// <exception cref="AccessDeniedException">The person is not a member of the store any more, or their session has ended.</exception>
+    /// <exception cref="AccessDeniedException">The person is not a member of the store any more, or their session has
+    /// ended.</exception>
     public Task<T> InTenantAsync<T>(Func<XenoDbContext, Task<T>> work, CancellationToken ct = default) =>
         InTenantAsync(MemberRole.Viewer, work, ct);
 
@@ -75,7 +85,8 @@ public sealed class XenoDatabase(TenantTransactions transactions, TenantContext 
         );
 
     /// <summary>What needs a role.</summary>
-    /// <exception cref="AccessDeniedException">The person's role is below <paramref name="atLeast"/>, or their access has ended.</exception>
+    /// <exception cref="AccessDeniedException">The person's role is below <paramref name="atLeast"/>, or their access
+    /// has ended.</exception>
     public Task<T> InTenantAsync<T>(
         MemberRole atLeast,
         Func<XenoDbContext, Task<T>> work,
@@ -87,7 +98,10 @@ public sealed class XenoDatabase(TenantTransactions transactions, TenantContext 
     public Task<T> DryRunAsync<T>(MemberRole atLeast, Func<XenoDbContext, Task<T>> work, CancellationToken ct) =>
         RunAsync(TransactionStart.ForMember, atLeast, work, keep: false, ct);
 
-    /// <summary>For a member's questions that need what belongs to no tenant, such as people. The work sees all tenants, as the system role.</summary>
+    /// <summary>
+    /// For a member's questions that need what belongs to no tenant, such as people. The work sees all tenants, as the
+    /// system role.
+    /// </summary>
     /// <inheritdoc cref="InTenantAsync{T}(Func{XenoDbContext, Task{T}}, CancellationToken)"/>
     public Task<T> AcrossTenantsAsync<T>(Func<XenoDbContext, Task<T>> work, CancellationToken ct) =>
         RunAsync(TransactionStart.ForMemberAcrossTenants, MemberRole.Viewer, work, keep: true, ct);
@@ -119,7 +133,9 @@ public sealed class XenoDatabase(TenantTransactions transactions, TenantContext 
     }
 }
 
-/// <summary>Units of work across tenants, as the role that may do only what its grants list (<see cref="RowLevelSecurity"/>).</summary>
+/// <summary>
+/// Units of work across tenants, as the role that may do only what its grants list (<see cref="RowLevelSecurity"/>).
+/// </summary>
 public sealed class SystemDatabase(TenantTransactions transactions)
 {
     public Task<T> RunAsync<T>(Func<XenoDbContext, Task<T>> work, CancellationToken ct = default) =>
@@ -154,7 +170,8 @@ public sealed class TenantTransactions : IAsyncDisposable
     private readonly DbContextOptions<XenoDbContext> _options;
 
     /// <param name="name">Names the connections in metrics.</param>
-    /// <param name="gate">Lets no unit of work begin on a schema that this version does not fit; null where that is known.</param>
+    /// <param name="gate">Lets no unit of work begin on a schema that this version does not fit; null where that is
+    /// known.</param>
     public TenantTransactions(
         string connectionString,
         ILoggerFactory loggerFactory,
@@ -164,15 +181,16 @@ public sealed class TenantTransactions : IAsyncDisposable
     {
         _gate = gate;
         var builder = new NpgsqlDataSourceBuilder(connectionString) { Name = name }.UseLoggerFactory(loggerFactory);
-        // Role, tenant and limits are set with SET LOCAL and end with their transaction, as poolers need it too: a connection
-        // has nothing that DISCARD ALL would reset. Npgsql still rolls back what was left open.
+        // Role, tenant and limits are set with SET LOCAL and end with their transaction, as poolers need it too: a
+        // connection has nothing that DISCARD ALL would reset. Npgsql still rolls back what was left open.
         builder.ConnectionStringBuilder.NoResetOnClose = true;
         _source = builder.Build();
         _options = new DbContextOptionsBuilder<XenoDbContext>()
             .UseNpgsql(_source)
             .UseSnakeCaseNamingConvention()
             .UseLoggerFactory(loggerFactory)
-            // Whoever asked gets the exception and says what it means; mostly it is a person who left a page before its figures were found.
+            // Whoever asked gets the exception and says what it means; mostly it is a person who left a page before its
+            // figures were found.
             .ConfigureWarnings(warnings => warnings.Log((RelationalEventId.TransactionError, LogLevel.Debug)))
             .AddInterceptors(new TransactionStartInterceptor(), new RequireTransactionInterceptor())
             .Options;
@@ -204,7 +222,8 @@ public sealed class TenantTransactions : IAsyncDisposable
             }
             if (!keep)
                 return result;
-            // A failure here leaves the outcome unknown, so it is the caller's: only they know whether doing it again is harmless.
+            // A failure here leaves the outcome unknown, so it is the caller's: only they know whether doing it again
+            // is harmless.
             await db.Database.CommitTransactionAsync(ct);
             return result;
         }

@@ -11,8 +11,8 @@ namespace XenoInsights.Data;
 internal sealed class TransactionStart
 {
     /// <summary>
-    /// Sums over a large range fit into this memory where PostgreSQL's default would spill them to disk; parallel workers
-    /// would take longer to start than most questions take.
+    /// Sums over a large range fit into this memory where PostgreSQL's default would spill them to disk; parallel
+    /// workers would take longer to start than most questions take.
     /// </summary>
     private const string PlannerForPeople =
         "set local work_mem = '32MB'; set local max_parallel_workers_per_gather = 0";
@@ -58,8 +58,8 @@ internal sealed class TransactionStart
     public Guid? TenantId { get; }
 
     /// <summary>
-    /// Whether a wait in vain, for a lock or for the database's answer, is repeated in place. Where not, it is the caller
-    /// who comes again later, and lets others go first.
+    /// Whether a wait in vain, for a lock or for the database's answer, is repeated in place. Where not, it is the
+    /// caller who comes again later, and lets others go first.
     /// </summary>
     public bool WaitsAgain { get; private init; } = true;
 
@@ -78,14 +78,18 @@ internal sealed class TransactionStart
     /// <summary>Sees no tenant's rows.</summary>
     public static TransactionStart ForNobody { get; } = new($"{PersonLimits}; set local role {DatabaseRoles.Tenant}");
 
-    /// <summary>Across tenants, as the role that may do only what its grants list (<see cref="RowLevelSecurity"/>).</summary>
+    /// <summary>
+    /// Across tenants, as the role that may do only what its grants list (<see cref="RowLevelSecurity"/>).
+    /// </summary>
     public static TransactionStart ForSystem { get; } = new($"{SystemLimits}; set local role {DatabaseRoles.System}");
 
     /// <summary>A job's work for one tenant.</summary>
     public static TransactionStart ForJob(Guid tenantId) =>
         new($"{JobLimits}; {EnterTenant(tenantId)}", tenantId) { CommandTimeout = LongCommandSeconds };
 
-    /// <summary>Applying one tenant's deliveries and what was refetched, while other tenants wait for their turn.</summary>
+    /// <summary>
+    /// Applying one tenant's deliveries and what was refetched, while other tenants wait for their turn.
+    /// </summary>
     public static TransactionStart ForApplying(Guid tenantId) =>
         new($"{ApplyingLimits}; {EnterTenant(tenantId)}", tenantId) { WaitsAgain = false };
 
@@ -109,7 +113,9 @@ internal sealed class TransactionStart
             found => Judge(found, atLeast)
         );
 
-    /// <summary>A person's question about a store of theirs that needs what belongs to no tenant, such as people.</summary>
+    /// <summary>
+    /// A person's question about a store of theirs that needs what belongs to no tenant, such as people.
+    /// </summary>
     public static TransactionStart ForMemberAcrossTenants(Guid tenantId, Caller caller, MemberRole atLeast) =>
         new($"{PersonLimits}; {FindRole(tenantId, caller)}", tenantId, found => Judge(found, atLeast));
 
@@ -132,14 +138,16 @@ internal sealed class TransactionStart
         $"""
             set local role {DatabaseRoles.System};
             select m.role from memberships m join sessions s using (user_id)
-            where m.tenant_id = '{tenantId:D}' and m.user_id = '{caller.UserId:D}' and s.session_id = '{caller.SessionId:D}' and s.expires_at > now()
+            where m.tenant_id = '{tenantId:D}' and m.user_id = '{caller.UserId:D}'
+                and s.session_id = '{caller.SessionId:D}' and s.expires_at > now()
             """;
 
     private static string FindOperator(Caller caller) =>
         $"""
             set local role {DatabaseRoles.System};
             select u.email from sessions s join users u using (user_id)
-            where s.session_id = '{caller.SessionId:D}' and s.user_id = '{caller.UserId:D}' and s.expires_at > now() and u.email_verified
+            where s.session_id = '{caller.SessionId:D}' and s.user_id = '{caller.UserId:D}'
+                and s.expires_at > now() and u.email_verified
             """;
 
     private static string EnterTenant(Guid tenantId) =>
@@ -157,7 +165,9 @@ internal sealed class TransactionStart
     }
 }
 
-/// <summary>Begins every transaction of a context as its <see cref="TransactionStart"/> says, whoever begins it.</summary>
+/// <summary>
+/// Begins every transaction of a context as its <see cref="TransactionStart"/> says, whoever begins it.
+/// </summary>
 internal sealed class TransactionStartInterceptor : DbTransactionInterceptor
 {
     public override DbTransaction TransactionStarted(

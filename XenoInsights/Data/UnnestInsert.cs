@@ -5,8 +5,8 @@ using XenoInsights.Ingestion;
 namespace XenoInsights.Data;
 
 /// <summary>
-/// Rows for one set-based statement, sent as one array a column: <c>insert … select … from unnest(…)</c>. Unlike COPY it runs under
-/// row-level security, needs no staging table, and one plan serves one row or ten thousand.
+/// Rows for one set-based statement, sent as one array a column: <c>insert … select … from unnest(…)</c>. Unlike
+/// COPY it runs under row-level security, needs no staging table, and one plan serves one row or ten thousand.
 /// </summary>
 internal sealed class UnnestInsert<T>(string table, Guid tenantId, IReadOnlyList<T> rows)
 {
@@ -40,7 +40,9 @@ internal sealed class UnnestInsert<T>(string table, Guid tenantId, IReadOnlyList
     public UnnestInsert<T> Instant(string column, Func<T, DateTimeOffset?> value) =>
         Add(column, "timestamptz", NpgsqlDbType.TimestampTz, row => value(row)?.UtcDateTime);
 
-    /// <summary>Inserts the rows in the given order; <paramref name="suffix"/> says what happens on conflict and what returns.</summary>
+    /// <summary>
+    /// Inserts the rows in the given order; <paramref name="suffix"/> says what happens on conflict and what returns.
+    /// </summary>
     public NpgsqlBatchCommand Insert(string suffix = "") =>
         Command(
             $"""
@@ -50,7 +52,10 @@ internal sealed class UnnestInsert<T>(string table, Guid tenantId, IReadOnlyList
             """
         );
 
-    /// <summary>Updates rows by key: all other columns take the incoming value, unless <paramref name="changes"/> says otherwise (<c>stored</c> and <c>incoming</c> name the two rows).</summary>
+    /// <summary>
+    /// Updates rows by key: all other columns take the incoming value, unless <paramref name="changes"/> says otherwise
+    /// (<c>stored</c> and <c>incoming</c> name the two rows).
+    /// </summary>
     public NpgsqlBatchCommand Update(string key, string? changes = null) =>
         Command(
             $"""
@@ -61,21 +66,28 @@ internal sealed class UnnestInsert<T>(string table, Guid tenantId, IReadOnlyList
             """
         );
 
-    /// <summary>Adds the rows' counters to the stored ones, creating missing rows; rows must come in key order, so that two writers never wait for each other crosswise.</summary>
+    /// <summary>
+    /// Adds the rows' counters to the stored ones, creating missing rows; rows must come in key order, so that two
+    /// writers never wait for each other crosswise.
+    /// </summary>
     public NpgsqlBatchCommand AddTo(params string[] key)
     {
         var counters = _columns.Select(c => c.Name).Except(key).Select(c => $"{c} = {table}.{c} + excluded.{c}");
         return Insert($"on conflict (tenant_id, {string.Join(", ", key)}) do update set {string.Join(", ", counters)}");
     }
 
-    /// <summary>Inserts versioned objects, or replaces them where the incoming version is newer; returns the ids that were stored.</summary>
+    /// <summary>
+    /// Inserts versioned objects, or replaces them where the incoming version is newer; returns the ids that were
+    /// stored.
+    /// </summary>
     public NpgsqlBatchCommand ReplaceOlder()
     {
         var columns = _columns.Select(c => c.Name).Where(c => c != "shopify_id").Select(c => $"{c} = excluded.{c}");
         return Insert(
             $"""
             on conflict (tenant_id, shopify_id) do update set {string.Join(", ", columns)}
-            where (excluded.updated_at, excluded.source, excluded.content_hash) > ({table}.updated_at, {table}.source, {table}.content_hash)
+            where (excluded.updated_at, excluded.source, excluded.content_hash) > ({table}.updated_at,
+                {table}.source, {table}.content_hash)
             returning shopify_id
             """
         );

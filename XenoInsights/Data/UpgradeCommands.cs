@@ -3,7 +3,10 @@ using Npgsql;
 
 namespace XenoInsights.Data;
 
-/// <summary><c>XenoInsights migrate</c> and <c>XenoInsights finish-upgrade</c>: what is done goes to standard output, what is in the way to standard error.</summary>
+/// <summary>
+/// <c>XenoInsights migrate</c> and <c>XenoInsights finish-upgrade</c>: what is done goes to standard output, what is in
+/// the way to standard error.
+/// </summary>
 public static class UpgradeCommands
 {
     public const string Migrate = "migrate",

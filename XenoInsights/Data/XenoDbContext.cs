@@ -15,15 +15,18 @@ using XenoInsights.Webhooks;
 
 namespace XenoInsights.Data;
 
-/// <summary>Belongs to one tenant: gets the tenant query filter here and row-level security in the database, both by convention.</summary>
+/// <summary>
+/// Belongs to one tenant: gets the tenant query filter here and row-level security in the database, both by convention.
+/// </summary>
 public interface ITenantOwned
 {
     Guid TenantId { get; }
 }
 
 /// <summary>
-/// The whole model. Contexts are made by <see cref="TenantDatabase"/> and <see cref="SystemDatabase"/> only, inside a walled transaction.
-/// New migration: <c>dotnet ef migrations add Name --project XenoInsights --output-dir Data/Migrations</c>.
+/// The whole model. Contexts are made by <see cref="TenantDatabase"/> and <see cref="SystemDatabase"/> only, inside a
+/// walled transaction. New migration: <c>dotnet ef migrations add Name --project XenoInsights --output-dir
+/// Data/Migrations</c>.
 /// </summary>
 public sealed class XenoDbContext : DbContext
 {
@@ -42,7 +45,9 @@ public sealed class XenoDbContext : DbContext
     /// <summary>The tenant this context may see; null sees no tenant's rows.</summary>
     public Guid? TenantId => Start.TenantId;
 
-    /// <summary>What the person who asks is in this store, looked up when the transaction began; null where no person asks.</summary>
+    /// <summary>
+    /// What the person who asks is in this store, looked up when the transaction began; null where no person asks.
+    /// </summary>
     public MemberRole? Role { get; internal set; }
 
     /// <summary>How each of this context's transactions begins.</summary>
@@ -100,7 +105,8 @@ public sealed class XenoDbContext : DbContext
             modelBuilder.Entity(entity.ClrType).HasQueryFilter(TenantFilter, IsOwnTenant(entity.ClrType));
     }
 
-    // entity => (Guid?)entity.TenantId == this.TenantId; reading the context's own property keeps the cached model free of any tenant.
+    // entity => (Guid?)entity.TenantId == this.TenantId; reading the context's own property keeps the cached model free
+    // of any tenant.
     private LambdaExpression IsOwnTenant(Type entityType)
     {
         var entity = Expression.Parameter(entityType, "entity");

@@ -13,8 +13,8 @@ using XenoInsights.Tenants;
 namespace XenoInsights.Development;
 
 /// <summary>
-/// With the demo Shopify: connects its first store as the demo owner would in a browser, through sign-in, consent and callback,
-/// so that a fresh checkout starts with figures. The demo viewer gets to see it.
+/// With the demo Shopify: connects its first store as the demo owner would in a browser, through sign-in, consent and
+/// callback, so that a fresh checkout starts with figures. The demo viewer gets to see it.
 /// </summary>
 internal sealed class DemoStoreConnector(
     IServer server,
@@ -86,7 +86,10 @@ internal sealed class DemoStoreConnector(
         logger.Connected(Shop);
     }
 
-    /// <summary>The pretend Shopify keeps tokens over a restart, but not who subscribed to what. False when it does not let us in any more.</summary>
+    /// <summary>
+    /// The pretend Shopify keeps tokens over a restart, but not who subscribed to what. False when it does not let us
+    /// in any more.
+    /// </summary>
     private async Task<bool> SubscribeAgainAsync(CancellationToken ct)
     {
         var tenant = await system.RunAsync(
@@ -123,7 +126,10 @@ internal sealed class DemoStoreConnector(
     private static string SignIn(string email, string returnUrl) =>
         $"/signin?login_hint={Uri.EscapeDataString(email)}&returnUrl={Uri.EscapeDataString(returnUrl)}";
 
-    /// <summary>One browser: its cookies, its redirects. Addresses of ours are visited where this process listens, whatever App:PublicUrl says.</summary>
+    /// <summary>
+    /// One browser: its cookies, its redirects. Addresses of ours are visited where this process listens, whatever
+    /// App:PublicUrl says.
+    /// </summary>
     private async Task VisitAsync(IReadOnlyList<string> paths, CancellationToken ct)
     {
         var cookies = new CookieContainer();
@@ -156,7 +162,8 @@ internal sealed class DemoStoreConnector(
         if (response.IsSuccessStatusCode)
             return null;
         throw new HttpRequestException(
-            $"{address.GetLeftPart(UriPartial.Path)} answered {(int)response.StatusCode}: {await response.Content.ReadAsStringAsync(ct)}",
+            $"{address.GetLeftPart(UriPartial.Path)} answered {(int)response.StatusCode}: "
+                + $"{await response.Content.ReadAsStringAsync(ct)}",
             null,
             response.StatusCode
         );
@@ -178,7 +185,8 @@ internal sealed class DemoStoreConnector(
                 await using var command = db.Command(
                     """
                     insert into memberships (tenant_id, user_id, role, created_at)
-                    select t.tenant_id, u.user_id, @role, now() from tenants t, users u where t.shop_domain = @shop and u.issuer = @issuer and u.email = @email
+                    select t.tenant_id, u.user_id, @role, now() from tenants t, users u
+                    where t.shop_domain = @shop and u.issuer = @issuer and u.email = @email
                     on conflict do nothing
                     """
                 );

@@ -3,7 +3,9 @@ using XenoInsights.Connect;
 
 namespace XenoInsights.Development;
 
-/// <summary>Development's own key, made once and kept beside its database: tokens survive a restart as the rows do.</summary>
+/// <summary>
+/// Development's own key, made once and kept beside its database: tokens survive a restart as the rows do.
+/// </summary>
 internal static class DevelopmentEncryptionKey
 {
     private const string FileName = "encryption-key";

@@ -18,8 +18,9 @@ using static OpenIddict.Server.OpenIddictServerEvents;
 namespace XenoInsights.Development;
 
 /// <summary>
-/// An OpenID Connect provider inside the app for Development without <c>Oidc:*</c>, so that signing in is the same code as in
-/// production. Whoever reaches it may be any of its demo users; <see cref="OidcOptionsValidator"/> keeps it out of Production.
+/// An OpenID Connect provider inside the app for Development without <c>Oidc:*</c>, so that signing in is the same code
+/// as in production. Whoever reaches it may be any of its demo users; <see cref="OidcOptionsValidator"/> keeps it out
+/// of Production.
 /// </summary>
 internal static class DevelopmentIdentityProvider
 {
@@ -48,7 +49,9 @@ internal static class DevelopmentIdentityProvider
 
     private sealed record DemoUser(string Email, string Name, string About);
 
-    /// <summary>Comes before the framework's own post-configuration, which makes the client for the provider's metadata.</summary>
+    /// <summary>
+    /// Comes before the framework's own post-configuration, which makes the client for the provider's metadata.
+    /// </summary>
     public static void AddDevelopmentIdentityProvider(this IServiceCollection services)
     {
         services
@@ -63,7 +66,8 @@ internal static class DevelopmentIdentityProvider
                     .SetTokenEndpointUris(Relative("/token"));
                 server.AllowAuthorizationCodeFlow().RequireProofKeyForCodeExchange();
                 server.RegisterScopes(Scopes.OpenId, Scopes.Profile, Scopes.Email);
-                // OpenIddict's own ephemeral keys are RSA of 4096 bits: making them holds up the first request for seconds.
+                // OpenIddict's own ephemeral keys are RSA of 4096 bits: making them holds up the first request for
+                // seconds.
                 server
                     .AddSigningKey(new ECDsaSecurityKey(ECDsa.Create(ECCurve.NamedCurves.nistP256)))
                     .AddEncryptionKey(new SymmetricSecurityKey(RandomNumberGenerator.GetBytes(32)));
@@ -146,7 +150,8 @@ internal static class DevelopmentIdentityProvider
             return NoticePage.Result(
                 StatusCodes.Status403Forbidden,
                 "Sign-in from this machine only",
-                "This development instance lets whoever signs in be any demo user, so it answers its own machine alone. "
+                "This development instance lets whoever signs in be any demo user, "
+                    + "so it answers its own machine alone. "
                     + "Set Access:BuiltInSignInForAll to true if nobody else can reach it, as in a container.",
                 [new("Back", "/signed-out")]
             );
@@ -177,7 +182,8 @@ internal static class DevelopmentIdentityProvider
         NoticePage.Result(
             StatusCodes.Status200OK,
             "Sign in",
-            "This is a development machine: choose who you want to be. In production your identity provider stands here.",
+            "This is a development machine: choose who you want to be. "
+                + "In production your identity provider stands here.",
             [.. _users.Select(u => new NoticeAction($"{u.Name} · {u.Email}", u.Email, u.About, ChoiceField))],
             request
                 .GetParameters()
@@ -185,7 +191,10 @@ internal static class DevelopmentIdentityProvider
                 .Select(p => KeyValuePair.Create(p.Key, p.Value.ToString() ?? ""))
         );
 
-    /// <summary>Sends the provider's metadata and token calls to wherever this process listens, whatever name the app has outside.</summary>
+    /// <summary>
+    /// Sends the provider's metadata and token calls to wherever this process listens, whatever name the app has
+    /// outside.
+    /// </summary>
     private sealed class OwnAddressHandler(IServer server) : DelegatingHandler
     {
         protected override Task<HttpResponseMessage> SendAsync(

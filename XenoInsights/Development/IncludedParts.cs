@@ -6,7 +6,9 @@ using XenoInsights.Development.Postgres;
 
 namespace XenoInsights.Development;
 
-/// <summary>The parts of a development build. All but the fake Shopify's refusal is for the environment Development only.</summary>
+/// <summary>
+/// The parts of a development build. All but the fake Shopify's refusal is for the environment Development only.
+/// </summary>
 internal sealed class IncludedParts : IDevelopmentParts
 {
     // Our own callback asks for a token, for the shop and for its webhooks, one after the other.

@@ -6,8 +6,8 @@ public static class Currencies
     private const int LongestAmount = 40;
 
     /// <summary>
-    /// The exponent of an ISO 4217 code: 0 for JPY, 3 for KWD, 2 for most. A code this list does not know counts as 2, which
-    /// nearly every currency has; were that wrong, amounts with more decimals are refused rather than rounded.
+    /// The exponent of an ISO 4217 code: 0 for JPY, 3 for KWD, 2 for most. A code this list does not know counts as 2,
+    /// which nearly every currency has; were that wrong, amounts with more decimals are refused rather than rounded.
     /// </summary>
     public static int ExponentOf(string currency) =>
         currency switch
@@ -35,8 +35,9 @@ public static class Currencies
         };
 
     /// <summary>
-    /// Minor units of a decimal such as <c>-20.7</c> or <c>1000.0</c>, exactly. Shopify writes no more decimals than the currency
-    /// has, bar zeros; other decimals are refused, because rounding them would make sums disagree with Shopify's.
+    /// Minor units of a decimal such as <c>-20.7</c> or <c>1000.0</c>, exactly. Shopify writes no more decimals than
+    /// the currency has, bar zeros; other decimals are refused, because rounding them would make sums disagree with
+    /// Shopify's.
     /// </summary>
     /// <exception cref="FormatException">Not a decimal, too many decimals, or beyond 64 bits.</exception>
     public static long ParseMinor(ReadOnlySpan<byte> amount, int exponent)
@@ -63,9 +64,9 @@ public static class Currencies
                 throw NotAnAmount(amount);
         }
         // Counted below zero, so that the lowest long has a place too.
-        return negative ? minor
-            : minor == long.MinValue ? throw NotAnAmount(amount)
-            : -minor;
+        if (negative)
+            return minor;
+        return minor == long.MinValue ? throw NotAnAmount(amount) : -minor;
     }
 
     private static long Append(long minor, byte digit, ReadOnlySpan<byte> amount)

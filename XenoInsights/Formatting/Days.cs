@@ -2,7 +2,9 @@ using System.Globalization;
 
 namespace XenoInsights.Formatting;
 
-/// <summary>Writes shop days: Fri 20 Nov, 23 Oct – 19 Nov 2026. The order of day and month is the culture's.</summary>
+/// <summary>
+/// Writes shop days: Fri 20 Nov, 23 Oct – 19 Nov 2026. The order of day and month is the culture's.
+/// </summary>
 public sealed class Days(CultureInfo culture)
 {
     private readonly string _dayMonth = culture.DateTimeFormat.MonthDayPattern.Replace(
@@ -31,10 +33,12 @@ public sealed class Days(CultureInfo culture)
         from == to ? Full(from) : $"{(from.Year == to.Year ? DayMonth(from) : Full(from))} – {Full(to)}";
 
     /// <summary>Without a year, for places beside a range that names it.</summary>
-    public string ShortSpan(DateOnly from, DateOnly to) =>
-        from == to ? DayMonth(from)
-        : from.Year == to.Year ? $"{DayMonth(from)} – {DayMonth(to)}"
-        : $"{Full(from)} – {Full(to)}";
+    public string ShortSpan(DateOnly from, DateOnly to)
+    {
+        if (from == to)
+            return DayMonth(from);
+        return from.Year == to.Year ? $"{DayMonth(from)} – {DayMonth(to)}" : $"{Full(from)} – {Full(to)}";
+    }
 
     private string Weekday(DateOnly day) => day.ToString(_dayMonth.StartsWith('M') ? "ddd, " : "ddd ", culture);
 

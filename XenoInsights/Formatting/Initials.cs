@@ -2,7 +2,9 @@ using System.Globalization;
 
 namespace XenoInsights.Formatting;
 
-/// <summary>The letters that stand for a name in a small circle. A letter is what a person sees as one: an emoji counts whole.</summary>
+/// <summary>
+/// The letters that stand for a name in a small circle. A letter is what a person sees as one: an emoji counts whole.
+/// </summary>
 public static class Initials
 {
     /// <summary>The first letter of a store's name; empty where the name is.</summary>

@@ -53,7 +53,10 @@ public sealed class Money
     public string Whole(long minor) =>
         Unbroken(decimal.Round(Units(minor), 0, MidpointRounding.AwayFromZero).ToString("C", _whole));
 
-    /// <summary>For steps and cells whose table has the rest: whole units, from ten thousand on whole thousands: £5,052, £836k.</summary>
+    /// <summary>
+    /// For steps and cells whose table has the rest: whole units, from ten thousand on whole thousands: £5,052,
+    /// £836k.
+    /// </summary>
     public string Rounded(long minor) =>
         Math.Abs(Units(minor)) < 10_000
             ? Whole(minor)

@@ -4,9 +4,10 @@ using System.Runtime.InteropServices;
 namespace XenoInsights.Ingestion;
 
 /// <summary>
-/// A stable 64-bit hash of a record's content, so that an unchanged object is recognised and two versions of one second have an order.
-/// An order that was read with more of its edits known comes after one that was read with fewer.
-/// Raise <see cref="Format"/> with every field that joins a record: it leads the hash, so re-reading an object replaces what older code stored.
+/// A stable 64-bit hash of a record's content, so that an unchanged object is recognised and two versions of one second
+/// have an order. An order that was read with more of its edits known comes after one that was read with fewer. Raise
+/// <see cref="Format"/> with every field that joins a record: it leads the hash, so re-reading an object replaces what
+/// older code stored.
 /// </summary>
 internal sealed class ContentHash
 {

@@ -14,7 +14,9 @@ public abstract class IngestedObject : ITenantOwned
     public DateTimeOffset UpdatedAt { get; init; }
     public RecordSource Source { get; init; }
 
-    /// <summary>Hash of the applied content: equal versions with equal hashes are the same, the higher hash wins otherwise.</summary>
+    /// <summary>
+    /// Hash of the applied content: equal versions with equal hashes are the same, the higher hash wins otherwise.
+    /// </summary>
     public long ContentHash { get; init; }
 
     /// <summary>Set on tombstones: gone in Shopify, kept so that a late update cannot bring it back.</summary>
@@ -63,7 +65,9 @@ public sealed class OrderLineItem : ITenantOwned
     public long Discount { get; init; }
 }
 
-/// <summary>One dated entry of an order's sales ledger; see <see cref="SaleRecord"/>. The truth that every rollup is made of.</summary>
+/// <summary>
+/// One dated entry of an order's sales ledger; see <see cref="SaleRecord"/>. The truth that every rollup is made of.
+/// </summary>
 public sealed class OrderSale : ITenantOwned
 {
     public Guid TenantId { get; init; }
@@ -158,8 +162,9 @@ public sealed class CheckoutLineItem : ITenantOwned
 }
 
 /// <summary>
-/// Rollup: what one counted order adds to one shop day: as it was placed, or by what changed later (refunds, edits, cancellation).
-/// The entries of a range add up to its figures, measure by measure; every counted order has exactly one that placed it.
+/// Rollup: what one counted order adds to one shop day: as it was placed, or by what changed later (refunds, edits,
+/// cancellation). The entries of a range add up to its figures, measure by measure; every counted order has exactly one
+/// that placed it.
 /// </summary>
 public sealed class OrderEntry : ITenantOwned
 {
@@ -187,7 +192,10 @@ public sealed class OrderEntry : ITenantOwned
     public long Fees { get; init; }
 }
 
-/// <summary>Rollup: a shop day's sales. Sums of <see cref="OrderSale"/> entries of counted orders, plus how the day's customers stand.</summary>
+/// <summary>
+/// Rollup: a shop day's sales. Sums of <see cref="OrderSale"/> entries of counted orders, plus how the day's customers
+/// stand.
+/// </summary>
 public sealed class SalesDay : ITenantOwned
 {
     public Guid TenantId { get; init; }
@@ -197,7 +205,9 @@ public sealed class SalesDay : ITenantOwned
     /// <summary>Those of them that were placed through the online store's checkout.</summary>
     public long OnlineOrders { get; init; }
 
-    /// <summary>Gross sales − discounts of the day's orders as they were placed: the numerator of the average order value.</summary>
+    /// <summary>
+    /// Gross sales − discounts of the day's orders as they were placed: the numerator of the average order value.
+    /// </summary>
     public long OrderValue { get; init; }
     public long Gross { get; init; }
     public long Discounts { get; init; }
@@ -219,7 +229,9 @@ public sealed class SalesDay : ITenantOwned
     public long OneOrderCustomers { get; init; }
 }
 
-/// <summary>Rollup: a product's shop day. Product 0 gathers lines without a product, so that products add up to the day.</summary>
+/// <summary>
+/// Rollup: a product's shop day. Product 0 gathers lines without a product, so that products add up to the day.
+/// </summary>
 public sealed class ProductDay : ITenantOwned
 {
     public Guid TenantId { get; init; }
@@ -232,7 +244,9 @@ public sealed class ProductDay : ITenantOwned
     public long Returns { get; init; }
 }
 
-/// <summary>Rollup: what a product's shop days of a calendar month come to, so that a year is twelve rows a product.</summary>
+/// <summary>
+/// Rollup: what a product's shop days of a calendar month come to, so that a year is twelve rows a product.
+/// </summary>
 public sealed class ProductMonth : ITenantOwned
 {
     public Guid TenantId { get; init; }
@@ -269,8 +283,9 @@ public sealed class CustomerTotal : ITenantOwned
 }
 
 /// <summary>
-/// Rollup: how many customers ordered on <see cref="Day"/> having last ordered on <see cref="PreviousDay"/> (<c>-infinity</c>: never).
-/// The distinct customers of any range a…b are those with Day in a…b and PreviousDay before a, however long the history.
+/// Rollup: how many customers ordered on <see cref="Day"/> having last ordered on <see cref="PreviousDay"/>
+/// (<c>-infinity</c>: never). The distinct customers of any range a…b are those with Day in a…b and PreviousDay
+/// before a, however long the history.
 /// </summary>
 public sealed class CustomerReturn : ITenantOwned
 {

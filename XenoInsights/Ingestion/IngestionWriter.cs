@@ -5,7 +5,9 @@ using XenoInsights.Tenants;
 
 namespace XenoInsights.Ingestion;
 
-/// <summary>How many source objects of a batch were stored, and how many were already there in this or a newer version.</summary>
+/// <summary>
+/// How many source objects of a batch were stored, and how many were already there in this or a newer version.
+/// </summary>
 public readonly record struct ApplyResult(long Stored, long Unchanged)
 {
     public static ApplyResult operator +(ApplyResult left, ApplyResult right) =>
@@ -16,13 +18,16 @@ public readonly record struct ApplyResult(long Stored, long Unchanged)
 
 /// <summary>
 /// The one door: the only code that writes Shopify's objects and their rollups. Applying is a join over versions
-/// (updated_at, then source, then content hash): in any order, any number of times, from any number of writers, the newest version
-/// ends up stored and counted exactly once. People who were erased are kept out of it (<see cref="ErasedPeople"/>),
-/// whatever the versions.
+/// (updated_at, then source, then content hash): in any order, any number of times, from any number of writers, the
+/// newest version ends up stored and counted exactly once. People who were erased are kept out of it
+/// (<see cref="ErasedPeople"/>), whatever the versions.
 /// </summary>
 public static class IngestionWriter
 {
-    /// <summary>Applies a batch of one tenant inside the caller's unit of work, so that whatever the caller saves with it commits with it.</summary>
+    /// <summary>
+    /// Applies a batch of one tenant inside the caller's unit of work, so that whatever the caller saves with it
+    /// commits with it.
+    /// </summary>
     public static async Task<ApplyResult> ApplyAsync(
         XenoDbContext db,
         StoreCalendar shop,
@@ -58,8 +63,9 @@ public static class IngestionWriter
     ) => ObjectIsolation.ApplyAsync(db, shop.TenantId, batch, some => ApplyAsync(db, shop, some, ct), ct);
 
     /// <summary>
-    /// Stores orders as Shopify has them now, although what is stored claims to be that version or a later one: for what a comparison found to
-    /// be wrong, and for nothing else. Where another version was stored since it was looked at, the usual order of versions decides.
+    /// Stores orders as Shopify has them now, although what is stored claims to be that version or a later one: for
+    /// what a comparison found to be wrong, and for nothing else. Where another version was stored since it was looked
+    /// at, the usual order of versions decides.
     /// </summary>
     /// <param name="orders">Each with the version that was found wrong; null where nothing was stored.</param>
     internal static async Task<ApplyResult> ReplaceAsync(
@@ -78,7 +84,10 @@ public static class IngestionWriter
                 new NpgsqlBatchCommand(
                     """
                     update orders set updated_at = 'epoch', source = 0
-                    from (select o.shopify_id from orders o join unnest($2, $3) as wrong(id, seen) on o.shopify_id = wrong.id and o.updated_at = wrong.seen where o.tenant_id = $1 order by o.shopify_id for update of o) locked
+                    from (select o.shopify_id from orders o
+                        join unnest($2, $3) as wrong(id, seen) on o.shopify_id = wrong.id
+                        and o.updated_at = wrong.seen where o.tenant_id = $1 order by o.shopify_id
+                    for update of o) locked
                     where orders.tenant_id = $1 and orders.shopify_id = locked.shopify_id
                     """
                 )

@@ -7,8 +7,9 @@ using XenoInsights.Tenants;
 namespace XenoInsights.Ingestion;
 
 /// <summary>
-/// Orders with their ledger, and the rollups made of it. What a version adds to the rollups is its own contribution less that of the
-/// version it replaces, both read under the order's row lock in the same transaction, so stored rollups equal the ledger at every commit.
+/// Orders with their ledger, and the rollups made of it. What a version adds to the rollups is its own contribution
+/// less that of the version it replaces, both read under the order's row lock in the same transaction, so stored
+/// rollups equal the ledger at every commit.
 /// </summary>
 internal static class OrderWriter
 {
@@ -25,8 +26,8 @@ internal static class OrderWriter
         if (orders.Count == 0)
             return default;
 
-        // Inserting first makes the row lock exist even for an order that nobody has seen: two first deliveries that both
-        // read "nothing there" would both count.
+        // Inserting first makes the row lock exist even for an order that nobody has seen: two first deliveries that
+        // both read "nothing there" would both count.
         var inserted = await db.QueryIdsAsync(
             Header(shop, orders).Insert("on conflict (tenant_id, shopify_id) do nothing returning shopify_id"),
             ct
@@ -85,7 +86,8 @@ internal static class OrderWriter
         await using var command = db.Command(
             """
             select order_id, line_item_id, max(happened_at), sum(quantity)::int from order_sales
-            where tenant_id = $1 and order_id = any($2) and not original and line_item_id is not null and quantity > 0 group by order_id, line_item_id
+            where tenant_id = $1 and order_id = any($2) and not original and line_item_id is not null
+                and quantity > 0 group by order_id, line_item_id
             """
         );
         command.Parameters.Add(Sql.Uuid(tenantId));
@@ -390,7 +392,9 @@ internal static class OrderWriter
             .Insert();
     }
 
-    /// <summary>One entry for the order as it was placed, though it be worth nothing, and one a day for what changed later.</summary>
+    /// <summary>
+    /// One entry for the order as it was placed, though it be worth nothing, and one a day for what changed later.
+    /// </summary>
     private static IEnumerable<OrderEntry> EntriesOf(StoreCalendar shop, OrderRecord order)
     {
         yield return Entry(

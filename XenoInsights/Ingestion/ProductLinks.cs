@@ -82,15 +82,19 @@ internal static class ProductLinks
         await using var update = db.Batch([
             Statement(
                 """
-                update order_sales s set product_id = told.product_id from unnest($2, $3, $4) as told(order_id, line_id, product_id)
-                where s.tenant_id = $1 and s.order_id = told.order_id and s.line_item_id = told.line_id and s.product_id is null
+                update order_sales s set product_id = told.product_id
+                from unnest($2, $3, $4) as told(order_id, line_id, product_id)
+                where s.tenant_id = $1 and s.order_id = told.order_id and s.line_item_id = told.line_id
+                    and s.product_id is null
                 """,
                 parameters
             ),
             Statement(
                 """
-                update order_line_items l set product_id = told.product_id from unnest($2, $3, $4) as told(order_id, line_id, product_id)
-                where l.tenant_id = $1 and l.order_id = told.order_id and l.shopify_id = told.line_id and l.product_id is null
+                update order_line_items l set product_id = told.product_id
+                from unnest($2, $3, $4) as told(order_id, line_id, product_id)
+                where l.tenant_id = $1 and l.order_id = told.order_id and l.shopify_id = told.line_id
+                    and l.product_id is null
                 """,
                 parameters
             ),
@@ -111,7 +115,8 @@ internal static class ProductLinks
     {
         await using var command = db.Command(
             """
-            select order_id, shopify_id, product_id from order_line_items where tenant_id = $1 and order_id = any($2) and product_id is not null
+            select order_id, shopify_id, product_id from order_line_items
+            where tenant_id = $1 and order_id = any($2) and product_id is not null
             union
             select order_id, line_item_id, product_id from order_sales
             where tenant_id = $1 and order_id = any($2) and product_id is not null and line_item_id is not null
@@ -163,9 +168,11 @@ internal static class ProductLinks
         await using var batch = db.Batch([
             Statement(
                 """
-                select s.day, o.customer_id, s.original, s.measure, s.quantity, s.amount, s.discount, s.tax, told.product_id
+                select s.day, o.customer_id, s.original, s.measure, s.quantity, s.amount, s.discount, s.tax,
+                    told.product_id
                 from unnest($2, $3, $4) as told(order_id, line_id, product_id)
-                join order_sales s on s.tenant_id = $1 and s.order_id = told.order_id and s.line_item_id = told.line_id and s.product_id is null
+                join order_sales s on s.tenant_id = $1 and s.order_id = told.order_id
+                    and s.line_item_id = told.line_id and s.product_id is null
                 join orders o on o.tenant_id = $1 and o.shopify_id = s.order_id and o.counted
                 """,
                 parameters

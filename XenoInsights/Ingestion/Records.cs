@@ -1,11 +1,15 @@
 namespace XenoInsights.Ingestion;
 
-/// <summary>Where a version of an object was read; the more authoritative source wins between versions of the same instant.</summary>
+/// <summary>
+/// Where a version of an object was read; the more authoritative source wins between versions of the same instant.
+/// </summary>
 public enum RecordSource
 {
     Webhook = 1,
 
-    /// <summary>A bulk export: the whole ledger, but refunds without their lines, which bulk operations cannot reach.</summary>
+    /// <summary>
+    /// A bulk export: the whole ledger, but refunds without their lines, which bulk operations cannot reach.
+    /// </summary>
     BulkExport = 2,
 
     /// <summary>The object by its id: everything.</summary>
@@ -33,7 +37,10 @@ public abstract record IngestRecord
     /// </summary>
     public DateTimeOffset? ReadAt { get; init; }
 
-    /// <summary>How many objects of the source this record was assembled from (an order with its lines and sales counts each of them).</summary>
+    /// <summary>
+    /// How many objects of the source this record was assembled from (an order with its lines and sales counts each of
+    /// them).
+    /// </summary>
     public int SourceObjects { get; init; } = 1;
 
     /// <summary>Shopify's global id.</summary>
@@ -42,11 +49,15 @@ public abstract record IngestRecord
     /// <summary>Shopify's name of the type.</summary>
     protected abstract string TypeName { get; }
 
-    /// <summary>The object no longer exists in Shopify. A tombstone is a version like any other and contributes nothing.</summary>
+    /// <summary>
+    /// The object no longer exists in Shopify. A tombstone is a version like any other and contributes nothing.
+    /// </summary>
     public bool Deleted { get; init; }
 }
 
-/// <summary>An order with its lines and its sales ledger; the ledger alone decides all money that reports count.</summary>
+/// <summary>
+/// An order with its lines and its sales ledger; the ledger alone decides all money that reports count.
+/// </summary>
 public sealed record OrderRecord : IngestRecord
 {
     protected override string TypeName => "Order";
@@ -55,7 +66,9 @@ public sealed record OrderRecord : IngestRecord
     public required string Name { get; init; }
     public required DateTimeOffset CreatedAt { get; init; }
 
-    /// <summary>The instant that decides the order's shop day; earlier than <see cref="CreatedAt"/> for imported orders.</summary>
+    /// <summary>
+    /// The instant that decides the order's shop day; earlier than <see cref="CreatedAt"/> for imported orders.
+    /// </summary>
     public required DateTimeOffset ProcessedAt { get; init; }
     public DateTimeOffset? CancelledAt { get; init; }
 
@@ -103,12 +116,16 @@ public sealed record OrderLineRecord(
     long Discount
 );
 
-/// <summary>One entry of Shopify's sales ledger (<c>agreements{sales}</c>), already sorted into the measure it counts in.</summary>
+/// <summary>
+/// One entry of Shopify's sales ledger (<c>agreements{sales}</c>), already sorted into the measure it counts in.
+/// </summary>
 /// <param name="HappenedAt">When the agreement was made: the day of refunds, edits and cancellations.</param>
-/// <param name="Original">Part of the agreement that placed the order, and so of its average order value; dated by the order's <c>processedAt</c>.</param>
+/// <param name="Original">Part of the agreement that placed the order, and so of its average order value; dated by the
+/// order's <c>processedAt</c>.</param>
 /// <param name="Quantity">Units; negative when they come back.</param>
 /// <param name="Amount">After discounts, before taxes; negative when it reverses.</param>
-/// <param name="Discount">Discounts before taxes that <paramref name="Amount"/> already leaves out; positive lowers the price.</param>
+/// <param name="Discount">Discounts before taxes that <paramref name="Amount"/> already leaves out; positive lowers the
+/// price.</param>
 public sealed record SaleRecord(
     DateTimeOffset HappenedAt,
     bool Original,
@@ -124,7 +141,9 @@ public sealed record SaleRecord(
 /// <summary>Which reported measure a ledger entry counts in. Stored by number.</summary>
 public enum SaleMeasure : short
 {
-    /// <summary>Stored but in no report: gift cards (a liability until used), tips, and kinds Shopify has not named yet.</summary>
+    /// <summary>
+    /// Stored but in no report: gift cards (a liability until used), tips, and kinds Shopify has not named yet.
+    /// </summary>
     Uncounted = 0,
 
     /// <summary>Product ordered or its price changed: gross sales (amount + discount) and discounts.</summary>

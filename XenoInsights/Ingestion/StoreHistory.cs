@@ -10,8 +10,9 @@ namespace XenoInsights.Ingestion;
 public sealed record OutsideOrders(long Orders, long TotalCents);
 
 /// <summary>
-/// Which shop days a store's charts, periods and comparisons are made of. An order dated on any other day counts on that day and is
-/// named to the merchant, but never makes a day known: else one wrong date would stretch every series over thousands of years.
+/// Which shop days a store's charts, periods and comparisons are made of. An order dated on any other day counts on
+/// that day and is named to the merchant, but never makes a day known: else one wrong date would stretch every series
+/// over thousands of years.
 /// </summary>
 /// <param name="Begins">The first day of which all orders can be known.</param>
 /// <param name="Days">First and last day with orders from then to the shop's today; null without any.</param>
@@ -19,10 +20,15 @@ public sealed record OutsideOrders(long Orders, long TotalCents);
 /// <param name="After">Orders dated after today; null without any.</param>
 public sealed record StoreHistory(DateOnly Begins, DateRange? Days, OutsideOrders? Before, OutsideOrders? After)
 {
-    /// <summary>Without <c>read_all_orders</c> Shopify shows orders of the last 60 days, so these and today are whole days.</summary>
+    /// <summary>
+    /// Without <c>read_all_orders</c> Shopify shows orders of the last 60 days, so these and today are whole days.
+    /// </summary>
     public const int DaysWithoutAllOrders = 59;
 
-    /// <summary>No store has days before: Shopify opened in 2006, and this leaves room for orders that were brought along from elsewhere.</summary>
+    /// <summary>
+    /// No store has days before: Shopify opened in 2006, and this leaves room for orders that were brought along from
+    /// elsewhere.
+    /// </summary>
     public static DateOnly FirstDay { get; } = new(2000, 1, 1);
 
     /// <summary>Shopify does not show all of it, or did not when it was imported.</summary>
@@ -40,7 +46,10 @@ public sealed record StoreHistory(DateOnly Begins, DateRange? Days, OutsideOrder
         batch.BatchCommands.Add(
             Command(
                 db,
-                "select day from sales_days where tenant_id = $1 and orders > 0 and day between $2 and $3 order by day limit 1",
+                """
+                select day from sales_days where tenant_id = $1 and orders > 0 and day between $2 and $3
+                order by day limit 1
+                """,
                 begins,
                 today
             )
@@ -48,7 +57,10 @@ public sealed record StoreHistory(DateOnly Begins, DateRange? Days, OutsideOrder
         batch.BatchCommands.Add(
             Command(
                 db,
-                "select day from sales_days where tenant_id = $1 and orders > 0 and day between $2 and $3 order by day desc limit 1",
+                """
+                select day from sales_days where tenant_id = $1 and orders > 0 and day between $2 and $3
+                order by day desc limit 1
+                """,
                 begins,
                 today
             )
@@ -91,7 +103,8 @@ public sealed record StoreHistory(DateOnly Begins, DateRange? Days, OutsideOrder
 
     private static string Outside(string days) =>
         $"""
-            select coalesce(sum(orders), 0)::bigint, coalesce(sum(gross - discounts - "returns" + shipping + taxes + duties + fees), 0)::bigint
+            select coalesce(sum(orders), 0)::bigint,
+                coalesce(sum(gross - discounts - "returns" + shipping + taxes + duties + fees), 0)::bigint
             from sales_days where tenant_id = $1 and {days}
             """;
 

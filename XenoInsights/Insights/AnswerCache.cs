@@ -20,12 +20,14 @@ public sealed class AnswerOptions
 }
 
 /// <summary>
-/// Keeps answers for as long as the tenant's data stay as they are: the data version is read before the answer, so an answer is never
-/// older than the data at the moment it was asked for. Equal questions at the same time are answered by one computation.
+/// Keeps answers for as long as the tenant's data stay as they are: the data version is read before the answer, so an
+/// answer is never older than the data at the moment it was asked for. Equal questions at the same time are answered by
+/// one computation.
 /// </summary>
 /// <remarks>
-/// The version is read in the caller's own unit of work, so whoever may not read the store is refused there, whatever is kept. A computation
-/// is a unit of work of its own, for it may outlive the caller who began it: it ends early only when all who wait for it have gone.
+/// The version is read in the caller's own unit of work, so whoever may not read the store is refused there, whatever
+/// is kept. A computation is a unit of work of its own, for it may outlive the caller who began it: it ends early only
+/// when all who wait for it have gone.
 /// </remarks>
 public sealed class AnswerCache(TenantDatabase tenants, TimeProvider time, IOptions<AnswerOptions> options)
 {
@@ -45,7 +47,8 @@ public sealed class AnswerCache(TenantDatabase tenants, TimeProvider time, IOpti
     internal long KeptBytes => _kept.Bytes;
 
     /// <param name="question">Names the question and its arguments; records compare by value.</param>
-    /// <param name="answer">Finds the answer with the given context and token only: it may run after the caller has gone.</param>
+    /// <param name="answer">Finds the answer with the given context and token only: it may run after the caller has
+    /// gone.</param>
     public Task<T> GetAsync<T>(
         XenoDatabase database,
         Guid tenantId,
@@ -56,8 +59,9 @@ public sealed class AnswerCache(TenantDatabase tenants, TimeProvider time, IOpti
         where T : class => FindAsync(database, tenantId, question, answer, isCostly: false, ct);
 
     /// <summary>
-    /// For questions about a store's whole history: an answer that was costly to find serves for thirty times as long as that took, although data
-    /// have changed since. A small store is always answered afresh, a large one with open pages spends at most a thirtieth of a processor on it.
+    /// For questions about a store's whole history: an answer that was costly to find serves for thirty times as long
+    /// as that took, although data have changed since. A small store is always answered afresh, a large one with open
+    /// pages spends at most a thirtieth of a processor on it.
     /// </summary>
     public Task<T> GetCostlyAsync<T>(
         XenoDatabase database,

@@ -10,7 +10,10 @@ using XenoInsights.Tenants;
 
 namespace XenoInsights.Insights;
 
-/// <summary>What stands between the fields of an export, and with it the decimal sign: spreadsheets that split at semicolons read a comma as decimal sign.</summary>
+/// <summary>
+/// What stands between the fields of an export, and with it the decimal sign: spreadsheets that split at semicolons
+/// read a comma as decimal sign.
+/// </summary>
 public sealed record CsvSeparator(char Sign, CultureInfo Numbers)
 {
     public const string Parameter = "separator";
@@ -75,7 +78,10 @@ public sealed class Csv(CsvWriter writer, int exponent) : IAsyncDisposable
         WriteByteOrderMark = true,
     };
 
-    /// <summary>Signs that begin a formula: those of ASCII, the full-width ones that some spreadsheets take for them, and | of DDE links.</summary>
+    /// <summary>
+    /// Signs that begin a formula: those of ASCII, the full-width ones that some spreadsheets take for them, and | of
+    /// DDE links.
+    /// </summary>
     private const string FormulaSigns = "=+-@|＝＋－＠｜";
 
     private static readonly string[] _positive = ["discounts", "returns"];
@@ -121,7 +127,8 @@ public sealed class Csv(CsvWriter writer, int exponent) : IAsyncDisposable
         if (range is { } span)
             writer.WriteComment($" Shop days {span.From:yyyy-MM-dd} to {span.To:yyyy-MM-dd}, both included");
         writer.WriteComment(
-            $" Time zone {store.TimeZone}, currency {store.Currency}, exported {now.ToString("yyyy-MM-dd HH:mm zzz", CultureInfo.InvariantCulture)}"
+            $" Time zone {store.TimeZone}, currency {store.Currency}, exported "
+                + $"{now.ToString("yyyy-MM-dd HH:mm zzz", CultureInfo.InvariantCulture)}"
         );
         if (filters is not null)
             writer.WriteComment($" Only {filters}");

@@ -1,6 +1,9 @@
 namespace XenoInsights.Insights;
 
-/// <summary>What a figure means. The same text stands on the definitions page, in the popover beside the figure and at the head of every export.</summary>
+/// <summary>
+/// What a figure means. The same text stands on the definitions page, in the popover beside the figure and at the head
+/// of every export.
+/// </summary>
 /// <param name="Key">Its name in addresses: <c>/definitions#net-sales</c>.</param>
 /// <param name="Words">For whoever reads the figure: what counts, when, and what is left out.</param>
 /// <param name="Rule">As it is computed.</param>
@@ -27,7 +30,8 @@ public static class Definitions
             "gross-sales",
             "Gross sales",
             Sales,
-            "Value of the goods ordered, before discounts, taxes, shipping and returns. Gift cards sold and tips are left out.",
+            "Value of the goods ordered, before discounts, taxes, shipping and returns. "
+                + "Gift cards sold and tips are left out.",
             "Σ (amount + discount) of ledger entries for products that were ordered or repriced",
             HelpSales
         ),
@@ -35,7 +39,8 @@ public static class Definitions
             "discounts",
             "Discounts",
             Sales,
-            "What line and order discounts took off the goods, before taxes. Discounts on shipping lower shipping instead.",
+            "What line and order discounts took off the goods, before taxes. "
+                + "Discounts on shipping lower shipping instead.",
             "Σ discount of the same entries",
             HelpSales
         ),
@@ -43,7 +48,8 @@ public static class Definitions
             "returns",
             "Returns",
             Sales,
-            "Value of goods that came back by refund, edit or cancellation, on the day that happened, with the adjustments of refunds.",
+            "Value of goods that came back by refund, edit or cancellation, on the day that happened, "
+                + "with the adjustments of refunds.",
             "−Σ amount of ledger entries that return products or adjust refunds",
             HelpSales
         ),
@@ -84,7 +90,8 @@ public static class Definitions
             "total-sales",
             "Total sales",
             Sales,
-            "Net sales plus shipping, taxes, duties and fees. Sales count on the day processed, refunds on the day refunded. May be negative on a day.",
+            "Net sales plus shipping, taxes, duties and fees. Sales count on the day processed, "
+                + "refunds on the day refunded. May be negative on a day.",
             "net sales + shipping + taxes + duties + fees",
             HelpSales
         ),
@@ -92,7 +99,8 @@ public static class Definitions
             "orders",
             "Orders",
             Sales,
-            "Orders by the day they were processed. Test and deleted orders are left out; cancelled and unpaid ones count.",
+            "Orders by the day they were processed. Test and deleted orders are left out; "
+                + "cancelled and unpaid ones count.",
             "number of counted orders whose processedAt is on the day",
             HelpSales
         ),
@@ -100,7 +108,8 @@ public static class Definitions
             "average-order-value",
             "Average order value",
             Sales,
-            "Gross sales less discounts of the orders as they were placed, divided by their number. Later edits and returns do not change it.",
+            "Gross sales less discounts of the orders as they were placed, divided by their number. "
+                + "Later edits and returns do not change it.",
             "Σ amount of products in the agreements that placed the orders ÷ orders",
             HelpSales
         ),
@@ -116,7 +125,9 @@ public static class Definitions
             "entry",
             "Entries",
             Orders,
-            "What an order adds to a day: one entry for the order as it was placed, and one for each later day on which a refund, an edit or its cancellation changed it. Entries of a range add up to its figures.",
+            "What an order adds to a day: one entry for the order as it was placed, "
+                + "and one for each later day on which a refund, an edit or its cancellation changed it. "
+                + "Entries of a range add up to its figures.",
             "ledger entries by order, shop day, and whether the order’s first agreement holds them",
             Ours
         ),
@@ -140,7 +151,8 @@ public static class Definitions
             "returning-customers",
             "Returning customers",
             Customers,
-            "Of the customers who ordered, those with two or more orders in their whole history, also when the second came after the range.",
+            "Of the customers who ordered, those with two or more orders in their whole history, "
+                + "also when the second came after the range.",
             "customers of the range − those whose only order lies in it",
             HelpCustomers
         ),
@@ -164,15 +176,19 @@ public static class Definitions
             "segment",
             "Segment",
             Customers,
-            "How recently, how often and for how much a customer ordered, each scored from 1 to 5 against the store’s other customers, and sorted into Shopify’s eleven groups. Prospects have no order.",
-            "score = 1 + how many of the store’s 20, 40, 60 and 80 % marks a value lies above (recency: reaches); group by recency × ⌈(frequency + money) ÷ 2⌉",
+            "How recently, how often and for how much a customer ordered, "
+                + "each scored from 1 to 5 against the store’s other customers, "
+                + "and sorted into Shopify’s eleven groups. Prospects have no order.",
+            "score = 1 + how many of the store’s 20, 40, 60 and 80 % marks a value lies above (recency: "
+                + "reaches); group by recency × ⌈(frequency + money) ÷ 2⌉",
             Ours
         ),
         new(
             "cohort",
             "Cohort",
             Customers,
-            "Customers by the month or week of their first order ever. Everyone belongs to one. Where history begins within a cohort, it also holds customers who are older than that.",
+            "Customers by the month or week of their first order ever. Everyone belongs to one. "
+                + "Where history begins within a cohort, it also holds customers who are older than that.",
             "first order day by month, or by week from Monday, in the shop’s time zone",
             Ours
         ),
@@ -180,7 +196,8 @@ public static class Definitions
             "retention",
             "Came back",
             Customers,
-            "Of a cohort, those who ordered again in a later month or week. The month or week that is still running is left out of every average.",
+            "Of a cohort, those who ordered again in a later month or week. "
+                + "The month or week that is still running is left out of every average.",
             "customers of the cohort with an order in the period ÷ customers of the cohort",
             "Shopify Help Center, Customer cohort analysis; here the first period is always 100 %"
         ),
@@ -188,7 +205,8 @@ public static class Definitions
             "value-per-customer",
             "Value per customer",
             Customers,
-            "What a cohort’s customers brought in since their first order, returns taken off, divided by how many they are.",
+            "What a cohort’s customers brought in since their first order, returns taken off, "
+                + "divided by how many they are.",
             "Σ total sales of the cohort up to a period ÷ customers of the cohort",
             Ours
         ),
@@ -196,7 +214,8 @@ public static class Definitions
             "units-ordered",
             "Units ordered",
             Products,
-            "Units on the lines of orders, on the day the order was processed, and units that edits added, on the day of the edit.",
+            "Units on the lines of orders, on the day the order was processed, and units that edits added, "
+                + "on the day of the edit.",
             "Σ quantity of ledger entries that sell products",
             HelpSales
         ),
@@ -204,7 +223,8 @@ public static class Definitions
             "units-returned",
             "Units returned",
             Products,
-            "Units that came back by refund, edit or cancellation, on the day that happened, whenever they were ordered.",
+            "Units that came back by refund, edit or cancellation, on the day that happened, "
+                + "whenever they were ordered.",
             "−Σ quantity of ledger entries that return products",
             HelpSales
         ),
@@ -212,7 +232,8 @@ public static class Definitions
             "return-rate",
             "Return rate",
             Products,
-            "Units that came back in the range for every unit ordered in it. What came back may have been ordered before, so a short range can come to more than 100%.",
+            "Units that came back in the range for every unit ordered in it. "
+                + "What came back may have been ordered before, so a short range can come to more than 100%.",
             "units returned ÷ units ordered",
             Ours
         ),
@@ -228,7 +249,8 @@ public static class Definitions
             "custom-items",
             "Custom items",
             Products,
-            "Lines that belong to no product, and adjustments of refunds, which Shopify books on none. With them, products add up to net sales.",
+            "Lines that belong to no product, and adjustments of refunds, which Shopify books on none. "
+                + "With them, products add up to net sales.",
             "ledger entries without a product",
             Ours
         ),
@@ -236,7 +258,8 @@ public static class Definitions
             "product-customers",
             "Its customers",
             Products,
-            "Customers with an order, placed in the range, that has the product on it; each counted once. Guests are not customers.",
+            "Customers with an order, placed in the range, that has the product on it; each counted once. "
+                + "Guests are not customers.",
             "distinct customers of orders whose first agreement sells it in the range",
             Ours
         ),
@@ -252,7 +275,8 @@ public static class Definitions
             "also-bought",
             "Customers who also bought",
             Products,
-            "Other products that the product’s customers bought in the same range, in whichever of their orders, by how many customers bought both.",
+            "Other products that the product’s customers bought in the same range, "
+                + "in whichever of their orders, by how many customers bought both.",
             "distinct customers with orders of both in the range",
             Ours
         ),
@@ -260,7 +284,8 @@ public static class Definitions
             "lift",
             "Lift",
             Products,
-            "How much more often the product’s customers bought the other than customers in general: 2 is twice as often, 1 is no more than by chance. With few customers it says little.",
+            "How much more often the product’s customers bought the other than customers in general: "
+                + "2 is twice as often, 1 is no more than by chance. With few customers it says little.",
             "(customers of both ÷ its customers) ÷ (customers of the other ÷ customers of the range)",
             Ours
         ),
@@ -268,7 +293,8 @@ public static class Definitions
             "abandoned-checkouts",
             "Abandoned",
             Checkouts,
-            "Checkouts in which contact details were entered and which were then left. Those completed later are among them. They count on the day they were begun.",
+            "Checkouts in which contact details were entered and which were then left. "
+                + "Those completed later are among them. They count on the day they were begun.",
             "number of Shopify’s abandoned checkouts created on the day",
             ApiCheckouts
         ),
@@ -276,7 +302,8 @@ public static class Definitions
             "recovered-checkouts",
             "Recovered",
             Checkouts,
-            "Abandoned checkouts that were completed later, counted on the day they were begun, so the figure of past days still grows.",
+            "Abandoned checkouts that were completed later, counted on the day they were begun, "
+                + "so the figure of past days still grows.",
             "abandoned checkouts with completedAt",
             ApiCheckouts
         ),
@@ -300,7 +327,8 @@ public static class Definitions
             "lost-value",
             "Left in them",
             Checkouts,
-            "What the checkouts that have not been completed come to, with shipping and taxes as far as they were known.",
+            "What the checkouts that have not been completed come to, "
+                + "with shipping and taxes as far as they were known.",
             "Σ totalPrice of abandoned checkouts without completedAt",
             ApiCheckouts
         ),
@@ -324,7 +352,9 @@ public static class Definitions
             "known-checkouts",
             "Known checkouts",
             Checkouts,
-            "Checkouts that certainly got as far as contact details: orders of the online store, and abandoned ones that were not recovered. Shopify tells neither visits nor carts nor checkouts left before contact details.",
+            "Checkouts that certainly got as far as contact details: orders of the online store, "
+                + "and abandoned ones that were not recovered. Shopify tells neither visits nor carts nor "
+                + "checkouts left before contact details.",
             "orders whose source is web + abandoned checkouts without completedAt",
             Ours
         ),
@@ -332,7 +362,9 @@ public static class Definitions
             "contribution",
             "Contribution",
             Days,
-            "The part of a change that one thing accounts for; all parts together are the change. Orders and the value of an order share what they did together equally. A contribution is not a cause.",
+            "The part of a change that one thing accounts for; all parts together are the change. "
+                + "Orders and the value of an order share what they did together equally. "
+                + "A contribution is not a cause.",
             "orders: Δn × (v₀ + v₁) ÷ 2; value: the rest of Δ(n × v), with n orders of v gross sales each",
             Ours
         ),
@@ -340,7 +372,8 @@ public static class Definitions
             "shop-day",
             "Days",
             Days,
-            "Days begin and end in the shop’s time zone. An order counts on the day it was processed; refunds, edits and cancellations on the day they were made, so past days never change.",
+            "Days begin and end in the shop’s time zone. An order counts on the day it was processed; "
+                + "refunds, edits and cancellations on the day they were made, so past days never change.",
             "(processedAt or happenedAt) at the shop’s IANA time zone",
             HelpSales
         ),
@@ -348,7 +381,9 @@ public static class Definitions
             "comparison",
             "Comparisons",
             Days,
-            "A month is compared with the month before, a year with the year before, anything else with as many days a whole number of weeks earlier, so that Mondays meet Mondays. Nothing is compared with days before the history begins.",
+            "A month is compared with the month before, a year with the year before, "
+                + "anything else with as many days a whole number of weeks earlier, "
+                + "so that Mondays meet Mondays. Nothing is compared with days before the history begins.",
             "months − 1 month; years − 12 months; else −⌈days ÷ 7⌉ × 7 days; previous year −364 days",
             Ours
         ),

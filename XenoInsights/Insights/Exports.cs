@@ -33,7 +33,8 @@ public sealed class ExportOptions
 
 /// <summary>How the rows of an export are read.</summary>
 /// <param name="First">The first so many rows, in the order that was asked for.</param>
-/// <param name="ByKey">So many rows after one (null: from the beginning), in the order of a key that does not change while data do.</param>
+/// <param name="ByKey">So many rows after one (null: from the beginning), in the order of a key that does not change
+/// while data do.</param>
 /// <param name="Order">That order, for the head of the file.</param>
 internal sealed record ExportRows<TRow>(
     Func<XenoDbContext, int, Task<List<TRow>>> First,
@@ -43,10 +44,10 @@ internal sealed record ExportRows<TRow>(
     where TRow : class;
 
 /// <summary>
-/// Writes exports of any length without holding a database connection while a client reads: a page of rows is read by a short
-/// transaction, on connections that only exports use, and then sent. An export of one page is exact as of one moment and in the order
-/// asked for. A longer one is in the order of a key that never changes, so no row comes twice and none is left out, and its last line
-/// says if data changed while it was written.
+/// Writes exports of any length without holding a database connection while a client reads: a page of rows is read by a
+/// short transaction, on connections that only exports use, and then sent. An export of one page is exact as of one
+/// moment and in the order asked for. A longer one is in the order of a key that never changes, so no row comes twice
+/// and none is left out, and its last line says if data changed while it was written.
 /// </summary>
 internal sealed class ExportWriter(
     [FromKeyedServices(DataSetup.Exports)] XenoDatabase database,
@@ -55,7 +56,8 @@ internal sealed class ExportWriter(
 )
 {
     private const string Changed =
-        " The data changed while this was written: rows are as they were when they were read, so sums may differ from the figures of any one moment.";
+        " The data changed while this was written: rows are as they were when they were read, "
+        + "so sums may differ from the figures of any one moment.";
 
     private int PageRows => options.Value.PageRows;
 
@@ -134,7 +136,10 @@ internal sealed class ExportLimiter(IOptions<ExportOptions> options) : IDisposab
         );
 }
 
-/// <summary>What every export has in common: its parameters are checked, there are not too many of them, and a client that hardly reads is cut off.</summary>
+/// <summary>
+/// What every export has in common: its parameters are checked, there are not too many of them, and a client that
+/// hardly reads is cut off.
+/// </summary>
 internal sealed class ExportFilter(ExportLimiter limiter, IOptions<ExportOptions> options) : IEndpointFilter
 {
     private const int RetryAfterSeconds = 10;
@@ -164,7 +169,8 @@ internal sealed class ExportFilter(ExportLimiter limiter, IOptions<ExportOptions
             System.Globalization.CultureInfo.InvariantCulture
         );
         return TypedResults.Problem(
-            $"You or this store have {options.Value.AtOnce} exports under way already. Try again when one of them has ended.",
+            $"You or this store have {options.Value.AtOnce} exports under way already. "
+                + "Try again when one of them has ended.",
             statusCode: StatusCodes.Status429TooManyRequests,
             title: "Too many exports at once"
         );

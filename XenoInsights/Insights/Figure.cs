@@ -7,7 +7,8 @@ namespace XenoInsights.Insights;
 
 /// <summary>A figure over the range of a page: a tile shows it, a chart draws it.</summary>
 /// <param name="Key">Its name in addresses, and the key of its definition.</param>
-/// <param name="Now">Of the whole range; minor units, a count or a fraction, null where there is nothing to measure.</param>
+/// <param name="Now">Of the whole range; minor units, a count or a fraction, null where there is nothing to
+/// measure.</param>
 /// <param name="Before">Of the whole comparison.</param>
 /// <param name="Values">By bucket.</param>
 /// <param name="ValuesBefore">By bucket of the comparison; null without one.</param>

@@ -27,8 +27,9 @@ public interface IInsightsPage
 }
 
 /// <summary>
-/// A page that answers what its address asks, so that any view can be kept, sent and reloaded. The answer stays on screen while a newer one
-/// is found, a newer question cancels an older one, and changes of the store's data ask again, at most twice a second.
+/// A page that answers what its address asks, so that any view can be kept, sent and reloaded. The answer stays on
+/// screen while a newer one is found, a newer question cancels an older one, and changes of the store's data ask again,
+/// at most twice a second.
 /// </summary>
 /// <typeparam name="TQuestion">Compared by value: a record.</typeparam>
 /// <typeparam name="TAnswer">Serializable: it travels from prerendering to the circuit.</typeparam>
@@ -88,7 +89,9 @@ public abstract class InsightsPage<TQuestion, TAnswer> : ComponentBase, IInsight
     public DateTimeOffset? CurrentTo { get; private set; }
     public bool IsLoading { get; private set; }
 
-    /// <summary>Reference under which our logs know why the last question was not answered; an older answer may still be shown.</summary>
+    /// <summary>
+    /// Reference under which our logs know why the last question was not answered; an older answer may still be shown.
+    /// </summary>
     public string? Failure { get; private set; }
     public virtual bool IsFailing => Failure is not null;
     public IReadOnlyList<KeyboardShortcuts.Shortcut> Keys { get; private set; } = [];
@@ -118,7 +121,9 @@ public abstract class InsightsPage<TQuestion, TAnswer> : ComponentBase, IInsight
 
     protected abstract Task<TAnswer> AskAsync(TQuestion question, CancellationToken ct);
 
-    /// <summary>Takes what the address says into fields; called before every question, and again when the history is known.</summary>
+    /// <summary>
+    /// Takes what the address says into fields; called before every question, and again when the history is known.
+    /// </summary>
     protected virtual void ReadAddress() { }
 
     protected virtual IEnumerable<KeyboardShortcuts.Shortcut> PageKeys() => [];

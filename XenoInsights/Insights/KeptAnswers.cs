@@ -3,8 +3,9 @@ using System.Text.Json;
 namespace XenoInsights.Insights;
 
 /// <summary>
-/// Answers in memory, up to so many bytes in all and so many of one store. A store's own oldest answers give way to its newer ones; where
-/// all stores together have too much, those of the store that has most do. So nobody's questions push out the answers of others who ask less.
+/// Answers in memory, up to so many bytes in all and so many of one store. A store's own oldest answers give way to its
+/// newer ones; where all stores together have too much, those of the store that has most do. So nobody's questions push
+/// out the answers of others who ask less.
 /// </summary>
 /// <param name="most">Bytes in all.</param>
 /// <param name="mostOfOne">Bytes of one store.</param>
@@ -23,7 +24,10 @@ internal sealed class KeptAnswers(long most, long mostOfOne, TimeProvider time)
     /// <summary>Of all answers that are kept.</summary>
     public long Bytes { get; private set; }
 
-    /// <summary>The answer, if it was found in this version of the store's data, or serves although they have changed; else null.</summary>
+    /// <summary>
+    /// The answer, if it was found in this version of the store's data, or serves although they have changed; else
+    /// null.
+    /// </summary>
     public object? Find(Guid tenantId, object question, long version)
     {
         var now = time.GetUtcNow();

@@ -41,7 +41,10 @@ public readonly record struct Comparison
     public DateOnly? Begin { get; }
 }
 
-/// <summary>The shop days that a page looks at, and the name by which they were chosen. All presets run up to and including the shop's today.</summary>
+/// <summary>
+/// The shop days that a page looks at, and the name by which they were chosen. All presets run up to and including the
+/// shop's today.
+/// </summary>
 public sealed record Period(Preset Preset, DateRange Range)
 {
     public const Preset Default = Preset.Last28Days;
@@ -75,7 +78,9 @@ public sealed record Period(Preset Preset, DateRange Range)
             }
         );
 
-    /// <summary>What an address asks for. Anything unreadable falls back to the default, so that an old link still opens.</summary>
+    /// <summary>
+    /// What an address asks for. Anything unreadable falls back to the default, so that an old link still opens.
+    /// </summary>
     public static Period Read(string? preset, string? from, string? to, DateOnly today, DateRange? history)
     {
         if (PresetOf(preset) is { } named)
@@ -94,7 +99,9 @@ public sealed record Period(Preset Preset, DateRange Range)
             .FirstOrDefault(p => p.Range == range)
         ?? new(Preset.Custom, range);
 
-    /// <summary>The range just before this one, of the same shape: the month before a month, else as many days.</summary>
+    /// <summary>
+    /// The range just before this one, of the same shape: the month before a month, else as many days.
+    /// </summary>
     public Period Earlier(DateOnly today) => Named(IsMonth ? Month(Range.From.AddMonths(-1)) : Range.Previous, today);
 
     /// <summary>The range just after this one, cut off at today; null when this one reaches it.</summary>
@@ -112,8 +119,8 @@ public sealed record Period(Preset Preset, DateRange Range)
     }
 
     /// <summary>
-    /// What this period is held against. Months against months and years against years; everything else against the same number
-    /// of days a whole number of weeks earlier, so that Mondays meet Mondays.
+    /// What this period is held against. Months against months and years against years; everything else against the
+    /// same number of days a whole number of weeks earlier, so that Mondays meet Mondays.
     /// </summary>
     public DateRange? ComparedWith(Comparison comparison)
     {
@@ -123,12 +130,14 @@ public sealed record Period(Preset Preset, DateRange Range)
             return new(begin, begin.AddDays(Range.Days - 1));
         if (comparison == Comparison.PreviousYear)
             return IsMonth || IsYear ? ShiftedByMonths(-12) : ShiftedByDays(-DaysOf52Weeks);
-        return IsMonth ? ShiftedByMonths(-1)
-            : IsYear ? ShiftedByMonths(-12)
-            : ShiftedByDays(-((Range.Days + 6) / 7 * 7));
+        if (IsMonth)
+            return ShiftedByMonths(-1);
+        return IsYear ? ShiftedByMonths(-12) : ShiftedByDays(-((Range.Days + 6) / 7 * 7));
     }
 
-    /// <summary>A day by its hours, half a year by weeks, more than two by months: about as many points as can be told apart.</summary>
+    /// <summary>
+    /// A day by its hours, half a year by weeks, more than two by months: about as many points as can be told apart.
+    /// </summary>
     public Granularity DefaultGranularity =>
         Range.Days switch
         {
@@ -206,17 +215,21 @@ public sealed record Period(Preset Preset, DateRange Range)
             return "Previous year";
         if (comparison.Begin is { } begin)
             return $"From {new Days(CultureInfo.CurrentCulture).Full(begin)}";
-        return IsMonth ? "Previous month"
-            : IsYear ? "Previous year to date"
-            : Range.Days == 1 ? "Same day last week"
-            : $"Previous {Range.Days} days";
+        if (IsMonth)
+            return "Previous month";
+        if (IsYear)
+            return "Previous year to date";
+        return Range.Days == 1 ? "Same day last week" : $"Previous {Range.Days} days";
     }
 
-    public static string Key(Comparison comparison) =>
-        comparison == Comparison.PreviousYear ? "year"
-        : comparison == Comparison.None ? "none"
-        : comparison.Begin is { } begin ? begin.ToString("yyyy-MM-dd", CultureInfo.InvariantCulture)
-        : "previous";
+    public static string Key(Comparison comparison)
+    {
+        if (comparison == Comparison.PreviousYear)
+            return "year";
+        if (comparison == Comparison.None)
+            return "none";
+        return comparison.Begin is { } begin ? begin.ToString("yyyy-MM-dd", CultureInfo.InvariantCulture) : "previous";
+    }
 
     public static Comparison ComparisonOf(string? key) =>
         key switch

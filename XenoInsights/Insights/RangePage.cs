@@ -44,7 +44,10 @@ public abstract class RangePage<TQuestion, TAnswer> : InsightsPage<TQuestion, TA
     /// <summary>The days to compare with; null where there is nothing to compare, or where it would mislead.</summary>
     protected DateRange? Before => Uncompared is null ? Period.ComparedWith(Comparison) : null;
 
-    /// <summary>Why nothing is compared although it was asked for. Days before the history begins are unknown, not zero: held against them, everything would look like growth.</summary>
+    /// <summary>
+    /// Why nothing is compared although it was asked for. Days before the history begins are unknown, not zero: held
+    /// against them, everything would look like growth.
+    /// </summary>
     protected string? Uncompared =>
         IsCompared
         && Period.ComparedWith(Comparison) is { } before
@@ -59,7 +62,10 @@ public abstract class RangePage<TQuestion, TAnswer> : InsightsPage<TQuestion, TA
     /// <summary>The whole range is the running day: its changes say nothing good or bad yet.</summary>
     protected bool IsAllRunning => HasToday && Range.Days == 1;
 
-    /// <summary>The parts that keep this range in links to other pages, beginning with <paramref name="first"/> (? or &amp;); empty for the default.</summary>
+    /// <summary>
+    /// The parts that keep this range in links to other pages, beginning with <paramref name="first"/> (? or &amp;);
+    /// empty for the default.
+    /// </summary>
     protected string RangeQuery(char first = '?') => StorePages.KeptQuery(Navigation.Uri, first);
 
     protected override void ReadAddress()

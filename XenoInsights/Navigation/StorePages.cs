@@ -31,7 +31,9 @@ public static class StorePages
     /// <summary>A store's pages, in the order of the menu.</summary>
     public static IReadOnlyList<Page> All { get; } = [.. Metrics, .. Data, Settings];
 
-    /// <summary>The range and comparison of an address, for links to other pages of figures; empty for the default.</summary>
+    /// <summary>
+    /// The range and comparison of an address, for links to other pages of figures; empty for the default.
+    /// </summary>
     public static string KeptQuery(string uri, char first = '?')
     {
         var asked = Microsoft.AspNetCore.WebUtilities.QueryHelpers.ParseQuery(new Uri(uri).Query);

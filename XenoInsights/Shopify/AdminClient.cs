@@ -13,13 +13,16 @@ namespace XenoInsights.Shopify;
 /// <param name="TimeZone">IANA.</param>
 public sealed record ShopReference(Guid TenantId, string ShopDomain, string Currency, string TimeZone);
 
-/// <summary>The access token of a tenant's shop; another one than <paramref name="rejectedToken"/>, which Shopify refused although it had not expired.</summary>
+/// <summary>
+/// The access token of a tenant's shop; another one than <paramref name="rejectedToken"/>, which Shopify refused
+/// although it had not expired.
+/// </summary>
 public delegate Task<string> AccessTokenSource(Guid tenantId, string? rejectedToken, CancellationToken ct);
 
 /// <summary>
-/// Sends documents to Shopify's GraphQL Admin API. Answers are whole or a <see cref="ShopifyException"/>: partial data, search
-/// warnings (Shopify then ignores the filter) and redirects to other shops are failures. Waits for rate limits and tries
-/// again what may pass; mutations are not sent again when it is unknown whether they arrived.
+/// Sends documents to Shopify's GraphQL Admin API. Answers are whole or a <see cref="ShopifyException"/>: partial data,
+/// search warnings (Shopify then ignores the filter) and redirects to other shops are failures. Waits for rate limits
+/// and tries again what may pass; mutations are not sent again when it is unknown whether they arrived.
 /// </summary>
 public sealed partial class AdminClient(
     IHttpClientFactory http,
@@ -40,12 +43,15 @@ public sealed partial class AdminClient(
     private readonly ConcurrentDictionary<string, CostBudget> _budgets = new(StringComparer.Ordinal);
     private readonly ConcurrentDictionary<string, double> _costs = new(StringComparer.Ordinal);
 
-    /// <summary>The version Shopify answers in if it is not the one we ask for; null while all is well. Shopify falls forward when a version is no longer supported: fields may then change under us.</summary>
+    /// <summary>
+    /// The version Shopify answers in if it is not the one we ask for; null while all is well. Shopify falls forward
+    /// when a version is no longer supported: fields may then change under us.
+    /// </summary>
     public string? UnexpectedApiVersion { get; private set; }
 
     /// <summary>
-    /// A shop that gave no answer several times in a row is left alone for a while: whoever asks is told at once, instead of everyone
-    /// waiting for it in turn.
+    /// A shop that gave no answer several times in a row is left alone for a while: whoever asks is told at once,
+    /// instead of everyone waiting for it in turn.
     /// </summary>
     private readonly ConcurrentDictionary<string, ResiliencePipeline> _breakers = new(StringComparer.Ordinal);
 

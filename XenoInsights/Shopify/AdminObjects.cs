@@ -36,18 +36,20 @@ internal sealed record ReadableObjects(List<IngestRecord> Records, Dictionary<lo
 public sealed record ShopCounts(long Orders, long Customers, long Products, long AbandonedCheckouts);
 
 /// <summary>
-/// Reads single objects as they are now: what a webhook announced, or what a bulk file could not give. Objects that no longer
-/// exist are missing from the result.
+/// Reads single objects as they are now: what a webhook announced, or what a bulk file could not give. Objects that no
+/// longer exist are missing from the result.
 /// </summary>
 public sealed class AdminObjects(AdminClient admin)
 {
-    // A query may cost 1000 at most; an order with its pages costs about 115, a checkout with its lines about 20, a customer 5, a product 1.
+    // A query may cost 1000 at most; an order with its pages costs about 115, a checkout with its lines about 20, a
+    // customer 5, a product 1.
     private const int OrdersAtOnce = 5;
     private const int CustomersAtOnce = 100;
     private const int ProductsAtOnce = 250;
     private const int CheckoutsAtOnce = 25;
 
-    /// <exception cref="ShopifyException">Also when an object is not as expected (<see cref="ShopifyFailure.PartialData"/>): it is never left out silently.</exception>
+    /// <exception cref="ShopifyException">Also when an object is not as expected
+    /// (<see cref="ShopifyFailure.PartialData"/>): it is never left out silently.</exception>
     public async Task<IReadOnlyList<OrderRecord>> OrdersAsync(
         ShopReference shop,
         IEnumerable<long> ids,
@@ -167,7 +169,10 @@ public sealed class AdminObjects(AdminClient admin)
         }
     }
 
-    /// <summary>A page of what a search finds, oldest change first (checkouts by id). Searches are case-insensitive to seconds and may match whole days: whoever asks filters again.</summary>
+    /// <summary>
+    /// A page of what a search finds, oldest change first (checkouts by id). Searches are case-insensitive to seconds
+    /// and may match whole days: whoever asks filters again.
+    /// </summary>
     public async Task<VersionPage> VersionsAsync(
         ShopReference shop,
         ObjectKind kind,
@@ -218,7 +223,10 @@ public sealed class AdminObjects(AdminClient admin)
         }
     }
 
-    /// <summary>The shop that answers there, as it is now: its domain may have been given to another one, its time zone or currency changed.</summary>
+    /// <summary>
+    /// The shop that answers there, as it is now: its domain may have been given to another one, its time zone or
+    /// currency changed.
+    /// </summary>
     public async Task<ShopInfo> ShopAsync(ShopReference shop, CancellationToken ct) =>
         ShopInfo.Read((await admin.SendAsync(shop, GraphQLDocuments.Shop, null, ct)).GetProperty("shop"));
 

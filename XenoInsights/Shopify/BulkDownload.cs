@@ -10,13 +10,15 @@ public sealed class BulkDownload(IHttpClientFactory http, IOptions<ShopifyOption
     public const string HttpName = "Shopify.Bulk";
 
     /// <param name="size">Bytes Shopify announced (<see cref="BulkOperation.FileSize"/>), if it did.</param>
-    /// <returns>A stream that goes on by itself where a dropped connection left off, and throws a <see cref="ShopifyException"/> when it cannot or the file ends early.</returns>
+    /// <returns>A stream that goes on by itself where a dropped connection left off, and throws a
+    /// <see cref="ShopifyException"/> when it cannot or the file ends early.</returns>
     public async Task<Stream> OpenAsync(Uri url, long? size, CancellationToken ct)
     {
         if (!options.Value.MayHoldBulkFiles(url))
             throw new ShopifyException(
                 ShopifyFailure.InvalidRequest,
-                $"The export lies at {url.GetLeftPart(UriPartial.Authority)}, which is not one of Shopify:BulkFileHosts. Nothing was fetched."
+                $"The export lies at {url.GetLeftPart(UriPartial.Authority)}, "
+                    + "which is not one of Shopify:BulkFileHosts. Nothing was fetched."
             );
         var file = new BulkFile(
             http.CreateClient(HttpName),
@@ -198,7 +200,8 @@ internal sealed class BulkFile(HttpClient http, TimeProvider time, Uri url, long
             default:
                 throw new ShopifyException(
                     ShopifyFailure.NotFound,
-                    $"Shopify no longer hands out the file of this export (HTTP {(int)response.StatusCode}). It has to be exported again."
+                    "Shopify no longer hands out the file of this export (HTTP "
+                        + $"{(int)response.StatusCode}). It has to be exported again."
                 );
         }
         return await response.Content.ReadAsStreamAsync(ct);

@@ -20,7 +20,8 @@ public enum BulkStatus
 /// <param name="ObjectCount">Lines of the file, so far while it runs.</param>
 /// <param name="RootObjectCount">Those of them without a parent.</param>
 /// <param name="FileSize">Bytes.</param>
-/// <param name="Url">Where the file lies, for 7 days; null until completed, and when there was nothing to export.</param>
+/// <param name="Url">Where the file lies, for 7 days; null until completed, and when there was nothing to
+/// export.</param>
 /// <param name="PartialDataUrl">What a failed operation got done. Never complete.</param>
 public sealed record BulkOperation(
     string Id,
@@ -41,7 +42,8 @@ public sealed class BulkOperations(AdminClient admin)
 {
     /// <summary>Starts a bulk query with children grouped below their parents.</summary>
     /// <param name="document">One of the bulk documents of <see cref="Documents"/>.</param>
-    /// <exception cref="ShopifyException"><see cref="ShopifyFailure.BulkBusy"/> when as many run as Shopify allows (five a shop).</exception>
+    /// <exception cref="ShopifyException"><see cref="ShopifyFailure.BulkBusy"/> when as many run as Shopify allows
+    /// (five a shop).</exception>
     public async Task<BulkOperation> StartAsync(ShopReference shop, string document, CancellationToken ct)
     {
         var data = await admin.SendAsync(shop, GraphQLDocuments.BulkRun, new { query = document }, ct);
@@ -49,7 +51,8 @@ public sealed class BulkOperations(AdminClient admin)
         return Refusal(payload) is { } refusal ? throw refusal : Read(payload.GetProperty("bulkOperation"));
     }
 
-    /// <exception cref="ShopifyException"><see cref="ShopifyFailure.NotFound"/> when Shopify does not know it.</exception>
+    /// <exception cref="ShopifyException"><see cref="ShopifyFailure.NotFound"/> when Shopify does not know
+    /// it.</exception>
     public async Task<BulkOperation> GetAsync(ShopReference shop, string id, CancellationToken ct)
     {
         var data = await admin.SendAsync(shop, GraphQLDocuments.BulkPoll, new { id }, ct);

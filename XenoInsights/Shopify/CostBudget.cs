@@ -1,8 +1,9 @@
 namespace XenoInsights.Shopify;
 
 /// <summary>
-/// What a shop's bucket of query cost holds, as far as this process knows. Shopify refuses a query whose requested cost does not
-/// fit, so we wait before sending it. Other processes and apps of the same shop draw on it unseen; Shopify's answer corrects us.
+/// What a shop's bucket of query cost holds, as far as this process knows. Shopify refuses a query whose requested cost
+/// does not fit, so we wait before sending it. Other processes and apps of the same shop draw on it unseen; Shopify's
+/// answer corrects us.
 /// </summary>
 internal sealed class CostBudget(TimeProvider time)
 {
@@ -38,7 +39,9 @@ internal sealed class CostBudget(TimeProvider time)
         }
     }
 
-    /// <summary>How long to wait after Shopify refused a query of this cost: until it fits, at least a second.</summary>
+    /// <summary>
+    /// How long to wait after Shopify refused a query of this cost: until it fits, at least a second.
+    /// </summary>
     public TimeSpan WaitFor(double cost)
     {
         lock (_lock)

@@ -36,8 +36,8 @@ public static class GraphQLDocuments
     internal static string WebhookSubscriptionCreate { get; } = Read("WebhookSubscriptionCreate");
 
     /// <summary>
-    /// A bulk document with a search, such as <c>updated_at:&gt;='2026-11-21T00:00:00Z'</c>, at its root. Bulk operations take no variables,
-    /// so it becomes part of the text. Quote times: unquoted ones match whole days.
+    /// A bulk document with a search, such as <c>updated_at:&gt;='2026-11-21T00:00:00Z'</c>, at its root. Bulk
+    /// operations take no variables, so it becomes part of the text. Quote times: unquoted ones match whole days.
     /// </summary>
     public static string Filtered(string bulkDocument, string search) =>
         bulkDocument.Replace(
@@ -46,7 +46,10 @@ public static class GraphQLDocuments
             StringComparison.Ordinal
         );
 
-    /// <summary>The newest versions that a search finds, page by page: ids and <c>updatedAt</c> alone, which costs little. Checkouts cannot be sorted by when they were updated.</summary>
+    /// <summary>
+    /// The newest versions that a search finds, page by page: ids and <c>updatedAt</c> alone, which costs little.
+    /// Checkouts cannot be sorted by when they were updated.
+    /// </summary>
     internal static string Versions(ObjectKind kind) =>
         $$"""
             query Versions($first: Int!, $after: String, $search: String) {

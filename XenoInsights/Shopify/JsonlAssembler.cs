@@ -10,7 +10,9 @@ namespace XenoInsights.Shopify;
 /// <summary>What a bulk file holds, one after the other: exactly one of the two is set.</summary>
 public readonly record struct BulkItem(IngestRecord? Record, RejectedObject? Rejected)
 {
-    /// <summary>Lines of the file this item accounts for; over all items they add up to <see cref="JsonlAssembler.Lines"/>.</summary>
+    /// <summary>
+    /// Lines of the file this item accounts for; over all items they add up to <see cref="JsonlAssembler.Lines"/>.
+    /// </summary>
     public int SourceObjects => Record?.SourceObjects ?? Rejected!.SourceObjects;
 }
 
@@ -35,10 +37,10 @@ public sealed record RejectedObject(
 }
 
 /// <summary>
-/// Turns the JSONL of a bulk operation run with <c>groupObjects: true</c> into records: each object is followed by its children.
-/// Memory stays that of one buffer and the object being assembled, however long the file. An object with a child that cannot be
-/// read is given up as a whole, since its money would be wrong; a child of some other object than the one it follows, or one
-/// that comes a second time, is reported and not added. One assembler reads one file.
+/// Turns the JSONL of a bulk operation run with <c>groupObjects: true</c> into records: each object is followed by its
+/// children. Memory stays that of one buffer and the object being assembled, however long the file. An object with a
+/// child that cannot be read is given up as a whole, since its money would be wrong; a child of some other object than
+/// the one it follows, or one that comes a second time, is reported and not added. One assembler reads one file.
 /// </summary>
 public sealed class JsonlAssembler(string currency)
 {
@@ -119,7 +121,8 @@ public sealed class JsonlAssembler(string currency)
         return 0;
     }
 
-    /// <param name="fresh">Where the search for the first line's end begins: what lies before was searched already.</param>
+    /// <param name="fresh">Where the search for the first line's end begins: what lies before was searched
+    /// already.</param>
     /// <returns>How many bytes the whole lines took.</returns>
     private int TakeLines(ReadOnlySpan<byte> bytes, int fresh)
     {
@@ -132,7 +135,9 @@ public sealed class JsonlAssembler(string currency)
         return start;
     }
 
-    /// <summary>What follows the last line break: a whole line if it can be read, else a sign that the file broke off.</summary>
+    /// <summary>
+    /// What follows the last line break: a whole line if it can be read, else a sign that the file broke off.
+    /// </summary>
     private void TakeLast(ReadOnlySpan<byte> rest)
     {
         _closing = true;
@@ -173,7 +178,10 @@ public sealed class JsonlAssembler(string currency)
         }
     }
 
-    /// <summary>Our documents ask for <c>__typename</c> first, so this usually looks at one property; elsewhere on the line it is found as well.</summary>
+    /// <summary>
+    /// Our documents ask for <c>__typename</c> first, so this usually looks at one property; elsewhere on the line it
+    /// is found as well.
+    /// </summary>
     private static ReadOnlySpan<byte> TypenameOf(Utf8JsonReader reader)
     {
         if (!Utf8JsonReaderExtensions.Enter(ref reader))

@@ -4,7 +4,9 @@ using Microsoft.Extensions.Options;
 
 namespace XenoInsights.Shopify;
 
-/// <summary>What Shopify answers to a code or a refresh token. Lifetimes in seconds; without one the token does not expire.</summary>
+/// <summary>
+/// What Shopify answers to a code or a refresh token. Lifetimes in seconds; without one the token does not expire.
+/// </summary>
 public sealed record TokenGrant(
     string AccessToken,
     string Scope,
@@ -13,7 +15,9 @@ public sealed record TokenGrant(
     int? RefreshTokenExpiresIn
 );
 
-/// <summary>Shopify refused the code, the refresh token or ourselves (400 or 401); trying again does not help.</summary>
+/// <summary>
+/// Shopify refused the code, the refresh token or ourselves (400 or 401); trying again does not help.
+/// </summary>
 public sealed class OAuthRefusedException(HttpStatusCode status, string? error)
     : Exception($"Shopify refused the token request: {(int)status} {error}")
 {
@@ -22,7 +26,10 @@ public sealed class OAuthRefusedException(HttpStatusCode status, string? error)
         error is "invalid_client" or "application_cannot_be_found" or "unauthorized_client";
 }
 
-/// <summary>The token endpoint of a shop. Other failures than <see cref="OAuthRefusedException"/> are <see cref="HttpRequestException"/>s and time-outs.</summary>
+/// <summary>
+/// The token endpoint of a shop. Other failures than <see cref="OAuthRefusedException"/> are
+/// <see cref="HttpRequestException"/>s and time-outs.
+/// </summary>
 public sealed class OAuthClient(IHttpClientFactory clients, IOptions<ShopifyOptions> options)
 {
     public const string HttpClientName = "shopify-oauth";

@@ -152,7 +152,10 @@ internal sealed class OrderReader(string currency) : RecordReader(currency)
         return true;
     }
 
-    /// <summary>Adds a further page of connections of the order begun. Throws when the order changed since, for then the pages do not fit together.</summary>
+    /// <summary>
+    /// Adds a further page of connections of the order begun. Throws when the order changed since, for then the pages
+    /// do not fit together.
+    /// </summary>
     public void Continue(ref Utf8JsonReader reader)
     {
         var version = _updatedAt;
@@ -307,7 +310,8 @@ internal sealed class OrderReader(string currency) : RecordReader(currency)
         return placing;
     }
 
-    /// <param name="line">Where the last one was found: sales come in the order of their lines, so the next is near.</param>
+    /// <param name="line">Where the last one was found: sales come in the order of their lines, so the next is
+    /// near.</param>
     private long? ProductOf(long? lineItemId, ref int line)
     {
         if (lineItemId is null)

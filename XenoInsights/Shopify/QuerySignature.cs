@@ -4,8 +4,9 @@ using System.Text;
 namespace XenoInsights.Shopify;
 
 /// <summary>
-/// Shopify's signature over the query of a request that it sends a browser with: hex HMAC-SHA256 over the other parameters, sorted
-/// and joined as a query. Encoded, as Shopify's own libraries do: joining decoded values would let one parameter pose as two.
+/// Shopify's signature over the query of a request that it sends a browser with: hex HMAC-SHA256 over the other
+/// parameters, sorted and joined as a query. Encoded, as Shopify's own libraries do: joining decoded values would let
+/// one parameter pose as two.
 /// </summary>
 public static class QuerySignature
 {

@@ -19,11 +19,11 @@ internal enum ChildFate
 }
 
 /// <summary>
-/// Reads objects of one type from GraphQL JSON, the shape of bulk lines and of ordinary answers alike: what a bulk file puts on
-/// lines of its own, an answer nests in connections. One reader is used for object after object.
+/// Reads objects of one type from GraphQL JSON, the shape of bulk lines and of ordinary answers alike: what a bulk file
+/// puts on lines of its own, an answer nests in connections. One reader is used for object after object.
 /// </summary>
-/// <remarks>Readers throw for what they cannot read (<see cref="Utf8JsonReaderExtensions.IsUnreadable"/>); the object is then not
-/// usable.</remarks>
+/// <remarks>Readers throw for what they cannot read (<see cref="Utf8JsonReaderExtensions.IsUnreadable"/>); the object
+/// is then not usable.</remarks>
 internal abstract class RecordReader(string currency)
 {
     protected delegate void NodeReader(ref Utf8JsonReader reader);
@@ -47,12 +47,16 @@ internal abstract class RecordReader(string currency)
     public virtual bool HasChildren => true;
 
     /// <summary>The reader for a type; null for one that is no object on its own.</summary>
-    public static RecordReader? For(ReadOnlySpan<byte> typename, string currency) =>
-        typename.SequenceEqual("Order"u8) ? new OrderReader(currency)
-        : typename.SequenceEqual("Customer"u8) ? new CustomerReader(currency)
-        : typename.SequenceEqual("Product"u8) ? new ProductReader(currency)
-        : typename.SequenceEqual("AbandonedCheckout"u8) ? new CheckoutReader(currency)
-        : null;
+    public static RecordReader? For(ReadOnlySpan<byte> typename, string currency)
+    {
+        if (typename.SequenceEqual("Order"u8))
+            return new OrderReader(currency);
+        if (typename.SequenceEqual("Customer"u8))
+            return new CustomerReader(currency);
+        if (typename.SequenceEqual("Product"u8))
+            return new ProductReader(currency);
+        return typename.SequenceEqual("AbandonedCheckout"u8) ? new CheckoutReader(currency) : null;
+    }
 
     /// <summary>Forgets the last object and reads the one at the reader.</summary>
     public void Begin(ref Utf8JsonReader reader)
@@ -71,7 +75,9 @@ internal abstract class RecordReader(string currency)
             throw Utf8JsonReaderExtensions.Missing("An object", "id");
     }
 
-    /// <summary>Reads a line that says it has a parent, and adds it if that is the object being read or a part of it.</summary>
+    /// <summary>
+    /// Reads a line that says it has a parent, and adds it if that is the object being read or a part of it.
+    /// </summary>
     public ChildFate AddChild(ref Utf8JsonReader reader, ReadOnlySpan<byte> typename)
     {
         _childKey = 0;
@@ -97,10 +103,12 @@ internal abstract class RecordReader(string currency)
     protected void NoteChild(ref Utf8JsonReader reader) => _childKey = XxHash3.HashToUInt64(reader.ValueSpan);
 
     /// <summary>Whether the child just read may be added.</summary>
-    protected ChildFate Judge(bool ours) =>
-        !ours ? ChildFate.Elsewhere
-        : _childKey != 0 && !_childKeys.Add(_childKey) ? ChildFate.Repeated
-        : ChildFate.Added;
+    protected ChildFate Judge(bool ours)
+    {
+        if (!ours)
+            return ChildFate.Elsewhere;
+        return _childKey != 0 && !_childKeys.Add(_childKey) ? ChildFate.Repeated : ChildFate.Added;
+    }
 
     private static void ReadNodes(ref Utf8JsonReader reader, NodeReader readNode)
     {
@@ -378,7 +386,10 @@ internal sealed class CheckoutReader(string currency) : RecordReader(currency)
         return true;
     }
 
-    /// <summary>Adds a further page of lines of the checkout begun. Throws when it changed since, for then the pages do not fit together.</summary>
+    /// <summary>
+    /// Adds a further page of lines of the checkout begun. Throws when it changed since, for then the pages do not fit
+    /// together.
+    /// </summary>
     public void Continue(ref Utf8JsonReader reader)
     {
         var version = _updatedAt;

@@ -3,10 +3,15 @@ using System.Text.RegularExpressions;
 
 namespace XenoInsights.Shopify;
 
-/// <summary>The permanent domain of a shop. Requests with our credentials go to nothing that has not passed here.</summary>
+/// <summary>
+/// The permanent domain of a shop. Requests with our credentials go to nothing that has not passed here.
+/// </summary>
 public static partial class ShopDomainName
 {
-    /// <summary>Lower-cases ASCII and nothing else: any other difference from <c>x.myshopify.com</c> is a refusal, not a typing mistake.</summary>
+    /// <summary>
+    /// Lower-cases ASCII and nothing else: any other difference from <c>x.myshopify.com</c> is a refusal, not a typing
+    /// mistake.
+    /// </summary>
     public static bool TryParse(string? text, [NotNullWhen(true)] out string? domain)
     {
         // Before lower-casing: the Kelvin sign would become a k.

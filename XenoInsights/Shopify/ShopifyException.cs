@@ -48,7 +48,9 @@ public sealed class ShopifyException(ShopifyFailure failure, string message, Exc
 
     public ShopifyFailure Failure { get; } = failure;
 
-    /// <summary>Whether our request was wrong; everything else is a state of Shopify, the store or the network.</summary>
+    /// <summary>
+    /// Whether our request was wrong; everything else is a state of Shopify, the store or the network.
+    /// </summary>
     public bool IsOurFault => Failure == ShopifyFailure.InvalidRequest;
 
     /// <summary>Whether trying the same later can help without anyone acting.</summary>

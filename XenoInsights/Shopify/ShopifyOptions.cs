@@ -4,7 +4,9 @@ using XenoInsights.Data;
 
 namespace XenoInsights.Shopify;
 
-/// <summary>The app's identity at Shopify and where shops are reached. Section <c>Shopify</c>; checked at start.</summary>
+/// <summary>
+/// The app's identity at Shopify and where shops are reached. Section <c>Shopify</c>; checked at start.
+/// </summary>
 public sealed class ShopifyOptions
 {
     public const string Section = "Shopify";
@@ -25,7 +27,10 @@ public sealed class ShopifyOptions
     /// <summary>Comma separated scopes to ask for.</summary>
     public string Scopes { get; set; } = "read_orders,read_customers,read_products";
 
-    /// <summary>Template of a shop's address; <c>{shop}</c> is its myshopify domain. Other than <c>https://{shop}</c> in Development only.</summary>
+    /// <summary>
+    /// Template of a shop's address; <c>{shop}</c> is its myshopify domain. Other than <c>https://{shop}</c> in
+    /// Development only.
+    /// </summary>
     public string ShopUrl { get; set; } = DefaultShopUrl;
 
     /// <summary>

@@ -6,7 +6,10 @@ using XenoInsights.Formatting;
 
 namespace XenoInsights.Shopify;
 
-/// <summary>Steps over Shopify's JSON without building it. What does not look as expected is a <see cref="FormatException"/> that says so.</summary>
+/// <summary>
+/// Steps over Shopify's JSON without building it. What does not look as expected is a <see cref="FormatException"/>
+/// that says so.
+/// </summary>
 internal static class Utf8JsonReaderExtensions
 {
     public const int LongestGid = 256;
@@ -59,7 +62,9 @@ internal static class Utf8JsonReaderExtensions
             : throw Unexpected(ref reader, "a numbered id");
     }
 
-    /// <summary>The id of an object with nothing but an id asked of it, such as <c>customer{id}</c>; null where there is none.</summary>
+    /// <summary>
+    /// The id of an object with nothing but an id asked of it, such as <c>customer{id}</c>; null where there is none.
+    /// </summary>
     public static long? Reference(ref Utf8JsonReader reader)
     {
         if (!Enter(ref reader))
@@ -97,18 +102,26 @@ internal static class Utf8JsonReaderExtensions
             _ => throw Unexpected(ref reader, "true or false"),
         };
 
-    public static int Count(ref Utf8JsonReader reader) =>
-        reader.TokenType == JsonTokenType.Null ? 0
-        : reader.TokenType == JsonTokenType.Number && reader.TryGetInt32(out var count) ? count
-        : throw Unexpected(ref reader, "a whole number");
+    public static int Count(ref Utf8JsonReader reader)
+    {
+        if (reader.TokenType == JsonTokenType.Null)
+            return 0;
+        return reader.TokenType == JsonTokenType.Number && reader.TryGetInt32(out var count)
+            ? count
+            : throw Unexpected(ref reader, "a whole number");
+    }
 
     /// <summary>An <c>UnsignedInt64</c>, which Shopify writes as text.</summary>
-    public static long BigCount(ref Utf8JsonReader reader) =>
-        reader.TokenType == JsonTokenType.Number && reader.TryGetInt64(out var number) ? number
-        : reader.TokenType == JsonTokenType.String
-        && long.TryParse(reader.ValueSpan, NumberStyles.None, CultureInfo.InvariantCulture, out var text)
+    public static long BigCount(ref Utf8JsonReader reader)
+    {
+        if (reader.TokenType == JsonTokenType.Number && reader.TryGetInt64(out var number))
+            return number;
+        return
+            reader.TokenType == JsonTokenType.String
+            && long.TryParse(reader.ValueSpan, NumberStyles.None, CultureInfo.InvariantCulture, out var text)
             ? text
-        : throw Unexpected(ref reader, "a whole number");
+            : throw Unexpected(ref reader, "a whole number");
+    }
 
     public static string? Text(ref Utf8JsonReader reader) =>
         reader.TokenType is JsonTokenType.String or JsonTokenType.Null
@@ -184,7 +197,9 @@ internal static class Utf8JsonReaderExtensions
         return (Currencies.ParseMinor(amount, named.Exponent), named);
     }
 
-    /// <summary>A <c>MoneyV2</c> in minor units. One in another currency than the shop's is refused: adding it would be wrong.</summary>
+    /// <summary>
+    /// A <c>MoneyV2</c> in minor units. One in another currency than the shop's is refused: adding it would be wrong.
+    /// </summary>
     public static long Money(ref Utf8JsonReader reader, in ShopCurrency currency)
     {
         if (!Enter(ref reader))
@@ -207,7 +222,8 @@ internal static class Utf8JsonReaderExtensions
         const int shown = 80;
         var value = reader.ValueSpan;
         return new(
-            $"Expected {expected}, found {reader.TokenType} '{Encoding.UTF8.GetString(value.Length > shown ? value[..shown] : value)}'."
+            $"Expected {expected}, found {reader.TokenType} "
+                + $"'{Encoding.UTF8.GetString(value.Length > shown ? value[..shown] : value)}'."
         );
     }
 
@@ -235,7 +251,10 @@ internal readonly record struct ShopCurrency(string Code, int Exponent)
     public static ShopCurrency Of(string code) => new(code, Currencies.ExponentOf(code));
 }
 
-/// <summary>Keeps texts that repeat (titles, statuses, SKUs) from being made anew for each line. Each slot forgets its last text for a new one, so it never grows.</summary>
+/// <summary>
+/// Keeps texts that repeat (titles, statuses, SKUs) from being made anew for each line. Each slot forgets its last text
+/// for a new one, so it never grows.
+/// </summary>
 internal sealed class TextCache
 {
     private const int Slots = 4096;

@@ -18,18 +18,21 @@ internal sealed record OrderEdit(
 );
 
 /// <summary>
-/// Reads webhook bodies, which are REST-shaped: snake case, numeric ids (the exact one is in <c>admin_graphql_api_id</c>), instants with
-/// an offset, money as decimal texts. What does not look as expected is a <see cref="FormatException"/> that says so.
+/// Reads webhook bodies, which are REST-shaped: snake case, numeric ids (the exact one is in
+/// <c>admin_graphql_api_id</c>), instants with an offset, money as decimal texts. What does not look as expected is a
+/// <see cref="FormatException"/> that says so.
 /// </summary>
 internal static class WebhookPayload
 {
-    /// <param name="IsComplete">False when the ledger is only as good as the payload allows: the order must be read again from the Admin API.</param>
+    /// <param name="IsComplete">False when the ledger is only as good as the payload allows: the order must be read
+    /// again from the Admin API.</param>
     public readonly record struct Order(OrderRecord Record, bool IsComplete);
 
     /// <summary>
-    /// The order as its payload tells it. A payload has no ledger, so one is made of lines, shipping and refunds. That is exact for an
-    /// order just placed. What an edit did and when, duties, fees, tips, discounts inside taxed prices and adjustments of a refund are
-    /// not told exactly, and neither is anything when the ledger does not add up to <c>current_total_price</c>.
+    /// The order as its payload tells it. A payload has no ledger, so one is made of lines, shipping and refunds. That
+    /// is exact for an order just placed. What an edit did and when, duties, fees, tips, discounts inside taxed prices
+    /// and adjustments of a refund are not told exactly, and neither is anything when the ledger does not add up to
+    /// <c>current_total_price</c>.
     /// </summary>
     /// <param name="currency">The shop's now; the payload's own <c>currency</c> is the shop's when the order was
     /// placed.</param>
@@ -136,7 +139,10 @@ internal static class WebhookPayload
         };
     }
 
-    /// <summary>A tombstone. Deletions carry no version: the instant they were triggered at, rounded up so that no update of the same second comes after it.</summary>
+    /// <summary>
+    /// A tombstone. Deletions carry no version: the instant they were triggered at, rounded up so that no update of the
+    /// same second comes after it.
+    /// </summary>
     public static DateTimeOffset VersionOfDeletion(DateTimeOffset triggeredAt)
     {
         var utc = triggeredAt.UtcDateTime;
@@ -220,7 +226,8 @@ internal static class WebhookPayload
             // A tip is a line like any other here, and no sale there.
             if (Money(order, "total_tip_received") is > 0)
                 _complete = false;
-            // Tips, duties and fees are in the total but not in the lines; and whatever else we do not know of shows here.
+            // Tips, duties and fees are in the total but not in the lines; and whatever else we do not know of shows
+            // here.
             if (_sales.Sum(s => s.Amount + s.Tax) != currentTotal)
                 _complete = false;
             return new Order(
@@ -415,7 +422,10 @@ internal static class WebhookPayload
             return new RefundRecord(refund.Id(), createdAt, at, paidBack, lines);
         }
 
-        /// <summary>Units that are neither on the order nor refunded were edited or cancelled away, on a day the payload does not tell.</summary>
+        /// <summary>
+        /// Units that are neither on the order nor refunded were edited or cancelled away, on a day the payload does
+        /// not tell.
+        /// </summary>
         private void ReadRemoval(OrderLineRecord line, JsonElement payload, DateTimeOffset at)
         {
             var removed = line.Quantity - line.CurrentQuantity - _refunded.GetValueOrDefault(line.ShopifyId);
@@ -444,7 +454,9 @@ internal static class WebhookPayload
 
         private long BeforeTaxes(long price, long tax) => _taxesIncluded ? price - tax : price;
 
-        /// <summary>With taxes inside prices they are inside discounts too; how much is rounded by Shopify, line by line.</summary>
+        /// <summary>
+        /// With taxes inside prices they are inside discounts too; how much is rounded by Shopify, line by line.
+        /// </summary>
         private long DiscountBeforeTaxes(long discount, long price, long tax)
         {
             if (!_taxesIncluded || discount == 0 || tax == 0)
@@ -459,7 +471,9 @@ internal static class WebhookPayload
 
         private long Taxes(JsonElement line) => line.List("tax_lines").Sum(t => Money(t, "price") ?? 0);
 
-        /// <summary>The shop's side of <c>name_set</c>; the plain amount is in it too, in the shop's currency.</summary>
+        /// <summary>
+        /// The shop's side of <c>name_set</c>; the plain amount is in it too, in the shop's currency.
+        /// </summary>
         private long? Money(JsonElement element, string name)
         {
             if (element.Object($"{name}_set")?.Object("shop_money") is not { } money)
@@ -474,7 +488,9 @@ internal static class WebhookPayload
 /// <summary>Reading a REST payload: an absent property and a null are the same, another type is an error.</summary>
 internal static class PayloadJson
 {
-    /// <summary>From <c>admin_graphql_api_id</c> where there is one: a number may have gone through JavaScript.</summary>
+    /// <summary>
+    /// From <c>admin_graphql_api_id</c> where there is one: a number may have gone through JavaScript.
+    /// </summary>
     public static long Id(this JsonElement element) =>
         element.Text("admin_graphql_api_id") is { } gid
         && long.TryParse(
@@ -504,36 +520,46 @@ internal static class PayloadJson
         element.IntOrNull(name) ?? throw Utf8JsonReaderExtensions.Missing("The payload", name);
 
     public static int? IntOrNull(this JsonElement element, string name) =>
-        element.LongOrNull(name) is { } value
-            ? value is >= int.MinValue and <= int.MaxValue
-                ? (int)value
-                : throw new FormatException($"'{name}' is too large.")
-            : null;
+        element.LongOrNull(name) switch
+        {
+            null => null,
+            >= int.MinValue and <= int.MaxValue and var value => (int)value,
+            _ => throw new FormatException($"'{name}' is too large."),
+        };
 
-    public static long? LongOrNull(this JsonElement element, string name) =>
-        element.Property(name, JsonValueKind.Number) is { } number
-            ? number.TryGetInt64(out var value)
-                ? value
-                : throw new FormatException($"'{name}' is not a whole number.")
-            : null;
+    public static long? LongOrNull(this JsonElement element, string name)
+    {
+        if (element.Property(name, JsonValueKind.Number) is not { } number)
+            return null;
+        return number.TryGetInt64(out var value)
+            ? value
+            : throw new FormatException($"'{name}' is not a whole number.");
+    }
 
     public static DateTimeOffset Instant(this JsonElement element, string name) =>
         element.InstantOrNull(name) ?? throw Utf8JsonReaderExtensions.Missing("The payload", name);
 
-    public static DateTimeOffset? InstantOrNull(this JsonElement element, string name) =>
-        element.Property(name, JsonValueKind.String) is { } text
-            ? text.TryGetDateTimeOffset(out var instant)
-                ? instant.ToUniversalTime()
-                : throw new FormatException($"'{name}' is not an instant.")
-            : null;
+    public static DateTimeOffset? InstantOrNull(this JsonElement element, string name)
+    {
+        if (element.Property(name, JsonValueKind.String) is not { } text)
+            return null;
+        return text.TryGetDateTimeOffset(out var instant)
+            ? instant.ToUniversalTime()
+            : throw new FormatException($"'{name}' is not an instant.");
+    }
 
-    public static long? MoneyOrNull(this JsonElement element, string name, in ShopCurrency currency) =>
-        !element.TryGetProperty(name, out var value) || value.ValueKind == JsonValueKind.Null ? null
-        : value.ValueKind == JsonValueKind.Number
-            ? Currencies.ParseMinor(Encoding.UTF8.GetBytes(value.GetRawText()), currency.Exponent)
-        : value.ValueKind == JsonValueKind.String
-            ? Currencies.ParseMinor(Encoding.UTF8.GetBytes(value.GetString()!), currency.Exponent)
-        : throw new FormatException($"'{name}' is not an amount of money.");
+    public static long? MoneyOrNull(this JsonElement element, string name, in ShopCurrency currency)
+    {
+        if (!element.TryGetProperty(name, out var value) || value.ValueKind == JsonValueKind.Null)
+            return null;
+        var text = value.ValueKind switch
+        {
+            JsonValueKind.Number => value.GetRawText(),
+            JsonValueKind.String => value.GetString()!,
+            _ => throw new FormatException($"'{name}' is not an amount of money."),
+        };
+        return Currencies.ParseMinor(Encoding.UTF8.GetBytes(text), currency.Exponent);
+    }
 
     private static JsonElement? Property(this JsonElement element, string name, JsonValueKind kind)
     {

@@ -23,7 +23,8 @@ public sealed record ChartComparison(string Name, decimal? Value, string Text, s
 /// <param name="LineTexts">What stands at each line of the axis, from the bottom up.</param>
 /// <param name="Rhythm">Where not every point can be named, those a multiple of this apart are: 7 for days.</param>
 /// <param name="LastIsRunning">The last point still moves; it is drawn dotted.</param>
-/// <param name="Unknown">So many points at the beginning are unknown, not zero; they are hatched and <paramref name="UnknownText"/> says why.</param>
+/// <param name="Unknown">So many points at the beginning are unknown, not zero; they are hatched and
+/// <paramref name="UnknownText"/> says why.</param>
 public sealed record ChartData(
     string Name,
     IReadOnlyList<ChartPoint> Points,

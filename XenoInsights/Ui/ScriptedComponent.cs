@@ -4,8 +4,8 @@ using Microsoft.JSInterop;
 namespace XenoInsights.Ui;
 
 /// <summary>
-/// A component with a part in the browser: a module of its own that makes it, and that is told to end with it. People leave pages while their
-/// parts are still being made, so every call may find its page gone.
+/// A component with a part in the browser: a module of its own that makes it, and that is told to end with it. People
+/// leave pages while their parts are still being made, so every call may find its page gone.
 /// </summary>
 public abstract class ScriptedComponent : ComponentBase, IAsyncDisposable
 {
@@ -18,7 +18,10 @@ public abstract class ScriptedComponent : ComponentBase, IAsyncDisposable
     [Inject]
     public required IJSRuntime JS { get; set; }
 
-    /// <summary>Imports the module and makes the part by <paramref name="make"/>, which answers an object with <paramref name="end"/>.</summary>
+    /// <summary>
+    /// Imports the module and makes the part by <paramref name="make"/>, which answers an object with
+    /// <paramref name="end"/>.
+    /// </summary>
     protected Task StartAsync(string module, string make, string end, params object?[] arguments) =>
         WhileHereAsync(async () =>
         {

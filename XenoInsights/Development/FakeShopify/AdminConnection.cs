@@ -106,7 +106,9 @@ internal sealed class SetConnection<T>(
 ) : AdminConnection
     where T : class, IDemoObject
 {
-    /// <summary>Unsorted if the set's own order will do: a store of any size then passes through without an index.</summary>
+    /// <summary>
+    /// Unsorted if the set's own order will do: a store of any size then passes through without an index.
+    /// </summary>
     public override IEnumerable<object> All()
     {
         if (reverse || sortKey is not ("ID" or "CREATED_AT" or "PROCESSED_AT"))

@@ -60,7 +60,9 @@ internal readonly record struct AdminArguments(Func<string, object?> Get)
 
     public AdminWindow Window => new(Number("first"), Text("after"), Number("last"), Text("before"));
 
-    /// <summary>The object with the global id of the argument; an id of another type is an error, as on the platform.</summary>
+    /// <summary>
+    /// The object with the global id of the argument; an id of another type is an error, as on the platform.
+    /// </summary>
     public long Id(string name, string type)
     {
         var text = Text(name) ?? "";
@@ -160,11 +162,9 @@ internal static class AdminFields
         {
             return resolver;
         }
-        var shape =
-            type.EndsWith("Connection", StringComparison.Ordinal) ? "Connection"
-            : type.EndsWith("Edge", StringComparison.Ordinal) ? "Edge"
-            : null;
-        return shape is null ? null : Table.GetValueOrDefault((shape, field));
+        if (type.EndsWith("Connection", StringComparison.Ordinal))
+            return Table.GetValueOrDefault(("Connection", field));
+        return type.EndsWith("Edge", StringComparison.Ordinal) ? Table.GetValueOrDefault(("Edge", field)) : null;
     }
 
     /// <summary>The object type behind an interface.</summary>

@@ -228,7 +228,11 @@ internal static class AdminGraphQL
 
     private static AdminError TooExpensive(int cost) =>
         new(
-            $"Query cost is {cost}, which exceeds the single query max cost limit ({SingleQueryMaximum}). See https://shopify.dev/concepts/about-apis/rate-limits for more information on how the cost of a query is calculated. To query larger amounts of data with fewer limits, bulk operations should be used instead. See https://shopify.dev/tutorials/perform-bulk-operations-with-admin-api for usage details.",
+            $"Query cost is {cost}, which exceeds the single query max cost limit ({SingleQueryMaximum}). "
+                + "See https://shopify.dev/concepts/about-apis/rate-limits for more information on how the cost "
+                + "of a query is calculated. To query larger amounts of data with fewer limits, "
+                + "bulk operations should be used instead. See "
+                + "https://shopify.dev/tutorials/perform-bulk-operations-with-admin-api for usage details.",
             new
             {
                 code = "MAX_COST_EXCEEDED",
@@ -267,8 +271,8 @@ internal static class AdminGraphQL
                     402 => "Unavailable Shop",
                     403 => "[API] This action requires merchant approval for the necessary scope.",
                     423 => "This shop is locked.",
-                    429 =>
-                        "Exceeded 2 calls per second for api client. Reduce request rates to resume uninterrupted service.",
+                    429 => "Exceeded 2 calls per second for api client. Reduce request rates to resume "
+                        + "uninterrupted service.",
                     _ => "Internal Server Error",
                 },
             }

@@ -94,7 +94,8 @@ internal sealed class DemoBulk
                 return AdminPayload.Failed(
                     new AdminUserError(
                         null,
-                        $"A bulk query operation for this app and shop is already in progress: {string.Join(", ", running)}.",
+                        "A bulk query operation for this app and shop is already in progress: "
+                            + $"{string.Join(", ", running)}.",
                         "OPERATION_IN_PROGRESS"
                     )
                 );
@@ -126,7 +127,8 @@ internal sealed class DemoBulk
                 [
                     new AdminUserError(
                         null,
-                        $"A bulk operation cannot be canceled when it is {operation.Status.ToString().ToLowerInvariant()}"
+                        "A bulk operation cannot be canceled when it is "
+                            + $"{operation.Status.ToString().ToLowerInvariant()}"
                     ),
                 ]
             );
@@ -211,10 +213,12 @@ internal sealed class DemoBulk
             operation.File = file;
         }
         operation.CompletedAt = request.Host.Now;
-        operation.Status =
-            failed ? DemoBulkStatus.Failed
-            : faults.Take(f => f.ExpireBulk, (f, left) => f.ExpireBulk = left) ? DemoBulkStatus.Expired
-            : DemoBulkStatus.Completed;
+        operation.Status = failed switch
+        {
+            true => DemoBulkStatus.Failed,
+            _ when faults.Take(f => f.ExpireBulk, (f, left) => f.ExpireBulk = left) => DemoBulkStatus.Expired,
+            _ => DemoBulkStatus.Completed,
+        };
     }
 
     private static void KeepHalf(string file)
@@ -225,9 +229,9 @@ internal sealed class DemoBulk
 }
 
 /// <summary>
-/// A bulk query made ready: selections become arrays of writers, so that millions of lines pass through without an object
-/// model of the answer. Ungrouped, each connection is written to a file of its own and the files are joined parents first:
-/// children are then as far from their parents as the platform allows.
+/// A bulk query made ready: selections become arrays of writers, so that millions of lines pass through without an
+/// object model of the answer. Ungrouped, each connection is written to a file of its own and the files are joined
+/// parents first: children are then as far from their parents as the platform allows.
 /// </summary>
 internal sealed class BulkExport
 {
@@ -544,11 +548,15 @@ internal sealed class BulkRules(GraphQLDocument document)
         Add(deepest > Deepest, $"Bulk queries cannot contain connections with a nesting depth greater than {Deepest}.");
         Add(
             withNodes.Count > 0,
-            $"All connection fields in a bulk query must select their contents using 'edges' > 'node', e.g: '{withNodes.FirstOrDefault()} {{ edges {{ node {{'. Selecting via 'nodes' is not supported. Invalid connection fields: '{string.Join("', '", withNodes)}'."
+            "All connection fields in a bulk query must select their contents using 'edges' > 'node', e.g: "
+                + $"'{withNodes.FirstOrDefault()} {{ edges {{ node {{'. Selecting via 'nodes' is not supported. "
+                + $"Invalid connection fields: '{string.Join("', '", withNodes)}'."
         );
         Add(
             withoutId.Count > 0,
-            $"The parent 'node' field for a nested connection must select the 'id' field without an alias and must be of 'ID' return type. Connection fields without 'id': {string.Join(", ", withoutId.Distinct())}."
+            "The parent 'node' field for a nested connection must select the 'id' field without an alias "
+                + "and must be of 'ID' return type. Connection fields without 'id': "
+                + $"{string.Join(", ", withoutId.Distinct())}."
         );
         Add(inList, "Queries that contain a connection field within a list field are not currently supported.");
         Add(inObject, "The pretend platform does not export connections below an object field.");

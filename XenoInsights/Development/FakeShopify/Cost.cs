@@ -6,8 +6,9 @@ using GraphQLParser.AST;
 namespace XenoInsights.Development.FakeShopify;
 
 /// <summary>
-/// The price of a query in points. An object is 1, a mutation 10, a scalar 0, a connection 2 plus its node's price times a
-/// number that grows with the logarithm of the page size: worked out from recorded answers of the real platform.
+/// The price of a query in points. An object is 1, a mutation 10, a scalar 0, a connection 2 plus its node's price
+/// times a number that grows with the logarithm of the page size: worked out from recorded answers of the real
+/// platform.
 /// </summary>
 internal static class Cost
 {
@@ -88,11 +89,13 @@ internal static class Cost
         {
             return Math.Max(1, Selections(field.SelectionSet, type, walk));
         }
-        return (
-                type.Name == "Count" ? Counting
-                : Free.Contains(type.Name) ? 0
-                : 1
-            ) + Selections(field.SelectionSet, type, walk);
+        var own = type.Name switch
+        {
+            "Count" => Counting,
+            _ when Free.Contains(type.Name) => 0,
+            _ => 1,
+        };
+        return own + Selections(field.SelectionSet, type, walk);
     }
 
     private static int Growth(int size) => size <= 0 ? 0 : Math.Max(1, (int)Math.Floor(2 * Math.Log(size)));

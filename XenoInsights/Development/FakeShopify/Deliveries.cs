@@ -6,8 +6,9 @@ using System.Text.Json.Nodes;
 namespace XenoInsights.Development.FakeShopify;
 
 /// <summary>
-/// Delivers what happened in a store to those who subscribed, as the platform does: signed, 5 s for an answer, 8 repetitions within
-/// about 4 hours, and then the subscription is deleted. In memory: what waits is lost with the process.
+/// Delivers what happened in a store to those who subscribed, as the platform does: signed, 5 s for an answer, 8
+/// repetitions within about 4 hours, and then the subscription is deleted. In memory: what waits is lost with the
+/// process.
 /// </summary>
 internal sealed class DemoDeliveries(FakeShopifyOptions options) : IAsyncDisposable
 {
@@ -146,7 +147,10 @@ internal sealed class DemoDeliveries(FakeShopifyOptions options) : IAsyncDisposa
     }
 }
 
-/// <summary>Objects as deliveries carry them: REST-shaped, snake case, numeric ids, offset instants of the shop's zone, money as text.</summary>
+/// <summary>
+/// Objects as deliveries carry them: REST-shaped, snake case, numeric ids, offset instants of the shop's zone, money as
+/// text.
+/// </summary>
 internal static class DemoPayloads
 {
     public static JsonObject Of(DemoOrder order, DemoShop shop) =>
@@ -247,7 +251,8 @@ internal static class DemoPayloads
                     ["total_tax_set"] = Set(line.Tax),
                 }
             ),
-            // The platform tells shipping given back as an adjustment without its tax, whether prices include tax or not.
+            // The platform tells shipping given back as an adjustment without its tax, whether prices include tax or
+            // not.
             ["order_adjustments"] = List(
                 [
                     .. refund.Shipping.Select(s =>

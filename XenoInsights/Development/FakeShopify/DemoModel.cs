@@ -2,7 +2,10 @@ using System.Globalization;
 
 namespace XenoInsights.Development.FakeShopify;
 
-/// <summary>A shop's currency (ISO 4217 code and number of decimals) and, where the buyer paid in another one, that one with its rate.</summary>
+/// <summary>
+/// A shop's currency (ISO 4217 code and number of decimals) and, where the buyer paid in another one, that one with its
+/// rate.
+/// </summary>
 public sealed record DemoCurrency(string Code, int Decimals = 2, DemoPresentment? Presentment = null)
 {
     public decimal UnitsPerOne =>
@@ -312,7 +315,10 @@ public sealed record DemoOrder : IDemoObject
     private DemoMoney PriceOf(DemoSale sale) => TaxesIncluded ? sale.Total : sale.Total - sale.Tax;
 }
 
-/// <summary>Discounts are allocations; those of the whole order do not lower the line's own discounted total, as on the platform.</summary>
+/// <summary>
+/// Discounts are allocations; those of the whole order do not lower the line's own discounted total, as on the
+/// platform.
+/// </summary>
 public sealed record DemoLine
 {
     public required long Id { get; init; }
@@ -395,7 +401,9 @@ public sealed record DemoAgreement(
     public DemoRefund? Refund { get; init; }
 }
 
-/// <summary>One entry of the sales ledger. Total is after tax and discounts; returns are negative in money and quantity.</summary>
+/// <summary>
+/// One entry of the sales ledger. Total is after tax and discounts; returns are negative in money and quantity.
+/// </summary>
 public sealed record DemoSale
 {
     public required long Id { get; init; }

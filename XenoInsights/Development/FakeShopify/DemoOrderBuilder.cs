@@ -35,7 +35,9 @@ public sealed class DemoOrderBuilder
 
     private DemoIds Ids => shop.Ids;
 
-    /// <summary>Tax and discounts are totals of the line; the order discount is its share of a discount on the whole order.</summary>
+    /// <summary>
+    /// Tax and discounts are totals of the line; the order discount is its share of a discount on the whole order.
+    /// </summary>
     public DemoOrderBuilder Line(
         string title,
         int quantity,
@@ -100,7 +102,9 @@ public sealed class DemoOrderBuilder
         return this;
     }
 
-    /// <summary>Gives back units of lines, shipping money, and the difference: positive if the merchant kept something.</summary>
+    /// <summary>
+    /// Gives back units of lines, shipping money, and the difference: positive if the merchant kept something.
+    /// </summary>
     public DemoOrderBuilder Refund(
         DateTimeOffset at,
         (int Line, int Quantity)[] lines,
@@ -274,11 +278,12 @@ public sealed class DemoOrderBuilder
             Email = email,
             FinancialStatus =
                 status
-                ?? (
-                    refunded == 0 ? FinancialStatus.Paid
-                    : refunded < received ? FinancialStatus.PartiallyRefunded
-                    : FinancialStatus.Refunded
-                ),
+                ?? refunded switch
+                {
+                    0 => FinancialStatus.Paid,
+                    _ when refunded < received => FinancialStatus.PartiallyRefunded,
+                    _ => FinancialStatus.Refunded,
+                },
             DiscountCodes = codes,
             Gateways = [gateway],
             Lines = lines,

@@ -4,7 +4,9 @@ using System.Text.Json;
 
 namespace XenoInsights.Development.FakeShopify;
 
-/// <summary>What can be sorted and filtered without making the object. Instants in milliseconds since 1970, UTC.</summary>
+/// <summary>
+/// What can be sorted and filtered without making the object. Instants in milliseconds since 1970, UTC.
+/// </summary>
 public readonly record struct DemoKey(long Id, long CreatedAt, long UpdatedAt, long ProcessedAt);
 
 /// <summary>A position in a sorted list; travels as the platform's opaque base64 JSON.</summary>
@@ -213,7 +215,8 @@ public sealed class DemoSet<T>(int computed, Func<int, T> compute, Func<long, in
         return low;
     }
 
-    // The platform's other sort keys (titles, totals, relevance) are not needed by a reader of changes; they come out by id.
+    // The platform's other sort keys (titles, totals, relevance) are not needed by a reader of changes; they come out
+    // by id.
     private static long SortValue(in DemoKey key, string sortKey) =>
         sortKey switch
         {

@@ -33,7 +33,9 @@ public sealed record DemoShop
     public DemoMoney Money(long minor) => new(minor, Currency);
 }
 
-/// <summary>Numbers that stay the same from one start to the next, whatever the dates. Order numbers below ten million.</summary>
+/// <summary>
+/// Numbers that stay the same from one start to the next, whatever the dates. Order numbers below ten million.
+/// </summary>
 public readonly record struct DemoIds(int Store)
 {
     private const long PerStore = 1_000_000_000;
@@ -50,7 +52,9 @@ public readonly record struct DemoIds(int Store)
 
     public long Checkout(long number) => 30_000_000_000_000 + (Store * PerStore) + number;
 
-    /// <summary>Parts of an order: lines, sales, agreements, refunds … each kind counted for itself, below 100,000.</summary>
+    /// <summary>
+    /// Parts of an order: lines, sales, agreements, refunds … each kind counted for itself, below 100,000.
+    /// </summary>
     public long Part(long orderNumber, int part) => ((Store + 1) * 1_000_000_000_000) + (orderNumber * 100_000) + part;
 
     /// <summary>The order a part belongs to.</summary>
@@ -148,7 +152,10 @@ public sealed class DemoFaults
 
     public double DuplicateWebhooks { get; set; }
 
-    /// <summary>Deliveries wait this long, and up to as long again as <see cref="ShuffleWebhooks"/>, each by itself: they arrive out of order.</summary>
+    /// <summary>
+    /// Deliveries wait this long, and up to as long again as <see cref="ShuffleWebhooks"/>, each by itself: they arrive
+    /// out of order.
+    /// </summary>
     public TimeSpan DelayWebhooks { get; set; }
 
     public TimeSpan ShuffleWebhooks { get; set; }

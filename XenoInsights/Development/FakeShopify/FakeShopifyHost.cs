@@ -33,7 +33,9 @@ public sealed record FakeShopifyOptions
     /// <summary>How often something happens in the first store by itself; 0: nothing does.</summary>
     public double OrdersPerMinute { get; init; }
 
-    /// <summary>1: failed deliveries are repeated as the platform does, over 4 hours. A hundredth: over two and a half minutes.</summary>
+    /// <summary>
+    /// 1: failed deliveries are repeated as the platform does, over 4 hours. A hundredth: over two and a half minutes.
+    /// </summary>
     public double RetryClock { get; init; } = 1;
 
     /// <summary>What happens by chance happens again with the same seed.</summary>

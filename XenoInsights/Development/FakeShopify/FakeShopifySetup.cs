@@ -54,12 +54,16 @@ public static class FakeShopifySetup
         return builder;
     }
 
-    private static double Number(ConfigurationManager configuration, string key, double otherwise) =>
-        configuration[key] is not { Length: > 0 } text ? otherwise
-        : double.TryParse(text, System.Globalization.CultureInfo.InvariantCulture, out var value)
-        && value is >= 0 and <= 10_000
+    private static double Number(ConfigurationManager configuration, string key, double otherwise)
+    {
+        if (configuration[key] is not { Length: > 0 } text)
+            return otherwise;
+        return
+            double.TryParse(text, System.Globalization.CultureInfo.InvariantCulture, out var value)
+            && value is >= 0 and <= 10_000
             ? value
-        : throw new ConfigurationException($"{key} must be a number from 0 to 10000.");
+            : throw new ConfigurationException($"{key} must be a number from 0 to 10000.");
+    }
 }
 
 /// <summary>Starts with the product, before it serves its first page, and stops after it.</summary>

@@ -79,8 +79,8 @@ internal sealed class DemoGrant
     }
 
     /// <summary>
-    /// Rotates. The token just spent may be sent again, and gets the same pair again, until that pair's refresh token is
-    /// used for the first time: an app that never saw the answer is not locked out.
+    /// Rotates. The token just spent may be sent again, and gets the same pair again, until that pair's refresh token
+    /// is used for the first time: an app that never saw the answer is not locked out.
     /// </summary>
     public DemoTokens? Refresh(string refreshToken, DateTimeOffset now)
     {
@@ -412,21 +412,26 @@ internal static class DemoPages
 
     private static string Store(DemoStore store, FakeShopifyOptions options)
     {
-        var installed = store.Grant.InstalledScopes is not null;
-        var action =
-            installed
-                ? $"""<form method="post" action="/{store.Shop.Domain}/admin/uninstall"><button class="plain" type="submit">Uninstall the app</button></form>"""
-            : options.AppUrl is not null
-                ? $"""<a class="button" href="/{store.Shop.Domain}/admin/apps/open">Connect</a>"""
-            : "";
+        var (domain, installed) = (store.Shop.Domain, store.Grant.InstalledScopes is not null);
+        var facts = $"{Text(domain)} · {store.Shop.Currency.Code} · {Text(store.Shop.TimeZone)}";
+        var state = installed ? " · installed" : "";
+        var action = installed ? Uninstall(domain) : ConnectLink(domain, options);
         return $"""
-            <section><div><h2>{Text(store.Shop.Name)}</h2><p class="muted">{Text(
-                store.Shop.Domain
-            )} · {store.Shop.Currency.Code} · {Text(store.Shop.TimeZone)}{(
-                installed ? " · installed" : ""
-            )}</p></div>{action}</section>
+            <section>
+              <div><h2>{Text(store.Shop.Name)}</h2><p class="muted">{facts}{state}</p></div>{action}
+            </section>
             """;
     }
+
+    private static string Uninstall(string domain) =>
+        $"""
+            <form method="post" action="/{domain}/admin/uninstall">
+              <button class="plain" type="submit">Uninstall the app</button>
+            </form>
+            """;
+
+    private static string ConnectLink(string domain, FakeShopifyOptions options) =>
+        options.AppUrl is null ? "" : $"""<a class="button" href="/{domain}/admin/apps/open">Connect</a>""";
 
     private static string Describe(string scope) =>
         scope switch
@@ -442,17 +447,27 @@ internal static class DemoPages
 
     private static string Page(string title, string body) =>
         $$"""
-            <!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,"><title>{{Text(
-                title
-            )}}</title>
+            <!doctype html>
+            <html lang="en"><head><meta charset="utf-8">
+            <meta name="viewport" content="width=device-width, initial-scale=1">
+            <link rel="icon" href="data:,"><title>{{Text(title)}}</title>
             <style>
             :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
             body { margin: 0; background: light-dark(#f4f5f3, #171a18); color: light-dark(#1d2420, #e8ece9); }
-            main { max-width: 42rem; margin: 8vh auto; padding: 2rem; background: light-dark(#fff, #202422); border-radius: 12px; box-shadow: 0 1px 4px #0003; }
+            main {
+              max-width: 42rem; margin: 8vh auto; padding: 2rem; border-radius: 12px;
+              background: light-dark(#fff, #202422); box-shadow: 0 1px 4px #0003;
+            }
             h1 { margin-top: 0; font-size: 1.5rem; } h2 { margin: 0; font-size: 1.05rem; } p { margin: .25rem 0 1rem; }
             .muted { color: light-dark(#5c665f, #9aa69e); margin: 0; font-size: .9rem; }
-            section { display: flex; gap: 1rem; align-items: center; justify-content: space-between; padding: 1rem 0; border-top: 1px solid light-dark(#e3e6e3, #323834); }
-            button, .button { display: inline-block; font: inherit; padding: .5rem 1.1rem; border-radius: 8px; border: 1px solid #1f6b47; background: #1f6b47; color: #fff; text-decoration: none; cursor: pointer; white-space: nowrap; }
+            section {
+              display: flex; gap: 1rem; align-items: center; justify-content: space-between; padding: 1rem 0;
+              border-top: 1px solid light-dark(#e3e6e3, #323834);
+            }
+            button, .button {
+              display: inline-block; font: inherit; padding: .5rem 1.1rem; border-radius: 8px; white-space: nowrap;
+              border: 1px solid #1f6b47; background: #1f6b47; color: #fff; text-decoration: none; cursor: pointer;
+            }
             .plain { background: transparent; color: inherit; border-color: light-dark(#b9c0bb, #4a524d); }
             </style></head><body><main>{{body}}</main></body></html>
             """;

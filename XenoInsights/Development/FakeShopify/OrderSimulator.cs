@@ -1,12 +1,14 @@
 namespace XenoInsights.Development.FakeShopify;
 
 /// <summary>
-/// Lets a store live: orders drawn from its real baskets, some of them refunded or cancelled a little later, new customers, abandoned and
-/// completed checkouts. Everything is done through public methods, so that a test can do it by hand.
+/// Lets a store live: orders drawn from its real baskets, some of them refunded or cancelled a little later, new
+/// customers, abandoned and completed checkouts. Everything is done through public methods, so that a test can do it by
+/// hand.
 /// </summary>
 public sealed class OrderSimulator
 {
-    // Numbers must stay below ten million (DemoIds), and a restart forgets what it gave out: so they follow the clock, 30 to the minute.
+    // Numbers must stay below ten million (DemoIds), and a restart forgets what it gave out: so they follow the clock,
+    // 30 to the minute.
     private const long FirstNumber = 1_000_000,
         Numbers = 8_900_000,
         NumbersPerMinute = 30;
@@ -99,7 +101,9 @@ public sealed class OrderSimulator
     public Task<DemoOrder?> RefundAsync() =>
         ChangeAsync(builder => builder.Refund(Now(), [(0, 1)]), "refunds/create", "orders/updated");
 
-    /// <summary>An order placed here is cancelled, with everything still on it given back; null when there is none.</summary>
+    /// <summary>
+    /// An order placed here is cancelled, with everything still on it given back; null when there is none.
+    /// </summary>
     public Task<DemoOrder?> CancelAsync() =>
         ChangeAsync(
             builder => builder.Cancel(Now(), "CUSTOMER"),

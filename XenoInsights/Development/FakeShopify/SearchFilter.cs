@@ -6,8 +6,9 @@ namespace XenoInsights.Development.FakeShopify;
 internal sealed record SearchWarning(string Field, string Message, string Code);
 
 /// <summary>
-/// The platform's search syntax: field:value, field:&gt;=value, quotes, AND (implied, binds tighter), OR, NOT and -, parentheses.
-/// As on the platform a filter on an unknown field does not fail: it matches everything and leaves a warning.
+/// The platform's search syntax: field:value, field:&gt;=value, quotes, AND (implied, binds tighter), OR, NOT and -,
+/// parentheses. As on the platform a filter on an unknown field does not fail: it matches everything and leaves a
+/// warning.
 /// </summary>
 internal sealed class SearchFilter<T>
     where T : class, IDemoObject
@@ -251,7 +252,10 @@ internal sealed record SearchField<T>(
 )
     where T : class, IDemoObject
 {
-    /// <summary>Instants; a date without a time is its whole day in UTC. A time that is not quoted is lost: the value ends at its colon.</summary>
+    /// <summary>
+    /// Instants; a date without a time is its whole day in UTC. A time that is not quoted is lost: the value ends at
+    /// its colon.
+    /// </summary>
     public static SearchField<T> Time(Func<DemoKey, long> value) =>
         new(token =>
         {
@@ -340,7 +344,10 @@ internal sealed record SearchField<T>(
         );
 }
 
-/// <summary>The search fields of each list, as the platform documents them for 2026-10 (the ones nobody here could ask for are left out).</summary>
+/// <summary>
+/// The search fields of each list, as the platform documents them for 2026-10 (the ones nobody here could ask for are
+/// left out).
+/// </summary>
 internal static class SearchFields
 {
     public static readonly IReadOnlyDictionary<string, SearchField<DemoOrder>> Orders = new Dictionary<

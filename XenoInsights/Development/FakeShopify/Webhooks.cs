@@ -33,7 +33,9 @@ public sealed record DemoWebhook : IDemoObject
     public required DateTimeOffset UpdatedAt { get; init; }
 }
 
-/// <summary>The app's subscriptions in one store, with the platform's own refusals; http is taken for loopback addresses only.</summary>
+/// <summary>
+/// The app's subscriptions in one store, with the platform's own refusals; http is taken for loopback addresses only.
+/// </summary>
 internal sealed class DemoWebhooks
 {
     private static readonly string[] AddressField = ["webhookSubscription", "callbackUrl"];

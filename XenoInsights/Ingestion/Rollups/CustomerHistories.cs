@@ -12,7 +12,10 @@ internal static class CustomerHistories
 {
     private static readonly DateOnly Never = DateOnly.MinValue; // -infinity in PostgreSQL
 
-    /// <summary>Stores the customers' days and totals, adds first and only orders to the batch's sales days, and returns the change of day pairs.</summary>
+    /// <summary>
+    /// Stores the customers' days and totals, adds first and only orders to the batch's sales days, and returns the
+    /// change of day pairs.
+    /// </summary>
     public static async Task<Dictionary<(DateOnly Day, DateOnly PreviousDay), long>> ApplyAsync(
         XenoDbContext db,
         Guid tenantId,
@@ -50,7 +53,10 @@ internal static class CustomerHistories
         return returns;
     }
 
-    /// <summary>Creates the rows that are missing, then locks all in key order: in this order nobody can wait for each other crosswise.</summary>
+    /// <summary>
+    /// Creates the rows that are missing, then locks all in key order: in this order nobody can wait for each other
+    /// crosswise.
+    /// </summary>
     internal static async Task LockAsync(XenoDbContext db, Guid tenantId, long[] customers, CancellationToken ct)
     {
         var existing = await db.QueryIdsAsync(
@@ -63,13 +69,19 @@ internal static class CustomerHistories
         await db.ExecuteAsync(
             [
                 new(
-                    "insert into customer_totals (tenant_id, customer_id, orders, total_sales) select $1, id, 0, 0 from unnest($2) id on conflict do nothing"
+                    """
+                    insert into customer_totals (tenant_id, customer_id, orders, total_sales)
+                    select $1, id, 0, 0 from unnest($2) id on conflict do nothing
+                    """
                 )
                 {
                     Parameters = { Sql.Uuid(tenantId), Sql.Ids([.. customers.Where(id => !existing.Contains(id))]) },
                 },
                 new(
-                    "select from customer_totals where tenant_id = $1 and customer_id = any($2) order by customer_id for update"
+                    """
+                    select from customer_totals where tenant_id = $1 and customer_id = any($2)
+                    order by customer_id for update
+                    """
                 )
                 {
                     Parameters = { Sql.Uuid(tenantId), Sql.Ids(customers) },
@@ -88,7 +100,10 @@ internal static class CustomerHistories
     {
         var histories = new Dictionary<long, Dictionary<DateOnly, long>>();
         await using var command = db.Command(
-            "select customer_id, day, orders from customer_days where tenant_id = $1 and customer_id = any($2) and orders <> 0"
+            """
+            select customer_id, day, orders from customer_days
+            where tenant_id = $1 and customer_id = any($2) and orders <> 0
+            """
         );
         command.Parameters.Add(Sql.Uuid(tenantId));
         command.Parameters.Add(Sql.Ids(customers));
@@ -103,7 +118,10 @@ internal static class CustomerHistories
         return histories;
     }
 
-    /// <summary>Adds (or takes away) what one customer's history contributes: its pairs of following days, its first day, its only order.</summary>
+    /// <summary>
+    /// Adds (or takes away) what one customer's history contributes: its pairs of following days, its first day, its
+    /// only order.
+    /// </summary>
     private static void Count(
         Dictionary<DateOnly, long> history,
         Dictionary<(DateOnly, DateOnly), long> returns,
@@ -165,8 +183,10 @@ internal static class CustomerHistories
             "customer_id",
             """
             orders = stored.orders + incoming.orders, total_sales = stored.total_sales + incoming.total_sales,
-            first_order_day = case when incoming.reordered then incoming.first_order_day else stored.first_order_day end,
-            last_order_day = case when incoming.reordered then incoming.last_order_day else stored.last_order_day end
+            first_order_day =
+                case when incoming.reordered then incoming.first_order_day else stored.first_order_day end,
+            last_order_day =
+                case when incoming.reordered then incoming.last_order_day else stored.last_order_day end
             """
         );
     }

@@ -12,8 +12,8 @@ internal readonly record struct RecalculationStep(long? Last, int Looked, int Mo
 /// <summary>
 /// Brings stored orders and checkouts to the shop's present time zone and currency, some of them in each unit of work.
 /// Orders change their days as if they were applied anew: what they contributed is taken from the rollups, what they
-/// contribute now is added, so that the rollups equal the ledger at every commit. Orders that are applied meanwhile have
-/// the new days already.
+/// contribute now is added, so that the rollups equal the ledger at every commit. Orders that are applied meanwhile
+/// have the new days already.
 /// </summary>
 internal static class Recalculation
 {

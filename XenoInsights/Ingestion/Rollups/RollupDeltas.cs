@@ -2,7 +2,10 @@ using System.Runtime.InteropServices;
 
 namespace XenoInsights.Ingestion.Rollups;
 
-/// <summary>What a batch adds to each rollup row: contributions of the incoming versions less those of the versions they replace.</summary>
+/// <summary>
+/// What a batch adds to each rollup row: contributions of the incoming versions less those of the versions they
+/// replace.
+/// </summary>
 internal sealed class RollupDeltas
 {
     /// <summary>Gathers lines without a product, so that products add up to the day.</summary>

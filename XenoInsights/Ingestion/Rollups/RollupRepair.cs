@@ -4,10 +4,10 @@ using XenoInsights.Data;
 namespace XenoInsights.Ingestion.Rollups;
 
 /// <summary>
-/// Makes stored rollups equal to the ledger again, while the store goes on selling. What is wrong stays as wrong as it is
-/// whatever is applied meanwhile, since applying adds the same to both. So the difference is taken in one statement and
-/// added, and nobody has to wait for the computation: only the rows that were wrong are locked, for as long as it takes to
-/// write them.
+/// Makes stored rollups equal to the ledger again, while the store goes on selling. What is wrong stays as wrong as it
+/// is whatever is applied meanwhile, since applying adds the same to both. So the difference is taken in one statement
+/// and added, and nobody has to wait for the computation: only the rows that were wrong are locked, for as long as it
+/// takes to write them.
 /// </summary>
 internal static class RollupRepair
 {
@@ -114,7 +114,9 @@ internal static class RollupRepair
         return [.. ids.Order()];
     }
 
-    /// <summary>Locks the owners, so that nobody writes rows of theirs meanwhile, and computes their rows anew.</summary>
+    /// <summary>
+    /// Locks the owners, so that nobody writes rows of theirs meanwhile, and computes their rows anew.
+    /// </summary>
     private static async Task ReplaceAsync(
         XenoDbContext db,
         Guid tenantId,
@@ -136,7 +138,9 @@ internal static class RollupRepair
         await IngestionWriter.BumpDataVersionAsync(db, tenantId, ct);
     }
 
-    /// <summary>Deletes the rows of some orders or customers and computes them anew; the caller holds their locks.</summary>
+    /// <summary>
+    /// Deletes the rows of some orders or customers and computes them anew; the caller holds their locks.
+    /// </summary>
     internal static NpgsqlBatchCommand[] Replace(Guid tenantId, LedgerRollup table, IReadOnlyCollection<long> owners) =>
         [
             Sql.DeleteByIds(table.Name, table.Key, tenantId, owners),

@@ -5,16 +5,17 @@ using XenoInsights.Tenants;
 namespace XenoInsights.Ingestion.Rollups;
 
 /// <summary>
-/// The rollups, kept exact by deltas with every apply. <see cref="LedgerRollups"/> computes them from the ledger: both must
-/// agree at every commit.
+/// The rollups, kept exact by deltas with every apply. <see cref="LedgerRollups"/> computes them from the ledger: both
+/// must agree at every commit.
 /// </summary>
 internal static class RollupWriter
 {
     /// <summary>
-    /// Applies of one tenant run side by side. Who changes its time zone or currency, or erases, waits for them and holds them
-    /// off.
+    /// Applies of one tenant run side by side. Who changes its time zone or currency, or erases, waits for them and
+    /// holds them off.
     /// </summary>
-    /// <exception cref="ShopChangedException">The days or amounts of <paramref name="shop"/> are no longer those of the store.</exception>
+    /// <exception cref="ShopChangedException">The days or amounts of <paramref name="shop"/> are no longer those of the
+    /// store.</exception>
     /// <exception cref="SchemaMismatchException">The database accepts newer versions only.</exception>
     internal static async Task LockSharedAsync(XenoDbContext db, StoreCalendar shop, CancellationToken ct)
     {
@@ -22,7 +23,10 @@ internal static class RollupWriter
             new(TenantLock.Shared) { Parameters = { Sql.Uuid(shop.TenantId) } },
             // After the lock, so that nobody can change it before the end of this unit of work.
             new(
-                "select currency, time_zone, (select required_migration from schema_info) from tenants where tenant_id = $1"
+                """
+                select currency, time_zone, (select required_migration from schema_info) from tenants
+                where tenant_id = $1
+                """
             )
             {
                 Parameters = { Sql.Uuid(shop.TenantId) },
@@ -38,7 +42,9 @@ internal static class RollupWriter
         Schema.ThrowIfTooOld(await reader.IsDBNullAsync(2, ct) ? null : reader.GetString(2));
     }
 
-    /// <summary>Adds deltas row by row in key order, table after table, which is the lock order of every writer.</summary>
+    /// <summary>
+    /// Adds deltas row by row in key order, table after table, which is the lock order of every writer.
+    /// </summary>
     internal static async Task ApplyAsync(XenoDbContext db, Guid tenantId, RollupDeltas deltas, CancellationToken ct)
     {
         var returns = await CustomerHistories.ApplyAsync(db, tenantId, deltas, ct);

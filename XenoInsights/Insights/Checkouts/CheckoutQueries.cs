@@ -11,7 +11,9 @@ using XenoInsights.Tenants;
 
 namespace XenoInsights.Insights.Checkouts;
 
-/// <summary>Abandoned checkouts, for the entered tenant: always those begun in a range, so the cost follows the range.</summary>
+/// <summary>
+/// Abandoned checkouts, for the entered tenant: always those begun in a range, so the cost follows the range.
+/// </summary>
 public sealed class CheckoutQueries(XenoDatabase database, TenantContext tenant, AnswerCache answers)
 {
     private const int ItemsOfACheckout = 3;
@@ -25,9 +27,13 @@ public sealed class CheckoutQueries(XenoDatabase database, TenantContext tenant,
                     db,
                     range,
                     $"""
-                    select count(*), count(*) filter (where completed_at is null), coalesce(sum(total) filter (where completed_at is null), 0)::bigint, count(completed_at), coalesce(sum(total) filter (where completed_at is not null), 0)::bigint,
-                           (percentile_disc(0.5) within group (order by floor(extract(epoch from completed_at - created_at) / 60)) filter (where completed_at is not null))::bigint,
-                           (select coalesce(sum(online_orders), 0)::bigint from sales_days where tenant_id = $1 and day between $2 and $3)
+                    select count(*), count(*) filter (where completed_at is null),
+                        coalesce(sum(total) filter (where completed_at is null), 0)::bigint,
+                        count(completed_at), coalesce(sum(total) filter (where completed_at is not null), 0)::bigint,
+                           (percentile_disc(0.5) within group (order by floor(extract(epoch from completed_at -
+                               created_at) / 60)) filter (where completed_at is not null))::bigint,
+                           (select coalesce(sum(online_orders), 0)::bigint from sales_days
+                               where tenant_id = $1 and day between $2 and $3)
                     from checkouts where {Begun}
                     """
                 );
@@ -77,7 +83,8 @@ public sealed class CheckoutQueries(XenoDatabase database, TenantContext tenant,
                     $"""
                     select business_day, {(
                         byHour ? _hour : "0"
-                    )}, count(*), count(*) filter (where completed_at is null), coalesce(sum(total) filter (where completed_at is null), 0)::bigint,
+                    )}, count(*), count(*) filter (where completed_at is null),
+                        coalesce(sum(total) filter (where completed_at is null), 0)::bigint,
                            count(completed_at), coalesce(sum(total) filter (where completed_at is not null), 0)::bigint
                     from checkouts where {Begun} group by 1, 2
                     """
@@ -126,7 +133,8 @@ public sealed class CheckoutQueries(XenoDatabase database, TenantContext tenant,
                     db,
                     range,
                     $"""
-                    select extract(isodow from business_day)::int, {_hour}, count(*), count(completed_at), coalesce(sum(total) filter (where completed_at is null), 0)::bigint
+                    select extract(isodow from business_day)::int, {_hour}, count(*), count(completed_at),
+                        coalesce(sum(total) filter (where completed_at is null), 0)::bigint
                     from checkouts where {Begun} group by 1, 2
                     """
                 );
@@ -167,11 +175,16 @@ public sealed class CheckoutQueries(XenoDatabase database, TenantContext tenant,
                         "coalesce(nullif(k.title, ''), case when top.product_id <> 0 then top.title end)"
                     )}, lost, lost_units, lost_value, recovered
                     from (
-                        select coalesce(l.product_id, 0) product_id, max(l.title collate "C") title, count(distinct c.shopify_id) filter (where c.completed_at is null) lost, coalesce(sum(l.quantity) filter (where c.completed_at is null), 0)::bigint lost_units,
-                               coalesce(sum(l.total) filter (where c.completed_at is null), 0)::bigint lost_value, count(distinct c.shopify_id) filter (where c.completed_at is not null) recovered
+                        select coalesce(l.product_id, 0) product_id, max(l.title collate "C") title,
+                            count(distinct c.shopify_id) filter (where c.completed_at is null) lost,
+                            coalesce(sum(l.quantity) filter (where c.completed_at is null), 0)::bigint lost_units,
+                               coalesce(sum(l.total) filter (where c.completed_at is null),
+                                   0)::bigint lost_value, count(distinct c.shopify_id)
+                                   filter (where c.completed_at is not null) recovered
                         from (select shopify_id, completed_at from checkouts where {Begun}) c
                         -- Checkout by checkout: a join of the whole might be made by reading every line there ever was.
-                        cross join lateral (select product_id, title, quantity, total from checkout_line_items where tenant_id = $1 and checkout_id = c.shopify_id offset 0) l
+                        cross join lateral (select product_id, title, quantity, total from checkout_line_items
+                            where tenant_id = $1 and checkout_id = c.shopify_id offset 0) l
                         group by 1 order by lost_value desc, 1 {(limit is { } size ? $"limit {size}" : "")}
                     ) top left join products k on k.tenant_id = $1 and k.shopify_id = top.product_id
                     order by lost_value desc, top.product_id
@@ -245,7 +258,9 @@ public sealed class CheckoutQueries(XenoDatabase database, TenantContext tenant,
     /// <summary>Whether a page may begin there.</summary>
     public static bool IsPlace(string? after) => Place.Find(after) is not null;
 
-    /// <summary>For exports: in the order asked for, and by the day and id of the checkout, which never change.</summary>
+    /// <summary>
+    /// For exports: in the order asked for, and by the day and id of the checkout, which never change.
+    /// </summary>
     internal ExportRows<OpenCheckout> Export(OpenFilter filter, CheckoutSort sort, CancellationToken ct) =>
         new(
             (db, size) => ListAsync(RowsAsync(db, filter, sort, null, size, ct), ct),
@@ -276,23 +291,27 @@ public sealed class CheckoutQueries(XenoDatabase database, TenantContext tenant,
         // The link opens the customer's cart: what the person's role is now decides, not what a page took it for.
         var mayRecover = db.Role >= MemberRole.Admin;
         string Order(string table) => string.Join(", ", keys.Select(key => $"{table}.{key}{direction}"));
+        var sortedBy = string.Join(", ", keys.Select(key => "c." + key));
+        var first = sort == CheckoutSort.Largest ? "$8" : "$5";
+        var beyond = after is null ? "" : $"and ({sortedBy}) {than} ({first}, $6, $7)";
         await using var command = Command(
             db,
             filter.Range,
             $"""
-            select page.shopify_id, page.name, page.created_at, page.business_day, page.customer_id, coalesce(nullif(k.display_name, ''), nullif(concat_ws(' ', k.first_name, k.last_name), ''), k.email), k.email, page.total,
-                   lines.units, lines.lines, lines.titles, page.recovery_url
+            select page.shopify_id, page.name, page.created_at, page.business_day, page.customer_id,
+                   coalesce(nullif(k.display_name, ''), nullif(concat_ws(' ', k.first_name, k.last_name), ''), k.email),
+                   k.email, page.total, lines.units, lines.lines, lines.titles, page.recovery_url
             from (
-                select c.* from checkouts c where {Open(filter)} {(
-                after is null
-                    ? ""
-                    : $"and ({string.Join(", ", keys.Select(key => "c." + key))}) {than} ({(sort == CheckoutSort.Largest ? "$8" : "$5")}, $6, $7)"
-            )}
+                select c.* from checkouts c where {Open(filter)} {beyond}
                 order by {Order("c")} {(limit is { } size ? $"limit {size}" : "")}
             ) page
             left join customers k on k.tenant_id = $1 and k.shopify_id = page.customer_id
             cross join lateral (
-                select coalesce(sum(quantity), 0)::bigint units, count(*) lines, coalesce((array_agg(title order by total desc, ordinal))[1:{ItemsOfACheckout}], array[]::text[]) titles
+                select coalesce(sum(quantity), 0)::bigint units, count(*) lines,
+                    coalesce(
+                        (array_agg(title order by total desc, ordinal))[1:{ItemsOfACheckout}],
+                        array[]::text[]
+                    ) titles
                 from checkout_line_items l where l.tenant_id = $1 and l.checkout_id = page.shopify_id) lines
             order by {Order("page")}
             """,
@@ -340,14 +359,15 @@ public sealed class CheckoutQueries(XenoDatabase database, TenantContext tenant,
     private static readonly string _hour = $"extract(hour from {ZoneOffsets.Local("created_at", 4)})::int";
 
     private static string Open(OpenFilter filter) =>
-        $"c.tenant_id = $1 and c.business_day between $2 and $3 and c.deleted_at is null and c.completed_at is null and c.{InCurrency}"
+        "c.tenant_id = $1 and c.business_day between $2 and $3 and c.deleted_at is null and c.completed_at "
+        + $"is null and c.{InCurrency}"
         + filter.ProductId switch
         {
             null => "",
-            0 =>
-                " and exists (select from checkout_line_items l where l.tenant_id = $1 and l.checkout_id = c.shopify_id and l.product_id is null)",
-            _ =>
-                " and exists (select from checkout_line_items l where l.tenant_id = $1 and l.checkout_id = c.shopify_id and l.product_id = $4)",
+            0 => " and exists (select from checkout_line_items l where l.tenant_id = $1 and l.checkout_id = "
+                + "c.shopify_id and l.product_id is null)",
+            _ => " and exists (select from checkout_line_items l where l.tenant_id = $1 and l.checkout_id = "
+                + "c.shopify_id and l.product_id = $4)",
         };
 
     private static decimal? Rate(long part, long whole) => whole == 0 ? null : decimal.Round((decimal)part / whole, 6);

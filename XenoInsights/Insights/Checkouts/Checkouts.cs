@@ -3,13 +3,18 @@ using XenoInsights.Formatting;
 
 namespace XenoInsights.Insights.Checkouts;
 
-/// <summary>What became of the checkouts of a range, by the shop day they were begun on, and how many orders came through.</summary>
-/// <param name="Abandoned">All that Shopify lists: contact details were entered and it was left. Those completed later are among them.</param>
+/// <summary>
+/// What became of the checkouts of a range, by the shop day they were begun on, and how many orders came through.
+/// </summary>
+/// <param name="Abandoned">All that Shopify lists: contact details were entered and it was left. Those completed later
+/// are among them.</param>
 /// <param name="LostCents">Value of those not completed so far.</param>
 /// <param name="RecoveryRate">Recovered ÷ abandoned; null without any.</param>
-/// <param name="MinutesToRecover">Half of the recovered ones took no longer from their beginning; null without any.</param>
+/// <param name="MinutesToRecover">Half of the recovered ones took no longer from their beginning; null without
+/// any.</param>
 /// <param name="OnlineOrders">Orders placed in the range through the online store.</param>
-/// <param name="Known">Checkouts known to have got as far as contact details: online orders and what was not recovered.</param>
+/// <param name="Known">Checkouts known to have got as far as contact details: online orders and what was not
+/// recovered.</param>
 /// <param name="CompletionRate">Online orders ÷ those known.</param>
 public sealed record CheckoutsOverview(
     long Abandoned,

@@ -13,10 +13,13 @@ public enum CohortPeriod
     Week,
 }
 
-/// <summary>Customers whose first order ever lies in one period, and what became of them. Money in minor units.</summary>
+/// <summary>
+/// Customers whose first order ever lies in one period, and what became of them. Money in minor units.
+/// </summary>
 /// <param name="First">First day of the period.</param>
 /// <param name="IsCut">History begins within it: it may hold customers who are older than that.</param>
-/// <param name="Cells">From their first period on, one a period up to the one that is running; of that, what there is so far.</param>
+/// <param name="Cells">From their first period on, one a period up to the one that is running; of that, what there is
+/// so far.</param>
 public sealed record Cohort(DateOnly First, DateOnly Last, long Customers, bool IsCut, IReadOnlyList<CohortCell> Cells);
 
 /// <param name="Customers">Those of the cohort who placed an order in the period; all of them in the first.</param>
@@ -24,10 +27,15 @@ public sealed record Cohort(DateOnly First, DateOnly Last, long Customers, bool 
 /// <param name="IsOver">False: the period is running; it counts in no average.</param>
 public sealed record CohortCell(DateOnly From, DateOnly To, long Customers, long Orders, long TotalCents, bool IsOver);
 
-/// <summary>Who comes back, by the period of the first order, for the entered tenant. Looks at the whole history.</summary>
+/// <summary>
+/// Who comes back, by the period of the first order, for the entered tenant. Looks at the whole history.
+/// </summary>
 public sealed class CohortQueries(XenoDatabase database, TenantContext tenant, AnswerCache answers)
 {
-    /// <summary>The newest cohorts there are at most; every cohort has a cell for each later one, so what they take grows with the square.</summary>
+    /// <summary>
+    /// The newest cohorts there are at most; every cohort has a cell for each later one, so what they take grows with
+    /// the square.
+    /// </summary>
     public const int MostMonths = 360,
         MostWeeks = 208;
 
@@ -51,15 +59,19 @@ public sealed class CohortQueries(XenoDatabase database, TenantContext tenant, A
                     .. Periods(period, begin, today).TakeLast(period == CohortPeriod.Week ? MostWeeks : MostMonths),
                 ];
                 var end = Next(period, periods[^1]);
-                // A customer counts once a period: first what each did in it, then what each cohort did. Periods by number, for date_trunc() would take most of the time.
+                // A customer counts once a period: first what each did in it, then what each cohort did. Periods by
+                // number, for date_trunc() would take most of the time.
                 await using var command = db.Command(
                     """
-                    select width_bucket(t.first_order_day, $2), c.period, count(*) filter (where c.orders > 0), sum(c.orders)::bigint, sum(c.sales)::bigint
+                    select width_bucket(t.first_order_day, $2), c.period, count(*) filter (where c.orders > 0),
+                        sum(c.orders)::bigint, sum(c.sales)::bigint
                     from (
-                        select customer_id, width_bucket(day, $2) period, sum(orders::int) orders, sum(total_sales)::bigint sales
+                        select customer_id, width_bucket(day, $2) period, sum(orders::int) orders,
+                            sum(total_sales)::bigint sales
                         from customer_days where tenant_id = $1 and day >= $3 and day < $4 group by 1, 2
                     ) c
-                    join customer_totals t on t.tenant_id = $1 and t.customer_id = c.customer_id and t.first_order_day >= $3 and t.first_order_day < $4
+                    join customer_totals t on t.tenant_id = $1 and t.customer_id = c.customer_id
+                        and t.first_order_day >= $3 and t.first_order_day < $4
                     group by 1, 2
                     """
                 );

@@ -7,11 +7,15 @@ using XenoInsights.Tenants;
 
 namespace XenoInsights.Insights.Customers;
 
-/// <summary>Who bought, for the entered tenant. Lists cost as much as their range, whatever the page; segments look at every customer.</summary>
+/// <summary>
+/// Who bought, for the entered tenant. Lists cost as much as their range, whatever the page; segments look at every
+/// customer.
+/// </summary>
 public sealed class CustomerQueries(XenoDatabase database, TenantContext tenant, AnswerCache answers)
 {
     private const string Name =
-        "coalesce(nullif(k.display_name, ''), nullif(concat_ws(' ', k.first_name, k.last_name), ''), k.email, 'Customer ' || r.customer_id)";
+        "coalesce(nullif(k.display_name, ''), nullif(concat_ws(' ', k.first_name, k.last_name), ''), "
+        + "k.email, 'Customer ' || r.customer_id)";
 
     public async Task<CustomerSums> SumsAsync(CustomerFilter filter, CancellationToken ct = default) =>
         (await FacetsAsync(filter, ct))[(int)filter.Who];
@@ -36,14 +40,16 @@ public sealed class CustomerQueries(XenoDatabase database, TenantContext tenant,
         CancellationToken ct
     )
     {
-        // Who is new, and who never ordered again, had their first order in the range: those few are looked up, and the others are what is left.
+        // Who is new, and who never ordered again, had their first order in the range: those few are looked up, and the
+        // others are what is left.
         await using var command = Command(
             db,
             filter,
             $"""
             select {SumsWhere("true")}, {SumsWhere("f.customer_id is not null")}, {SumsWhere("f.orders < 2")}
             from (select r.* {From(filter with { Who = Who.All }, marks, joinsTotals: false)}) r
-            left join customer_totals f on f.tenant_id = $1 and f.customer_id = r.customer_id and f.first_order_day between $2 and $3
+            left join customer_totals f on f.tenant_id = $1 and f.customer_id = r.customer_id
+                and f.first_order_day between $2 and $3
             """
         );
         await using var reader = await command.ExecuteReaderAsync(ct);
@@ -61,7 +67,8 @@ public sealed class CustomerQueries(XenoDatabase database, TenantContext tenant,
         return [all, fresh, returning];
 
         static string SumsWhere(string who) =>
-            $"count(*) filter (where {who}), coalesce(sum(r.orders) filter (where {who}), 0)::bigint, coalesce(sum(r.sales) filter (where {who}), 0)::bigint";
+            $"count(*) filter (where {who}), coalesce(sum(r.orders) filter (where {who}), 0)::bigint, "
+            + $"coalesce(sum(r.sales) filter (where {who}), 0)::bigint";
 
         CustomerSums Sums(int at) => new(reader.GetInt64(at), reader.GetInt64(at + 1), reader.GetInt64(at + 2));
     }
@@ -86,8 +93,8 @@ public sealed class CustomerQueries(XenoDatabase database, TenantContext tenant,
         return new CustomerPageRows(rows, Place.Of(rows[^1], sort).ToString());
     }
 
-    // What the scores of all customers are measured by: found once for a while, so that lists do not sort every customer. Asked before a unit of
-    // work begins, never within one: who holds a connection must not wait for another.
+    // What the scores of all customers are measured by: found once for a while, so that lists do not sort every
+    // customer. Asked before a unit of work begins, never within one: who holds a connection must not wait for another.
     private Task<SegmentMarks> MarksAsync(CancellationToken ct) =>
         answers.GetCostlyAsync(
             database,
@@ -157,12 +164,14 @@ public sealed class CustomerQueries(XenoDatabase database, TenantContext tenant,
     {
         await using var command = db.Command(
             $"""
-            select {Segments.Sql}, count(*), sum(t.orders)::bigint, sum(t.total_sales)::bigint from customer_totals t cross join {Segments.Row(
+            select {Segments.Sql}, count(*), sum(t.orders)::bigint, sum(t.total_sales)::bigint
+            from customer_totals t cross join {Segments.Row(
                 marks
             )} m where t.tenant_id = $1 and t.orders > 0 group by 1
             union all
             select {(int)
-                Segment.Prospects}, count(*), 0, coalesce(sum(t.total_sales), 0)::bigint from customers k left join customer_totals t on t.tenant_id = $1 and t.customer_id = k.shopify_id
+                Segment.Prospects}, count(*), 0, coalesce(sum(t.total_sales), 0)::bigint from customers k
+                    left join customer_totals t on t.tenant_id = $1 and t.customer_id = k.shopify_id
             where k.tenant_id = $1 and k.deleted_at is null and coalesce(t.orders, 0) = 0
             """
         );
@@ -197,7 +206,9 @@ public sealed class CustomerQueries(XenoDatabase database, TenantContext tenant,
     {
         await using var command = db.Command(
             $"""
-            select {Name}, k.email, k.phone, k.city, k.country_code, k.state, k.created_at, k.deleted_at is not null, coalesce(t.orders, 0), coalesce(t.total_sales, 0), t.first_order_day, t.last_order_day,
+            select {Name}, k.email, k.phone, k.city, k.country_code, k.state, k.created_at,
+                k.deleted_at is not null, coalesce(t.orders, 0), coalesce(t.total_sales, 0), t.first_order_day,
+                t.last_order_day,
                    {Segments.Score("t.last_order_day", "m.recency", ">=")}, {Segments.Score(
                 "t.orders",
                 "m.frequency"
@@ -245,12 +256,14 @@ public sealed class CustomerQueries(XenoDatabase database, TenantContext tenant,
         return view with { Months = await MonthsAsync(db, id, ct) };
     }
 
-    // Only days that a store's history can have: an order with a wrong date must not add thousands of years of empty months.
+    // Only days that a store's history can have: an order with a wrong date must not add thousands of years of empty
+    // months.
     private static async Task<IReadOnlyList<CustomerMonth>> MonthsAsync(XenoDbContext db, long id, CancellationToken ct)
     {
         await using var command = db.Command(
             """
-            select date_trunc('month', day)::date, sum(orders)::bigint, sum(total_sales)::bigint from customer_days where tenant_id = $1 and customer_id = $2 and (orders, total_sales) <> (0, 0)
+            select date_trunc('month', day)::date, sum(orders)::bigint, sum(total_sales)::bigint
+            from customer_days where tenant_id = $1 and customer_id = $2 and (orders, total_sales) <> (0, 0)
                 and day between $3 and now()::date + 1 group by 1 order by 1
             """
         );
@@ -277,7 +290,8 @@ public sealed class CustomerQueries(XenoDatabase database, TenantContext tenant,
         ];
     }
 
-    // The page is found first and dressed with names afterwards, so that both cost as much as the page. Only what the filter and the order look at is joined before.
+    // The page is found first and dressed with names afterwards, so that both cost as much as the page. Only what the
+    // filter and the order look at is joined before.
     private NpgsqlCommand Rows(
         XenoDbContext db,
         CustomerFilter filter,
@@ -330,11 +344,13 @@ public sealed class CustomerQueries(XenoDatabase database, TenantContext tenant,
 
     // Days beyond those that PostgreSQL can count with are its infinities.
     private const string RecentKey =
-        "coalesce(greatest(least(t.last_order_day, date '9999-12-30'), date '0001-01-02') - date '2000-01-01', 0)::bigint";
+        "coalesce(greatest(least(t.last_order_day, date '9999-12-30'), "
+        + "date '0001-01-02') - date '2000-01-01', 0)::bigint";
 
     private static string Columns(CustomerFilter filter) =>
         $"""
-            r.customer_id, {Name}, k.email, r.orders, r.sales, coalesce(t.orders, 0), coalesce(t.total_sales, 0), t.first_order_day, t.last_order_day,
+            r.customer_id, {Name}, k.email, r.orders, r.sales,
+            coalesce(t.orders, 0), coalesce(t.total_sales, 0), t.first_order_day, t.last_order_day,
             {(filter.Segment == Segment.Prospects ? $"{(int)Segment.Prospects}" : Segments.Sql)}
             """;
 
@@ -366,7 +382,8 @@ public sealed class CustomerQueries(XenoDatabase database, TenantContext tenant,
         {
             joins.Add("join customers k on k.tenant_id = $1 and k.shopify_id = r.customer_id");
             conditions.Add(
-                "k.deleted_at is null and (k.display_name ilike $6 or concat_ws(' ', k.first_name, k.last_name) ilike $6 or k.email ilike $6)"
+                "k.deleted_at is null and (k.display_name ilike $6 or concat_ws(' ', k.first_name, "
+                    + "k.last_name) ilike $6 or k.email ilike $6)"
             );
         }
         if (isOfSegment)
@@ -377,9 +394,14 @@ public sealed class CustomerQueries(XenoDatabase database, TenantContext tenant,
         // Prospects have no days: they are the customers without an order, whatever the range.
         var source =
             filter.Segment == Segment.Prospects
-                ? $"(select shopify_id customer_id, 0::bigint orders, 0::bigint sales from customers p where tenant_id = $1{Beyond("shopify_id")} and deleted_at is null and not exists (select from customer_totals where tenant_id = $1 and customer_id = p.shopify_id and orders > 0))"
-                : $"(select customer_id, sum(orders)::bigint orders, sum(total_sales)::bigint sales from customer_days where tenant_id = $1{Beyond("customer_id")} and day between $2 and $3 group by customer_id having sum(orders) > 0)";
-        return $"from {source} r {string.Join(' ', joins)} where {string.Join(" and ", conditions.DefaultIfEmpty("true"))}";
+                ? "(select shopify_id customer_id, 0::bigint orders, 0::bigint sales from customers p where "
+                    + $"tenant_id = $1{Beyond("shopify_id")} and deleted_at is null and not exists (select from "
+                    + "customer_totals where tenant_id = $1 and customer_id = p.shopify_id and orders > 0))"
+                : "(select customer_id, sum(orders)::bigint orders, sum(total_sales)::bigint sales from "
+                    + $"customer_days where tenant_id = $1{Beyond("customer_id")} and day between $2 and $3 group "
+                    + "by customer_id having sum(orders) > 0)";
+        return $"from {source} r {string.Join(' ', joins)} where "
+            + $"{string.Join(" and ", conditions.DefaultIfEmpty("true"))}";
     }
 
     private static CustomerRow Read(NpgsqlDataReader reader) =>
@@ -396,7 +418,8 @@ public sealed class CustomerQueries(XenoDatabase database, TenantContext tenant,
             Segments.Key(reader.IsDBNull(9) ? Segment.Prospects : (Segment)reader.GetInt32(9))
         );
 
-    // $1 tenant, $2 and $3 range, $4 and $5 days of the first order, $6 search: named by number in every statement, used where the filter asks.
+    // $1 tenant, $2 and $3 range, $4 and $5 days of the first order, $6 search: named by number in every statement,
+    // used where the filter asks.
     private NpgsqlCommand Command(XenoDbContext db, CustomerFilter filter, string sql)
     {
         var command = db.Command(sql);

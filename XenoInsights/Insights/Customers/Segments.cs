@@ -2,7 +2,10 @@ using System.Globalization;
 
 namespace XenoInsights.Insights.Customers;
 
-/// <summary>Shopify's eleven groups of customers by how recently, how often and for how much they ordered (<c>CustomerRfmGroup</c>).</summary>
+/// <summary>
+/// Shopify's eleven groups of customers by how recently, how often and for how much they ordered
+/// (<c>CustomerRfmGroup</c>).
+/// </summary>
 public enum Segment
 {
     Champions,
@@ -21,9 +24,10 @@ public enum Segment
 }
 
 /// <summary>
-/// Which customers belong to which group. Each measure is scored 1 to 5 by how many of the store's own marks (the values that 20, 40, 60 and
-/// 80 % of its customers do not exceed) it lies above, so equal values share a score; a last order on the day of a mark passes it, else nobody could
-/// be recent on a day on which a fifth of them ordered. Shopify's own map is not published; this one is ours.
+/// Which customers belong to which group. Each measure is scored 1 to 5 by how many of the store's own marks (the
+/// values that 20, 40, 60 and 80 % of its customers do not exceed) it lies above, so equal values share a score; a last
+/// order on the day of a mark passes it, else nobody could be recent on a day on which a fifth of them ordered.
+/// Shopify's own map is not published; this one is ours.
 /// </summary>
 public static class Segments
 {
@@ -73,16 +77,20 @@ public static class Segments
     public static Segment? Find(string? key) =>
         Enum.GetValues<Segment>().Where(s => Key(s) == key).Select(s => (Segment?)s).FirstOrDefault();
 
-    /// <summary>SQL for the segment's number of a row <c>t</c> of customer_totals, beside a row <c>m</c> of marks.</summary>
+    /// <summary>
+    /// SQL for the segment's number of a row <c>t</c> of customer_totals, beside a row <c>m</c> of marks.
+    /// </summary>
     internal static string Sql { get; } =
-        $"({Array(_map)})[{Score("t.last_order_day", "m.recency", ">=")}][({Score("t.orders", "m.frequency")} + {Score("t.total_sales", "m.money")} + 1) / 2]";
+        $"({Array(_map)})[{Score("t.last_order_day", "m.recency", ">=")}][({Score("t.orders", "m.frequency")} "
+        + $"+ {Score("t.total_sales", "m.money")} + 1) / 2]";
 
     internal static string Score(string value, string marks, string passes = ">") =>
         $"(1 + {string.Join(" + ", Enumerable.Range(1, 4).Select(i => $"({value} {passes} {marks}[{i}])::int"))})";
 
     /// <summary>SQL for the marks of the tenant $1: null without customers.</summary>
     internal const string Marks = """
-        select percentile_disc(array[0.2, 0.4, 0.6, 0.8]) within group (order by last_order_day) recency, percentile_disc(array[0.2, 0.4, 0.6, 0.8]) within group (order by orders) frequency,
+        select percentile_disc(array[0.2, 0.4, 0.6, 0.8]) within group (order by last_order_day) recency,
+            percentile_disc(array[0.2, 0.4, 0.6, 0.8]) within group (order by orders) frequency,
                percentile_disc(array[0.2, 0.4, 0.6, 0.8]) within group (order by total_sales) money
         from customer_totals where tenant_id = $1 and orders > 0
         """;
@@ -91,7 +99,9 @@ public static class Segments
     internal static string Row(SegmentMarks marks) =>
         string.Create(
             CultureInfo.InvariantCulture,
-            $"(select array[{string.Join(", ", marks.Recency.Select(d => $"date '{d:yyyy-MM-dd}'"))}] recency, array[{string.Join(", ", marks.Frequency)}]::bigint[] frequency, array[{string.Join(", ", marks.Money)}]::bigint[] money)"
+            $"(select array[{string.Join(", ", marks.Recency.Select(d => $"date '{d:yyyy-MM-dd}'"))}] "
+                + $"recency, array[{string.Join(", ", marks.Frequency)}]::bigint[] frequency, "
+                + $"array[{string.Join(", ", marks.Money)}]::bigint[] money)"
         );
 
     private static string Array(Segment[][] map) =>

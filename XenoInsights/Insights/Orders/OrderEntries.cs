@@ -49,7 +49,8 @@ public sealed record EntryFilter(
 /// <summary>What one order adds to one shop day. Money in minor units; discounts and returns positive.</summary>
 /// <param name="Placed">The order as it was placed; else what changed on <paramref name="Day"/>.</param>
 /// <param name="At">When it was placed, or changed last on that day; UTC.</param>
-/// <param name="TotalCents">What it adds to total sales: gross − discounts − returns + shipping + taxes + duties + fees.</param>
+/// <param name="TotalCents">What it adds to total sales: gross − discounts − returns + shipping + taxes + duties +
+/// fees.</param>
 public sealed record OrderEntryRow(
     long OrderId,
     string Name,

@@ -10,19 +10,29 @@ using XenoInsights.Tenants;
 namespace XenoInsights.Insights.Orders;
 
 /// <summary>
-/// The orders behind a figure, for the entered tenant: entries of a range, whose sums are the figure. Pages begin where the last one ended,
-/// so the thousandth costs as much as the first.
+/// The orders behind a figure, for the entered tenant: entries of a range, whose sums are the figure. Pages begin where
+/// the last one ended, so the thousandth costs as much as the first.
 /// </summary>
 public sealed class OrderQueries(XenoDatabase database, TenantContext tenant, AnswerCache answers)
 {
     private const int MostCustomersOfASearch = 500;
     private const string Total = "(e.gross - e.discounts - e.returns + e.shipping + e.taxes + e.duties + e.fees)";
 
+    private const string SalesOfNoProduct = """
+        order_entries d
+        join order_sales s on s.tenant_id = $1 and s.order_id = d.order_id and s.day = d.day
+            and s.original = d.original and s.product_id is null
+            and d.tenant_id = $1 and d.day between $2 and $3
+        """;
+
     /// <summary>Sums of everything that the filter lets through.</summary>
     public async Task<EntrySums> SumsAsync(EntryFilter filter, CancellationToken ct = default) =>
         (await ComparedSumsAsync(filter, ct)).Entries;
 
-    /// <summary>The same, beside the sums of the range's days as the overview reports them: both as of one moment, so a difference is one.</summary>
+    /// <summary>
+    /// The same, beside the sums of the range's days as the overview reports them: both as of one moment, so a
+    /// difference is one.
+    /// </summary>
     public Task<ComparedSums> ComparedSumsAsync(EntryFilter filter, CancellationToken ct = default) =>
         AskAsync(
             ("entries", filter),
@@ -66,7 +76,8 @@ public sealed class OrderQueries(XenoDatabase database, TenantContext tenant, An
             async (db, ct) =>
             {
                 filter = filter with { Show = EntryShow.All };
-                // New customers had their first order in the range, so those few are looked up; who is neither new nor a guest is what is left.
+                // New customers had their first order in the range, so those few are looked up; who is neither new nor
+                // a guest is what is left.
                 await using var command = Command(
                     db,
                     filter,
@@ -76,7 +87,8 @@ public sealed class OrderQueries(XenoDatabase database, TenantContext tenant, An
                     )}, {SumsWhere("e.customer_id is null")}
                     {From(
                         filter
-                    )} left join customer_totals c on c.tenant_id = $1 and c.customer_id = e.customer_id and c.first_order_day between $2 and $3
+                    )} left join customer_totals c on c.tenant_id = $1 and c.customer_id = e.customer_id
+                        and c.first_order_day between $2 and $3
                     where {Where(filter)}
                     """
                 );
@@ -105,7 +117,8 @@ public sealed class OrderQueries(XenoDatabase database, TenantContext tenant, An
                 EntryFacet Facet(EntryShow show, int at) => new(show, reader.GetInt64(at), reader.GetInt64(at + 1));
 
                 static string SumsWhere(string condition) =>
-                    $"count(*) filter (where {condition}), coalesce(sum({Total}) filter (where {condition}), 0)::bigint";
+                    $"count(*) filter (where {condition}), coalesce(sum({Total}) filter (where "
+                    + $"{condition}), 0)::bigint";
             },
             ct
         );
@@ -139,7 +152,10 @@ public sealed class OrderQueries(XenoDatabase database, TenantContext tenant, An
     /// <summary>Whether a page may begin there.</summary>
     public static bool IsPlace(string? after) => Place.Find(after) is not null;
 
-    /// <summary>What people call the customer and the product that the filter names; null where it names none, or nobody knows it.</summary>
+    /// <summary>
+    /// What people call the customer and the product that the filter names; null where it names none, or nobody knows
+    /// it.
+    /// </summary>
     public Task<(string? Customer, string? Product)> NamesAsync(EntryFilter filter, CancellationToken ct = default) =>
         filter is { CustomerId: null, ProductId: null }
             ? Task.FromResult<(string?, string?)>((null, null))
@@ -150,7 +166,8 @@ public sealed class OrderQueries(XenoDatabase database, TenantContext tenant, An
                         db,
                         filter,
                         $"""
-                        select (select coalesce(nullif(display_name, ''), email) from customers where tenant_id = $1 and shopify_id = $4),
+                        select (select coalesce(nullif(display_name, ''), email) from customers
+                            where tenant_id = $1 and shopify_id = $4),
                                ({ProductTitles.Of(
                             "$5",
                             "(select title from products where tenant_id = $1 and shopify_id = $5)"
@@ -167,7 +184,10 @@ public sealed class OrderQueries(XenoDatabase database, TenantContext tenant, An
                 ct
             );
 
-    /// <summary>For exports: in the order asked for, and by what an entry is known by, which never changes: its day, order and kind.</summary>
+    /// <summary>
+    /// For exports: in the order asked for, and by what an entry is known by, which never changes: its day, order and
+    /// kind.
+    /// </summary>
     internal ExportRows<OrderEntryRow> Export(EntryFilter filter, EntrySort sort, CancellationToken ct)
     {
         var byKey = sort == EntrySort.Newest ? EntryOrder.NewestKey : EntryOrder.OldestKey;
@@ -290,6 +310,8 @@ public sealed class OrderQueries(XenoDatabase database, TenantContext tenant, An
         "fees",
     ];
 
+    private static string MeasuresOf(string row) => string.Join(", ", _measures.Select(m => $"{row}.{m}"));
+
     // The page is found first and dressed with names afterwards: joins cost as much as the page, not as the range.
     private NpgsqlCommand Rows(XenoDbContext db, EntryFilter filter, EntrySort sort, Place? after, int limit) =>
         Rows(db, filter, EntryOrder.Of(sort), after, limit);
@@ -306,13 +328,11 @@ public sealed class OrderQueries(XenoDatabase database, TenantContext tenant, An
             beyond = " and " + string.Format(CultureInfo.InvariantCulture, order.Beyond, [.. numbers]);
         }
         command.CommandText = $"""
-            select page.order_id, o.name, page.original, page.day, page.at, page.customer_id, coalesce(nullif(k.display_name, ''), nullif(concat_ws(' ', k.first_name, k.last_name), ''), k.email),
-                   {string.Join(", ", _measures.Select(m => $"page.{m}"))}, page.total
+            select page.order_id, o.name, page.original, page.day, page.at, page.customer_id,
+                   coalesce(nullif(k.display_name, ''), nullif(concat_ws(' ', k.first_name, k.last_name), ''), k.email),
+                   {MeasuresOf("page")}, page.total
             from (
-                select e.order_id, e.day, e.original, e.at, e.customer_id, {string.Join(
-                ", ",
-                _measures.Select(m => $"e.{m}")
-            )}, {Total} as total
+                select e.order_id, e.day, e.original, e.at, e.customer_id, {MeasuresOf("e")}, {Total} as total
                 {From(filter)} where {Where(filter)}{beyond}
                 order by {order.By} limit {command.Add(limit)}
             ) page
@@ -349,14 +369,14 @@ public sealed class OrderQueries(XenoDatabase database, TenantContext tenant, An
             ? "from order_entries e"
             : $"""
                 from (
-                    select s.order_id, s.day, s.original, max(case when s.original then o.processed_at else s.happened_at end) at, o.customer_id, sum(s.quantity)::bigint units,
-                           coalesce(sum(s.amount + s.discount) filter (where s.measure = 1), 0)::bigint gross, coalesce(sum(s.discount) filter (where s.measure = 1), 0)::bigint discounts,
-                           coalesce(-sum(s.amount) filter (where s.measure = 2), 0)::bigint "returns", 0::bigint shipping, sum(s.tax)::bigint taxes, 0::bigint duties, 0::bigint fees
-                    from {(
-                    filter.ProductId == 0
-                        ? "order_entries d join order_sales s on s.tenant_id = $1 and s.order_id = d.order_id and s.day = d.day and s.original = d.original and s.product_id is null and d.tenant_id = $1 and d.day between $2 and $3"
-                        : "order_sales s"
-                )}
+                    select s.order_id, s.day, s.original,
+                        max(case when s.original then o.processed_at else s.happened_at end) at, o.customer_id,
+                        sum(s.quantity)::bigint units,
+                           coalesce(sum(s.amount + s.discount) filter (where s.measure = 1), 0)::bigint gross,
+                               coalesce(sum(s.discount) filter (where s.measure = 1), 0)::bigint discounts,
+                           coalesce(-sum(s.amount) filter (where s.measure = 2), 0)::bigint "returns",
+                               0::bigint shipping, sum(s.tax)::bigint taxes, 0::bigint duties, 0::bigint fees
+                    from {(filter.ProductId == 0 ? SalesOfNoProduct : "order_sales s")}
                     join orders o on o.tenant_id = $1 and o.shopify_id = s.order_id and o.counted
                     where s.tenant_id = $1 and s.day between $2 and $3 and s.measure in (1, 2) {(
                     filter.ProductId == 0 ? "" : "and s.product_id = $5"
@@ -378,7 +398,9 @@ public sealed class OrderQueries(XenoDatabase database, TenantContext tenant, An
             parts.Add(
                 $"""
                 (e.order_id in (select shopify_id from orders where tenant_id = $1 and name in ($7, '#' || $7))
-                 or e.customer_id in (select shopify_id from customers where tenant_id = $1 and deleted_at is null and (display_name ilike $8 or email ilike $8) limit {MostCustomersOfASearch}))
+                 or e.customer_id in (select shopify_id from customers
+                     where tenant_id = $1 and deleted_at is null and (display_name ilike $8 or email ilike $8)
+                     limit {MostCustomersOfASearch}))
                 """
             );
         }
@@ -387,7 +409,8 @@ public sealed class OrderQueries(XenoDatabase database, TenantContext tenant, An
         // Only the customers' own rows say whether they are new.
         else if (filter.Show != EntryShow.All)
             parts.Add(
-                $"exists (select from customer_totals c where c.tenant_id = $1 and c.customer_id = e.customer_id and {Condition(filter.Show)})"
+                "exists (select from customer_totals c where c.tenant_id = $1 and c.customer_id = "
+                    + $"e.customer_id and {Condition(filter.Show)})"
             );
         return string.Join(" and ", parts);
     }
@@ -403,7 +426,8 @@ public sealed class OrderQueries(XenoDatabase database, TenantContext tenant, An
             _ => "true",
         };
 
-    // $1 tenant, $2 and $3 range, $4 customer, $5 product, $6 amount, $7 and $8 search: named by number in every statement, used where the filter asks.
+    // $1 tenant, $2 and $3 range, $4 customer, $5 product, $6 amount, $7 and $8 search: named by number in every
+    // statement, used where the filter asks.
     private NpgsqlCommand Command(XenoDbContext db, EntryFilter filter, string sql)
     {
         var command = db.Command(sql);
@@ -432,7 +456,8 @@ public sealed class OrderQueries(XenoDatabase database, TenantContext tenant, An
         where T : class => answers.GetAsync(database, tenant.TenantId ?? Guid.Empty, question, answer, ct);
 
     /// <param name="By">SQL that sorts rows.</param>
-    /// <param name="Beyond">SQL for the rows after a place: {0} its day, {1} its time, {2} its order, {3} whether it placed that, {4} its total.</param>
+    /// <param name="Beyond">SQL for the rows after a place: {0} its day, {1} its time, {2} its order, {3} whether it
+    /// placed that, {4} its total.</param>
     private sealed record EntryOrder(string By, string Beyond)
     {
         public static EntryOrder OldestKey { get; } =

@@ -1,6 +1,8 @@
 namespace XenoInsights.Insights.Orders;
 
-/// <summary>One order with everything that its figures are made of. Money in minor units of the shop's currency.</summary>
+/// <summary>
+/// One order with everything that its figures are made of. Money in minor units of the shop's currency.
+/// </summary>
 /// <param name="UpdatedAt">The version that is stored: Shopify's <c>updated_at</c>.</param>
 /// <param name="IsCounted">False for test and deleted orders, which count nowhere.</param>
 public sealed record OrderView(

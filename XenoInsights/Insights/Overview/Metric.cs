@@ -12,7 +12,9 @@ public enum Unit
     Rate,
 }
 
-/// <summary>A key figure of the overview: how it is read from the answers, and where what is behind it can be seen.</summary>
+/// <summary>
+/// A key figure of the overview: how it is read from the answers, and where what is behind it can be seen.
+/// </summary>
 /// <param name="Key">Its name in addresses, and the key of its definition.</param>
 /// <param name="Of">Minor units, a count or a fraction; null where there is nothing to measure.</param>
 /// <param name="Drill">Page and question of what is behind it.</param>

@@ -18,7 +18,8 @@ public sealed record KeyMetrics(
     IReadOnlyList<SeriesPoint>? SeriesBefore
 );
 
-/// <param name="Before">Revenue of the same rows in the comparison; those without any are absent. Null without a comparison.</param>
+/// <param name="Before">Revenue of the same rows in the comparison; those without any are absent. Null without a
+/// comparison.</param>
 public sealed record Ranking<T>(IReadOnlyList<T> Rows, IReadOnlyDictionary<long, long>? Before);
 
 public sealed record ComparedCheckouts(CheckoutsAnswer Now, CheckoutsAnswer? Before);

@@ -8,7 +8,10 @@ using XenoInsights.Tenants;
 
 namespace XenoInsights.Insights.Overview;
 
-/// <summary>The overview's questions, for the entered tenant. Every answer comes from rollups, so its cost follows the range, not the history.</summary>
+/// <summary>
+/// The overview's questions, for the entered tenant. Every answer comes from rollups, so its cost follows the range,
+/// not the history.
+/// </summary>
 public sealed class SalesQueries(XenoDatabase database, TenantContext tenant, AnswerCache answers)
 {
     public Task<OverviewAnswer> OverviewAsync(DateRange range, CancellationToken ct = default) =>
@@ -21,14 +24,21 @@ public sealed class SalesQueries(XenoDatabase database, TenantContext tenant, An
                     range,
                     """
                     select t.currency, t.time_zone, s.* from tenants t cross join (
-                        select coalesce(sum(orders), 0)::bigint, coalesce(sum(order_value), 0)::bigint, coalesce(sum(gross), 0)::bigint, coalesce(sum(discounts), 0)::bigint,
-                               coalesce(sum(returns), 0)::bigint, coalesce(sum(shipping), 0)::bigint, coalesce(sum(taxes), 0)::bigint, coalesce(sum(duties), 0)::bigint,
-                               coalesce(sum(fees), 0)::bigint, coalesce(sum(new_customers), 0)::bigint, coalesce(sum(one_order_customers), 0)::bigint
+                        select coalesce(sum(orders), 0)::bigint, coalesce(sum(order_value), 0)::bigint,
+                            coalesce(sum(gross), 0)::bigint, coalesce(sum(discounts), 0)::bigint,
+                               coalesce(sum(returns), 0)::bigint, coalesce(sum(shipping), 0)::bigint,
+                                   coalesce(sum(taxes), 0)::bigint, coalesce(sum(duties), 0)::bigint,
+                               coalesce(sum(fees), 0)::bigint, coalesce(sum(new_customers), 0)::bigint,
+                                   coalesce(sum(one_order_customers), 0)::bigint
                         from sales_days where tenant_id = $1 and day between $2 and $3) s
                     where t.tenant_id = $1
                     """,
-                    // A customer of the range is counted once: on their first day in it, which is the one they reached from before it.
-                    "select coalesce(sum(customers), 0)::bigint from customer_returns where tenant_id = $1 and day between $2 and $3 and previous_day < $2"
+                    // A customer of the range is counted once: on their first day in it, which is the one they reached
+                    // from before it.
+                    """
+                    select coalesce(sum(customers), 0)::bigint from customer_returns
+                    where tenant_id = $1 and day between $2 and $3 and previous_day < $2
+                    """
                 );
                 await using var reader = await batch.ExecuteReaderAsync(ct);
                 await reader.ReadAsync(ct);
@@ -83,7 +93,8 @@ public sealed class SalesQueries(XenoDatabase database, TenantContext tenant, An
                         db,
                         range,
                         """
-                        select orders, order_value, gross, discounts, returns, shipping, taxes, duties, fees, new_customers, one_order_customers, customers, day
+                        select orders, order_value, gross, discounts, returns, shipping, taxes, duties, fees,
+                            new_customers, one_order_customers, customers, day
                         from sales_days where tenant_id = $1 and day between $2 and $3
                         """
                     );
@@ -112,7 +123,8 @@ public sealed class SalesQueries(XenoDatabase database, TenantContext tenant, An
                 ct
             );
 
-    // Days have no rollup of their hours: the ledger entries of a week at most are sorted into them. What changed later counts in the hour it happened.
+    // Days have no rollup of their hours: the ledger entries of a week at most are sorted into them. What changed later
+    // counts in the hour it happened.
     private Task<IReadOnlyList<SeriesPoint>> ByHourAsync(DateRange range, CancellationToken ct) =>
         AskAsync(
             ("by-hour", range),
@@ -125,25 +137,38 @@ public sealed class SalesQueries(XenoDatabase database, TenantContext tenant, An
                     db,
                     range,
                     $"""
-                    select day, {hourOf}, sum(orders)::bigint, sum(order_value)::bigint, sum(gross)::bigint, sum(discounts)::bigint,
-                           sum("returns")::bigint, sum(shipping)::bigint, sum(taxes)::bigint, sum(duties)::bigint, sum(fees)::bigint, 0::bigint, 0::bigint, 0::bigint
+                    select day, {hourOf}, sum(orders)::bigint, sum(order_value)::bigint, sum(gross)::bigint,
+                        sum(discounts)::bigint,
+                           sum("returns")::bigint, sum(shipping)::bigint, sum(taxes)::bigint,
+                               sum(duties)::bigint, sum(fees)::bigint, 0::bigint, 0::bigint, 0::bigint
                     from (
-                        select day, at, 1 orders, gross - discounts order_value, gross, discounts, "returns", shipping, taxes, duties, fees
+                        select day, at, 1 orders, gross - discounts order_value, gross, discounts, "returns",
+                            shipping, taxes, duties, fees
                         from order_entries where tenant_id = $1 and day between $2 and $3 and original
                         union all
-                        select e.day, s.happened_at, 0, 0, case s.measure when 1 then s.amount + s.discount else 0 end, case s.measure when 1 then s.discount else 0 end, case s.measure when 2 then -s.amount else 0 end,
-                               case s.measure when 3 then s.amount else 0 end, s.tax, case s.measure when 4 then s.amount else 0 end, case s.measure when 5 then s.amount else 0 end
-                        from order_entries e join order_sales s on s.tenant_id = $1 and s.order_id = e.order_id and s.day = e.day and not s.original and s.measure <> 0
+                        select e.day, s.happened_at, 0,
+                            0, case s.measure when 1 then s.amount + s.discount else 0 end,
+                            case s.measure when 1 then s.discount else 0 end,
+                            case s.measure when 2 then -s.amount else 0 end,
+                               case s.measure when 3 then s.amount else 0 end,
+                                   s.tax, case s.measure when 4 then s.amount else 0 end,
+                                   case s.measure when 5 then s.amount else 0 end
+                        from order_entries e join order_sales s on s.tenant_id = $1 and s.order_id = e.order_id
+                            and s.day = e.day and not s.original and s.measure <> 0
                         where e.tenant_id = $1 and e.day between $2 and $3 and not e.original
                     ) entries group by 1, 2
                     """,
                     $"""
-                    select e.day, e.hour, 0::bigint, 0::bigint, 0::bigint, 0::bigint, 0::bigint, 0::bigint, 0::bigint, 0::bigint, 0::bigint,
-                           count(*) filter (where c.first_order_day = e.day and e.is_first), count(*) filter (where c.orders = 1), count(*)
+                    select e.day, e.hour, 0::bigint, 0::bigint, 0::bigint, 0::bigint, 0::bigint, 0::bigint,
+                        0::bigint, 0::bigint, 0::bigint,
+                           count(*) filter (where c.first_order_day = e.day and e.is_first),
+                               count(*) filter (where c.orders = 1), count(*)
                     from (
-                        select customer_id, day, hour, row_number() over (partition by customer_id, day order by hour) = 1 is_first
+                        select customer_id, day, hour, row_number()
+                            over (partition by customer_id, day order by hour) = 1 is_first
                         from (select distinct customer_id, day, {hourOf} as hour
-                              from order_entries where tenant_id = $1 and day between $2 and $3 and original and customer_id is not null) placed) e
+                              from order_entries where tenant_id = $1 and day between $2 and $3 and original
+                                  and customer_id is not null) placed) e
                     join customer_totals c on c.tenant_id = $1 and c.customer_id = e.customer_id
                     group by 1, 2
                     """
@@ -191,9 +216,13 @@ public sealed class SalesQueries(XenoDatabase database, TenantContext tenant, An
                     db,
                     range,
                     """
-                    select top.customer_id, coalesce(nullif(c.display_name, ''), nullif(concat_ws(' ', c.first_name, c.last_name), ''), c.email, 'Customer ' || top.customer_id), top.orders, top.total_sales
-                    from (select customer_id, sum(orders)::bigint orders, sum(total_sales)::bigint total_sales from customer_days
-                          where tenant_id = $1 and day between $2 and $3 group by customer_id having (sum(orders), sum(total_sales)) <> (0, 0) order by 3 desc, 1 limit $4) top
+                    select top.customer_id, coalesce(nullif(c.display_name, ''),
+                        nullif(concat_ws(' ', c.first_name, c.last_name), ''), c.email,
+                        'Customer ' || top.customer_id), top.orders, top.total_sales
+                    from (select customer_id, sum(orders)::bigint orders, sum(total_sales)::bigint total_sales
+                        from customer_days
+                          where tenant_id = $1 and day between $2 and $3 group by customer_id
+                          having (sum(orders), sum(total_sales)) <> (0, 0) order by 3 desc, 1 limit $4) top
                     left join customers c on c.tenant_id = $1 and c.shopify_id = top.customer_id
                     order by top.total_sales desc, top.customer_id
                     """
@@ -226,12 +255,14 @@ public sealed class SalesQueries(XenoDatabase database, TenantContext tenant, An
                         "top.product_id",
                         "p.title"
                     )}, top.units, top.net, top.gross
-                    from (select product_id, sum(units_ordered - units_returned)::bigint units, sum(gross - discounts - returns)::bigint net, sum(gross)::bigint gross from {SoldRows.Of(
+                    from (select product_id, sum(units_ordered - units_returned)::bigint units,
+                        sum(gross - discounts - returns)::bigint net, sum(gross)::bigint gross from {SoldRows.Of(
                         range,
                         "$2",
                         "$3"
                     )} sold
-                          group by product_id having (sum(units_ordered), sum(units_returned), sum(gross), sum(discounts), sum("returns")) <> (0, 0, 0, 0, 0) order by 3 desc, 1 limit $4) top
+                          group by product_id having (sum(units_ordered), sum(units_returned), sum(gross),
+                              sum(discounts), sum("returns")) <> (0, 0, 0, 0, 0) order by 3 desc, 1 limit $4) top
                     left join products p on p.tenant_id = $1 and p.shopify_id = top.product_id
                     order by top.net desc, top.product_id
                     """
@@ -246,14 +277,19 @@ public sealed class SalesQueries(XenoDatabase database, TenantContext tenant, An
             ct
         );
 
-    /// <summary>Total sales in the range of the given customers, for comparisons; those without any are absent.</summary>
+    /// <summary>
+    /// Total sales in the range of the given customers, for comparisons; those without any are absent.
+    /// </summary>
     public Task<IReadOnlyDictionary<long, long>> CustomerRevenueAsync(
         DateRange range,
         IReadOnlyCollection<long> ids,
         CancellationToken ct = default
     ) =>
         RevenueAsync(
-            "select customer_id, sum(total_sales)::bigint from customer_days where tenant_id = $1 and day between $2 and $3 and customer_id = any($4) group by 1",
+            """
+            select customer_id, sum(total_sales)::bigint from customer_days
+            where tenant_id = $1 and day between $2 and $3 and customer_id = any($4) group by 1
+            """,
             range,
             ids,
             ct
@@ -265,11 +301,14 @@ public sealed class SalesQueries(XenoDatabase database, TenantContext tenant, An
         IReadOnlyCollection<long> ids,
         CancellationToken ct = default
     ) =>
-        // Day by day and product by product through the key, which begins with the day; a plain join might be made by reading all products' days.
+        // Day by day and product by product through the key, which begins with the day; a plain join might be made by
+        // reading all products' days.
         RevenueAsync(
             """
-            select ids.id, sum(p.net)::bigint from generate_series(0, $3::date - $2::date) as d(later) cross join unnest($4) as ids(id)
-            cross join lateral (select gross - discounts - returns as net from product_days where tenant_id = $1 and day = $2::date + d.later and product_id = ids.id offset 0) p group by 1
+            select ids.id, sum(p.net)::bigint from generate_series(0, $3::date - $2::date) as d(later)
+            cross join unnest($4) as ids(id)
+            cross join lateral (select gross - discounts - returns as net from product_days
+                where tenant_id = $1 and day = $2::date + d.later and product_id = ids.id offset 0) p group by 1
             """,
             range,
             ids,
@@ -285,7 +324,8 @@ public sealed class SalesQueries(XenoDatabase database, TenantContext tenant, An
                     db,
                     range,
                     """
-                    select count(*), count(*) filter (where completed_at is null), coalesce(sum(total) filter (where completed_at is null), 0)::bigint,
+                    select count(*), count(*) filter (where completed_at is null),
+                        coalesce(sum(total) filter (where completed_at is null), 0)::bigint,
                            count(completed_at), coalesce(sum(total) filter (where completed_at is not null), 0)::bigint
                     from checkouts where tenant_id = $1 and business_day between $2 and $3 and deleted_at is null
                     """
@@ -328,14 +368,16 @@ public sealed class SalesQueries(XenoDatabase database, TenantContext tenant, An
     )
         where T : class => answers.GetAsync(database, tenant.TenantId ?? Guid.Empty, question, answer, ct);
 
-    // As for the range: counted on their first day in the bucket, or in that part of it which the range covers. A day's are in its own row.
+    // As for the range: counted on their first day in the bucket, or in that part of it which the range covers. A day's
+    // are in its own row.
     private void AddCustomersOfBuckets(NpgsqlBatch batch, DateRange range, Granularity granularity)
     {
         var command = Command(
             range,
             """
             select date_trunc($4, day)::date, sum(customers)::bigint from customer_returns
-            where tenant_id = $1 and day between $2 and $3 and previous_day < greatest(date_trunc($4, day)::date, $2) group by 1
+            where tenant_id = $1 and day between $2 and $3
+                and previous_day < greatest(date_trunc($4, day)::date, $2) group by 1
             """
         );
         command.Parameters.Add(new NpgsqlParameter { Value = granularity.ToString() });

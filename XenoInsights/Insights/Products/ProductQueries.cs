@@ -12,12 +12,17 @@ using XenoInsights.Tenants;
 
 namespace XenoInsights.Insights.Products;
 
-/// <summary>What was sold, for the entered tenant. Figures come from the rollup of products' days; who bought, from the orders of the range only.</summary>
+/// <summary>
+/// What was sold, for the entered tenant. Figures come from the rollup of products' days; who bought, from the orders
+/// of the range only.
+/// </summary>
 public sealed class ProductQueries(XenoDatabase database, TenantContext tenant, AnswerCache answers)
 {
     public const long CustomItems = 0;
 
-    /// <summary>A search looks at the SKUs of this many of a product's latest sales: there is no list of its variants.</summary>
+    /// <summary>
+    /// A search looks at the SKUs of this many of a product's latest sales: there is no list of its variants.
+    /// </summary>
     private const int SkusOfASearch = 5;
     private const int MostKinds = 200;
 
@@ -189,8 +194,8 @@ public sealed class ProductQueries(XenoDatabase database, TenantContext tenant, 
         );
 
     /// <summary>
-    /// What else the customers who bought a product bought in the range, most of them first. Bought means: on a line of an order placed in the range.
-    /// Custom items are many things, so nothing is said of those who bought some.
+    /// What else the customers who bought a product bought in the range, most of them first. Bought means: on a line of
+    /// an order placed in the range. Custom items are many things, so nothing is said of those who bought some.
     /// </summary>
     public Task<IReadOnlyList<AlsoBought>> AlsoBoughtAsync(
         long id,
@@ -212,8 +217,10 @@ public sealed class ProductQueries(XenoDatabase database, TenantContext tenant, 
                         with buyers as materialized ({BuyersOf("$6")}), shared as materialized (
                             select s.product_id, count(distinct b.customer_id) both_bought
                             from buyers b
-                            join order_entries e on e.tenant_id = $1 and e.customer_id = b.customer_id and e.day between $2 and $3 and e.original
-                            join order_sales s on s.tenant_id = $1 and s.order_id = e.order_id and s.product_id <> $6 and {Bought}
+                            join order_entries e on e.tenant_id = $1 and e.customer_id = b.customer_id
+                                and e.day between $2 and $3 and e.original
+                            join order_sales s on s.tenant_id = $1 and s.order_id = e.order_id
+                                and s.product_id <> $6 and {Bought}
                             group by s.product_id order by 2 desc, 1 limit $7
                         )
                         select shared.product_id, {Title(
@@ -221,7 +228,8 @@ public sealed class ProductQueries(XenoDatabase database, TenantContext tenant, 
                         )}, both_bought, (select count(*) from buyers),
                                (select count(*) from ({BuyersOf(
                             "shared.product_id"
-                        )}) others), (select sum(customers)::bigint from customer_returns where tenant_id = $1 and day between $2 and $3 and previous_day < $2)
+                        )}) others), (select sum(customers)::bigint from customer_returns
+                            where tenant_id = $1 and day between $2 and $3 and previous_day < $2)
                         from shared left join products k on k.tenant_id = $1 and k.shopify_id = shared.product_id
                         order by both_bought desc, shared.product_id
                         """,
@@ -297,20 +305,25 @@ public sealed class ProductQueries(XenoDatabase database, TenantContext tenant, 
         CancellationToken ct
     )
     {
+        var sums = string.Join(", ", _measures.Select(m => $"coalesce(sum({m}), 0)::bigint"));
         await using var command = Command(
             db,
             new(range),
             $"""
             select figures.*, ({NetOfDays}),
-                   (select s.day from order_sales s join orders o on o.tenant_id = $1 and o.shopify_id = s.order_id and o.counted where s.tenant_id = $1 and s.product_id = $6 and s.measure = 1 order by s.day limit 1),
+                   (select s.day from order_sales s
+                    join orders o on o.tenant_id = $1 and o.shopify_id = s.order_id and o.counted
+                    where s.tenant_id = $1 and s.product_id = $6 and s.measure = 1
+                    order by s.day limit 1),
                    latest.day, latest.sku, {ProductTitles.Of("$6", "null")}
-            from (select {string.Join(", ", _measures.Select(m => $"coalesce(sum({m}), 0)::bigint"))} from {DaysOf(
-                "$6"
-            )}) figures
+            from (select {sums} from {DaysOf("$6")}) figures
             left join lateral (
-                select s.day, l.sku from order_sales s join orders o on o.tenant_id = $1 and o.shopify_id = s.order_id and o.counted
-                left join order_line_items l on l.tenant_id = $1 and l.order_id = s.order_id and l.shopify_id = s.line_item_id
-                where s.tenant_id = $1 and s.product_id = $6 and s.measure = 1 order by s.day desc limit 1) latest on true
+                select s.day, l.sku from order_sales s
+                join orders o on o.tenant_id = $1 and o.shopify_id = s.order_id and o.counted
+                left join order_line_items l
+                    on l.tenant_id = $1 and l.order_id = s.order_id and l.shopify_id = s.line_item_id
+                where s.tenant_id = $1 and s.product_id = $6 and s.measure = 1
+                order by s.day desc limit 1) latest on true
             """,
             id,
             DaysIn(range)
@@ -322,7 +335,8 @@ public sealed class ProductQueries(XenoDatabase database, TenantContext tenant, 
         DateOnly? Day(int at) => reader.IsDBNull(at) ? null : reader.GetFieldValue<DateOnly>(at);
     }
 
-    // Whether somebody bought it before is looked up customer by customer, order by order, in the product's part of the index: it costs as much as their histories, not as the product's.
+    // Whether somebody bought it before is looked up customer by customer, order by order, in the product's part of the
+    // index: it costs as much as their histories, not as the product's.
     private async Task<(long? Orders, long? Customers, long? New)> BuyersAsync(
         XenoDbContext db,
         long id,
@@ -334,13 +348,16 @@ public sealed class ProductQueries(XenoDatabase database, TenantContext tenant, 
             db,
             new(range),
             $"""
-            select (select count(distinct s.order_id) from order_sales s join orders o on o.tenant_id = $1 and o.shopify_id = s.order_id and o.counted
+            select (select count(distinct s.order_id) from order_sales s
+                join orders o on o.tenant_id = $1 and o.shopify_id = s.order_id and o.counted
                     where s.tenant_id = $1 and s.product_id = $6 and s.day between $2 and $3 and {Bought}),
                    count(*), count(*) filter (where earlier.found is null)
             from ({BuyersOf("$6")}) b
             left join lateral (
-                select 1 found from order_entries e join order_sales s on s.tenant_id = $1 and s.product_id = $6 and s.day = e.day and s.order_id = e.order_id and {Bought}
-                where e.tenant_id = $1 and e.customer_id = b.customer_id and e.day < $2 and e.original limit 1) earlier on true
+                select 1 found from order_entries e join order_sales s on s.tenant_id = $1
+                    and s.product_id = $6 and s.day = e.day and s.order_id = e.order_id and {Bought}
+                where e.tenant_id = $1 and e.customer_id = b.customer_id and e.day < $2 and e.original
+                limit 1) earlier on true
             """,
             id
         );
@@ -350,18 +367,23 @@ public sealed class ProductQueries(XenoDatabase database, TenantContext tenant, 
     }
 
     private const string Bought = "s.original and s.measure = 1 and s.quantity > 0";
-    private const string NetOfDays =
-        "select coalesce(sum(gross - discounts - returns), 0)::bigint from sales_days where tenant_id = $1 and day between $2 and $3";
+    private const string NetOfDays = """
+        select coalesce(sum(gross - discounts - returns), 0)::bigint from sales_days
+        where tenant_id = $1 and day between $2 and $3
+        """;
 
     private static string BuyersOf(string product) =>
         $"""
-            select distinct o.customer_id from order_sales s join orders o on o.tenant_id = $1 and o.shopify_id = s.order_id and o.counted and o.customer_id is not null
+            select distinct o.customer_id from order_sales s
+            join orders o on o.tenant_id = $1 and o.shopify_id = s.order_id and o.counted and o.customer_id is not null
             where s.tenant_id = $1 and s.product_id = {product} and s.day between $2 and $3 and {Bought}
             """;
 
-    // Day by day ($7) through the key, which begins with the day: a product's year is 365 look-ups instead of a year of all products.
+    // Day by day ($7) through the key, which begins with the day: a product's year is 365 look-ups instead of a year of
+    // all products.
     private static string DaysOf(string product) =>
-        $"(select p.* from unnest($7) as d(day) join product_days p on p.tenant_id = $1 and p.day = d.day and p.product_id = {product}) days";
+        "(select p.* from unnest($7) as d(day) join product_days p on p.tenant_id = $1 and p.day = d.day "
+        + $"and p.product_id = {product}) days";
 
     private static DateOnly[] DaysIn(DateRange range) =>
         [.. Enumerable.Range(0, range.Days).Select(range.From.AddDays)];
@@ -383,8 +405,11 @@ public sealed class ProductQueries(XenoDatabase database, TenantContext tenant, 
             conditions.Add(
                 $"""
                 ({Title("p.product_id")} ilike $9 or p.product_id::text = $6 or exists (
-                    select from (select s.order_id, s.line_item_id from order_sales s where s.tenant_id = $1 and s.product_id = p.product_id and s.day <= $3 order by s.day desc limit {SkusOfASearch}) s
-                    join order_line_items l on l.tenant_id = $1 and l.order_id = s.order_id and l.shopify_id = s.line_item_id where l.sku ilike $10))
+                    select from (select s.order_id, s.line_item_id from order_sales s
+                        where s.tenant_id = $1 and s.product_id = p.product_id and s.day <= $3
+                    order by s.day desc limit {SkusOfASearch}) s
+                    join order_line_items l on l.tenant_id = $1 and l.order_id = s.order_id
+                        and l.shopify_id = s.line_item_id where l.sku ilike $10))
                 """
             );
         }
@@ -425,14 +450,12 @@ public sealed class ProductQueries(XenoDatabase database, TenantContext tenant, 
     )
     {
         var (than, direction) = ascending ? (">", "") : ("<", " desc");
+        var measures = string.Join(", ", _measures.Select(m => $"page.{m}"));
         return Command(
             db,
             filter,
             $"""
-            select page.product_id, page.title, line.sku, page.vendor, page.product_type, {string.Join(
-                ", ",
-                _measures.Select(m => $"page.{m}")
-            )},
+            select page.product_id, page.title, line.sku, page.vendor, page.product_type, {measures},
                    page.net_before, page.sorted_by, ({NetOfDays})
             from (
                 select * from (select *, {sortedBy} sorted_by from ({Listed(filter)}) listed) sorted
@@ -440,8 +463,12 @@ public sealed class ProductQueries(XenoDatabase database, TenantContext tenant, 
                 order by sorted_by{direction}, product_id{direction} limit {limit}
             ) page
             left join lateral (
-                select l.sku from (select s.order_id, s.line_item_id from order_sales s where s.tenant_id = $1 and s.product_id = page.product_id and s.day <= $3 order by s.day desc limit 1) s
-                join order_line_items l on l.tenant_id = $1 and l.order_id = s.order_id and l.shopify_id = s.line_item_id) line on true
+                select l.sku from (
+                    select s.order_id, s.line_item_id from order_sales s
+                    where s.tenant_id = $1 and s.product_id = page.product_id and s.day <= $3
+                    order by s.day desc limit 1) s
+                join order_line_items l
+                    on l.tenant_id = $1 and l.order_id = s.order_id and l.shopify_id = s.line_item_id) line on true
             order by page.sorted_by{direction}, page.product_id{direction}
             """,
             after: after
@@ -457,9 +484,11 @@ public sealed class ProductQueries(XenoDatabase database, TenantContext tenant, 
             ProductSort.UnitsOrdered => "units_ordered",
             ProductSort.UnitsReturned => "units_returned",
             ProductSort.Units => "units_ordered - units_returned",
-            // In millionths, rounded as they are shown; products of which nothing was ordered come after those of which nothing came back.
+            // In millionths, rounded as they are shown; products of which nothing was ordered come after those of which
+            // nothing came back.
             ProductSort.ReturnRate =>
-                "case when units_ordered = 0 then -1 else round(units_returned * 1000000::numeric / units_ordered)::bigint end",
+                "case when units_ordered = 0 then -1 else round(units_returned * 1000000::numeric / "
+                    + "units_ordered)::bigint end",
             ProductSort.Change => "net - net_before",
             ProductSort.Title => "lower(title)",
             _ => "net",
@@ -516,7 +545,8 @@ public sealed class ProductQueries(XenoDatabase database, TenantContext tenant, 
 
     private static string? Known(string? text) => string.IsNullOrWhiteSpace(text) ? null : text;
 
-    // $1 tenant, $2 and $3 range, $4 and $5 what it is compared with; then of lists $6 and $9 search, $7 vendor, $8 type, $10 SKU, $11 and $12 where the page before ended.
+    // $1 tenant, $2 and $3 range, $4 and $5 what it is compared with; then of lists $6 and $9 search, $7 vendor, $8
+    // type, $10 SKU, $11 and $12 where the page before ended.
     private NpgsqlCommand Command(XenoDbContext db, ProductFilter filter, string sql, Place? after = null)
     {
         var command = Command(db, filter, sql, []);
@@ -605,10 +635,12 @@ public sealed class ProductQueries(XenoDatabase database, TenantContext tenant, 
             }
         }
 
-        public override string ToString() =>
-            string.Create(
-                CultureInfo.InvariantCulture,
-                $"{(Words is null ? Number.ToString(CultureInfo.InvariantCulture) : Base64Url.EncodeToString(_strict.GetBytes(Words)))}.{Id}"
-            );
+        public override string ToString()
+        {
+            var sortedBy = Words is null
+                ? Number.ToString(CultureInfo.InvariantCulture)
+                : Base64Url.EncodeToString(_strict.GetBytes(Words));
+            return string.Create(CultureInfo.InvariantCulture, $"{sortedBy}.{Id}");
+        }
     }
 }

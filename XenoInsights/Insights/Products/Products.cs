@@ -145,5 +145,6 @@ public sealed record ProductPoint(
 /// <summary>Another product that the same customers bought in the same range, in whichever of their orders.</summary>
 /// <param name="Customers">Who bought both.</param>
 /// <param name="Share">Of the customers of the first product.</param>
-/// <param name="Lift">That share ÷ the share of all customers of the range who bought the other: above 1, they go together more than by chance.</param>
+/// <param name="Lift">That share ÷ the share of all customers of the range who bought the other: above 1, they go
+/// together more than by chance.</param>
 public sealed record AlsoBought(long ShopifyId, string Title, long Customers, decimal Share, decimal Lift);

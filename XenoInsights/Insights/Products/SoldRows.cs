@@ -6,7 +6,9 @@ namespace XenoInsights.Insights.Products;
 /// <summary>The rollup rows of a range: those of its whole months, and of the days before and after them.</summary>
 internal static class SoldRows
 {
-    /// <summary>SQL for rows with product_id, units_ordered, units_returned, gross, discounts and returns, several a product.</summary>
+    /// <summary>
+    /// SQL for rows with product_id, units_ordered, units_returned, gross, discounts and returns, several a product.
+    /// </summary>
     /// <param name="from">The parameter that holds the first day of <paramref name="range"/>; the tenant is $1.</param>
     /// <param name="to">The one that holds its last.</param>
     public static string Of(DateRange range, string from, string to)
@@ -19,7 +21,8 @@ internal static class SoldRows
         if (first >= end)
             return $"({Days($"day between {from} and {to}")})";
         return $"""
-            (select product_id, units_ordered, units_returned, gross, discounts, "returns" from product_months where tenant_id = $1 and month >= {Literal(
+            (select product_id, units_ordered, units_returned, gross, discounts, "returns" from product_months
+                where tenant_id = $1 and month >= {Literal(
                 first
             )} and month < {Literal(end)}
              union all {Days($"day >= {from} and day < {Literal(first)}")}
@@ -28,7 +31,10 @@ internal static class SoldRows
     }
 
     private static string Days(string condition) =>
-        $"select product_id, units_ordered, units_returned, gross, discounts, \"returns\" from product_days where tenant_id = $1 and {condition}";
+        $"""
+            select product_id, units_ordered, units_returned, gross, discounts, "returns" from product_days
+            where tenant_id = $1 and {condition}
+            """;
 
     private static DateOnly Month(DateOnly day) => new(day.Year, day.Month, 1);
 

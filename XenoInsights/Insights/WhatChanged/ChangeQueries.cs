@@ -6,7 +6,10 @@ using XenoInsights.Tenants;
 
 namespace XenoInsights.Insights.WhatChanged;
 
-/// <summary>How a figure moved between two ranges, divided exactly; for the entered tenant. Both ranges are read by one statement, as of one moment.</summary>
+/// <summary>
+/// How a figure moved between two ranges, divided exactly; for the entered tenant. Both ranges are read by one
+/// statement, as of one moment.
+/// </summary>
 public sealed class ChangeQueries(XenoDatabase database, TenantContext tenant, AnswerCache answers)
 {
     private const int LargestMovers = 10;
@@ -14,7 +17,8 @@ public sealed class ChangeQueries(XenoDatabase database, TenantContext tenant, A
     private const string Sums = "count(*) filter (where e.original), " + Days;
 
     private const string Days = """
-        coalesce(sum(e.gross), 0)::bigint, coalesce(sum(e.discounts), 0)::bigint, coalesce(sum(e.returns), 0)::bigint, coalesce(sum(e.shipping), 0)::bigint,
+        coalesce(sum(e.gross), 0)::bigint, coalesce(sum(e.discounts), 0)::bigint,
+        coalesce(sum(e.returns), 0)::bigint, coalesce(sum(e.shipping), 0)::bigint,
         coalesce(sum(e.taxes), 0)::bigint, coalesce(sum(e.duties), 0)::bigint, coalesce(sum(e.fees), 0)::bigint
         """;
 
@@ -58,12 +62,16 @@ public sealed class ChangeQueries(XenoDatabase database, TenantContext tenant, A
             before,
             (isNow, from, to) =>
                 $"""
-                    select {isNow}, 'new', {Sums} from customer_totals c join order_entries e on e.tenant_id = $1 and e.customer_id = c.customer_id and e.day between {from} and {to}
+                    select {isNow}, 'new', {Sums} from customer_totals c
+                    join order_entries e on e.tenant_id = $1 and e.customer_id = c.customer_id
+                        and e.day between {from} and {to}
                     where c.tenant_id = $1 and c.first_order_day between {from} and {to}
                     union all
-                    select {isNow}, 'guests', {Sums} from order_entries e where e.tenant_id = $1 and e.customer_id is null and e.day between {from} and {to}
+                    select {isNow}, 'guests', {Sums} from order_entries e
+                    where e.tenant_id = $1 and e.customer_id is null and e.day between {from} and {to}
                     union all
-                    select {isNow}, 'all', coalesce(sum(orders), 0)::bigint, {Days} from sales_days e where e.tenant_id = $1 and e.day between {from} and {to}
+                    select {isNow}, 'all', coalesce(sum(orders), 0)::bigint, {Days} from sales_days e
+                    where e.tenant_id = $1 and e.day between {from} and {to}
                     """,
             ct
         );
@@ -146,8 +154,11 @@ public sealed class ChangeQueries(XenoDatabase database, TenantContext tenant, A
             before,
             (isNow, from, to) =>
                 $"""
-                    select {isNow}, case when e.customer_id is null then 'guests' else coalesce(nullif(k.country_code, ''), 'unknown') end, {Sums}
-                    from order_entries e left join customers k on k.tenant_id = $1 and k.shopify_id = e.customer_id where e.tenant_id = $1 and e.day between {from} and {to} group by 2
+                    select {isNow}, case when e.customer_id is null then 'guests'
+                        else coalesce(nullif(k.country_code, ''), 'unknown') end, {Sums}
+                    from order_entries e left join customers k on k.tenant_id = $1
+                        and k.shopify_id = e.customer_id
+                    where e.tenant_id = $1 and e.day between {from} and {to} group by 2
                     """,
             ct
         );
@@ -217,11 +228,18 @@ public sealed class ChangeQueries(XenoDatabase database, TenantContext tenant, A
             select 0 kind, r.place, r.product_id, {ProductTitles.Of("r.product_id", "p.title")}, r.was, r.now, 0, 0, 0
             from ranked r left join products p on p.tenant_id = $1 and p.shopify_id = r.product_id where r.place <= $6
             union all
-            select 1, 0, 0, null, coalesce(sum(was), 0)::bigint, coalesce(sum(now), 0)::bigint, count(*), 0, 0 from ranked where place > $6
+            select 1, 0, 0, null, coalesce(sum(was), 0)::bigint, coalesce(sum(now), 0)::bigint, count(*), 0, 0
+            from ranked where place > $6
             union all
-            select 2, 0, coalesce(sum(shipping), 0)::bigint, null, coalesce(sum(taxes), 0)::bigint, coalesce(sum(duties), 0)::bigint, coalesce(sum(fees), 0)::bigint, coalesce(sum(gross - discounts - returns), 0)::bigint, 0 from sales_days where tenant_id = $1 and day between $4 and $5
+            select 2, 0, coalesce(sum(shipping), 0)::bigint, null, coalesce(sum(taxes), 0)::bigint,
+                coalesce(sum(duties), 0)::bigint, coalesce(sum(fees), 0)::bigint,
+                coalesce(sum(gross - discounts - returns), 0)::bigint, 0 from sales_days
+            where tenant_id = $1 and day between $4 and $5
             union all
-            select 3, 0, coalesce(sum(shipping), 0)::bigint, null, coalesce(sum(taxes), 0)::bigint, coalesce(sum(duties), 0)::bigint, coalesce(sum(fees), 0)::bigint, coalesce(sum(gross - discounts - returns), 0)::bigint, 0 from sales_days where tenant_id = $1 and day between $2 and $3
+            select 3, 0, coalesce(sum(shipping), 0)::bigint, null, coalesce(sum(taxes), 0)::bigint,
+                coalesce(sum(duties), 0)::bigint, coalesce(sum(fees), 0)::bigint,
+                coalesce(sum(gross - discounts - returns), 0)::bigint, 0 from sales_days
+            where tenant_id = $1 and day between $2 and $3
             order by 1, 2
             """
         );
@@ -259,7 +277,8 @@ public sealed class ChangeQueries(XenoDatabase database, TenantContext tenant, A
         );
     }
 
-    /// <param name="ofRange">SQL for the parts of one range, given whether it is the present one and its first and last day.</param>
+    /// <param name="ofRange">SQL for the parts of one range, given whether it is the present one and its first and last
+    /// day.</param>
     private async Task<(Dictionary<string, Part> Before, Dictionary<string, Part> Now)> PartsAsync(
         XenoDbContext db,
         DateRange range,

@@ -5,7 +5,10 @@ namespace XenoInsights.Insights.WhatChanged;
 /// <summary>What a change is divided by.</summary>
 public enum ChangeBy
 {
-    /// <summary>New, earlier and unknown customers, each by their orders and the value of an order; then what is taken off and added.</summary>
+    /// <summary>
+    /// New, earlier and unknown customers, each by their orders and the value of an order; then what is taken off and
+    /// added.
+    /// </summary>
     Customers,
     Product,
     Country,
@@ -27,7 +30,8 @@ public enum ContributionUnit
 /// <param name="Key">Names the part: <c>new-orders</c>, <c>product-123</c>.</param>
 /// <param name="Part">Of a divided name: orders, or order value.</param>
 /// <param name="Amount">Minor units, or orders where the figure counts them.</param>
-/// <param name="Orders">Part of an address: the orders of the range behind it; null where there is no such list.</param>
+/// <param name="Orders">Part of an address: the orders of the range behind it; null where there is no such
+/// list.</param>
 public sealed record Contribution(
     string Key,
     string Name,
@@ -109,8 +113,9 @@ internal static class Decomposition
     public static IReadOnlyList<string> Metrics { get; } = ["total-sales", "net-sales", "orders"];
 
     /// <summary>
-    /// By number and value of orders: Δ(n·v) = Δn·(v₀+v₁)/2 + Δv·(n₀+n₁)/2, which treats both alike; rounding falls on the value. Where one side has
-    /// no orders an order has no value there, and the whole change is one of orders.
+    /// By number and value of orders: Δ(n·v) = Δn·(v₀+v₁)/2 + Δv·(n₀+n₁)/2, which treats both alike; rounding falls
+    /// on the value. Where one side has no orders an order has no value there, and the whole change is one of
+    /// orders.
     /// </summary>
     public static (long ByOrders, long ByValue) OfOrders(Part before, Part now)
     {

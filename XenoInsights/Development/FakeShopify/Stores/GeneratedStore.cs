@@ -30,8 +30,8 @@ public sealed record GeneratedStoreOptions
 }
 
 /// <summary>
-/// A store of any size whose every object follows from the seed and its number: nothing is kept, a million orders cost no
-/// memory. The days end with the last full week; ids do not depend on the date.
+/// A store of any size whose every object follows from the seed and its number: nothing is kept, a million orders cost
+/// no memory. The days end with the last full week; ids do not depend on the date.
 /// </summary>
 public sealed class GeneratedStore
 {
@@ -329,7 +329,9 @@ public sealed class GeneratedStore
     }
 }
 
-/// <summary>The second store of the demo, left for a newcomer to connect; it grants only the last sixty days of orders.</summary>
+/// <summary>
+/// The second store of the demo, left for a newcomer to connect; it grants only the last sixty days of orders.
+/// </summary>
 public static class HarbourLane
 {
     public const string Domain = "harbour-lane.myshopify.com";

@@ -1,8 +1,8 @@
 namespace XenoInsights.Development.FakeShopify.Stores;
 
 /// <summary>
-/// What a case adds to one shop day, worked out by hand. Minor units of the shop's currency, without tax. Returns are positive;
-/// what the merchant kept of a refund lowers them. Orders counts orders placed; test orders add nothing.
+/// What a case adds to one shop day, worked out by hand. Minor units of the shop's currency, without tax. Returns are
+/// positive; what the merchant kept of a refund lowers them. Orders counts orders placed; test orders add nothing.
 /// </summary>
 public sealed record ExpectedDay(DateOnly Day)
 {
@@ -32,7 +32,10 @@ public sealed record ExpectedDay(DateOnly Day)
 /// <summary>An order that is easily counted wrongly, and the days it must count on.</summary>
 public sealed record HardCase(string Name, DemoOrder Order, IReadOnlyList<ExpectedDay> Days);
 
-/// <summary>Two small shops with one order for each trap: one in euros, taxes added, in New York; one in yen, taxes included, in Tokyo.</summary>
+/// <summary>
+/// Two small shops with one order for each trap: one in euros, taxes added, in New York; one in yen, taxes included, in
+/// Tokyo.
+/// </summary>
 public static class HardCases
 {
     public const string Domain = "hard-cases.myshopify.com";

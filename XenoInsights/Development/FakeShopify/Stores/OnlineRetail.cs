@@ -4,8 +4,9 @@ using System.IO.Compression;
 namespace XenoInsights.Development.FakeShopify.Stores;
 
 /// <summary>
-/// The real year of a British gift wholesaler (see Data/README.md for source and rules), moved by whole weeks so that it ends
-/// within the last seven days. Lines are kept in columns; orders, lines and ledger are put together when they are read.
+/// The real year of a British gift wholesaler (see Data/README.md for source and rules), moved by whole weeks so that
+/// it ends within the last seven days. Lines are kept in columns; orders, lines and ledger are put together when they
+/// are read.
 /// </summary>
 public sealed class OnlineRetail
 {
@@ -18,7 +19,8 @@ public sealed class OnlineRetail
     private readonly DemoShop shop;
     private readonly DemoIds ids;
 
-    // One entry per order, in the file's order; lines and refunds of order i are those from First[i] up to First[i + 1].
+    // One entry per order, in the file's order; lines and refunds of order i are those from First[i] up to First[i +
+    // 1].
     private readonly int[] orderNumber,
         orderCustomer,
         firstLine,
@@ -220,7 +222,9 @@ public sealed class OnlineRetail
         return ([.. parts.OrderBy(p => p.Order).ThenBy(p => p.At).ThenBy(p => p.Cancellation)], unmatched);
     }
 
-    /// <summary>Takes what is still unreturned, from the latest earlier order backwards; returns how many units stay open.</summary>
+    /// <summary>
+    /// Takes what is still unreturned, from the latest earlier order backwards; returns how many units stay open.
+    /// </summary>
     private int Take(
         List<(int Order, int Line)> candidates,
         Func<int, bool> fits,
@@ -380,10 +384,12 @@ public sealed class OnlineRetail
             CustomerId = orderCustomer[i] == Guest ? null : ids.Customer(customerNumber[orderCustomer[i]]),
             Email = orderCustomer[i] == Guest ? null : OnlineRetailNames.Email(customerNumber[orderCustomer[i]]),
             Address = AddressOf(orderCountry[i]),
-            FinancialStatus =
-                refundedTotal == 0 ? FinancialStatus.Paid
-                : refundedTotal == total ? FinancialStatus.Refunded
-                : FinancialStatus.PartiallyRefunded,
+            FinancialStatus = refundedTotal switch
+            {
+                0 => FinancialStatus.Paid,
+                _ when refundedTotal == total => FinancialStatus.Refunded,
+                _ => FinancialStatus.PartiallyRefunded,
+            },
             Gateways = ["manual"],
             Lines = lines,
             ShippingLines = shippingLines,
@@ -542,7 +548,9 @@ public sealed class OnlineRetail
 
     private DemoAddress? AddressOf(byte country) => OnlineRetailNames.Country(countries[country]);
 
-    /// <summary>Made up: eight baskets in a hundred are given up first, and fifteen in a hundred of those are then completed.</summary>
+    /// <summary>
+    /// Made up: eight baskets in a hundred are given up first, and fifteen in a hundred of those are then completed.
+    /// </summary>
     private (int, DateTimeOffset, DateTimeOffset?)[] Checkouts()
     {
         var made = new List<(int Order, DateTimeOffset Created, DateTimeOffset? Completed)>();
@@ -645,7 +653,9 @@ internal sealed record FileInvoice(int Number, bool IsCancellation, DateTime Loc
     public List<FileLine> Lines { get; } = [];
 }
 
-/// <summary>The file as it is: invoices in order of appearance, texts as numbers. Bad-debt invoices ("A…") are left out.</summary>
+/// <summary>
+/// The file as it is: invoices in order of appearance, texts as numbers. Bad-debt invoices ("A…") are left out.
+/// </summary>
 internal sealed class OnlineRetailFile
 {
     private readonly Dictionary<string, int> codeAt = [],
