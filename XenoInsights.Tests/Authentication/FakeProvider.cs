@@ -11,8 +11,8 @@ using Microsoft.IdentityModel.Tokens;
 namespace XenoInsights.Tests.Authentication;
 
 /// <summary>
-/// An OpenID Connect provider of its own, discovered by its metadata: signs in whoever <c>login_hint</c> names, and ends sessions as
-/// providers do that want to know which (RP-initiated logout).
+/// An OpenID Connect provider of its own, discovered by its metadata: signs in whoever <c>login_hint</c> names, and
+/// ends sessions as providers do that want to know which (RP-initiated logout).
 /// </summary>
 public sealed class FakeProvider : IAsyncDisposable
 {

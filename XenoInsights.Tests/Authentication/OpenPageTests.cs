@@ -2,10 +2,12 @@ using System.Collections.Concurrent;
 using System.Net;
 using System.Reflection;
 using System.Text;
+using Microsoft.AspNetCore.Authentication.Cookies;
 using Microsoft.AspNetCore.Components;
 using Microsoft.AspNetCore.Routing;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Options;
 using Npgsql;
 using XenoInsights.Authentication;
 using XenoInsights.Data;
@@ -17,8 +19,8 @@ using XenoInsights.Tests.Support;
 namespace XenoInsights.Tests.Authentication;
 
 /// <summary>
-/// Pages that are open, or were kept, when their person loses access: opened without a browser, by a client that sends what
-/// it likes.
+/// Pages that are open, or were kept, when their person loses access: opened without a browser, by a client that sends
+/// what it likes.
 /// </summary>
 public sealed class OpenPageTests(StoreHost host) : IClassFixture<StoreHost>
 {
@@ -113,7 +115,10 @@ public sealed class OpenPageTests(StoreHost host) : IClassFixture<StoreHost>
         using var viewer = await host.SignInAnewAsync("viewer@demo.test");
         var caller = await CallerAsync(viewer);
         await ExecuteAsync(
-            $"insert into memberships (tenant_id, user_id, role, created_at) values ('{shop.TenantId}', '{caller.UserId}', 'Viewer', now())"
+            $"""
+            insert into memberships (tenant_id, user_id, role, created_at)
+            values ('{shop.TenantId}', '{caller.UserId}', 'Viewer', now())
+            """
         );
         await AddOrderAsync(shop, "#SEEN-4");
         await using var page = await OpenPage.OpenAsync(viewer, Orders(shop).ToString());
@@ -166,7 +171,10 @@ public sealed class OpenPageTests(StoreHost host) : IClassFixture<StoreHost>
         using var browser = await host.SignInAnewAsync();
         var session = (await CallerAsync(browser)).SessionId;
         await ExecuteAsync(
-            $"update sessions set last_used_at = now() - interval '2 hours', expires_at = now() + interval '6 hours' where session_id = '{session}'"
+            $"""
+            update sessions set last_used_at = now() - interval '2 hours',
+                expires_at = now() + interval '6 hours' where session_id = '{session}'
+            """
         );
 
         using (await browser.PostAsync(Relative("/_blazor/negotiate?negotiateVersion=1"), null, Ct)) { }
@@ -182,7 +190,10 @@ public sealed class OpenPageTests(StoreHost host) : IClassFixture<StoreHost>
         using var browser = await host.SignInAnewAsync();
         var session = (await CallerAsync(browser)).SessionId;
         await ExecuteAsync(
-            $"update sessions set last_used_at = now() - interval '2 hours', ends_at = now() + interval '1 hour', expires_at = now() + interval '1 hour' where session_id = '{session}'"
+            $"""
+            update sessions set last_used_at = now() - interval '2 hours', ends_at = now() + interval '1 hour',
+                expires_at = now() + interval '1 hour' where session_id = '{session}'
+            """
         );
         using (await browser.GetAsync(Relative("/api/tenants"), Ct)) { }
         Assert.Equal("00:00 01:00", await AgeAsync(session));
@@ -290,9 +301,7 @@ public sealed class OpenPageTests(StoreHost host) : IClassFixture<StoreHost>
 
     private async Task<Caller> CallerAsync(Browser browser)
     {
-        var options = host
-            .Services.GetRequiredService<Microsoft.Extensions.Options.IOptionsMonitor<Microsoft.AspNetCore.Authentication.Cookies.CookieAuthenticationOptions>>()
-            .Get("Cookies");
+        var options = host.Services.GetRequiredService<IOptionsMonitor<CookieAuthenticationOptions>>().Get("Cookies");
         var key = options.TicketDataFormat.Unprotect(browser.Session!.Value)!.Principal.Claims.Single().Value;
         var ticket = await options.SessionStore!.RetrieveAsync(
             key,
@@ -304,7 +313,11 @@ public sealed class OpenPageTests(StoreHost host) : IClassFixture<StoreHost>
 
     private async Task<string?> AgeAsync(Guid session) =>
         await ScalarAsync(
-            $"select to_char(now() - last_used_at, 'HH24:MI') || ' ' || to_char(expires_at - now() + interval '1 second', 'HH24:MI') from sessions where session_id = '{session}'"
+            $"""
+            select to_char(now() - last_used_at,
+                'HH24:MI') || ' ' || to_char(expires_at - now() + interval '1 second', 'HH24:MI') from sessions
+            where session_id = '{session}'
+            """
         );
 
     private async Task ExecuteAsync(string sql) => await ScalarAsync(sql);

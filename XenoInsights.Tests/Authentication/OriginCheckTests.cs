@@ -32,7 +32,7 @@ public sealed class OriginCheckTests(StoreHost host, PublicHost outside)
     }
 
     [Fact]
-    public async Task A_circuit_opens_for_the_apps_own_pages_by_any_address_it_listens_on_and_for_programs()
+    public async Task A_circuit_opens_for_the_apps_own_pages_at_any_address_and_for_programs()
     {
         using var browser = await host.SignInAsync();
         var here = host.App.Address.GetLeftPart(UriPartial.Authority);

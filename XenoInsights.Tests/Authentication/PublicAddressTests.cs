@@ -3,13 +3,15 @@ using XenoInsights.Tests.Support;
 
 namespace XenoInsights.Tests.Authentication;
 
-/// <summary>What follows from an https <c>App:PublicUrl</c> and a provider that is discovered by its metadata.</summary>
+/// <summary>
+/// What follows from an https <c>App:PublicUrl</c> and a provider that is discovered by its metadata.
+/// </summary>
 public sealed class PublicAddressTests(PublicHost host) : IClassFixture<PublicHost>
 {
     private static CancellationToken Ct => TestContext.Current.CancellationToken;
 
     [Fact]
-    public async Task Every_answer_tells_browsers_to_use_https_only_and_every_cookie_is_bound_to_this_host()
+    public async Task Every_answer_requires_https_and_every_cookie_is_bound_to_this_host()
     {
         using var browser = await host.SignInAsync("ann@shop.test");
         using var form = await browser.FormAsync("/stores");

@@ -4,7 +4,10 @@ using XenoInsights.Tests.Support;
 
 namespace XenoInsights.Tests.Authentication;
 
-/// <summary>The product as it stands behind a proxy that ends TLS and is not believed: an https address outside, plain http here.</summary>
+/// <summary>
+/// The product as it stands behind a proxy that ends TLS and is not believed: an https address outside, plain http
+/// here.
+/// </summary>
 public sealed class PublicHost(PostgresServer postgres) : IAsyncLifetime
 {
     public const string PublicUrl = "https://insights.test";
@@ -51,8 +54,8 @@ public sealed class PublicHost(PostgresServer postgres) : IAsyncLifetime
 }
 
 /// <summary>
-/// A browser outside: knows the app by its https address, which leads to the app's port, and keeps cookies by name alone, as one would
-/// over https.
+/// A browser outside: knows the app by its https address, which leads to the app's port, and keeps cookies by name
+/// alone, as one would over https.
 /// </summary>
 public sealed class OutsideBrowser(Uri app) : IDisposable
 {

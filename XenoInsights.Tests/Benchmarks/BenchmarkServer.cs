@@ -6,7 +6,10 @@ using XenoInsights.Development.Postgres;
 
 namespace XenoInsights.Tests.Benchmarks;
 
-/// <summary>A durable PostgreSQL of the benchmarks' own, with the plain alternative to compare with: <c>\copy</c> of the same rows into the same indexed tables.</summary>
+/// <summary>
+/// A durable PostgreSQL of the benchmarks' own, with the plain alternative to compare with: <c>\copy</c> of the same
+/// rows into the same indexed tables.
+/// </summary>
 internal sealed class BenchmarkServer : IAsyncDisposable
 {
     private readonly EmbeddedPostgres _postgres;
@@ -51,7 +54,9 @@ internal sealed class BenchmarkServer : IAsyncDisposable
         return rows;
     }
 
-    /// <summary>How long <c>\copy</c> takes to load the same rows into empty tables with the same columns and indexes.</summary>
+    /// <summary>
+    /// How long <c>\copy</c> takes to load the same rows into empty tables with the same columns and indexes.
+    /// </summary>
     public static async Task<TimeSpan> CopyAsync(string database)
     {
         var total = TimeSpan.Zero;
@@ -87,7 +92,12 @@ internal sealed class BenchmarkServer : IAsyncDisposable
         await using var connection = new NpgsqlConnection(database);
         await connection.OpenAsync();
         await using var command = new NpgsqlCommand(
-            "select relname::text from pg_class c join pg_attribute a on a.attrelid = c.oid and attname = 'tenant_id' where relkind = 'r' and relnamespace = 'public'::regnamespace and relname not in ('tenants', 'memberships', 'shopify_credentials', 'shop_domains', 'sync_jobs', 'events', 'data_versions')",
+            """
+            select relname::text from pg_class c join pg_attribute a on a.attrelid = c.oid
+                and attname = 'tenant_id' where relkind = 'r' and relnamespace = 'public'::regnamespace
+                and relname not in ('tenants', 'memberships', 'shopify_credentials', 'shop_domains',
+                'sync_jobs', 'events', 'data_versions')
+            """,
             connection
         );
         await using var reader = await command.ExecuteReaderAsync();

@@ -9,8 +9,8 @@ using static XenoInsights.Tests.Benchmarks.WebhooksBenchmark;
 namespace XenoInsights.Tests.Benchmarks;
 
 /// <summary>
-/// Many open overviews in one process: the memory a circuit takes, and how long an order takes from being sent by Shopify until the new count is on its way
-/// to everybody who looks at that store. Against ten of them.
+/// Many open overviews in one process: the memory a circuit takes, and how long an order takes from being sent by
+/// Shopify until the new count is on its way to everybody who looks at that store. Against ten of them.
 /// </summary>
 internal static class DashboardsBenchmark
 {
@@ -51,13 +51,17 @@ internal static class DashboardsBenchmark
         await Task.Delay(_settling);
         var (open, full) = (dashboards - Few, run.Product.Memory());
         Console.WriteLine(
-            $"  {open} more dashboards opened in {opening.TotalSeconds:N1} s; {idle / 1e6:N0} MB before, {full / 1e6:N0} MB after: {(full - idle) / 1e6 / open:N2} MB each"
+            $"  {open} more dashboards opened in {opening.TotalSeconds:N1} s; {idle / 1e6:N0} MB before, "
+                + $"{full / 1e6:N0} MB after: {(full - idle) / 1e6 / open:N2} MB each"
         );
         await MeasureAsync(run, screens, Orders);
         await screens.CloseAsync();
     }
 
-    /// <summary>One order after the other, each for another store: when it was sent, and when each of the store's pages was told its new count.</summary>
+    /// <summary>
+    /// One order after the other, each for another store: when it was sent, and when each of the store's pages was told
+    /// its new count.
+    /// </summary>
     private static async Task MeasureAsync(Run run, Screens screens, int from)
     {
         await using var connection = await Connection.OpenAsync(run.Product.Address);
@@ -81,7 +85,9 @@ internal static class DashboardsBenchmark
         if (failure is not null || missing > 0)
             throw new InvalidOperationException($"{missing} pages were not told. {failure}");
         Console.WriteLine(
-            $"  {screens.Count} dashboards of {run.Stores.Count} stores, an order each {_between.TotalMilliseconds:N0} ms: from sending to the screen p50 {At(lags, 0.5):N0} ms, p99 {At(lags, 0.99):N0} ms, longest {lags[^1]:N0} ms"
+            $"  {screens.Count} dashboards of {run.Stores.Count} stores, "
+                + $"an order each {_between.TotalMilliseconds:N0} ms: from sending to the screen p50 "
+                + $"{At(lags, 0.5):N0} ms, p99 {At(lags, 0.99):N0} ms, longest {lags[^1]:N0} ms"
         );
     }
 
@@ -133,7 +139,10 @@ internal static class DashboardsBenchmark
 
         public void Expect(int store, long at) => _sent[(store, ++_orders[store])] = at;
 
-        /// <summary>A batch that holds a count as a text of its own (its length, then itself) shows that count and all smaller ones.</summary>
+        /// <summary>
+        /// A batch that holds a count as a text of its own (its length, then itself) shows that count and all smaller
+        /// ones.
+        /// </summary>
         private void Look(BlazorCircuit circuit, int store, byte[] changes)
         {
             var now = Stopwatch.GetTimestamp();

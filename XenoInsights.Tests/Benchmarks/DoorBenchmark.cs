@@ -6,7 +6,10 @@ using XenoInsights.Tenants;
 
 namespace XenoInsights.Tests.Benchmarks;
 
-/// <summary>The ingestion door alone: orders with three lines, from memory into a durable PostgreSQL, against <c>\copy</c> of the same rows into the same indexed tables.</summary>
+/// <summary>
+/// The ingestion door alone: orders with three lines, from memory into a durable PostgreSQL, against <c>\copy</c> of
+/// the same rows into the same indexed tables.
+/// </summary>
 internal static class DoorBenchmark
 {
     private const int BatchOrders = 5000;
@@ -25,12 +28,14 @@ internal static class DoorBenchmark
         var door = watch.Elapsed;
         var rows = await BenchmarkServer.RowsAsync(database);
         Console.WriteLine(
-            $"door   {rows, 12:N0} rows in {door.TotalSeconds, 6:N1} s = {rows / door.TotalSeconds, 9:N0} rows/s ({orders / door.TotalSeconds:N0} orders/s)"
+            $"door   {rows, 12:N0} rows in {door.TotalSeconds, 6:N1} s = {rows / door.TotalSeconds, 9:N0} "
+                + $"rows/s ({orders / door.TotalSeconds:N0} orders/s)"
         );
 
         var copy = await BenchmarkServer.CopyAsync(database);
         Console.WriteLine(
-            $@"\copy  {rows, 12:N0} rows in {copy.TotalSeconds, 6:N1} s = {rows / copy.TotalSeconds, 9:N0} rows/s; the door reaches {copy / door:P0} of it"
+            $"\\copy  {rows, 12:N0} rows in {copy.TotalSeconds, 6:N1} s = {rows / copy.TotalSeconds, 9:N0} rows/s; "
+                + $"the door reaches {copy / door:P0} of it"
         );
     }
 

@@ -2,7 +2,10 @@ using System.Diagnostics;
 
 namespace XenoInsights.Tests.Benchmarks;
 
-/// <summary>What a question costs from the outside: HTTP over loopback, signed in, one at a time. New: ranges that nobody has asked for since the data changed; known: ranges asked before.</summary>
+/// <summary>
+/// What a question costs from the outside: HTTP over loopback, signed in, one at a time. New: ranges that nobody has
+/// asked for since the data changed; known: ranges asked before.
+/// </summary>
 internal static class EndpointsBenchmark
 {
     private const int WarmUp = 40,
@@ -57,7 +60,9 @@ internal static class EndpointsBenchmark
                 var fresh = await TimesAsync(New, i => Address(path, tenant, last.AddDays(-i), days));
                 var known = await TimesAsync(Known, i => Address(path, tenant, last.AddDays(-i % New), days));
                 Console.WriteLine(
-                    $"  {range, -8} {name, -16} new: p50 {fresh[New / 2], 6:N1} ms  p95 {fresh[New * 95 / 100], 6:N1} ms   known: p50 {known[Known / 2], 5:N1} ms  p95 {known[Known * 95 / 100], 5:N1} ms"
+                    $"  {range, -8} {name, -16} new: p50 {fresh[New / 2], 6:N1} ms  p95 "
+                        + $"{fresh[New * 95 / 100], 6:N1} ms   known: p50 {known[Known / 2], 5:N1} ms  p95 "
+                        + $"{known[Known * 95 / 100], 5:N1} ms"
                 );
             }
         }

@@ -10,8 +10,9 @@ using XenoInsights.Development.FakeShopify.Stores;
 namespace XenoInsights.Tests.Benchmarks;
 
 /// <summary>
-/// The product as a process of its own imports a generated store from the pretend Shopify, through OAuth and bulk operations: rows a
-/// second against <c>\copy</c>, peak memory against idle, then the four endpoints on what was imported.
+/// The product as a process of its own imports a generated store from the pretend Shopify, through OAuth and bulk
+/// operations: rows a second against <c>\copy</c>, peak memory against idle, then the four endpoints on what was
+/// imported.
 /// </summary>
 internal static class ImportBenchmark
 {
@@ -104,11 +105,13 @@ internal static class ImportBenchmark
         var rows = await BenchmarkServer.RowsAsync(database);
         var copy = await BenchmarkServer.CopyAsync(database);
         Console.WriteLine(
-            $"  import  {job.GetProperty("objectsRead").GetInt64(), 12:N0} objects → {rows:N0} rows; {all.TotalSeconds:N1} s in all, {orders.TotalSeconds:N1} s of them reading and storing orders"
+            $"  import  {job.GetProperty("objectsRead").GetInt64(), 12:N0} objects → {rows:N0} rows; "
+                + $"{all.TotalSeconds:N1} s in all, {orders.TotalSeconds:N1} s of them reading and storing orders"
         );
         Console.WriteLine($"          {rows / orders.TotalSeconds, 12:N0} rows/s");
         Console.WriteLine(
-            $@"  \copy   {rows / copy.TotalSeconds, 12:N0} rows/s ({copy.TotalSeconds:N1} s); the import reaches {copy / orders:P0} of it"
+            $"  \\copy   {rows / copy.TotalSeconds, 12:N0} rows/s ({copy.TotalSeconds:N1} s); "
+                + $"the import reaches {copy / orders:P0} of it"
         );
         Console.WriteLine(
             $"  memory  {idle / 1e6:N0} MB idle, {peak / 1e6:N0} MB at most, {(peak - idle) / 1e6:N0} MB above idle"

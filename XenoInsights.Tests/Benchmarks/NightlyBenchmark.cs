@@ -12,7 +12,10 @@ using XenoInsights.Tests.Sync;
 
 namespace XenoInsights.Tests.Benchmarks;
 
-/// <summary>A night: every store's run of changes, with twenty changed orders each, all due at the same moment. Time, query points, database work, and how even the stores fare.</summary>
+/// <summary>
+/// A night: every store's run of changes, with twenty changed orders each, all due at the same moment. Time, query
+/// points, database work, and how even the stores fare.
+/// </summary>
 internal static class NightlyBenchmark
 {
     private const int ChangedOrders = 20;
@@ -43,7 +46,8 @@ internal static class NightlyBenchmark
         await BenchmarkServer.ExecuteAsync(
             database,
             """
-            insert into sync_jobs (tenant_id, id, type, slot, status, objects_expected, objects_read, stored, unchanged, rejected, gone, attempts, created_at)
+            insert into sync_jobs (tenant_id, id, type, slot, status, objects_expected, objects_read, stored,
+                unchanged, rejected, gone, attempts, created_at)
             select tenant_id, gen_random_uuid(), 'Delta', 'nightly', 'Queued', 0, 0, 0, 0, 0, 0, 0, now() from tenants
             """
         );
@@ -60,21 +64,35 @@ internal static class NightlyBenchmark
 
         var stored = await ScalarAsync<long>(
             database,
-            "select count(*) from sync_jobs where slot = 'nightly' and status = 'Succeeded' and stored = 20 and objects_read = 20"
+            """
+            select count(*) from sync_jobs where slot = 'nightly' and status = 'Succeeded' and stored = 20
+                and objects_read = 20
+            """
         );
         if (stored != count)
+        {
+            const string firstError = "select error from sync_jobs where status = 'Failed' limit 1";
+            var error = await ScalarAsync<string>(database, firstError);
             throw new InvalidOperationException(
-                $"{count - stored} runs did not store their {ChangedOrders} orders: {await ScalarAsync<string>(database, "select error from sync_jobs where status = 'Failed' limit 1")}"
+                $"{count - stored} runs did not store their {ChangedOrders} orders: {error}"
             );
+        }
         var run = await ScalarAsync<double[]>(
             database,
-            "select percentile_cont(array[0.5, 0.95, 1]) within group (order by extract(epoch from finished_at - started_at)::float8) from sync_jobs where slot = 'nightly'"
+            """
+            select percentile_cont(array[0.5, 0.95, 1]) within group
+                (order by extract(epoch from finished_at - started_at)::float8) from sync_jobs where slot = 'nightly'
+            """
         );
         var points = stores.Sum(s => s.Bucket.Spent);
         Console.WriteLine(
             string.Create(
                 CultureInfo.InvariantCulture,
-                $"  {count:N0} stores: {took.TotalSeconds:N1} s, {count / took.TotalSeconds:N1} stores a second; a run p50 {run[0]:N2} s, p95 {run[1]:N2} s, longest {run[2]:N2} s; {(double)points / count:N0} points a store; {(after.Commits - before.Commits) / (double)count:N1} transactions and {(after.Rows - before.Rows) / (double)count:N0} rows written a store"
+                $"  {count:N0} stores: {took.TotalSeconds:N1} s, {count / took.TotalSeconds:N1} stores a "
+                    + $"second; a run p50 {run[0]:N2} s, p95 {run[1]:N2} s, longest {run[2]:N2} s; "
+                    + $"{(double)points / count:N0} points a store; "
+                    + $"{(after.Commits - before.Commits) / (double)count:N1} transactions and "
+                    + $"{(after.Rows - before.Rows) / (double)count:N0} rows written a store"
             )
         );
     }
@@ -177,7 +195,9 @@ internal static class NightlyBenchmark
             ),
             await ScalarAsync<long>(
                 database,
-                "select tup_inserted + tup_updated + tup_deleted from pg_stat_database where datname = current_database()"
+                """
+                select tup_inserted + tup_updated + tup_deleted from pg_stat_database where datname = current_database()
+                """
             )
         );
 

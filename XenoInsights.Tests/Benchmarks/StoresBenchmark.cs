@@ -13,8 +13,8 @@ using static XenoInsights.Tests.Benchmarks.WebhooksBenchmark;
 namespace XenoInsights.Tests.Benchmarks;
 
 /// <summary>
-/// Twenty stores with an order a second each: how long those of nineteen take from receipt to applied while nothing else
-/// happens, while the twentieth is locked, and while the twentieth, which has many orders, changes its time zone.
+/// Twenty stores with an order a second each: how long those of nineteen take from receipt to applied while nothing
+/// else happens, while the twentieth is locked, and while the twentieth, which has many orders, changes its time zone.
 /// </summary>
 internal sealed class StoresBenchmark
 {
@@ -55,7 +55,8 @@ internal sealed class StoresBenchmark
         await MakeRollupsAsync();
         await BenchmarkServer.ExecuteAsync(_run.Database, "vacuum analyze");
         Console.WriteLine(
-            $"  {_run.Stores.Count} stores, one of them with {orders:N0} orders (made in {watch.Elapsed.TotalSeconds:N0} s), an order a second each"
+            $"  {_run.Stores.Count} stores, one of them with {orders:N0} orders (made in "
+                + $"{watch.Elapsed.TotalSeconds:N0} s), an order a second each"
         );
         var warm = Enumerable
             .Range(0, 4000)
@@ -80,7 +81,10 @@ internal sealed class StoresBenchmark
         foreach (var table in LedgerRollups.Tables)
         {
             await using var fill = new NpgsqlCommand(
-                $"insert into {table.Name} (tenant_id, {table.Columns}) select $1, {table.Columns} from ({table.Query}) ledger",
+                $"""
+                insert into {table.Name} (tenant_id, {table.Columns}) select $1, {table.Columns}
+                from ({table.Query}) ledger
+                """,
                 connection
             );
             fill.Parameters.Add(new() { Value = _large.TenantId });
@@ -103,7 +107,9 @@ internal sealed class StoresBenchmark
         return new(await LagsAsync(name, "<>"), refused.Skip(1).Sum(), await LagsAsync(name, "="), refused[0]);
     }
 
-    /// <summary>One store's new orders; returns how many deliveries were not acknowledged. Those are not sent again.</summary>
+    /// <summary>
+    /// One store's new orders; returns how many deliveries were not acknowledged. Those are not sent again.
+    /// </summary>
     private async Task<int> SendOrdersAsync(string phase, int store, CancellationToken stop)
     {
         var refused = 0;
@@ -159,7 +165,10 @@ internal sealed class StoresBenchmark
     {
         var watch = Stopwatch.StartNew();
         var body = Encoding.UTF8.GetBytes(
-            $$"""{"id":{{_large.ShopId}},"name":"{{_large.Name}}","myshopify_domain":"{{_large.ShopDomain}}","currency":"{{_large.Currency}}","iana_timezone":"{{NewZone}}"}"""
+            $$"""
+            {"id":{{_large.ShopId}},"name":"{{_large.Name}}","myshopify_domain":"{{_large.ShopDomain}}",
+             "currency":"{{_large.Currency}}","iana_timezone":"{{NewZone}}"}
+            """
         );
         var now = TimeProvider.System.GetUtcNow().ToString("O", CultureInfo.InvariantCulture);
         await using (var connection = await Connection.OpenAsync(_run.Product.Address))
@@ -183,7 +192,8 @@ internal sealed class StoresBenchmark
         {
             if (watch.Elapsed > _longest)
                 throw new InvalidOperationException(
-                    $"After {_longest.TotalMinutes:N0} minutes the time zone has not been changed. Runs of the store: {await RunsAsync()}.\n{_run.Product.Output}"
+                    $"After {_longest.TotalMinutes:N0} minutes the time zone has not been changed. "
+                        + $"Runs of the store: {await RunsAsync()}.\n{_run.Product.Output}"
                 );
             await Task.Delay(pause);
         }
@@ -203,7 +213,8 @@ internal sealed class StoresBenchmark
                 ? "equal the ledger"
                 : $"DIFFER from the ledger: {string.Join("; ", differences.Take(3))}";
         Console.WriteLine(
-            $"  the change ended after {ended.TotalSeconds:N1} s; days {days}, rollups {rollups}; runs of the store: {await RunsAsync()}"
+            $"  the change ended after {ended.TotalSeconds:N1} s; days {days}, rollups {rollups}; "
+                + $"runs of the store: {await RunsAsync()}"
         );
     }
 
@@ -211,7 +222,8 @@ internal sealed class StoresBenchmark
     {
         var (others, large) = (phase.Others, phase.Large);
         Console.WriteLine(
-            $"  {name}: {others.Orders:N0} orders of 19 stores from receipt to applied p50 {others.P50:N0} ms, p95 {others.P95:N0} ms, longest {others.Longest:N0} ms, {phase.Refused} not acknowledged"
+            $"  {name}: {others.Orders:N0} orders of 19 stores from receipt to applied p50 {others.P50:N0} "
+                + $"ms, p95 {others.P95:N0} ms, longest {others.Longest:N0} ms, {phase.Refused} not acknowledged"
         );
         if (phase == undisturbed)
             return;
@@ -219,7 +231,8 @@ internal sealed class StoresBenchmark
         var verdict = p50 <= Limit && p95 <= Limit && phase.Refused == 0 ? "met" : "NOT met";
         Console.WriteLine($"    ratio to undisturbed: p50 {p50:N2}, p95 {p95:N2}; limit {Limit:N0}: {verdict}");
         Console.WriteLine(
-            $"    the store itself: {large.Orders:N0} orders, p50 {large.P50 / 1000:N1} s, longest {large.Longest / 1000:N1} s, {phase.LargeRefused} not acknowledged"
+            $"    the store itself: {large.Orders:N0} orders, p50 {large.P50 / 1000:N1} s, "
+                + $"longest {large.Longest / 1000:N1} s, {phase.LargeRefused} not acknowledged"
         );
     }
 
@@ -227,7 +240,10 @@ internal sealed class StoresBenchmark
     {
         var orders = $"from events where webhook_id like '{phase}-%' and tenant_id {isLarge} '{_large.TenantId}'";
         var lags = await _run.ScalarAsync(
-            $"select percentile_cont(array[0.5, 0.95, 1]) within group (order by extract(epoch from applied_at - received_at)::float8 * 1000) {orders}"
+            $"""
+            select percentile_cont(array[0.5, 0.95, 1]) within group
+                (order by extract(epoch from applied_at - received_at)::float8 * 1000) {orders}
+            """
         );
         if (lags is not double[] at)
             throw new InvalidOperationException($"No order of {phase} was applied.");
@@ -236,22 +252,29 @@ internal sealed class StoresBenchmark
 
     private async Task<string> RunsAsync() =>
         await _run.ScalarAsync(
-            $"select string_agg(concat_ws(' ', type, status, error), ', ' order by created_at) from sync_jobs where tenant_id = '{_large.TenantId}'"
+            $"""
+            select string_agg(concat_ws(' ', type, status, error), ', ' order by created_at) from sync_jobs
+            where tenant_id = '{_large.TenantId}'
+            """
         ) as string
         ?? "none";
 
     private string IsUnfinished =>
         $"""
             select (select time_zone from tenants where tenant_id = '{_large.TenantId}') <> '{NewZone}'
-                or exists (select from sync_jobs where tenant_id = '{_large.TenantId}' and status in ('Queued', 'Running'))
+                or exists (select from sync_jobs where tenant_id = '{_large.TenantId}'
+                    and status in ('Queued', 'Running'))
             """;
 
     private string HasOldDays =>
         $"""
-            select exists (select from orders where tenant_id = '{_large.TenantId}' and business_day <> (processed_at at time zone '{NewZone}')::date)
-                or exists (select from order_sales s join orders o on o.tenant_id = s.tenant_id and o.shopify_id = s.order_id
+            select exists (select from orders where tenant_id = '{_large.TenantId}'
+                and business_day <> (processed_at at time zone '{NewZone}')::date)
+                or exists (select from order_sales s join orders o on o.tenant_id = s.tenant_id
+                    and o.shopify_id = s.order_id
                     where s.tenant_id = '{_large.TenantId}'
-                        and s.day <> ((case when s.original then o.processed_at else s.happened_at end) at time zone '{NewZone}')::date)
+                        and s.day <> ((case when s.original then o.processed_at else s.happened_at end) at time
+                            zone '{NewZone}')::date)
             """;
 
     /// <summary>Three years of orders at all hours, each with a line and shipping, every tenth with a return.</summary>
@@ -259,18 +282,29 @@ internal sealed class StoresBenchmark
         string.Create(
             CultureInfo.InvariantCulture,
             $"""
-            insert into orders (tenant_id, shopify_id, name, created_at, processed_at, business_day, customer_id, test, financial_status, source_name, currency, current_total, counted, updated_at, source, content_hash)
-            select '{_large.TenantId}', i, '#' || i, placed, placed, (placed at time zone '{_large.TimeZone}')::date, nullif(i % {Math.Max(
-                2,
-                orders / 8
-            )}, 0), false, 'PAID', case when i % 3 = 0 then 'pos' else 'web' end, 'EUR', 2500, true, placed, 2, i
-            from generate_series(1, {orders}) i, lateral (select timestamptz '2023-05-01 00:00Z' + (i::bigint * 7919 % 1576800) * interval '1 minute' placed) minutes;
-            insert into order_line_items (tenant_id, order_id, shopify_id, product_id, title, quantity, current_quantity, gift_card, original_total, discount)
-            select tenant_id, shopify_id, shopify_id, shopify_id % 2000 + 1, 'Teapot', 2, 2, false, 2000, 0 from orders where tenant_id = '{_large.TenantId}';
-            insert into order_sales (tenant_id, order_id, ordinal, day, happened_at, original, measure, line_item_id, product_id, quantity, amount, discount, tax)
-            select tenant_id, shopify_id, n, (happened at time zone '{_large.TimeZone}')::date, happened, n < 2, case n when 0 then 1 when 1 then 3 else 2 end,
-                   case n when 1 then null else shopify_id end, case n when 1 then null else shopify_id % 2000 + 1 end, case n when 0 then 2 when 1 then 0 else -1 end, case n when 0 then 2000 when 1 then 500 else -1000 end, 0, 0
-            from orders, generate_series(0, 2) n, lateral (select processed_at + (n / 2) * interval '10 days 5 hours' happened) moments
+            insert into orders (tenant_id, shopify_id, name, created_at, processed_at, business_day,
+                customer_id, test, financial_status, source_name, currency, current_total, counted, updated_at,
+                source, content_hash)
+            select '{_large.TenantId}', i, '#' || i, placed, placed,
+                (placed at time zone '{_large.TimeZone}')::date, nullif(i % greatest(2, {orders} / 8), 0), false,
+                'PAID', case when i % 3 = 0 then 'pos' else 'web' end, 'EUR', 2500, true, placed, 2, i
+            from generate_series(1, {orders}) i, lateral (
+                select timestamptz '2023-05-01 00:00Z' + (i::bigint * 7919 % 1576800) * interval '1 minute' placed
+            ) minutes;
+            insert into order_line_items (tenant_id, order_id, shopify_id, product_id, title, quantity,
+                current_quantity, gift_card, original_total, discount)
+            select tenant_id, shopify_id, shopify_id, shopify_id % 2000 + 1, 'Teapot', 2, 2, false, 2000, 0
+            from orders where tenant_id = '{_large.TenantId}';
+            insert into order_sales (tenant_id, order_id, ordinal, day, happened_at, original, measure,
+                line_item_id, product_id, quantity, amount, discount, tax)
+            select tenant_id, shopify_id, n, (happened at time zone '{_large.TimeZone}')::date, happened, n < 2,
+                case n when 0 then 1 when 1 then 3 else 2 end,
+                case n when 1 then null else shopify_id end,
+                case n when 1 then null else shopify_id % 2000 + 1 end,
+                case n when 0 then 2 when 1 then 0 else -1 end,
+                case n when 0 then 2000 when 1 then 500 else -1000 end, 0, 0
+            from orders, generate_series(0, 2) n,
+                lateral (select processed_at + (n / 2) * interval '10 days 5 hours' happened) moments
             where tenant_id = '{_large.TenantId}' and (n < 2 or shopify_id % 10 = 0);
             """
         );

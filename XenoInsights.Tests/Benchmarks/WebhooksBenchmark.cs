@@ -18,9 +18,9 @@ using XenoInsights.Tests.Sync;
 namespace XenoInsights.Tests.Benchmarks;
 
 /// <summary>
-/// Deliveries from receipt to screen, over real connections to the product as a process of its own: acknowledged a second against
-/// pgbench storing the same row with one durable commit each, applied a second, one flooding store beside nineteen quiet ones, and
-/// what a person sees in a browser at 200 orders a second.
+/// Deliveries from receipt to screen, over real connections to the product as a process of its own: acknowledged a
+/// second against pgbench storing the same row with one durable commit each, applied a second, one flooding store
+/// beside nineteen quiet ones, and what a person sees in a browser at 200 orders a second.
 /// </summary>
 internal static class WebhooksBenchmark
 {
@@ -69,7 +69,9 @@ internal static class WebhooksBenchmark
         await run.DrainedAsync();
         var (plain, latency) = await PgBenchAsync(run, clients);
         Console.WriteLine(
-            $"  {clients, 3} connections: {acknowledged, 7:N0}/s acknowledged, p50 {At(times, 0.5):N1} ms, p99 {At(times, 0.99):N1} ms; pgbench {plain, 7:N0}/s, mean {latency:N1} ms; ratio {acknowledged / plain:N2}"
+            $"  {clients, 3} connections: {acknowledged, 7:N0}/s acknowledged, p50 {At(times, 0.5):N1} ms, "
+                + $"p99 {At(times, 0.99):N1} ms; pgbench {plain, 7:N0}/s, mean {latency:N1} ms; "
+                + $"ratio {acknowledged / plain:N2}"
         );
     }
 
@@ -81,10 +83,13 @@ internal static class WebhooksBenchmark
         await File.WriteAllTextAsync(
             script,
             $"""
-            insert into events (tenant_id, webhook_id, topic, event_id, triggered_at, received_at, headers, payload, object_id, status, attempts, due_at, trace_id) values ('{run.Stores[
-                0
-            ].TenantId}', gen_random_uuid()::text, 'themes/update', null, now(), now(), '{Run.HeadersJson}'::jsonb, convert_to('{body}', 'UTF8'), 1, 3, 0, now(), '0af7651916cd43dd8448eb211c80319c') on conflict (tenant_id, webhook_id) do nothing;
-            """.ReplaceLineEndings("")
+            insert into events (tenant_id, webhook_id, topic, event_id, triggered_at, received_at, headers,
+                payload, object_id, status, attempts, due_at, trace_id)
+            values ('{run.Stores[0].TenantId}', gen_random_uuid()::text, 'themes/update', null, now(), now(),
+                '{Run.HeadersJson}'::jsonb, convert_to('{body}', 'UTF8'), 1, 3, 0, now(),
+                '0af7651916cd43dd8448eb211c80319c')
+            on conflict (tenant_id, webhook_id) do nothing;
+            """.ReplaceLineEndings(" ")
         );
         var address = new NpgsqlConnectionStringBuilder(run.Database);
         var start = new ProcessStartInfo(
@@ -144,7 +149,10 @@ internal static class WebhooksBenchmark
         var received = watch.Elapsed;
         await run.DrainedAsync();
         Console.WriteLine(
-            $"  {times.Count:N0} orders of {Stores} stores: all received after {received.TotalSeconds:N1} s, all applied after {watch.Elapsed.TotalSeconds:N1} s: {times.Count / watch.Elapsed.TotalSeconds:N0}/s on {Environment.ProcessorCount} cores, which the senders and PostgreSQL share"
+            $"  {times.Count:N0} orders of {Stores} stores: all received after {received.TotalSeconds:N1} "
+                + $"s, all applied after {watch.Elapsed.TotalSeconds:N1} s: "
+                + $"{times.Count / watch.Elapsed.TotalSeconds:N0}/s on {Environment.ProcessorCount} cores, "
+                + "which the senders and PostgreSQL share"
         );
     }
 
@@ -153,7 +161,10 @@ internal static class WebhooksBenchmark
         var quiet = await LagAsync("quiet", 0);
         var flooded = await LagAsync("flooded", 32);
         Console.WriteLine(
-            $"  19 stores, 1 order a second each: p50 {quiet.P50:N0} ms, p95 {quiet.P95:N0} ms from receipt to applied; beside a store with {flooded.Flood:N0} orders a second p50 {flooded.P50:N0} ms, p95 {flooded.P95:N0} ms; ratio of p95 {flooded.P95 / quiet.P95:N2}"
+            $"  19 stores, 1 order a second each: p50 {quiet.P50:N0} ms, "
+                + $"p95 {quiet.P95:N0} ms from receipt to applied; beside a store with {flooded.Flood:N0} orders "
+                + $"a second p50 {flooded.P50:N0} ms, p95 {flooded.P95:N0} ms; "
+                + $"ratio of p95 {flooded.P95 / quiet.P95:N2}"
         );
 
         async Task<(double P50, double P95, double Flood)> LagAsync(string name, int flooders)
@@ -212,12 +223,20 @@ internal static class WebhooksBenchmark
         await page.EvaluateAsync(
             """
             () => {
-                const tile = () => [...document.querySelectorAll('[role=tab]')].find(t => t.textContent.trim().startsWith('Orders'));
-                const read = () => { const m = tile()?.textContent.replace(/,/g, '').match(/Orders\D*(\d+)/); return m ? Number(m[1]) : null; };
+                const tabs = () => [...document.querySelectorAll('[role=tab]')];
+                const tile = () => tabs().find(t => t.textContent.trim().startsWith('Orders'));
+                const read = () => {
+                    const m = tile()?.textContent.replace(/,/g, '').match(/Orders\D*(\d+)/);
+                    return m ? Number(m[1]) : null;
+                };
                 window.seen = [];
-                const note = () => { const n = read(); if (n !== null && n !== window.seen.at(-1)?.[0]) window.seen.push([n, Date.now()]); };
+                const note = () => {
+                    const n = read();
+                    if (n !== null && n !== window.seen.at(-1)?.[0]) window.seen.push([n, Date.now()]);
+                };
                 note();
-                new MutationObserver(note).observe(document.body, { childList: true, subtree: true, characterData: true });
+                const changes = { childList: true, subtree: true, characterData: true };
+                new MutationObserver(note).observe(document.body, changes);
             }
             """
         );
@@ -255,11 +274,15 @@ internal static class WebhooksBenchmark
             .Order()
             .ToList();
         Console.WriteLine(
-            $"  {sent.Count / _watching.TotalSeconds:N0} orders a second to one open dashboard: from sending to the screen p50 {At(lags, 0.5):N0} ms, p99 {At(lags, 0.99):N0} ms, {seen.Length / _watching.TotalSeconds:N1} refreshes a second"
+            $"  {sent.Count / _watching.TotalSeconds:N0} orders a second to one open dashboard: "
+                + $"from sending to the screen p50 {At(lags, 0.5):N0} ms, p99 {At(lags, 0.99):N0} ms, "
+                + $"{seen.Length / _watching.TotalSeconds:N1} refreshes a second"
         );
     }
 
-    /// <summary>Milliseconds of each acknowledged request, ascending. With <paramref name="perSecond"/> no faster than that.</summary>
+    /// <summary>
+    /// Milliseconds of each acknowledged request, ascending. With <paramref name="perSecond"/> no faster than that.
+    /// </summary>
     internal static async Task<List<double>> SendAsync(
         Run run,
         List<byte[]> requests,
@@ -346,7 +369,9 @@ internal static class WebhooksBenchmark
     {
         public const string Owner = "owner@demo.test",
             HeadersJson =
-                """{"X-Shopify-Topic":"orders/updated","X-Shopify-Shop-Domain":"bench-1.myshopify.com","X-Shopify-Webhook-Id":"b54557e4-bdd9-4b37-8a5f-bf7d70bcd043","X-Shopify-Triggered-At":"2026-05-09T10:00:00Z"}""";
+                """{"X-Shopify-Topic":"orders/updated","X-Shopify-Shop-Domain":"bench-1.myshopify.com", """
+                + """ "X-Shopify-Webhook-Id":"b54557e4-bdd9-4b37-8a5f-bf7d70bcd043", """
+                + """ "X-Shopify-Triggered-At":"2026-05-09T10:00:00Z"}""";
 
         private readonly TenantTransactions _transactions;
 
@@ -427,7 +452,11 @@ internal static class WebhooksBenchmark
             var signature = Convert.ToBase64String(HMACSHA256.HashData(Encoding.UTF8.GetBytes(Secret), body));
             var head = string.Create(
                 CultureInfo.InvariantCulture,
-                $"POST /webhooks/shopify HTTP/1.1\r\nHost: {Product.Address.Authority}\r\nContent-Type: application/json\r\nContent-Length: {body.Length}\r\nX-Shopify-Topic: {topic}\r\nX-Shopify-Shop-Domain: {store.ShopDomain}\r\nX-Shopify-Webhook-Id: {webhookId}\r\nX-Shopify-Triggered-At: {triggeredAt}\r\nX-Shopify-Hmac-Sha256: {signature}\r\n\r\n"
+                $"POST /webhooks/shopify HTTP/1.1\r\nHost: {Product.Address.Authority}\r\n"
+                    + $"Content-Type: application/json\r\nContent-Length: {body.Length}\r\n"
+                    + $"X-Shopify-Topic: {topic}\r\nX-Shopify-Shop-Domain: {store.ShopDomain}\r\n"
+                    + $"X-Shopify-Webhook-Id: {webhookId}\r\nX-Shopify-Triggered-At: {triggeredAt}\r\n"
+                    + $"X-Shopify-Hmac-Sha256: {signature}\r\n\r\n"
             );
             return [.. Encoding.ASCII.GetBytes(head), .. body];
         }
@@ -444,7 +473,13 @@ internal static class WebhooksBenchmark
             var (updated, customer, product) = ($"{at[..^1]}.{version}Z", id % 50 + 1, id % 9 + 1);
             var body = string.Create(
                 CultureInfo.InvariantCulture,
-                $$"""{"id":{{id}},"admin_graphql_api_id":"gid://shopify/Order/{{id}}","name":"#{{id}}","created_at":"{{at}}","processed_at":"{{at}}","updated_at":"{{updated}}","current_total_price":"{{version}}0.00","customer":{"id":{{customer}} },"line_items":[{"id":{{id}},"title":"Teapot","quantity":{{version}},"current_quantity":{{version}},"price":"10.00","product_id":{{product}} }],"note":"x"""
+                $$"""
+                {"id":{{id}},"admin_graphql_api_id":"gid://shopify/Order/{{id}}","name":"#{{id}}",
+                "created_at":"{{at}}","processed_at":"{{at}}","updated_at":"{{updated}}",
+                "current_total_price":"{{version}}0.00","customer":{"id":{{customer}} },
+                "line_items":[{"id":{{id}},"title":"Teapot","quantity":{{version}},"current_quantity":{{version}},
+                "price":"10.00","product_id":{{product}} }],"note":"x
+                """
             );
             return Encoding.UTF8.GetBytes(body + new string('x', Math.Max(0, BodyBytes - body.Length - 2)) + "\"}");
         }
@@ -455,7 +490,8 @@ internal static class WebhooksBenchmark
                 await Task.Delay(100);
             if ((long)(await ScalarAsync("select count(*) from events where status = 4"))! is > 0 and var dead)
                 throw new InvalidOperationException(
-                    $"{dead} deliveries were given up: {await ScalarAsync("select last_error from events where status = 4 limit 1")}"
+                    $"{dead} deliveries were given up: "
+                        + $"{await ScalarAsync("select last_error from events where status = 4 limit 1")}"
                 );
         }
 
@@ -464,7 +500,11 @@ internal static class WebhooksBenchmark
             var lags = (double[])
                 (
                     await ScalarAsync(
-                        $"select percentile_cont(array[0.5, 0.95]) within group (order by extract(epoch from applied_at - received_at)::float8 * 1000) from events where webhook_id like '{webhookIds}'"
+                        $"""
+                        select percentile_cont(array[0.5, 0.95]) within group
+                            (order by extract(epoch from applied_at - received_at)::float8 * 1000) from events
+                        where webhook_id like '{webhookIds}'
+                        """
                     )
                 )!;
             return (lags[0], lags[1]);

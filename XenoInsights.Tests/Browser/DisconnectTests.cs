@@ -9,7 +9,10 @@ using static Microsoft.Playwright.Assertions;
 
 namespace XenoInsights.Tests.InBrowser;
 
-/// <summary>The way out: nobody leaves by mistake, Shopify is told, the figures stay, and the way back is where one looks for it.</summary>
+/// <summary>
+/// The way out: nobody leaves by mistake, Shopify is told, the figures stay, and the way back is where one looks for
+/// it.
+/// </summary>
 public sealed class DisconnectTests(PostgresServer postgres, BrowserFixture browser) : BrowserTest(browser)
 {
     [Fact]

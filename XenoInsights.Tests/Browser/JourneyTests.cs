@@ -173,7 +173,8 @@ public sealed class JourneyTests(Product product, BrowserFixture browser) : Brow
         await Expect(page)
             .ToHaveURLAsync(
                 new Regex(
-                    $"from={ImportHost.Day(Product.Today.AddDays(-55))}&to={ImportHost.Day(Product.Today.AddDays(-28))}$"
+                    $"from={ImportHost.Day(Product.Today.AddDays(-55))}"
+                        + $"&to={ImportHost.Day(Product.Today.AddDays(-28))}$"
                 )
             );
         await ExpectPeriodAsync(page, Product.Today.AddDays(-55), Product.Today.AddDays(-28));

@@ -5,7 +5,10 @@ using static Microsoft.Playwright.Assertions;
 
 namespace XenoInsights.Tests.InBrowser;
 
-/// <summary>A morning without a pointer: Tab reaches what is needed, one sees where one is, Enter and Escape do what they should.</summary>
+/// <summary>
+/// A morning without a pointer: Tab reaches what is needed, one sees where one is, Enter and Escape do what they
+/// should.
+/// </summary>
 [Collection<BrowserCollection>]
 public sealed class KeyboardTests(Product product, BrowserFixture browser) : BrowserTest(browser)
 {
@@ -111,7 +114,8 @@ public sealed class KeyboardTests(Product product, BrowserFixture browser) : Bro
         {
             Assert.True(
                 pressed < 250,
-                $"Tab does not reach {target}; it came to {await page.EvaluateAsync<string>("document.activeElement?.outerHTML.slice(0, 200)")}."
+                $"Tab does not reach {target}; it came to "
+                    + $"{await page.EvaluateAsync<string>("document.activeElement?.outerHTML.slice(0, 200)")}."
             );
             await page.Keyboard.PressAsync("Tab");
         }

@@ -5,7 +5,10 @@ using XenoInsights.Tests.Support;
 
 namespace XenoInsights.Tests.InBrowser;
 
-/// <summary>What must be right about any page, on a wide screen, a tablet and a phone, light and dark: nothing failed, nothing overflows, and axe has no serious objection.</summary>
+/// <summary>
+/// What must be right about any page, on a wide screen, a tablet and a phone, light and dark: nothing failed, nothing
+/// overflows, and axe has no serious objection.
+/// </summary>
 [Collection<BrowserCollection>]
 public sealed class PageHealthTests(Product product, BrowserFixture browser) : BrowserTest(browser)
 {
@@ -107,7 +110,8 @@ public sealed class PageHealthTests(Product product, BrowserFixture browser) : B
 
     private static IEnumerable<string> Describe(AxeResultItem violation) =>
         violation.Nodes.Select(node =>
-            $"{violation.Id} ({violation.Impact}): {node.Target} {node.Html} {string.Join("; ", node.Any.Select(check => check.Message))}"
+            $"{violation.Id} ({violation.Impact}): {node.Target} {node.Html} "
+            + $"{string.Join("; ", node.Any.Select(check => check.Message))}"
         );
 
     // The browser reports the page's own status, which is the point of a missing page.

@@ -14,8 +14,8 @@ using XenoInsights.Tests.Sync;
 namespace XenoInsights.Tests.InBrowser;
 
 /// <summary>
-/// The product as the browser tests share it: the owner has a store with half a year of orders, which the viewer sees too, and one
-/// of hard cases, which the viewer does not. The operator has none; Harbour Lane is left for a newcomer.
+/// The product as the browser tests share it: the owner has a store with half a year of orders, which the viewer sees
+/// too, and one of hard cases, which the viewer does not. The operator has none; Harbour Lane is left for a newcomer.
 /// </summary>
 public sealed class Product(PostgresServer postgres) : IAsyncLifetime
 {

@@ -86,7 +86,8 @@ public sealed class ProductJourneyTests(Product product, BrowserFixture browser)
         await Expect(page.Chart("Abandoned by week")).ToBeVisibleAsync();
         var answer = await product.Import.AskAsync(
             product.Tenant,
-            $"checkouts?from={Sync.ImportHost.Day(Product.Today.AddYears(-1).AddDays(1))}&to={Sync.ImportHost.Day(Product.Today)}"
+            $"checkouts?from={Sync.ImportHost.Day(Product.Today.AddYears(-1).AddDays(1))}"
+                + $"&to={Sync.ImportHost.Day(Product.Today)}"
         );
         await Expect(page.Tile("Abandoned").Locator(".value"))
             .ToHaveTextAsync(Numbers.Count(answer.GetProperty("abandoned").GetInt64(), _culture));

@@ -7,7 +7,9 @@ using XenoInsights.Tests.Support;
 
 namespace XenoInsights.Tests.InBrowser;
 
-/// <summary>Titles, names and numbers without a blank in them are cut or wrapped: no page grows wider than its screen.</summary>
+/// <summary>
+/// Titles, names and numbers without a blank in them are cut or wrapped: no page grows wider than its screen.
+/// </summary>
 public sealed class UnbrokenNamesTests(MetricsStores stores, BrowserFixture browser)
     : BrowserTest(browser),
         IClassFixture<MetricsStores>

@@ -96,17 +96,24 @@ public sealed class BackfillTests(PostgresServer server)
             {
                 before(tenant, from);
                 await using var next = Command(
-                    "select min(date_trunc('month', day::timestamp)::date)::text from product_days where tenant_id = $1 and ($2 is null or day >= $2::date + interval '1 month')",
+                    """
+                    select min(date_trunc('month', day::timestamp)::date)::text from product_days
+                    where tenant_id = $1 and ($2 is null or day >= $2::date + interval '1 month')
+                    """,
                     from
                 );
                 if (await next.ExecuteScalarAsync(ct) is not string month)
                     return null;
                 await using var fill = Command(
                     """
-                    insert into product_months (tenant_id, month, product_id, units_ordered, units_returned, gross, discounts, returns)
-                    select $1, $2::date, product_id, sum(units_ordered), sum(units_returned), sum(gross), sum(discounts), sum(returns)
-                    from product_days where tenant_id = $1 and day >= $2::date and day < $2::date + interval '1 month' group by product_id
-                    on conflict (tenant_id, month, product_id) do update set units_ordered = excluded.units_ordered, units_returned = excluded.units_returned,
+                    insert into product_months (tenant_id, month, product_id, units_ordered, units_returned,
+                        gross, discounts, returns)
+                    select $1, $2::date, product_id, sum(units_ordered), sum(units_returned), sum(gross),
+                        sum(discounts), sum(returns)
+                    from product_days where tenant_id = $1 and day >= $2::date
+                        and day < $2::date + interval '1 month' group by product_id
+                    on conflict (tenant_id, month, product_id) do update
+                    set units_ordered = excluded.units_ordered, units_returned = excluded.units_returned,
                         gross = excluded.gross, discounts = excluded.discounts, returns = excluded.returns
                     """,
                     month

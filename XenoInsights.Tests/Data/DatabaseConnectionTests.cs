@@ -17,7 +17,8 @@ public sealed class DatabaseConnectionTests
     public async Task A_url_is_read_with_its_escapes_and_parameters()
     {
         var target = await UrlAsync(
-            "postgres://xeno%40eu:p%40ss%3Aw%2Frd%25@db.example.test:6543/xeno%20insights?sslmode=verify-full&channel_binding=require&application_name=shop&connect_timeout=7&pgbouncer=true"
+            "postgres://xeno%40eu:p%40ss%3Aw%2Frd%25@db.example.test:6543/xeno%20insights?sslmode=verify-full"
+                + "&channel_binding=require&application_name=shop&connect_timeout=7&pgbouncer=true"
         );
 
         Assert.Equal(("db.example.test", 6543, "xeno insights"), (target.Host, target.Port, target.Database));

@@ -6,7 +6,9 @@ using XenoInsights.Development.Postgres;
 
 namespace XenoInsights.Tests.Data;
 
-/// <summary>Each test has a data folder of its own, reached by processes of the product itself where processes matter.</summary>
+/// <summary>
+/// Each test has a data folder of its own, reached by processes of the product itself where processes matter.
+/// </summary>
 public sealed class EmbeddedPostgresTests : IDisposable
 {
     private static readonly TimeSpan _patience = TimeSpan.FromSeconds(20);
@@ -159,7 +161,7 @@ public sealed class EmbeddedPostgresTests : IDisposable
     }
 
     [Fact]
-    public async Task Below_a_closed_home_the_data_move_to_where_the_account_of_the_server_can_reach_them()
+    public async Task Below_a_closed_home_the_data_move_to_where_the_server_account_reaches_them()
     {
         Directory.CreateDirectory(_root);
         if (!OperatingSystem.IsWindows())

@@ -6,7 +6,10 @@ using XenoInsights.Tests.Support;
 
 namespace XenoInsights.Tests.Data;
 
-/// <summary>Each unit of work of a person looks up who they are and what they may do: whatever the code that asks was told before.</summary>
+/// <summary>
+/// Each unit of work of a person looks up who they are and what they may do: whatever the code that asks was told
+/// before.
+/// </summary>
 public sealed class MemberAccessTests(PostgresServer server)
 {
     [Fact]
@@ -148,7 +151,8 @@ public sealed class MemberAccessTests(PostgresServer server)
     }
 
     private const string Limits =
-        "current_setting('statement_timeout') || ' ' || current_setting('lock_timeout') || ' ' || current_setting('idle_in_transaction_session_timeout')";
+        "current_setting('statement_timeout') || ' ' || current_setting('lock_timeout') || ' ' || "
+        + "current_setting('idle_in_transaction_session_timeout')";
 
     private static Task<string> LimitsAsync(XenoDbContext db) =>
         db.Database.SqlQueryRaw<string>($"select {Limits} as \"Value\"").SingleAsync();

@@ -9,7 +9,10 @@ using XenoInsights.Tests.Support;
 
 namespace XenoInsights.Tests.Data;
 
-/// <summary>Upgrades of a database that serves meanwhile: what is in order is not touched, locks are not waited for, whatever is missing is made.</summary>
+/// <summary>
+/// Upgrades of a database that serves meanwhile: what is in order is not touched, locks are not waited for, whatever is
+/// missing is made.
+/// </summary>
 public sealed class MigratorTests(PostgresServer server)
 {
     /// <summary>The first migration: everything before 0.2.0 in one.</summary>
@@ -24,11 +27,15 @@ public sealed class MigratorTests(PostgresServer server)
         await MigrateToBaselineAsync(database.ConnectionString);
         var tables = await ListAsync(
             database.ConnectionString,
-            "select quote_ident(relname) from pg_class where relnamespace = 'public'::regnamespace and relkind = 'r' and relname <> '__EFMigrationsHistory'"
+            """
+            select quote_ident(relname) from pg_class where relnamespace = 'public'::regnamespace
+                and relkind = 'r' and relname <> '__EFMigrationsHistory'
+            """
         );
         using var upgraded = new CancellationTokenSource();
 
-        // As writers do: a row lock here, then one there. Waiting for all of them at once would be a deadlock within moments.
+        // As writers do: a row lock here, then one there. Waiting for all of them at once would be a deadlock within
+        // moments.
         var writers = Enumerable
             .Range(0, 4)
             .Select(seed =>
@@ -65,7 +72,9 @@ public sealed class MigratorTests(PostgresServer server)
         foreach (
             var table in await ListAsync(
                 database.ConnectionString,
-                "select quote_ident(relname) from pg_class where relnamespace = 'public'::regnamespace and relkind = 'r'"
+                """
+                select quote_ident(relname) from pg_class where relnamespace = 'public'::regnamespace and relkind = 'r'
+                """
             )
         )
             await ExecuteAsync(busy, $"lock table {table} in row exclusive mode");
@@ -205,7 +214,8 @@ public sealed class MigratorTests(PostgresServer server)
             database.ConnectionString,
             """
             drop index ix_orders_tenant_id_name;
-            update pg_index set indisvalid = false where indexrelid in ('ux_sync_jobs_unfinished'::regclass, 'ix_events_waiting'::regclass);
+            update pg_index set indisvalid = false
+            where indexrelid in ('ux_sync_jobs_unfinished'::regclass, 'ix_events_waiting'::regclass);
             """
         );
         var definitions = await ListAsync(
@@ -230,9 +240,11 @@ public sealed class MigratorTests(PostgresServer server)
         Assert.Empty(definitions.Except(built));
     }
 
-    /// <summary>The migrator keeps these rules' other half: it builds indexes concurrently and sets policies and grants itself.</summary>
+    /// <summary>
+    /// The migrator keeps these rules' other half: it builds indexes concurrently and sets policies and grants itself.
+    /// </summary>
     [Fact]
-    public void Migrations_change_nothing_that_the_version_before_still_uses_and_lock_nothing_for_long()
+    public void Migrations_change_nothing_the_version_before_uses_and_lock_nothing_for_long()
     {
         using var db = Migrator.Context("Host=localhost;Database=design");
         var assembly = db.GetService<IMigrationsAssembly>();
@@ -304,8 +316,8 @@ public sealed class MigratorTests(PostgresServer server)
             SqlOperation => null,
             _ when contracts => null,
             DropIndexOperation => null,
-            _ =>
-                $"{operation.GetType().Name}: takes away or changes what the version before uses; it belongs into a later migration that calls for Migrator.Required",
+            _ => $"{operation.GetType().Name}: takes away or changes what the version before uses; "
+                + "it belongs into a later migration that calls for Migrator.Required",
         };
 
     private static MigrateOptions Impatient => new() { Patience = TimeSpan.Zero };

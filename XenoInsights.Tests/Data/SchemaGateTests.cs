@@ -7,7 +7,10 @@ using XenoInsights.Webhooks;
 
 namespace XenoInsights.Tests.Data;
 
-/// <summary>A version and a schema that do not fit together: nothing is read or written, and whoever asks is told which of the two is older.</summary>
+/// <summary>
+/// A version and a schema that do not fit together: nothing is read or written, and whoever asks is told which of the
+/// two is older.
+/// </summary>
 public sealed class SchemaGateTests(PostgresServer server)
 {
     private const string Newer = "update schema_info set required_migration = '29990101000000_Later'",

@@ -9,7 +9,9 @@ using XenoInsights.Tests.Support;
 
 namespace XenoInsights.Tests.Data;
 
-/// <summary>Many tenants over few server connections: nobody may find what the connection's last user left behind.</summary>
+/// <summary>
+/// Many tenants over few server connections: nobody may find what the connection's last user left behind.
+/// </summary>
 public sealed class SharedConnectionsTests(PostgresServer server)
 {
     private const int Tenants = 16,
@@ -115,9 +117,12 @@ public sealed class SharedConnectionsTests(PostgresServer server)
         system.RunAsync(db =>
             db.Database.SqlQueryRaw<string>(
                     """
-                    select concat_ws(' ', pg_backend_pid(), nullif(current_setting('app.tenant_id', true), ''), current_setting('work_mem'),
-                        current_setting('transaction_read_only'), current_setting('max_parallel_workers_per_gather'), session_user,
-                        (select count(*) from pg_locks where pid = pg_backend_pid() and locktype = 'advisory')) as "Value"
+                    select concat_ws(' ', pg_backend_pid(), nullif(current_setting('app.tenant_id', true), ''),
+                        current_setting('work_mem'),
+                        current_setting('transaction_read_only'),
+                            current_setting('max_parallel_workers_per_gather'), session_user,
+                        (select count(*) from pg_locks where pid = pg_backend_pid() and locktype = 'advisory'))
+                            as "Value"
                     """
                 )
                 .SingleAsync()

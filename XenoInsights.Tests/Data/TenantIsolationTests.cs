@@ -6,7 +6,10 @@ using XenoInsights.Tests.Support;
 
 namespace XenoInsights.Tests.Data;
 
-/// <summary>The second wall, seen from the database: what the roles may do is asked of every table there is, not of a list that someone keeps.</summary>
+/// <summary>
+/// The second wall, seen from the database: what the roles may do is asked of every table there is, not of a list that
+/// someone keeps.
+/// </summary>
 public sealed class TenantIsolationTests(PostgresServer server)
 {
     /// <summary>Tables of no tenant; anything else without a <c>tenant_id</c> is a mistake.</summary>
@@ -24,7 +27,9 @@ public sealed class TenantIsolationTests(PostgresServer server)
         "users",
     ];
 
-    /// <summary>Keys that must be unique across tenants: the look-up that finds the tenant in the first place.</summary>
+    /// <summary>
+    /// Keys that must be unique across tenants: the look-up that finds the tenant in the first place.
+    /// </summary>
     private static readonly string[] GlobalKeys = ["pk_shop_domains"];
 
     [Fact]
@@ -36,7 +41,11 @@ public sealed class TenantIsolationTests(PostgresServer server)
             (
                 await ListAsync(
                     stores,
-                    "select relname::text from pg_class c where relnamespace = 'public'::regnamespace and relkind in ('r', 'p') and not exists (select from pg_attribute where attrelid = c.oid and attname = 'tenant_id')"
+                    """
+                    select relname::text from pg_class c where relnamespace = 'public'::regnamespace
+                        and relkind in ('r', 'p')
+                        and not exists (select from pg_attribute where attrelid = c.oid and attname = 'tenant_id')
+                    """
                 )
             ).Order()
         );
@@ -53,14 +62,19 @@ public sealed class TenantIsolationTests(PostgresServer server)
                 ["true"],
                 await ListAsync(
                     stores,
-                    $"select (relrowsecurity and relforcerowsecurity)::text from pg_class where oid = '{table}'::regclass"
+                    $"""
+                    select (relrowsecurity and relforcerowsecurity)::text from pg_class where oid = '{table}'::regclass
+                    """
                 )
             );
             Assert.Equal(
                 ["(tenant_id = (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid)"],
                 await ListAsync(
                     stores,
-                    $"select pg_get_expr(polqual, polrelid) from pg_policy where polrelid = '{table}'::regclass and 'xeno_app'::regrole = any(polroles)"
+                    $"""
+                    select pg_get_expr(polqual, polrelid) from pg_policy
+                    where polrelid = '{table}'::regclass and 'xeno_app'::regrole = any(polroles)
+                    """
                 )
             );
         }
@@ -73,8 +87,10 @@ public sealed class TenantIsolationTests(PostgresServer server)
         var keys = await ListAsync(
             stores,
             """
-            select i.relname::text from pg_index x join pg_class i on i.oid = x.indexrelid join pg_attribute a on a.attrelid = x.indrelid and a.attname = 'tenant_id'
-            where (x.indisunique or x.indisprimary) and i.relnamespace = 'public'::regnamespace and x.indkey[0] <> a.attnum
+            select i.relname::text from pg_index x join pg_class i on i.oid = x.indexrelid
+            join pg_attribute a on a.attrelid = x.indrelid and a.attname = 'tenant_id'
+            where (x.indisunique or x.indisprimary) and i.relnamespace = 'public'::regnamespace
+                and x.indkey[0] <> a.attnum
             """
         );
         Assert.Equal(GlobalKeys.Order(), keys.Order());
@@ -88,7 +104,8 @@ public sealed class TenantIsolationTests(PostgresServer server)
             ["xeno_app", "xeno_system"],
             await ListAsync(
                 stores,
-                "select rolname::text from pg_roles where rolname like 'xeno\\_%' and not (rolsuper or rolbypassrls or rolcreaterole or rolcreatedb or rolcanlogin) order by 1"
+                "select rolname::text from pg_roles where rolname like 'xeno\\_%' and not (rolsuper or "
+                    + "rolbypassrls or rolcreaterole or rolcreatedb or rolcanlogin) order by 1"
             )
         );
         Assert.Empty(
@@ -100,7 +117,9 @@ public sealed class TenantIsolationTests(PostgresServer server)
         Assert.Empty(await ListAsync(stores, "select policyname::text from pg_policies where 'public' = any(roles)"));
     }
 
-    /// <summary>table × verb × whose tenant is entered. COPY is a verb: it does not pass through EF's filter.</summary>
+    /// <summary>
+    /// table × verb × whose tenant is entered. COPY is a verb: it does not pass through EF's filter.
+    /// </summary>
     [Theory]
     [InlineData("own", 1)]
     [InlineData("foreign", 0)]
@@ -120,8 +139,8 @@ public sealed class TenantIsolationTests(PostgresServer server)
             "own" => TransactionStart.ForJob(mine).Sql,
             "foreign" => TransactionStart.ForJob(other).Sql,
             "none" => $"set local role {DatabaseRoles.Tenant}",
-            _ =>
-                $"set local role {DatabaseRoles.Tenant}; set local app.tenant_id = '00000000-0000-0000-0000-00000000000g'",
+            _ => $"set local role {DatabaseRoles.Tenant}; set local app.tenant_id = "
+                + "'00000000-0000-0000-0000-00000000000g'",
         };
         foreach (var table in tables)
         {
@@ -172,7 +191,10 @@ public sealed class TenantIsolationTests(PostgresServer server)
         await using var stores = await TestStores.CreateAsync(server);
         var granted = await ListAsync(
             stores,
-            "select table_name || ' ' || lower(string_agg(privilege_type, ',' order by privilege_type)) from information_schema.role_table_grants where grantee = 'xeno_system' group by table_name order by 1"
+            """
+            select table_name || ' ' || lower(string_agg(privilege_type, ',' order by privilege_type))
+            from information_schema.role_table_grants where grantee = 'xeno_system' group by table_name order by 1
+            """
         );
         Assert.Equal(
             [
@@ -299,10 +321,17 @@ public sealed class TenantIsolationTests(PostgresServer server)
     private static Task<List<string>> TenantTablesAsync(TestStores stores) =>
         ListAsync(
             stores,
-            "select relname::text from pg_class c join pg_attribute a on a.attrelid = c.oid and attname = 'tenant_id' where relnamespace = 'public'::regnamespace and relkind in ('r', 'p') order by 1"
+            """
+            select relname::text from pg_class c join pg_attribute a on a.attrelid = c.oid
+                and attname = 'tenant_id' where relnamespace = 'public'::regnamespace and relkind in ('r', 'p')
+            order by 1
+            """
         );
 
-    /// <summary>A row of the given tenant with a value of each column's type. Written by the superuser, unless a role is entered.</summary>
+    /// <summary>
+    /// A row of the given tenant with a value of each column's type. Written by the superuser, unless a role is
+    /// entered.
+    /// </summary>
     private static async Task InsertSampleAsync(
         TestStores stores,
         string table,
@@ -314,7 +343,10 @@ public sealed class TenantIsolationTests(PostgresServer server)
             return; // the store itself made this row
         var columns = await ListAsync(
             stores,
-            $"select attname || ' ' || atttypid::regtype from pg_attribute where attrelid = '{table}'::regclass and attnum > 0 and not attisdropped"
+            $"""
+            select attname || ' ' || atttypid::regtype from pg_attribute
+            where attrelid = '{table}'::regclass and attnum > 0 and not attisdropped
+            """
         );
         var values = columns
             .Select(c => c.Split(' ', 2))
@@ -341,7 +373,10 @@ public sealed class TenantIsolationTests(PostgresServer server)
         await RowsAsync(
             stores,
             enter,
-            $"insert into {table} ({string.Join(", ", values.Select(v => v.Name))}) values ({string.Join(", ", values.Select(v => v.Value))})",
+            $"""
+            insert into {table} ({string.Join(", ", values.Select(v => v.Name))})
+            values ({string.Join(", ", values.Select(v => v.Value))})
+            """,
             commit: true
         );
     }

@@ -14,7 +14,7 @@ public sealed class VerifyCommandTests(PostgresServer server)
         _otherKey = Convert.ToBase64String([.. Enumerable.Repeat((byte)7, 32)]);
 
     [Fact]
-    public async Task A_whole_database_is_fine_and_a_damaged_one_is_told_what_is_wrong_until_it_is_mended()
+    public async Task Verify_accepts_a_whole_database_and_names_each_damage_until_it_is_mended()
     {
         await using var stores = await TestStores.CreateAsync(server);
         var shop = await stores.AddAsync();
@@ -55,7 +55,7 @@ public sealed class VerifyCommandTests(PostgresServer server)
     }
 
     [Fact]
-    public async Task Rollups_that_are_not_the_ledgers_and_keys_of_cookies_that_cannot_be_read_are_wrong()
+    public async Task Verify_names_rollups_that_differ_from_the_ledger_and_unreadable_keys()
     {
         await using var stores = await TestStores.CreateAsync(server);
         var shop = await stores.AddAsync();

@@ -5,7 +5,10 @@ using XenoInsights.Tests.Support;
 
 namespace XenoInsights.Tests.Development;
 
-/// <summary>What a published app says when it is asked for what only a development build contains. <c>.ci/publish.sh</c> asks one.</summary>
+/// <summary>
+/// What a published app says when it is asked for what only a development build contains. <c>.ci/publish.sh</c> asks
+/// one.
+/// </summary>
 public sealed class DevelopmentPartsTests
 {
     [Theory]

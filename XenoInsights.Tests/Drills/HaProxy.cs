@@ -7,7 +7,9 @@ using XenoInsights.Tests.Support;
 
 namespace XenoInsights.Tests.Drills;
 
-/// <summary>HAProxy as <c>docs/haproxy.cfg</c> configures it, at a port of this machine and for instances on it.</summary>
+/// <summary>
+/// HAProxy as <c>docs/haproxy.cfg</c> configures it, at a port of this machine and for instances on it.
+/// </summary>
 internal sealed class HaProxy : IAsyncDisposable
 {
     private const string Sample = "haproxy.cfg",
@@ -33,7 +35,8 @@ internal sealed class HaProxy : IAsyncDisposable
 
     /// <summary>Its own count of what it sent to the instances, since it was started.</summary>
     /// <param name="Retries">Connections that were tried again.</param>
-    /// <param name="Redispatches">Requests that went to another instance than the cookie or the first choice said.</param>
+    /// <param name="Redispatches">Requests that went to another instance than the cookie or the first choice
+    /// said.</param>
     public sealed record Figures(long Retries, long Redispatches, long BrokenAnswers, IReadOnlyList<long> PerInstance);
 
     /// <summary>Such as <c>2.6.12-1+deb12u4</c>.</summary>

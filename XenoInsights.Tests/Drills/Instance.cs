@@ -9,7 +9,8 @@ using System.Text;
 namespace XenoInsights.Tests.Drills;
 
 /// <summary>
-/// A built version of the product as a process in Production. No store has a token, and unless settings name a provider nobody can sign in.
+/// A built version of the product as a process in Production. No store has a token, and unless settings name a provider
+/// nobody can sign in.
 /// </summary>
 internal sealed class Instance : IAsyncDisposable
 {

@@ -12,13 +12,18 @@ using XenoInsights.Tests.Ingestion;
 
 namespace XenoInsights.Tests.Drills;
 
-/// <summary>Something of everything that a backup has to bring back, and what a machine without PostgreSQL's client programs lacks.</summary>
+/// <summary>
+/// Something of everything that a backup has to bring back, and what a machine without PostgreSQL's client programs
+/// lacks.
+/// </summary>
 internal static class RestoreDrill
 {
     private const int Stores = 3,
         Orders = 2000;
 
-    /// <summary>Stores with orders, sealed tokens, a key ring for cookies, deliveries and an erasure, in a migrated database.</summary>
+    /// <summary>
+    /// Stores with orders, sealed tokens, a key ring for cookies, deliveries and an erasure, in a migrated database.
+    /// </summary>
     /// <param name="key">As in <c>Encryption:Keys</c>.</param>
     public static async Task FillAsync(string connectionString, string key)
     {
@@ -85,7 +90,10 @@ internal static class RestoreDrill
             Console.WriteLine(reader.GetValue(0));
     }
 
-    /// <summary>What pg_basebackup does, with the server's own functions: the files are copied while it runs, and its log makes them whole.</summary>
+    /// <summary>
+    /// What pg_basebackup does, with the server's own functions: the files are copied while it runs, and its log makes
+    /// them whole.
+    /// </summary>
     public static async Task BaseBackupAsync(string connectionString, string source, string target)
     {
         await using var connection = new NpgsqlConnection(connectionString + ";Pooling=false");

@@ -21,7 +21,8 @@ namespace XenoInsights.Tests.Drills;
 
 /// <summary>
 /// Three instances behind HAProxy take 60 webhooks and 5 requests for pages a second while they are restarted one after
-/// the other. Every request must succeed at its first attempt; what was acknowledged must be stored, applied and counted.
+/// the other. Every request must succeed at its first attempt; what was acknowledged must be stored, applied and
+/// counted.
 /// </summary>
 internal sealed class RollingDrill(string product, string owner, string superuser, Uri publicUrl)
 {
@@ -77,7 +78,8 @@ internal sealed class RollingDrill(string product, string owner, string superuse
                 default
             );
             Console.WriteLine(
-                $"  PostgreSQL {postgres.Version}, HAProxy {HaProxy.Version(haproxy)}, {Instances} instances, {Stores} stores, "
+                $"  PostgreSQL {postgres.Version}, HAProxy {HaProxy.Version(haproxy)}, "
+                    + $"{Instances} instances, {Stores} stores, "
                     + $"{WebhooksPerSecond} webhooks and {PagesPerSecond} pages a second"
             );
             // As in docs/operations.md: a login that is no superuser.
@@ -153,7 +155,8 @@ internal sealed class RollingDrill(string product, string owner, string superuse
             Load.SendAsync(WebhooksPerSecond, i => DeliverAsync(shopify, i), stop.Token),
             Load.SendAsync(PagesPerSecond, AskForPageAsync, stop.Token)
         );
-        // Three new instances at once under full load are no restart one after the other: what they answer first is not judged.
+        // Three new instances at once under full load are no restart one after the other: what they answer first is not
+        // judged.
         await Task.Delay(_first);
         _answers.Clear();
         await Task.Delay(_undisturbed);
@@ -166,8 +169,10 @@ internal sealed class RollingDrill(string product, string owner, string superuse
             _instances[i] = await Instance.StartAsync(product, owner, _key, settings, _instances[i].Address.Port);
             var ready = TimeProvider.System.GetElapsedTime(began);
             Console.WriteLine(
-                Text(
-                    $"  instance {i + 1} ended {ended.TotalSeconds:N1} s after SIGTERM and was ready {(ready - ended).TotalSeconds:N1} s after that"
+                string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"  instance {i + 1} ended {ended.TotalSeconds:N1} s after SIGTERM and was ready "
+                        + $"{(ready - ended).TotalSeconds:N1} s after that"
                 )
             );
         }
@@ -176,7 +181,9 @@ internal sealed class RollingDrill(string product, string owner, string superuse
         await sending;
     }
 
-    /// <summary>Each order is told of twice, the second version right after the first: usually two instances have them at once.</summary>
+    /// <summary>
+    /// Each order is told of twice, the second version right after the first: usually two instances have them at once.
+    /// </summary>
     private async Task DeliverAsync(HttpClient shopify, int i)
     {
         var (order, version) = (1 + i / 2, 1 + i % 2);
@@ -226,7 +233,9 @@ internal sealed class RollingDrill(string product, string owner, string superuse
         var answer = new Answer(
             isPage,
             took,
-            fault is null ? null : Text($"{name} was answered {fault} at {at} after {took:N0} ms")
+            fault is null
+                ? null
+                : string.Create(CultureInfo.InvariantCulture, $"{name} was answered {fault} at {at} after {took:N0} ms")
         );
         _answers.Enqueue(answer);
         return answer;
@@ -240,18 +249,21 @@ internal sealed class RollingDrill(string product, string owner, string superuse
             var times = answers.ConvertAll(a => a.Milliseconds);
             times.Sort();
             Console.WriteLine(
-                Text(
-                    $"  {answers.Count:N0} {(isPage ? "pages" : "webhooks")}: {answers.Count(a => a.Fault is null):N0} answered 200, "
+                string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"  {answers.Count:N0} {(isPage ? "pages" : "webhooks")}: "
+                        + $"{answers.Count(a => a.Fault is null):N0} answered 200, "
+                        + $"p50 {WebhooksBenchmark.At(times, 0.5):N0} ms, p99 "
+                        + $"{WebhooksBenchmark.At(times, 0.99):N0} ms, longest {times[^1]:N0} ms"
                 )
-                    + Text(
-                        $"p50 {WebhooksBenchmark.At(times, 0.5):N0} ms, p99 {WebhooksBenchmark.At(times, 0.99):N0} ms, longest {times[^1]:N0} ms"
-                    )
             );
         }
         var figures = await proxy.FiguresAsync();
         Console.WriteLine(
-            $"  HAProxy: {figures.Retries} connections tried again, {figures.Redispatches} requests sent to another instance, "
-                + $"{figures.BrokenAnswers} answers broken off; {string.Join(" + ", figures.PerInstance)} requests to the instances"
+            $"  HAProxy: {figures.Retries} connections tried again, {figures.Redispatches} requests sent to "
+                + "another instance, "
+                + $"{figures.BrokenAnswers} answers broken off; {string.Join(" + ", figures.PerInstance)} "
+                + "requests to the instances"
         );
         var faults = _answers.Where(a => a.Fault is not null).Select(a => a.Fault!).Take(20).ToList();
         faults.AddRange(await LostAsync());
@@ -272,7 +284,8 @@ internal sealed class RollingDrill(string product, string owner, string superuse
         var lost = _acknowledged.Keys.Where(i => !applied.Contains(i)).ToList();
         if (lost.Count > 0)
             faults.Add(
-                $"{lost.Count} of {_acknowledged.Count} that were acknowledged are not stored and applied, such as {Webhook(lost[0])}"
+                $"{lost.Count} of {_acknowledged.Count} that were acknowledged are not stored and applied, "
+                    + $"such as {Webhook(lost[0])}"
             );
         // What was answered too late for its sender may be stored all the same.
         var orders = applied.Select(i => i / 2).Distinct().Count();
@@ -305,7 +318,9 @@ internal sealed class RollingDrill(string product, string owner, string superuse
             using var landing = await browser.GetAsync(AppHost.SignInPath(Person, "/signed-out"));
             if (!landing.IsSuccessStatusCode)
                 throw new InvalidOperationException(
-                    $"Signing in ended at {landing.RequestMessage!.RequestUri} with {(int)landing.StatusCode}.\n{string.Join('\n', _instances.Select(instance => instance.Output))}"
+                    $"Signing in ended at {landing.RequestMessage!.RequestUri} with "
+                        + $"{(int)landing.StatusCode}.\n"
+                        + $"{string.Join('\n', _instances.Select(instance => instance.Output))}"
                 );
         }
         await using var transactions = new TenantTransactions(owner, NullLoggerFactory.Instance);
@@ -437,6 +452,4 @@ internal sealed class RollingDrill(string product, string owner, string superuse
     private static string Webhook(int i) => $"{Prefix}{i}";
 
     private static string Domain(int store) => $"drill-{store}.myshopify.com";
-
-    private static string Text(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 }

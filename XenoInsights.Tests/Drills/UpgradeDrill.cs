@@ -11,8 +11,9 @@ using XenoInsights.Tests.Benchmarks;
 namespace XenoInsights.Tests.Drills;
 
 /// <summary>
-/// An earlier version serves 20 webhooks a second on two instances; meanwhile <c>migrate</c> of this version runs, both instances are
-/// replaced one after the other, and the upgrade is finished. Everything must have been acknowledged, stored, applied and counted.
+/// An earlier version serves 20 webhooks a second on two instances; meanwhile <c>migrate</c> of this version runs, both
+/// instances are replaced one after the other, and the upgrade is finished. Everything must have been acknowledged,
+/// stored, applied and counted.
 /// </summary>
 internal sealed class UpgradeDrill(string earlier, string owner, string superuser, string serverLog)
 {
@@ -111,7 +112,9 @@ internal sealed class UpgradeDrill(string earlier, string owner, string superuse
         return faults.Count == 0;
     }
 
-    /// <summary>The new one takes part as soon as it is ready; the old one gets nothing more before it is told to end.</summary>
+    /// <summary>
+    /// The new one takes part as soon as it is ready; the old one gets nothing more before it is told to end.
+    /// </summary>
     private async Task<Instance> ReplaceAsync(Instance old)
     {
         var replacement = await Instance.StartAsync(_now, owner, _key);
@@ -121,7 +124,10 @@ internal sealed class UpgradeDrill(string earlier, string owner, string superuse
         return replacement;
     }
 
-    /// <summary>As Shopify does: what is not acknowledged is sent again, to whoever serves then. Half of the orders are there already.</summary>
+    /// <summary>
+    /// As Shopify does: what is not acknowledged is sent again, to whoever serves then. Half of the orders are there
+    /// already.
+    /// </summary>
     private async Task DeliverAsync(int i)
     {
         var order = i % 2 == 0 ? 1 + i % _orders : _orders + i;
@@ -145,14 +151,16 @@ internal sealed class UpgradeDrill(string earlier, string owner, string superuse
         var faults = new List<string>();
         var refused = _answers.Values.Where(a => a[0] != HttpStatusCode.OK).ToList();
         Console.WriteLine(
-            $"  {_answers.Count:N0} webhooks: {_answers.Count - refused.Count:N0} acknowledged at once, {refused.Count} after they were sent again"
+            $"  {_answers.Count:N0} webhooks: {_answers.Count - refused.Count:N0} acknowledged at once, "
+                + $"{refused.Count} after they were sent again"
         );
         Console.WriteLine($"  longest wait for a lock: {_longestWait.Milliseconds:N0} ms {_longestWait.Where}");
         faults.AddRange(
             _answers
                 .Where(a => !(a.Value is [HttpStatusCode.OK] or [HttpStatusCode.ServiceUnavailable, HttpStatusCode.OK]))
                 .Select(a =>
-                    $"{a.Key} was answered {string.Join(", ", a.Value.Select(status => status is { } s ? $"{(int)s}" : "not at all"))}"
+                    $"{a.Key} was answered "
+                    + $"{string.Join(", ", a.Value.Select(status => status is { } s ? $"{(int)s}" : "not at all"))}"
                 )
         );
         var stored = (long)
@@ -174,8 +182,11 @@ internal sealed class UpgradeDrill(string earlier, string owner, string superuse
         await connection.OpenAsync(CancellationToken.None);
         await using var command = new NpgsqlCommand(
             """
-            select extract(epoch from clock_timestamp() - l.waitstart)::float8 * 1000, format('(%s %s, %s)', l.locktype, coalesce(l.relation::regclass::text, ''), left(regexp_replace(a.query, '\s+', ' ', 'g'), 80))
-            from pg_locks l join pg_stat_activity a using (pid) where not l.granted and l.waitstart is not null order by l.waitstart limit 1
+            select extract(epoch from clock_timestamp() - l.waitstart)::float8 * 1000,
+                format('(%s %s, %s)', l.locktype, coalesce(l.relation::regclass::text, ''),
+                left(regexp_replace(a.query, '\s+', ' ', 'g'), 80))
+            from pg_locks l join pg_stat_activity a using (pid) where not l.granted and l.waitstart is not null
+            order by l.waitstart limit 1
             """,
             connection
         );
@@ -187,7 +198,10 @@ internal sealed class UpgradeDrill(string earlier, string owner, string superuse
         }
     }
 
-    /// <summary>The earlier version itself computes its rollups from the ledger: a shop that moves to another time zone makes it do so.</summary>
+    /// <summary>
+    /// The earlier version itself computes its rollups from the ledger: a shop that moves to another time zone makes it
+    /// do so.
+    /// </summary>
     private async Task MakeRollupsAsync(Instance instance)
     {
         for (var store = 1; store <= Stores; store++)
@@ -215,19 +229,32 @@ internal sealed class UpgradeDrill(string earlier, string owner, string superuse
                 throw new InvalidOperationException("Deliveries wait, and are not applied.");
     }
 
-    /// <summary>Stores, orders and their ledgers as the earlier version keeps them; this is of its schema, so it never changes.</summary>
+    /// <summary>
+    /// Stores, orders and their ledgers as the earlier version keeps them; this is of its schema, so it never changes.
+    /// </summary>
     private string Fill =>
         string.Create(
             CultureInfo.InvariantCulture,
             $"""
-            insert into tenants (tenant_id, shop_id, shop_domain, name, currency, time_zone, status, connected_at, history_limited)
-            select gen_random_uuid(), n, 'drill-' || n || '.myshopify.com', 'Drill ' || n, 'EUR', 'Europe/Paris', 'Connected', '2020-01-01', false from generate_series(1, {Stores}) n;
+            insert into tenants (tenant_id, shop_id, shop_domain, name, currency, time_zone, status,
+                connected_at, history_limited)
+            select gen_random_uuid(), n, 'drill-' || n || '.myshopify.com', 'Drill ' || n, 'EUR',
+                'Europe/Paris', 'Connected', '2020-01-01', false from generate_series(1, {Stores}) n;
             insert into shop_domains (domain, tenant_id, shop_id) select shop_domain, tenant_id, shop_id from tenants;
-            insert into orders (tenant_id, shopify_id, name, created_at, processed_at, business_day, customer_id, test, financial_status, source_name, currency, current_total, counted, updated_at, source, content_hash)
-            select tenant_id, i, '#' || i, placed, placed, (placed at time zone time_zone)::date, nullif(i % 4000, 0), false, 'PAID', case when i % 3 = 0 then 'pos' else 'web' end, 'EUR', 2500, true, placed, 2, i
-            from generate_series(1, {_orders}) i join tenants on shop_id = i % {Stores} + 1, lateral (select timestamptz '2025-05-01' + (i::bigint * 7919 % 432000) * interval '1 minute' placed) minutes;
-            insert into order_sales (tenant_id, order_id, ordinal, day, happened_at, original, measure, line_item_id, product_id, quantity, amount, discount, tax)
-            select tenant_id, shopify_id, n, business_day, processed_at, true, case n when 0 then 1 else 3 end, case n when 0 then shopify_id end, case n when 0 then shopify_id % 200 + 1 end,
+            insert into orders (tenant_id, shopify_id, name, created_at, processed_at, business_day,
+                customer_id, test, financial_status, source_name, currency, current_total, counted, updated_at,
+                source, content_hash)
+            select tenant_id, i, '#' || i, placed, placed, (placed at time zone time_zone)::date,
+                nullif(i % 4000, 0), false, 'PAID', case when i % 3 = 0 then 'pos' else 'web' end, 'EUR', 2500,
+                true, placed, 2, i
+            from generate_series(1, {_orders}) i join tenants on shop_id = i % {Stores} + 1,
+                lateral (select timestamptz '2025-05-01' + (i::bigint * 7919 % 432000) * interval '1 minute'
+                placed) minutes;
+            insert into order_sales (tenant_id, order_id, ordinal, day, happened_at, original, measure,
+                line_item_id, product_id, quantity, amount, discount, tax)
+            select tenant_id, shopify_id, n, business_day, processed_at,
+                true, case n when 0 then 1 else 3 end, case n when 0 then shopify_id end,
+                case n when 0 then shopify_id % 200 + 1 end,
                    case n when 0 then 2 else 0 end, case n when 0 then 2000 else 500 end, 0, 0
             from orders cross join generate_series(0, 1) n;
             """

@@ -17,7 +17,8 @@ public sealed class AdminGraphQLTests(SmallStores stores) : IClassFixture<SmallS
         do
         {
             var answer = await session.QueryAsync(
-                "query($after: String) { orders(first: 60, after: $after, sortKey: UPDATED_AT) { pageInfo { hasNextPage endCursor } nodes { name updatedAt } } }",
+                "query($after: String) { orders(first: 60, after: $after, sortKey: "
+                    + "UPDATED_AT) { pageInfo { hasNextPage endCursor } nodes { name updatedAt } } }",
                 new { after }
             );
             var page = answer["data"]!["orders"]!;
@@ -51,7 +52,9 @@ public sealed class AdminGraphQLTests(SmallStores stores) : IClassFixture<SmallS
     {
         using var session = await ShopifySession.InstallAsync(stores.Host, SmallStores.Generated);
         var answer = await session.QueryAsync(
-            "{ last: orders(last: 3, sortKey: CREATED_AT) { nodes { id } pageInfo { hasNextPage hasPreviousPage } } newest: orders(first: 3, sortKey: CREATED_AT, reverse: true) { nodes { id } } }"
+            "{ last: orders(last: 3, sortKey: CREATED_AT) { nodes { id } pageInfo { hasNextPage "
+                + "hasPreviousPage } } newest: orders(first: 3, sortKey: CREATED_AT, reverse: "
+                + "true) { nodes { id } } }"
         );
         Assert.Equal(Ids(answer["data"]!["newest"]!).Reverse(), Ids(answer["data"]!["last"]!));
         Assert.False((bool)answer["data"]!["last"]!["pageInfo"]!["hasNextPage"]!);
@@ -83,7 +86,10 @@ public sealed class AdminGraphQLTests(SmallStores stores) : IClassFixture<SmallS
         Assert.True(
             JsonNode.DeepEquals(
                 JsonNode.Parse(
-                    """[{"path":["ordersCount"],"query":"made_up:value","parsed":{"field":"made_up","match_all":"value"},"warnings":[{"field":"made_up","message":"Invalid search field for this query.","code":"invalid_field"}]}]"""
+                    """[{"path":["ordersCount"],"query":"made_up:value","parsed":"""
+                        + """{"field":"made_up","match_all":"value"}"""
+                        + ""","warnings":[{"field":"made_up","message":"Invalid search field for this """
+                        + """query.","code":"invalid_field"}]}]"""
                 ),
                 answer["extensions"]!["search"]
             )
@@ -116,7 +122,9 @@ public sealed class AdminGraphQLTests(SmallStores stores) : IClassFixture<SmallS
     {
         using var session = await ShopifySession.InstallAsync(stores.Host, HardCases.Domain);
         var answer = await session.QueryAsync(
-            """{ quoted: ordersCount(query: "created_at:>='2025-06-05T20:00:00Z' created_at:<'2025-06-06T00:00:00Z'") { count } bare: ordersCount(query: "created_at:>=2025-06-05T20:00:00Z created_at:<'2025-06-06T00:00:00Z'") { count } }"""
+            """{ quoted: ordersCount(query: "created_at:>='2025-06-05T20:00:00Z' created_at:"""
+                + """<'2025-06-06T00:00:00Z'") { count } bare: ordersCount(query: "created_at:>=2025-06-05T20:00:"""
+                + """00Z created_at:<'2025-06-06T00:00:00Z'") { count } }"""
         );
         Assert.Equal(0, (int)answer["data"]!["quoted"]!["count"]!);
         Assert.Equal(1, (int)answer["data"]!["bare"]!["count"]!);
@@ -127,10 +135,12 @@ public sealed class AdminGraphQLTests(SmallStores stores) : IClassFixture<SmallS
     {
         using var session = await ShopifySession.InstallAsync(stores.Host, SmallStores.Generated);
         var answer = await session.QueryAsync(
-            "{ some: ordersCount(limit: 500) { count precision } all: ordersCount(limit: null) { count precision } few: customersCount { count precision } }"
+            "{ some: ordersCount(limit: 500) { count precision } all: ordersCount(limit: "
+                + "null) { count precision } few: customersCount { count precision } }"
         );
         Assert.Equal(
-            """{"some":{"count":500,"precision":"AT_LEAST"},"all":{"count":700,"precision":"EXACT"},"few":{"count":400,"precision":"EXACT"}}""",
+            """{"some":{"count":500,"precision":"AT_LEAST"},"all":{"count":700,"precision":"EXACT"}"""
+                + ""","few":{"count":400,"precision":"EXACT"}}""",
             answer["data"]!.ToJsonString()
         );
     }
@@ -187,10 +197,18 @@ public sealed class AdminGraphQLTests(SmallStores stores) : IClassFixture<SmallS
     public async Task Queries_cost_what_they_were_seen_to_cost(int first, int cost)
     {
         const string query = """
-            query($first: Int!) { orders(first: $first) { pageInfo { hasNextPage } nodes { id app { id name } customer { id } shippingAddress { zip } totalPriceSet { shopMoney { amount } }
-              lineItems(first: 50) { nodes { id product { id } variant { id } discountAllocations { allocatedAmountSet { shopMoney { amount } } } taxLines { title } } }
+            query($first: Int!) { orders(first: $first) { pageInfo { hasNextPage } nodes {
+              id app { id name } customer { id } shippingAddress { zip } totalPriceSet { shopMoney { amount } }
+              lineItems(first: 50) { nodes {
+                id product { id } variant { id }
+                discountAllocations { allocatedAmountSet { shopMoney { amount } } } taxLines { title }
+              } }
               shippingLines(first: 5) { nodes { id } }
-              refunds(first: 20) { id refundLineItems(first: 50) { nodes { id lineItem { id } } } orderAdjustments(first: 10) { nodes { id } } refundShippingLines(first: 5) { nodes { id } } } } } }
+              refunds(first: 20) {
+                id refundLineItems(first: 50) { nodes { id lineItem { id } } }
+                orderAdjustments(first: 10) { nodes { id } } refundShippingLines(first: 5) { nodes { id } }
+              }
+            } } }
             """;
         await using var shopify = await SmallStores.StartAsync();
         using var session = await ShopifySession.InstallAsync(shopify, HardCases.YenDomain);
@@ -237,7 +255,8 @@ public sealed class AdminGraphQLTests(SmallStores stores) : IClassFixture<SmallS
         using var session = await ShopifySession.InstallAsync(stores.Host, HardCases.Domain);
         var error = (
             await session.QueryAsync(
-                "{ orders(first: 250) { nodes { lineItems(first: 250) { nodes { product { id } variants: variant { id product { variants(first: 250) { nodes { id } } } } } } } } }"
+                "{ orders(first: 250) { nodes { lineItems(first: 250) { nodes { product { id } variants: "
+                    + "variant { id product { variants(first: 250) { nodes { id } } } } } } } } }"
             )
         )["errors"]![0]!;
         Assert.Equal("MAX_COST_EXCEEDED", (string)error["extensions"]!["code"]!);
@@ -250,7 +269,9 @@ public sealed class AdminGraphQLTests(SmallStores stores) : IClassFixture<SmallS
         await using var shopify = await SmallStores.StartAsync(clock, bucket: 100);
         using var session = await ShopifySession.InstallAsync(shopify, HardCases.Domain);
         const string expensive =
-            "{ ordersCount { count } a: ordersCount { count } b: ordersCount { count } c: ordersCount { count } d: ordersCount { count } e: ordersCount { count } f: ordersCount { count } }";
+            "{ ordersCount { count } a: ordersCount { count } b: ordersCount { count } c: "
+            + "ordersCount { count } d: ordersCount { count } e: ordersCount { count } f: "
+            + "ordersCount { count } }";
 
         Assert.Null((await session.QueryAsync(expensive))["errors"]);
         var response = await session.PostAsync(expensive);
@@ -299,7 +320,9 @@ public sealed class AdminGraphQLTests(SmallStores stores) : IClassFixture<SmallS
             (string?)
                 (
                     await session.QueryAsync(
-                        "mutation($sub: WebhookSubscriptionInput!) { webhookSubscriptionCreate(topic: ORDERS_CREATE, webhookSubscription: $sub) { webhookSubscription { id } userErrors { field message } } }",
+                        "mutation($sub: WebhookSubscriptionInput!) { webhookSubscriptionCreate(topic: "
+                            + "ORDERS_CREATE, webhookSubscription: $sub) { webhookSubscription { id } userErrors "
+                            + "{ field message } } }",
                         new { sub = new { uri, format = "JSON" } }
                     )
                 )["data"]!["webhookSubscriptionCreate"]!["userErrors"]!
@@ -317,7 +340,8 @@ public sealed class AdminGraphQLTests(SmallStores stores) : IClassFixture<SmallS
         var listed = await session.QueryAsync("{ webhookSubscriptions(first: 10) { nodes { id uri topic } } }");
         var id = (string)listed["data"]!["webhookSubscriptions"]!["nodes"]!.AsArray().Single()!["id"]!;
         const string delete =
-            "mutation($id: ID!) { webhookSubscriptionDelete(id: $id) { deletedWebhookSubscriptionId userErrors { message } } }";
+            "mutation($id: ID!) { webhookSubscriptionDelete(id: $id) { deletedWebhookSubscriptionId "
+            + "userErrors { message } } }";
         Assert.Equal(
             id,
             (string)
@@ -349,7 +373,8 @@ public sealed class AdminGraphQLTests(SmallStores stores) : IClassFixture<SmallS
         orders.Remove(orders.All().Skip(1).First().Id);
 
         var answer = await session.QueryAsync(
-            "{ orders(first: 2, sortKey: UPDATED_AT, reverse: true) { nodes { name note totalPriceSet { shopMoney { amount currencyCode } } } } ordersCount(limit: null) { count } }"
+            "{ orders(first: 2, sortKey: UPDATED_AT, reverse: true) { nodes { name note totalPriceSet { "
+                + "shopMoney { amount currencyCode } } } } ordersCount(limit: null) { count } }"
         );
         var nodes = answer["data"]!["orders"]!["nodes"]!;
         Assert.Equal(700, (int)answer["data"]!["ordersCount"]!["count"]!);

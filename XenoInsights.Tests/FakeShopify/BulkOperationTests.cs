@@ -9,7 +9,9 @@ namespace XenoInsights.Tests.FakeShopify;
 public sealed class BulkOperationTests(SmallStores stores) : IClassFixture<SmallStores>
 {
     private const string OrdersWithLines =
-        "{ orders { edges { node { id name lineItems { edges { node { id title } } } agreements { edges { node { __typename id sales { edges { node { __typename id quantity ... on ProductSale { lineItem { id } } } } } } } } } } } }";
+        "{ orders { edges { node { id name lineItems { edges { node { id title } } } agreements { edges { "
+        + "node { __typename id sales { edges { node { __typename id quantity ... "
+        + "on ProductSale { lineItem { id } } } } } } } } } } } }";
 
     private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
 
@@ -91,7 +93,9 @@ public sealed class BulkOperationTests(SmallStores stores) : IClassFixture<Small
     {
         using var session = await ShopifySession.InstallAsync(stores.Host, HardCases.Domain);
         const string fields =
-            "id name createdAt test tags taxesIncluded displayFinancialStatus customer { id displayName } totalPriceSet { shopMoney { amount currencyCode } presentmentMoney { amount currencyCode } } refunds { id totalRefundedSet { shopMoney { amount } } }";
+            "id name createdAt test tags taxesIncluded displayFinancialStatus customer { id displayName } "
+            + "totalPriceSet { shopMoney { amount currencyCode } presentmentMoney { amount currencyCode } } "
+            + "refunds { id totalRefundedSet { shopMoney { amount } } }";
         var page = (await session.QueryAsync($"{{ orders(first: 100, sortKey: ID) {{ nodes {{ {fields} }} }} }}"))[
             "data"
         ]!["orders"]!["nodes"]!.AsArray();
@@ -112,22 +116,28 @@ public sealed class BulkOperationTests(SmallStores stores) : IClassFixture<Small
     )]
     [InlineData(
         "{ orders { nodes { id } } }",
-        "All connection fields in a bulk query must select their contents using 'edges' > 'node', e.g: 'orders { edges { node {'. Selecting via 'nodes' is not supported. Invalid connection fields: 'orders'."
+        "All connection fields in a bulk query must select their contents using 'edges' > 'node', e.g: "
+            + "'orders { edges { node {'. Selecting via 'nodes' is not supported. Invalid connection fields: "
+            + "'orders'."
     )]
     [InlineData(
         "{ products { edges { node { title variants { edges { node { id } } } } } } }",
-        "The parent 'node' field for a nested connection must select the 'id' field without an alias and must be of 'ID' return type. Connection fields without 'id': products."
+        "The parent 'node' field for a nested connection must select the 'id' field without an alias and "
+            + "must be of 'ID' return type. Connection fields without 'id': products."
     )]
     [InlineData(
         "{ orders { edges { node { id refunds { refundLineItems { edges { node { id } } } } } } } }",
         "Queries that contain a connection field within a list field are not currently supported."
     )]
     [InlineData(
-        "{ customers { edges { node { id orders { edges { node { id agreements { edges { node { id sales { edges { node { id } } } } } } } } } } } } }",
+        "{ customers { edges { node { id orders { edges { node { id agreements { edges { node { id sales { "
+            + "edges { node { id } } } } } } } } } } } } }",
         "Bulk queries cannot contain connections with a nesting depth greater than 2."
     )]
     [InlineData(
-        "{ a: orders { edges { node { id } } } b: orders { edges { node { id } } } c: orders { edges { node { id } } } d: orders { edges { node { id } } } e: orders { edges { node { id } } } f: orders { edges { node { id } } } }",
+        "{ a: orders { edges { node { id } } } b: orders { edges { node { id } } } c: "
+            + "orders { edges { node { id } } } d: orders { edges { node { id } } } e: "
+            + "orders { edges { node { id } } } f: orders { edges { node { id } } } }",
         "Bulk queries cannot contain more than 5 connections."
     )]
     [InlineData(
@@ -175,7 +185,8 @@ public sealed class BulkOperationTests(SmallStores stores) : IClassFixture<Small
         );
 
         const string cancel =
-            "mutation($id: ID!) { bulkOperationCancel(id: $id) { bulkOperation { status } userErrors { field message } } }";
+            "mutation($id: ID!) { bulkOperationCancel(id: $id) { bulkOperation { status } userErrors { "
+            + "field message } } }";
         Assert.Equal(
             "CANCELING",
             (string)

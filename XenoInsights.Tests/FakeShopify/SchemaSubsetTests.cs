@@ -34,7 +34,8 @@ public sealed class SchemaSubsetTests
         Assert.NotEmpty(await ProblemsAsync("{ orders(first: 1) { nodes { id totalPriceInCents } } }"));
         Assert.Empty(
             await ProblemsAsync(
-                "{ orders(first: 1) { nodes { id agreements(first: 5) { nodes { id ... on RefundAgreement { refund { id } } } } } } }"
+                "{ orders(first: 1) { nodes { id agreements(first: 5) { nodes { id ... "
+                    + "on RefundAgreement { refund { id } } } } } } }"
             )
         );
     }

@@ -80,7 +80,9 @@ internal sealed class ShopifySession(FakeShopifyHost host, string shop) : IDispo
     public async Task<JsonNode> StartBulkAsync(string query, bool grouped = false) =>
         (
             await QueryAsync(
-                "mutation($query: String!, $grouped: Boolean!) { bulkOperationRunQuery(query: $query, groupObjects: $grouped) { bulkOperation { id status } userErrors { field message code } } }",
+                "mutation($query: String!, $grouped: Boolean!) { bulkOperationRunQuery(query: $query, "
+                    + "groupObjects: $grouped) { bulkOperation { id status } userErrors { field message code } } "
+                    + "}",
                 new { query, grouped }
             )
         )["data"]!["bulkOperationRunQuery"]!;
@@ -88,7 +90,8 @@ internal sealed class ShopifySession(FakeShopifyHost host, string shop) : IDispo
     public async Task<JsonNode> PollAsync(string id) =>
         (
             await QueryAsync(
-                "query($id: ID!) { bulkOperation(id: $id) { id status errorCode objectCount rootObjectCount fileSize url partialDataUrl } }",
+                "query($id: ID!) { bulkOperation(id: $id) { id status errorCode objectCount "
+                    + "rootObjectCount fileSize url partialDataUrl } }",
                 new { id }
             )
         )["data"]!["bulkOperation"]!;

@@ -8,7 +8,9 @@ using XenoInsights.Tests.Support;
 
 namespace XenoInsights.Tests.Ingestion;
 
-/// <summary>The outcome of a commit whose answer is lost is unknown; whoever tries again must not count twice.</summary>
+/// <summary>
+/// The outcome of a commit whose answer is lost is unknown; whoever tries again must not count twice.
+/// </summary>
 public sealed class CommitCutTests(PostgresServer server)
 {
     private const int Cuts = 1000,

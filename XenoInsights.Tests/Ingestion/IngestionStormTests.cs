@@ -13,7 +13,10 @@ public sealed class IngestionStormTests(PostgresServer server)
         Orders = 120,
         VersionsPerOrder = 6;
 
-    /// <summary>Everybody sees every new order at the same moment, in another order, several times: the case in which reading before writing counts twice.</summary>
+    /// <summary>
+    /// Everybody sees every new order at the same moment, in another order, several times: the case in which reading
+    /// before writing counts twice.
+    /// </summary>
     [Theory]
     [InlineData(1)]
     [InlineData(2)]

@@ -2,7 +2,10 @@ using XenoInsights.Ingestion;
 
 namespace XenoInsights.Tests.Ingestion;
 
-/// <summary>Random orders and random later versions of them: other customers, days, lines, refunds, cancellations, test flags, deletions.</summary>
+/// <summary>
+/// Random orders and random later versions of them: other customers, days, lines, refunds, cancellations, test flags,
+/// deletions.
+/// </summary>
 internal sealed class OrderVersions(int seed)
 {
     private static readonly DateTimeOffset Epoch = new(2026, 3, 27, 22, 30, 0, TimeSpan.Zero); // the night of a change to summer time is near

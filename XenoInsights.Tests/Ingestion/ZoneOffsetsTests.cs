@@ -57,7 +57,10 @@ public sealed partial class ZoneOffsetsTests(PostgresServer server)
                 async db =>
                 {
                     await using var command = db.Command(
-                        $"select {ZoneOffsets.Local("at", 1)} from unnest($3::timestamptz[]) with ordinality as i(at, n) order by n"
+                        $"""
+                        select {ZoneOffsets.Local("at", 1)} from unnest($3::timestamptz[])
+                        with ordinality as i(at, n) order by n
+                        """
                     );
                     command.Parameters.AddRange((await ZoneOffsets.OfStoreAsync(db, Ct)).Parameters());
                     command.Parameters.Add(new NpgsqlParameter { Value = instants });

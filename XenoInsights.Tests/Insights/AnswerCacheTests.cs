@@ -7,7 +7,9 @@ using XenoInsights.Tests.Support;
 
 namespace XenoInsights.Tests.Insights;
 
-/// <summary>Answers that are kept: how much memory they take and whose they are, and who finds those that are not.</summary>
+/// <summary>
+/// Answers that are kept: how much memory they take and whose they are, and who finds those that are not.
+/// </summary>
 public sealed class AnswerCacheTests(PostgresServer postgres)
 {
     private const int Megabyte = 1024 * 1024;
@@ -15,7 +17,7 @@ public sealed class AnswerCacheTests(PostgresServer postgres)
     private static CancellationToken Ct => TestContext.Current.CancellationToken;
 
     [Fact]
-    public async Task One_stores_questions_take_no_more_than_its_share_and_push_out_nobody_elses_answers()
+    public async Task A_stores_answers_keep_to_its_share_and_evict_no_other_stores_answers()
     {
         await using var stores = await TestStores.CreateAsync(postgres);
         var cache = Cache(stores, megabytes: 4, ofOne: 1);

@@ -274,7 +274,10 @@ public sealed class CheckoutTests(CheckoutStores stores) : IClassFixture<Checkou
             .RunAsync(
                 db =>
                     db.Database.ExecuteSqlAsync(
-                        $"insert into memberships (tenant_id, user_id, role, created_at) select {stores.Tenant}, user_id, 'Viewer', now() from users where email = 'viewer@demo.test'",
+                        $"""
+                        insert into memberships (tenant_id, user_id, role, created_at)
+                        select {stores.Tenant}, user_id, 'Viewer', now() from users where email = 'viewer@demo.test'
+                        """,
                         Ct
                     ),
                 Ct

@@ -71,7 +71,8 @@ public sealed class ExportTests(ExportStores stores) : IClassFixture<ExportStore
     public async Task A_long_export_has_every_row_once_and_says_that_data_changed_meanwhile()
     {
         using var response = await OpenAsync(stores.Owner, $"orders.csv?{Days}&sort=largest", stores.Moving);
-        // The first order of the file, and one beyond what has left by now, grow: neither comes twice, nor is one left out.
+        // The first order of the file, and one beyond what has left by now, grow: neither comes twice, nor is one left
+        // out.
         await stores.ApplyAsync(stores.Moving, Grown(1), Grown(ExportStores.LargeOrders));
         var lines = Lines(await response.Content.ReadAsStringAsync(Ct));
 
@@ -224,10 +225,15 @@ public sealed class ExportTests(ExportStores stores) : IClassFixture<ExportStore
         client.GetAsync(Address(question, tenant), HttpCompletionOption.ResponseHeadersRead, Ct);
 }
 
-/// <summary>The product with fewer connections than clients, and a second one on the same database that reads exports a few rows at a time.</summary>
+/// <summary>
+/// The product with fewer connections than clients, and a second one on the same database that reads exports a few rows
+/// at a time.
+/// </summary>
 public sealed class ExportStores(PostgresServer postgres) : IAsyncLifetime
 {
-    /// <summary>Of about a kilobyte each: more than what the sockets of both sides take without anybody reading.</summary>
+    /// <summary>
+    /// Of about a kilobyte each: more than what the sockets of both sides take without anybody reading.
+    /// </summary>
     public const int LargeOrders = 30_000;
 
     public const int AtOnce = 8;
@@ -321,7 +327,10 @@ public sealed class ExportStores(PostgresServer postgres) : IAsyncLifetime
                 await db.SaveChangesAsync();
                 foreach (var member in members)
                     await db.Database.ExecuteSqlAsync(
-                        $"insert into memberships (tenant_id, user_id, role, created_at) select {tenant.TenantId}, user_id, 'Owner', now() from users where email = {member}"
+                        $"""
+                        insert into memberships (tenant_id, user_id, role, created_at)
+                        select {tenant.TenantId}, user_id, 'Owner', now() from users where email = {member}
+                        """
                     );
             });
         return tenant.TenantId;
@@ -336,12 +345,18 @@ public sealed class ExportStores(PostgresServer postgres) : IAsyncLifetime
                 {
                     await using var command = db.Command(
                         $"""
-                        with placed as (select n, timestamptz '2025-01-01 12:00Z' + n * interval '17 minutes' as at from generate_series(1, {LargeOrders}) n),
+                        with placed as (select n,
+                            timestamptz '2025-01-01 12:00Z' + n * interval '17 minutes' as at
+                        from generate_series(1, {LargeOrders}) n),
                         orders as (
-                            insert into orders (tenant_id, shopify_id, updated_at, source, content_hash, name, created_at, processed_at, business_day, test, currency, current_total, counted)
-                            select $1, n, at, 1, 0, '#' || n || repeat('x', 1000), at, at, (at at time zone 'Europe/London')::date, false, 'GBP', 100, true from placed)
-                        insert into order_entries (tenant_id, order_id, day, original, at, units, gross, discounts, returns, shipping, taxes, duties, fees)
-                        select $1, n, (at at time zone 'Europe/London')::date, true, at, 1, 100 + n, 0, 0, 0, 0, 0, 0 from placed
+                            insert into orders (tenant_id, shopify_id, updated_at, source, content_hash, name,
+                                created_at, processed_at, business_day, test, currency, current_total, counted)
+                            select $1, n, at, 1, 0, '#' || n || repeat('x', 1000), at, at,
+                                (at at time zone 'Europe/London')::date, false, 'GBP', 100, true from placed)
+                        insert into order_entries (tenant_id, order_id, day, original, at, units, gross,
+                            discounts, returns, shipping, taxes, duties, fees)
+                        select $1, n, (at at time zone 'Europe/London')::date, true, at, 1, 100 + n, 0, 0, 0,
+                            0, 0, 0 from placed
                         """
                     );
                     command.Parameters.Add(new NpgsqlParameter { Value = tenant });
@@ -349,7 +364,10 @@ public sealed class ExportStores(PostgresServer postgres) : IAsyncLifetime
                 }
             );
 
-    /// <summary>Fourteen orders of twelve products by thirteen customers, a refund, twelve customers without an order and fourteen checkouts.</summary>
+    /// <summary>
+    /// Fourteen orders of twelve products by thirteen customers, a refund, twelve customers without an order and
+    /// fourteen checkouts.
+    /// </summary>
     private static IEnumerable<IngestRecord> SmallStore()
     {
         for (var i = 1; i <= 14; i++)

@@ -417,7 +417,7 @@ public sealed class MetricsApiTests(MetricsStores stores) : IClassFixture<Metric
     }
 
     [Fact]
-    public async Task By_default_the_last_thirty_days_of_the_shop_are_meant_and_its_day_begins_at_its_own_midnight()
+    public async Task The_default_range_is_the_last_thirty_days_of_the_shop_by_its_own_midnight()
     {
         if (stores.Clock.GetUtcNow().Minute == 59)
             stores.Clock.Advance(TimeSpan.FromMinutes(1));
@@ -504,9 +504,12 @@ public sealed class MetricsApiTests(MetricsStores stores) : IClassFixture<Metric
         Assert.Contains(head, l => l.Contains("Total sales: ", StringComparison.Ordinal));
         Assert.Equal(
             [
-                "Order,Kind,Counted on,At,Customer,Units,Gross sales,Discounts,Returns,Shipping,Taxes,Duties,Fees,Total sales,Shopify id,Customer id",
-                "\"#9001\",Order,2025-05-05,2025-05-05T11:00:00+01:00,\"'=HYPERLINK(\"\"http://x\"\",\"\"1\"\")\",1,12.34,0.00,0.00,0.00,2.00,0.00,0.00,14.34,9001,666",
-                "\"#9001\",Refund,2025-05-06,2025-05-06T11:00:00+01:00,\"'=HYPERLINK(\"\"http://x\"\",\"\"1\"\")\",-1,0.00,0.00,12.34,0.00,-2.00,0.00,0.00,-14.34,9001,666",
+                "Order,Kind,Counted on,At,Customer,Units,Gross "
+                    + "sales,Discounts,Returns,Shipping,Taxes,Duties,Fees,Total sales,Shopify id,Customer id",
+                "\"#9001\",Order,2025-05-05,2025-05-05T11:00:00+01:00,\"'=HYPERLINK(\"\"http://x\"\","
+                    + "\"\"1\"\")\",1,12.34,0.00,0.00,0.00,2.00,0.00,0.00,14.34,9001,666",
+                "\"#9001\",Refund,2025-05-06,2025-05-06T11:00:00+01:00,\"'=HYPERLINK(\"\"http://x\"\","
+                    + "\"\"1\"\")\",-1,0.00,0.00,12.34,0.00,-2.00,0.00,0.00,-14.34,9001,666",
             ],
             lines[head.Length..]
         );
@@ -602,7 +605,10 @@ public sealed class MetricsApiTests(MetricsStores stores) : IClassFixture<Metric
             .Order();
 }
 
-/// <summary>The product with stores whose data are put through the door directly: an empty one, one with a few orders, and one of somebody else.</summary>
+/// <summary>
+/// The product with stores whose data are put through the door directly: an empty one, one with a few orders, and one
+/// of somebody else.
+/// </summary>
 public sealed class MetricsStores(PostgresServer postgres) : IAsyncLifetime
 {
     public const int Products = 7;
@@ -675,7 +681,11 @@ public sealed class MetricsStores(PostgresServer postgres) : IAsyncLifetime
                 await db.SaveChangesAsync();
                 if (role is not null)
                     await db.Database.ExecuteSqlAsync(
-                        $"insert into memberships (tenant_id, user_id, role, created_at) select {tenant.TenantId}, user_id, {role.ToString()}, now() from users where email = 'owner@demo.test'"
+                        $"""
+                        insert into memberships (tenant_id, user_id, role, created_at)
+                        select {tenant.TenantId}, user_id, {role.ToString()}, now() from users
+                        where email = 'owner@demo.test'
+                        """
                     );
                 return tenant.TenantId;
             });

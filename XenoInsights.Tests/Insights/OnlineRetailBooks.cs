@@ -6,8 +6,8 @@ using XenoInsights.Tests.Support;
 namespace XenoInsights.Tests.Insights;
 
 /// <summary>
-/// A second opinion on the year of online-retail.myshopify.com: computed from the file of invoices by the rules of its README,
-/// in decimal pounds, without a line of the product's. Days are the shop's.
+/// A second opinion on the year of online-retail.myshopify.com: computed from the file of invoices by the rules of its
+/// README, in decimal pounds, without a line of the product's. Days are the shop's.
 /// </summary>
 internal sealed class OnlineRetailBooks
 {

@@ -7,8 +7,9 @@ namespace XenoInsights.Tests.Insights;
 public sealed partial class OnlineRetailTests
 {
     /// <summary>
-    /// Customers by month of first invoice and months since, as computed from the file of invoices by somebody else, counting invoices that are no
-    /// cancellations with positive amounts. Its months are the file's; ours are moved by whole weeks, so only the sum over all cohorts can be held against it.
+    /// Customers by month of first invoice and months since, as computed from the file of invoices by somebody else,
+    /// counting invoices that are no cancellations with positive amounts. Its months are the file's; ours are moved by
+    /// whole weeks, so only the sum over all cohorts can be held against it.
     /// </summary>
     private const long CustomersOfTheTable = 4338;
 
@@ -82,7 +83,9 @@ public sealed partial class OnlineRetailTests
         foreach (var cell in cohort.GetProperty("cells").EnumerateArray().Take(6))
         {
             var sums = await year.AskAsync(
-                $"customers/sums?first_from={ImportHost.Day(Day(cohort, "first"))}&first_to={ImportHost.Day(Day(cohort, "last"))}&{Range(Day(cell, "from"), Day(cell, "to"))}"
+                $"customers/sums?first_from={ImportHost.Day(Day(cohort, "first"))}"
+                    + $"&first_to={ImportHost.Day(Day(cohort, "last"))}"
+                    + $"&{Range(Day(cell, "from"), Day(cell, "to"))}"
             );
             Assert.Equal(
                 (cell.GetProperty("customers").GetInt64(), cell.GetProperty("orders").GetInt64()),

@@ -12,7 +12,10 @@ using XenoInsights.Tests.Sync;
 
 namespace XenoInsights.Tests.Insights;
 
-/// <summary>A year of real invoices, imported as a fresh checkout does it, against the second opinion of <see cref="OnlineRetailBooks"/>: to the penny.</summary>
+/// <summary>
+/// A year of real invoices, imported as a fresh checkout does it, against the second opinion of
+/// <see cref="OnlineRetailBooks"/>: to the penny.
+/// </summary>
 public sealed partial class OnlineRetailTests(OnlineRetailYear year) : IClassFixture<OnlineRetailYear>
 {
     private const int Top = 50;
@@ -371,9 +374,12 @@ public sealed partial class OnlineRetailTests(OnlineRetailYear year) : IClassFix
                 Books
                     .Placed.Where(p => p.Day >= range.Item1 && p.Day <= range.Item2)
                     .CountBy(p =>
-                        p.Customer is null ? "guests"
-                        : Books.FirstDayOf[p.Customer.Value] >= range.Item1 ? "new"
-                        : "earlier"
+                        p.Customer switch
+                        {
+                            null => "guests",
+                            { } customer when Books.FirstDayOf[customer] >= range.Item1 => "new",
+                            _ => "earlier",
+                        }
                     )
                     .ToDictionary()
             )

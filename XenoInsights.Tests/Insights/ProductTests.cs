@@ -8,7 +8,9 @@ using XenoInsights.Tests.Sync;
 
 namespace XenoInsights.Tests.Insights;
 
-/// <summary>Products that are unknown, gone, or none at all; what returns belong to; and what an export of them says.</summary>
+/// <summary>
+/// Products that are unknown, gone, or none at all; what returns belong to; and what an export of them says.
+/// </summary>
 public sealed class ProductTests(MetricsStores stores) : IClassFixture<MetricsStores>
 {
     private static readonly DateTimeOffset _at = new(2025, 6, 4, 10, 0, 0, TimeSpan.Zero);
@@ -216,7 +218,7 @@ public sealed class ProductTests(MetricsStores stores) : IClassFixture<MetricsSt
     }
 
     [Fact]
-    public async Task No_list_calls_a_product_by_its_number_that_ever_had_a_title_or_shows_rows_of_nothing()
+    public async Task Lists_name_products_by_any_title_they_ever_had_and_leave_out_empty_rows()
     {
         var tenant = await StoreAsync(
             Product(1, "Lamp"),
@@ -289,7 +291,8 @@ public sealed class ProductTests(MetricsStores stores) : IClassFixture<MetricsSt
         );
         using var response = await stores.Owner.GetAsync(
             new Uri(
-                $"/api/metrics/products.csv?from=2025-06-01&to=2025-06-30&compare=previous&vendor=Alder&tenant_id={tenant}",
+                "/api/metrics/products.csv?from=2025-06-01&to=2025-06-30&compare=previous&vendor=Alder"
+                    + $"&tenant_id={tenant}",
                 UriKind.Relative
             ),
             Ct
@@ -303,7 +306,9 @@ public sealed class ProductTests(MetricsStores stores) : IClassFixture<MetricsSt
         Assert.Contains(lines, line => line.StartsWith("# Return rate: ", StringComparison.Ordinal));
         Assert.Equal(
             [
-                "Product,SKU,Vendor,Type,Units ordered,Units returned,Units,Gross sales,Discounts,Returns,Net sales,Return rate,Share of net sales,Net sales before,Shopify id",
+                "Product,SKU,Vendor,Type,Units ordered,Units returned,Units,Gross "
+                    + "sales,Discounts,Returns,Net sales,Return rate,Share of net sales,Net sales before,Shopify "
+                    + "id",
                 "\"'=1+1\",L-1,Alder,,2,0,2,19.99,0.00,0.00,19.99,0,1,0.00,1",
             ],
             lines[^2..]

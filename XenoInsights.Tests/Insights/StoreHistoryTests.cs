@@ -12,7 +12,10 @@ using XenoInsights.Tests.Sync;
 
 namespace XenoInsights.Tests.Insights;
 
-/// <summary>Orders with absurd dates, long histories and histories that Shopify cuts off: what is shown, how much it takes, and what is compared.</summary>
+/// <summary>
+/// Orders with absurd dates, long histories and histories that Shopify cuts off: what is shown, how much it takes, and
+/// what is compared.
+/// </summary>
 public sealed class StoreHistoryTests(MetricsStores stores) : IClassFixture<MetricsStores>
 {
     private const int LargestAnswer = 6 * 1024 * 1024;
@@ -62,7 +65,7 @@ public sealed class StoreHistoryTests(MetricsStores stores) : IClassFixture<Metr
 
     [Theory]
     [MemberData(nameof(Dates))]
-    public async Task One_order_of_any_date_makes_no_answer_page_or_export_large_and_is_named_if_no_history_can_hold_it(
+    public async Task One_order_of_any_date_keeps_answers_small_and_is_named_if_out_of_range(
         string date,
         bool isPlausible
     )
@@ -105,7 +108,8 @@ public sealed class StoreHistoryTests(MetricsStores stores) : IClassFixture<Metr
         {
             using var response = await stores.Owner.GetAsync(
                 new Uri(
-                    $"/api/metrics/{question}{(question.Contains('?', StringComparison.Ordinal) ? '&' : '?')}{all}&tenant_id={tenant}",
+                    $"/api/metrics/{question}{(question.Contains('?', StringComparison.Ordinal) ? '&' : '?')}{all}"
+                        + $"&tenant_id={tenant}",
                     UriKind.Relative
                 ),
                 Ct
@@ -133,7 +137,8 @@ public sealed class StoreHistoryTests(MetricsStores stores) : IClassFixture<Metr
         var overview = await stores.AskAsync(tenant, $"overview?{all}");
         Assert.Equal(isPlausible ? 6000 : 5000, overview.GetProperty("totalRevenueCents").GetInt64());
         var day =
-            $"from={ImportHost.Day(DateOnly.FromDateTime(odd.DateTime))}&to={ImportHost.Day(DateOnly.FromDateTime(odd.DateTime))}";
+            $"from={ImportHost.Day(DateOnly.FromDateTime(odd.DateTime))}"
+            + $"&to={ImportHost.Day(DateOnly.FromDateTime(odd.DateTime))}";
         Assert.Equal(1000, (await stores.AskAsync(tenant, $"orders/sums?{day}")).GetProperty("totalCents").GetInt64());
         Assert.Contains("£60.00", await PageAsync(tenant, "customers/77", ""), StringComparison.Ordinal);
     }
@@ -192,7 +197,7 @@ public sealed class StoreHistoryTests(MetricsStores stores) : IClassFixture<Metr
     }
 
     [Fact]
-    public async Task Old_orders_that_webhooks_tell_of_make_no_day_known_where_Shopify_shows_sixty_days()
+    public async Task Old_orders_from_webhooks_make_no_day_known_where_Shopify_shows_sixty_days()
     {
         // Three orders of ten a day for a hundred and fifty days, of which the product is shown fifty-nine.
         var tenant = await stores.AddAsync("Europe/London", "GBP", MemberRole.Owner);
@@ -258,7 +263,8 @@ public sealed class StoreHistoryTests(MetricsStores stores) : IClassFixture<Metr
         {
             using var refused = await stores.Owner.GetAsync(
                 new Uri(
-                    $"/api/metrics/{question}{(question.Contains('?', StringComparison.Ordinal) ? '&' : '?')}{range}&tenant_id={tenant}",
+                    $"/api/metrics/{question}{(question.Contains('?', StringComparison.Ordinal) ? '&' : '?')}{range}"
+                        + $"&tenant_id={tenant}",
                     UriKind.Relative
                 ),
                 Ct
@@ -280,7 +286,7 @@ public sealed class StoreHistoryTests(MetricsStores stores) : IClassFixture<Metr
     }
 
     [Fact]
-    public async Task History_of_a_limited_store_begins_sixty_days_before_it_was_connected_until_an_import_has_ended()
+    public async Task History_of_a_limited_store_begins_sixty_days_before_connecting_until_imported()
     {
         var tenant = await stores.AddAsync("Europe/London", "GBP", MemberRole.Owner);
         var now = stores.Clock.GetUtcNow();
@@ -319,12 +325,14 @@ public sealed class StoreHistoryTests(MetricsStores stores) : IClassFixture<Metr
     [InlineData("products?q=%00%ED%A0%BD&vendor=%00&type=%ED%A0%BD&sort=99999999999&order=%00&after=%00")]
     [InlineData("products/9223372036854775807")]
     [InlineData(
-        "customers?first_from=0001-01-01&first_to=9999-12-31&segment=%00&who=%00&after=9223372036854775807.9223372036854775807"
+        "customers?first_from=0001-01-01&first_to=9999-12-31&segment=%00&who=%00"
+            + "&after=9223372036854775807.9223372036854775807"
     )]
     [InlineData("checkouts?product=99999999999999999999&sort=%00&after=0.0.0.0")]
     [InlineData("what-changed?metric=%00&by=99999999999&compare=%00")]
     [InlineData(
-        "events?topic=%00&object=99999999999999999999&from=0001-01-01T00:00&to=9999-12-31T23:59&before=9999-12-31&before_id=%00"
+        "events?topic=%00&object=99999999999999999999&from=0001-01-01T00:00&to=9999-12-31T23:59"
+            + "&before=9999-12-31&before_id=%00"
     )]
     public async Task A_page_falls_back_where_its_address_says_what_nobody_can_mean(string page)
     {

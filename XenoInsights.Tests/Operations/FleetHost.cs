@@ -9,7 +9,9 @@ using XenoInsights.Webhooks;
 
 namespace XenoInsights.Tests.Operations;
 
-/// <summary>The product with stores of a test's own, in which nothing is applied and no sync job runs by itself.</summary>
+/// <summary>
+/// The product with stores of a test's own, in which nothing is applied and no sync job runs by itself.
+/// </summary>
 public sealed class FleetHost(PostgresServer postgres) : IAsyncLifetime
 {
     private TestDatabase _database = null!;

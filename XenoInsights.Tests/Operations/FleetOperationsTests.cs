@@ -9,7 +9,9 @@ using XenoInsights.Webhooks;
 
 namespace XenoInsights.Tests.Operations;
 
-/// <summary>Operators see and act across stores over HTTP; nobody else does, and no answer holds what stores' data say.</summary>
+/// <summary>
+/// Operators see and act across stores over HTTP; nobody else does, and no answer holds what stores' data say.
+/// </summary>
 public sealed class FleetOperationsTests(FleetHost host) : IClassFixture<FleetHost>
 {
     private static CancellationToken Ct => TestContext.Current.CancellationToken;
@@ -131,7 +133,8 @@ public sealed class FleetOperationsTests(FleetHost host) : IClassFixture<FleetHo
         }
         await host.SqlAsync(
             "create function refuse() returns trigger language plpgsql as 'begin raise exception ''no''; end'; "
-                + "create trigger refuse before update on events for each row when (old.tenant_id = '{0}') execute function refuse()",
+                + "create trigger refuse before update on events for each row when (old.tenant_id = '{0}') "
+                + "execute function refuse()",
             stores[1]
         );
         var (requests, events, problems) = (0, 0, new List<Guid>());
@@ -305,9 +308,11 @@ public sealed class FleetOperationsTests(FleetHost host) : IClassFixture<FleetHo
     private static string Job(string type, string status, int minutesAgo)
     {
         var at = $"now() - interval '{minutesAgo} minutes'";
-        return "insert into sync_jobs (tenant_id, id, type, slot, status, error, cursor, objects_expected, objects_read, stored, unchanged, "
+        return "insert into sync_jobs (tenant_id, id, type, slot, status, error, cursor, objects_expected, "
+            + "objects_read, stored, unchanged, "
             + "rejected, gone, attempts, created_at, started_at, finished_at) values ('{0}', gen_random_uuid(), "
-            + $"'{type}', gen_random_uuid()::text, '{status}', 'words', '\"secret\"', 0, 0, 0, 0, 0, 0, 1, {at}, {at}, {at})";
+            + $"'{type}', gen_random_uuid()::text, '{status}', 'words', '\"secret\"', 0, 0, 0, 0, 0, 0, 1, "
+            + $"{at}, {at}, {at})";
     }
 
     private static string Incident(string kind, int minutesAgo, bool isOpen) =>

@@ -44,8 +44,10 @@ public sealed class LogTests(PostgresServer postgres) : ILogEventSink
         await PostgresServer.ExecuteAsync(
             database.ConnectionString,
             $"""
-            insert into events (tenant_id, webhook_id, topic, received_at, headers, payload, status, attempts, due_at, trace_id)
-            select '{store}', i::text, 'carts/update', now(), '{"{}"}', '\x7b7d', 1, 0, now(), md5(i::text) from generate_series(1, 50) i
+            insert into events (tenant_id, webhook_id, topic, received_at, headers, payload, status, attempts,
+                due_at, trace_id)
+            select '{store}', i::text, 'carts/update', now(), '{"{}"}', '\x7b7d', 1, 0, now(), md5(i::text)
+            from generate_series(1, 50) i
             """
         );
 

@@ -119,7 +119,8 @@ public sealed class OperationsTests(PostgresServer postgres)
         Assert.Contains("db_client_", metrics, StringComparison.Ordinal);
         Assert.Contains("dotnet_gc_collections", metrics, StringComparison.Ordinal);
 
-        // Metrics are the process's: every other host that a test runs beside this one adds its lines, but no kinds of them.
+        // Metrics are the process's: every other host that a test runs beside this one adds its lines, but no kinds of
+        // them.
         Assert.InRange(metrics.Split('\n').Count(line => line.StartsWith("# TYPE", StringComparison.Ordinal)), 10, 80);
     }
 
@@ -168,7 +169,7 @@ public sealed class OperationsTests(PostgresServer postgres)
     [InlineData("ForwardedHeaders:KnownNetworks:0", "127.0.0.0/8")]
     [InlineData("Unrelated", "")]
     [InlineData("FORWARDEDHEADERS_ENABLED", "true")]
-    public async Task A_proxy_on_this_machine_or_in_a_known_network_tells_scheme_and_address_and_one_hop_only(
+    public async Task A_known_proxy_tells_scheme_and_address_for_one_hop_only(
         string key,
         string value
     )
@@ -253,7 +254,7 @@ public sealed class OperationsTests(PostgresServer postgres)
     }
 
     [Fact]
-    public async Task An_instance_has_tried_the_statement_that_stores_deliveries_before_it_is_ready_and_has_stored_nothing()
+    public async Task An_instance_tries_the_inbox_statement_before_it_is_ready_and_stores_nothing()
     {
         await using var database = await postgres.CreateDatabaseAsync();
         await using var source = NpgsqlDataSource.Create(database.ConnectionString + ";Pooling=false");
@@ -268,7 +269,10 @@ public sealed class OperationsTests(PostgresServer postgres)
         using var http = host.Visitor();
 
         await using var waits = source.CreateCommand(
-            "select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock' and query like '%insert into events%')"
+            """
+            select exists (select from pg_stat_activity where datname = current_database()
+                and wait_event_type = 'Lock' and query like '%insert into events%')
+            """
         );
         for (var patience = 0; await waits.ExecuteScalarAsync(Ct) is false; patience++)
         {
@@ -337,7 +341,8 @@ public sealed class OperationsTests(PostgresServer postgres)
 
         public void Emit(LogEvent logEvent) =>
             _lines.Enqueue(
-                $"{logEvent.RenderMessage(CultureInfo.InvariantCulture)} {string.Join(' ', logEvent.Properties)} {logEvent.Exception}"
+                $"{logEvent.RenderMessage(CultureInfo.InvariantCulture)} "
+                    + $"{string.Join(' ', logEvent.Properties)} {logEvent.Exception}"
             );
     }
 

@@ -75,7 +75,8 @@ public sealed class RetentionTests(PostgresServer postgres)
         await PostgresServer.ExecuteAsync(
             stores.ConnectionString,
             $"""
-            insert into events (tenant_id, webhook_id, topic, headers, status, attempts, due_at, received_at, payload_dropped_at)
+            insert into events (tenant_id, webhook_id, topic, headers, status, attempts, due_at, received_at,
+                payload_dropped_at)
             select '{store}', i::text, 'orders/create', '{"{}"}', 2, 1, now(), now() - interval '10 days', now()
             from generate_series(1, 20000) i;
             analyze events
@@ -90,7 +91,8 @@ public sealed class RetentionTests(PostgresServer postgres)
                 await using var command = db.Command(
                     $"""
                     explain (analyze, buffers off, costs off, timing off, summary off)
-                    select webhook_id from events where tenant_id = '{store}' and received_at < now() - interval '7 days'
+                    select webhook_id from events where tenant_id = '{store}'
+                        and received_at < now() - interval '7 days'
                     and status in (2, 3) and payload_dropped_at is null order by received_at limit 2000
                     """
                 );
@@ -115,12 +117,15 @@ public sealed class RetentionTests(PostgresServer postgres)
         await PostgresServer.ExecuteAsync(
             stores.ConnectionString,
             $"""
-            insert into mails (tenant_id, id, incident_id, user_id, is_recovery, recipient, subject, text, html, created_at, due_at, attempts)
+            insert into mails (tenant_id, id, incident_id, user_id, is_recovery, recipient, subject, text,
+                html, created_at, due_at, attempts)
             select '{store}', gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), false, '', '', '', '', at, at, 0
             from unnest(array[now() - interval '31 days', now() - interval '29 days']) at;
             insert into incidents (tenant_id, id, kind, opened_at, resolved_at, detail)
-            select '{store}', gen_random_uuid(), 'Silent', at, at, '' from unnest(array[now() - interval '366 days', now()]) at;
-            insert into sync_jobs (tenant_id, id, type, slot, status, objects_expected, objects_read, stored, unchanged, rejected, gone,
+            select '{store}', gen_random_uuid(), 'Silent', at, at, ''
+            from unnest(array[now() - interval '366 days', now()]) at;
+            insert into sync_jobs (tenant_id, id, type, slot, status, objects_expected, objects_read, stored,
+                unchanged, rejected, gone,
                 attempts, created_at, started_at, finished_at)
             select '{store}', gen_random_uuid(), 'Delta', at::text, 'Succeeded', 0, 0, 0, 0, 0, 0, 1, at, at, at
             from unnest(array[now() - interval '92 days', now() - interval '91 days']) at;

@@ -10,7 +10,9 @@ using XenoInsights.Tests.Support;
 
 namespace XenoInsights.Tests.Operations;
 
-/// <summary>A page of the kinds of things the product is made of, under the product's headers, in a real browser.</summary>
+/// <summary>
+/// A page of the kinds of things the product is made of, under the product's headers, in a real browser.
+/// </summary>
 public sealed class SecurityHeadersTests(BrowserFixture browser) : BrowserTest(browser)
 {
     [Theory]
@@ -28,7 +30,11 @@ public sealed class SecurityHeadersTests(BrowserFixture browser) : BrowserTest(b
 
         await page.Page.EvaluateAsync(
             """
-            for (const [name, value] of [['text', 'window.injected = true'], ['src', 'data:text/javascript,window.injected = true']])
+            const scripts = [
+                ['text', 'window.injected = true'],
+                ['src', 'data:text/javascript,window.injected = true'],
+            ];
+            for (const [name, value] of scripts)
                 document.body.appendChild(Object.assign(document.createElement('script'), { [name]: value }))
             """
         );
@@ -52,7 +58,8 @@ public sealed class SecurityHeadersTests(BrowserFixture browser) : BrowserTest(b
 
         Assert.Empty(page.Problems);
         await page.Page.EvaluateAsync(
-            "document.body.appendChild(Object.assign(document.createElement('script'), { text: 'window.injected = true' }))"
+            "document.body.appendChild(Object.assign(document.createElement('script'), { text: "
+                + "'window.injected = true' }))"
         );
         Assert.Null(await page.Page.EvaluateAsync<bool?>("window.injected ?? null"));
         Assert.Single(page.ConsoleErrors, error => error.Contains("Content Security Policy", StringComparison.Ordinal));
@@ -100,7 +107,8 @@ public sealed class SecurityHeadersTests(BrowserFixture browser) : BrowserTest(b
         app.MapGet(
             "/openapi/v1.json",
             () =>
-                """{"openapi":"3.1.1","info":{"title":"Probe","version":"1"},"paths":{"/probe":{"get":{"responses":{"200":{"description":"OK"}}}}}}"""
+                """{"openapi":"3.1.1","info":{"title":"Probe","version":"1"},"paths":{"/probe":{"get":"""
+                + """{"responses":{"200":{"description":"OK"}}}}}}"""
         );
         app.MapScalarApiReference("/api/docs", options => options.WithNonce().DisableDefaultFonts());
         app.MapStaticAssets(Path.Combine(AppContext.BaseDirectory, "XenoInsights.staticwebassets.endpoints.json"));

@@ -113,12 +113,21 @@ public sealed class AdminClientTests
 
     [Theory]
     [InlineData(
-        """{"data":{"orders":null},"errors":[{"message":"Access denied for orders field. Required access: `read_orders` access scope.","path":["orders"],"extensions":{"code":"ACCESS_DENIED","requiredAccess":"`read_orders` access scope."}}]}""",
+        """
+            {"data":{"orders":null},
+            "errors":[{"message":"Access denied for orders field. Required access: `read_orders` access scope.",
+            "path":["orders"],"extensions":{"code":"ACCESS_DENIED",
+            "requiredAccess":"`read_orders` access scope."}}]}
+            """,
         ShopifyFailure.AccessDenied,
         "read_orders"
     )]
     [InlineData(
-        """{"data":{"customers":{"nodes":[{"displayName":null}]}},"errors":[{"message":"This app is not approved to use the displayName field.","path":["customers","nodes",0,"displayName"]}]}""",
+        """
+            {"data":{"customers":{"nodes":[{"displayName":null}]}},
+            "errors":[{"message":"This app is not approved to use the displayName field.","path":["customers",
+            "nodes",0,"displayName"]}]}
+            """,
         ShopifyFailure.AccessDenied,
         "displayName"
     )]
@@ -133,7 +142,10 @@ public sealed class AdminClientTests
         "'x'"
     )]
     [InlineData(
-        """{"errors":[{"message":"Query cost is 2003, which exceeds the single query max cost limit (1000).","extensions":{"code":"MAX_COST_EXCEEDED"}}]}""",
+        """
+            {"errors":[{"message":"Query cost is 2003, which exceeds the single query max cost limit (1000).",
+            "extensions":{"code":"MAX_COST_EXCEEDED"}}]}
+            """,
         ShopifyFailure.InvalidRequest,
         "2003"
     )]
@@ -160,7 +172,11 @@ public sealed class AdminClientTests
     {
         await using var shopify = await Fake.StartAsync(
             Fake.Json(
-                """{"data":{"customersCount":{"count":9}},"extensions":{"search":[{"path":["customersCount"],"query":"email:x","parsed":{"field":"email","match_all":"x"},"warnings":[{"field":"email","message":"Invalid search field for this query.","code":"invalid_field"}]}]}}"""
+                """
+                {"data":{"customersCount":{"count":9}},"extensions":{"search":[{"path":["customersCount"],
+                "query":"email:x","parsed":{"field":"email","match_all":"x"},"warnings":[{"field":"email",
+                "message":"Invalid search field for this query.","code":"invalid_field"}]}]}}
+                """
             )
         );
 
@@ -175,7 +191,10 @@ public sealed class AdminClientTests
     {
         await using var shopify = await Fake.StartAsync(
             Fake.Json(
-                """{"data":{"a":1},"extensions":{"search":[{"path":["orders"],"query":"id:1","parsed":{"field":"id","match_all":"1"}}]}}"""
+                """
+                {"data":{"a":1},"extensions":{"search":[{"path":["orders"],"query":"id:1",
+                "parsed":{"field":"id","match_all":"1"}}]}}
+                """
             )
         );
 
@@ -188,8 +207,11 @@ public sealed class AdminClientTests
     [Fact]
     public async Task A_throttled_query_waits_until_its_cost_is_restored()
     {
-        const string throttled =
-            """{"errors":[{"message":"Throttled","extensions":{"code":"THROTTLED"}}],"extensions":{"cost":{"requestedQueryCost":500,"actualQueryCost":null,"throttleStatus":{"maximumAvailable":2000.0,"currentlyAvailable":100,"restoreRate":100.0}}}}""";
+        const string throttled = """
+            {"errors":[{"message":"Throttled","extensions":{"code":"THROTTLED"}}],
+            "extensions":{"cost":{"requestedQueryCost":500,"actualQueryCost":null,
+            "throttleStatus":{"maximumAvailable":2000.0,"currentlyAvailable":100,"restoreRate":100.0}}}}
+            """;
         await using var shopify = await Fake.StartAsync(Fake.Json(throttled), Fake.Data(Shop, requested: 500));
 
         await shopify.Admin.SendAsync(Fake.Shop, Query, null, Cancellation);
@@ -232,7 +254,10 @@ public sealed class AdminClientTests
             Fake.Hangup,
             Fake.Json("<html>", 200),
             Fake.Json(
-                """{"data":null,"errors":[{"message":"Internal error","extensions":{"code":"INTERNAL_SERVER_ERROR"}}]}"""
+                """
+                {"data":null,"errors":[{"message":"Internal error",
+                "extensions":{"code":"INTERNAL_SERVER_ERROR"}}]}
+                """
             ),
             Fake.Data(Shop)
         );
@@ -297,10 +322,15 @@ public sealed class AdminClientTests
 
 public sealed class BulkOperationsTests
 {
-    private const string Completed =
-        """{"id":"gid://shopify/BulkOperation/8","status":"COMPLETED","errorCode":null,"objectCount":"1456","rootObjectCount":"1456","fileSize":"115969","url":"https://storage.example/file?signed","partialDataUrl":null}""";
-    private const string Created =
-        """{"id":"gid://shopify/BulkOperation/8","status":"CREATED","errorCode":null,"objectCount":"0","rootObjectCount":"0","fileSize":null,"url":null,"partialDataUrl":null}""";
+    private const string Completed = """
+        {"id":"gid://shopify/BulkOperation/8","status":"COMPLETED","errorCode":null,"objectCount":"1456",
+        "rootObjectCount":"1456","fileSize":"115969","url":"https://storage.example/file?signed",
+        "partialDataUrl":null}
+        """;
+    private const string Created = """
+        {"id":"gid://shopify/BulkOperation/8","status":"CREATED","errorCode":null,"objectCount":"0",
+        "rootObjectCount":"0","fileSize":null,"url":null,"partialDataUrl":null}
+        """;
 
     private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
 
@@ -340,7 +370,10 @@ public sealed class BulkOperationsTests
     {
         await using var shopify = await Fake.StartAsync(
             Fake.Data(
-                $$$"""{"bulkOperationRunQuery":{"bulkOperation":null,"userErrors":[{"field":null,"code":"{{{code}}}","message":"gid://shopify/BulkOperation/79332"}]}}"""
+                $$$"""
+                {"bulkOperationRunQuery":{"bulkOperation":null,"userErrors":[{"field":null,"code":"{{{code}}}",
+                "message":"gid://shopify/BulkOperation/79332"}]}}
+                """
             )
         );
 
@@ -395,7 +428,10 @@ public sealed class BulkOperationsTests
     {
         await using var shopify = await Fake.StartAsync(
             Fake.Data(
-                """{"bulkOperationCancel":{"bulkOperation":null,"userErrors":[{"field":null,"message":"A bulk operation cannot be canceled when it is completed"}]}}"""
+                """
+                {"bulkOperationCancel":{"bulkOperation":null,"userErrors":[{"field":null,
+                "message":"A bulk operation cannot be canceled when it is completed"}]}}
+                """
             ),
             Fake.Data($$$"""{"bulkOperation":{{{Completed}}}}""")
         );

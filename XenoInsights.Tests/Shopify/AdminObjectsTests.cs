@@ -7,7 +7,12 @@ namespace XenoInsights.Tests.Shopify;
 public sealed class AdminObjectsTests
 {
     private const string Header =
-        "\"__typename\":\"Order\",\"id\":\"gid://shopify/Order/1\",\"name\":\"#1\",\"createdAt\":\"2026-03-05T09:00:00Z\",\"processedAt\":\"2026-03-05T09:00:00Z\",\"updatedAt\":\"2026-03-06T10:00:00Z\",\"cancelledAt\":null,\"test\":false,\"displayFinancialStatus\":\"PAID\",\"displayFulfillmentStatus\":\"FULFILLED\",\"sourceName\":\"web\",\"customer\":null,\"currentTotalPriceSet\":{\"shopMoney\":{\"amount\":\"10.0\",\"currencyCode\":\"CAD\"}}";
+        "\"__typename\":\"Order\",\"id\":\"gid://shopify/Order/1\",\"name\":\"#1\","
+        + "\"createdAt\":\"2026-03-05T09:00:00Z\",\"processedAt\":\"2026-03-05T09:00:00Z\","
+        + "\"updatedAt\":\"2026-03-06T10:00:00Z\",\"cancelledAt\":null,\"test\":false,"
+        + "\"displayFinancialStatus\":\"PAID\",\"displayFulfillmentStatus\":\"FULFILLED\","
+        + "\"sourceName\":\"web\",\"customer\":null,"
+        + "\"currentTotalPriceSet\":{\"shopMoney\":{\"amount\":\"10.0\",\"currencyCode\":\"CAD\"}}";
 
     private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
 
@@ -173,7 +178,11 @@ public sealed class AdminObjectsTests
     {
         await using var shopify = await Fake.StartAsync(
             Fake.Data(
-                """{"nodes":[null,{"__typename":"Product","id":"gid://shopify/Product/5","createdAt":"2026-01-01T00:00:00Z","updatedAt":"2026-01-01T00:00:00Z","title":"Hat","handle":"hat","status":"ACTIVE","vendor":"V","productType":"","isGiftCard":false}]}"""
+                """
+                {"nodes":[null,{"__typename":"Product","id":"gid://shopify/Product/5",
+                "createdAt":"2026-01-01T00:00:00Z","updatedAt":"2026-01-01T00:00:00Z","title":"Hat","handle":"hat",
+                "status":"ACTIVE","vendor":"V","productType":"","isGiftCard":false}]}
+                """
             )
         );
 
@@ -184,9 +193,12 @@ public sealed class AdminObjectsTests
     public async Task A_checkout_too_long_for_one_answer_is_read_page_by_page_in_the_shops_currency()
     {
         const string checkout =
-            "\"__typename\":\"AbandonedCheckout\",\"id\":\"gid://shopify/AbandonedCheckout/7\",\"updatedAt\":\"2026-03-05T09:00:00Z\",";
+            "\"__typename\":\"AbandonedCheckout\",\"id\":\"gid://shopify/AbandonedCheckout/7\","
+            + "\"updatedAt\":\"2026-03-05T09:00:00Z\",";
         const string header =
-            "\"name\":\"#7\",\"createdAt\":\"2026-03-05T09:00:00Z\",\"completedAt\":null,\"abandonedCheckoutUrl\":\"https://x\",\"customer\":null,\"totalPriceSet\":{\"shopMoney\":{\"amount\":\"30.0\",\"currencyCode\":\"CAD\"}},";
+            "\"name\":\"#7\",\"createdAt\":\"2026-03-05T09:00:00Z\",\"completedAt\":null,"
+            + "\"abandonedCheckoutUrl\":\"https://x\",\"customer\":null,"
+            + "\"totalPriceSet\":{\"shopMoney\":{\"amount\":\"30.0\",\"currencyCode\":\"CAD\"}},";
         await using var shopify = await Fake.StartAsync(
             Fake.Data(
                 "{\"nodes\":[null,{"
@@ -224,13 +236,19 @@ public sealed class AdminObjectsTests
     }
 
     private static string CheckoutLine(long id, string total) =>
-        $$$$"""{"__typename":"AbandonedCheckoutLineItem","id":"gid://shopify/AbandonedCheckoutLineItem/{{{{id}}}}","title":"T","sku":null,"quantity":1,"product":null,"discountedTotalPriceSet":{"shopMoney":{"amount":"{{{{total}}}}"}}}""";
+        $$$$"""
+            {"__typename":"AbandonedCheckoutLineItem","id":"gid://shopify/AbandonedCheckoutLineItem/{{{{id}}}}",
+            "title":"T","sku":null,"quantity":1,"product":null,
+            "discountedTotalPriceSet":{"shopMoney":{"amount":"{{{{total}}}}"}}}
+            """;
 
     [Fact]
     public async Task Counts_must_be_exact()
     {
-        const string counts =
-            """{"orders":{"count":3,"precision":"EXACT"},"customers":{"count":2,"precision":"EXACT"},"products":{"count":1,"precision":"EXACT"},"abandonedCheckouts":{"count":0,"precision":"EXACT"}}""";
+        const string counts = """
+            {"orders":{"count":3,"precision":"EXACT"},"customers":{"count":2,"precision":"EXACT"},
+            "products":{"count":1,"precision":"EXACT"},"abandonedCheckouts":{"count":0,"precision":"EXACT"}}
+            """;
         await using var shopify = await Fake.StartAsync(
             Fake.Data(counts),
             Fake.Data(counts.Replace("EXACT", "AT_LEAST", StringComparison.Ordinal))
@@ -252,24 +270,45 @@ public sealed class AdminObjectsTests
         "{\"id\":\"gid://shopify/Order/1\",\"updatedAt\":\"2026-03-06T10:00:00Z\"," + part + "}";
 
     private static string Page(string nodes, string? after) =>
-        $$"""{"pageInfo":{"hasNextPage":{{(after is null ? "false" : "true")}},"endCursor":"{{after ?? "end"}}"},"nodes":[{{nodes}}]}""";
+        $$"""
+            {"pageInfo":{"hasNextPage":{{(after is null ? "false" : "true")}},"endCursor":"{{after ?? "end"}}"},
+            "nodes":[{{nodes}}]}
+            """;
 
     private static string Line(long id) =>
-        $$$"""{"id":"gid://shopify/LineItem/{{{id}}}","title":"T","sku":null,"quantity":1,"currentQuantity":1,"isGiftCard":false,"product":{"id":"gid://shopify/Product/101"},"variant":null,"originalTotalSet":{"shopMoney":{"amount":"10.0"}},"discountAllocations":[]}""";
+        $$$"""
+            {"id":"gid://shopify/LineItem/{{{id}}}","title":"T","sku":null,"quantity":1,"currentQuantity":1,
+            "isGiftCard":false,"product":{"id":"gid://shopify/Product/101"},"variant":null,
+            "originalTotalSet":{"shopMoney":{"amount":"10.0"}},"discountAllocations":[]}
+            """;
 
     private static string Agreement(string type, long id, string happenedAt, string sales) =>
-        $$"""{"__typename":"{{type}}","id":"gid://shopify/{{type}}/{{id}}","happenedAt":"{{happenedAt}}","sales":{{sales}}}""";
+        $$"""
+            {"__typename":"{{type}}","id":"gid://shopify/{{type}}/{{id}}","happenedAt":"{{happenedAt}}",
+            "sales":{{sales}}}
+            """;
 
     private static string Sale(long line, string action, int quantity, string total) =>
-        $$$"""{"actionType":"{{{action}}}","lineType":"PRODUCT","quantity":{{{quantity}}},"totalAmount":{"shopMoney":{"amount":"{{{total}}}"}},"totalDiscountAmountBeforeTaxes":{"shopMoney":{"amount":"0.0"}},"totalTaxAmount":{"shopMoney":{"amount":"0.0"}},"lineItem":{"id":"gid://shopify/LineItem/{{{line}}}"}}""";
+        $$$"""
+            {"actionType":"{{{action}}}","lineType":"PRODUCT","quantity":{{{quantity}}},
+            "totalAmount":{"shopMoney":{"amount":"{{{total}}}"}},
+            "totalDiscountAmountBeforeTaxes":{"shopMoney":{"amount":"0.0"}},
+            "totalTaxAmount":{"shopMoney":{"amount":"0.0"}},"lineItem":{"id":"gid://shopify/LineItem/{{{line}}}"}}
+            """;
 
     private static string Refund(string lines, string? after) =>
-        """{"id":"gid://shopify/Refund/55","createdAt":null,"processedAt":"2026-03-06T09:59:00Z","totalRefundedSet":{"shopMoney":{"amount":"10.0"}},"refundLineItems":"""
+        """
+            {"id":"gid://shopify/Refund/55","createdAt":null,"processedAt":"2026-03-06T09:59:00Z",
+            "totalRefundedSet":{"shopMoney":{"amount":"10.0"}},"refundLineItems":
+            """
         + Page(lines, after)
         + "}";
 
     private static string RefundLine(long line, int quantity) =>
-        $$$$"""{"lineItem":{"id":"gid://shopify/LineItem/{{{{line}}}}"},"quantity":{{{{quantity}}}},"subtotalSet":{"shopMoney":{"amount":"10.0"}},"totalTaxSet":{"shopMoney":{"amount":"0.0"}}}""";
+        $$$$"""
+            {"lineItem":{"id":"gid://shopify/LineItem/{{{{line}}}}"},"quantity":{{{{quantity}}}},
+            "subtotalSet":{"shopMoney":{"amount":"10.0"}},"totalTaxSet":{"shopMoney":{"amount":"0.0"}}}
+            """;
 
     private static string Cursors(string body)
     {

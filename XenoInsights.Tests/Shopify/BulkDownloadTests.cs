@@ -236,8 +236,12 @@ public sealed class BulkDownloadTests
             context.Abort();
         };
 
-    private static int? RangeOf(HttpRequest request, string version) =>
-        request.Headers.IfRange.FirstOrDefault() is { } onlyIf && onlyIf != version ? null
-        : RangeHeaderValue.TryParse(request.Headers.Range.ToString(), out var range) ? (int?)range.Ranges.Single().From
-        : null;
+    private static int? RangeOf(HttpRequest request, string version)
+    {
+        if (request.Headers.IfRange.FirstOrDefault() is { } onlyIf && onlyIf != version)
+            return null;
+        return RangeHeaderValue.TryParse(request.Headers.Range.ToString(), out var range)
+            ? (int?)range.Ranges.Single().From
+            : null;
+    }
 }

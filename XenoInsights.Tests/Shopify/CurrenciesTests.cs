@@ -27,7 +27,7 @@ public sealed class CurrenciesTests
             .Sample((minor, exponent) => Assert.Equal(minor, Parse(Written(minor, exponent), exponent)));
 
     [Fact]
-    public void Every_amount_written_as_Shopify_does_without_superfluous_zeros_is_read_back_exactly() =>
+    public void Amounts_written_as_Shopify_does_without_extra_zeros_are_read_back_exactly() =>
         Gen.Select(Gen.Long, Exponents)
             .Sample((minor, exponent) => Assert.Equal(minor, Parse(Short(Written(minor, exponent)), exponent)));
 

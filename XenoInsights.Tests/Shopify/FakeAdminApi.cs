@@ -9,7 +9,10 @@ using XenoInsights.Shopify;
 
 namespace XenoInsights.Tests.Shopify;
 
-/// <summary>A server that answers as a test tells it to, over real HTTP, with our client beside it. Each answer serves one request; the last serves all that follow.</summary>
+/// <summary>
+/// A server that answers as a test tells it to, over real HTTP, with our client beside it. Each answer serves one
+/// request; the last serves all that follow.
+/// </summary>
 internal sealed class Fake : IAsyncDisposable
 {
     public static readonly ShopReference Shop = new(
@@ -85,8 +88,11 @@ internal sealed class Fake : IAsyncDisposable
     /// <summary>An answer with these <c>data</c> and what the bucket holds after it.</summary>
     public static RequestDelegate Data(string data, int requested = 10, int available = 1990) =>
         Json(
-            $$"""{"data":{{data}},"extensions":{"cost":{"requestedQueryCost":{{requested}},"actualQueryCost":{{requested}},"throttleStatus":"""
-                + $$"""{"maximumAvailable":2000.0,"currentlyAvailable":{{available}},"restoreRate":100.0} } } }"""
+            $$"""
+            {"data":{{data}},"extensions":{"cost":{"requestedQueryCost":{{requested}},
+            "actualQueryCost":{{requested}},"throttleStatus":{"maximumAvailable":2000.0,
+            "currentlyAvailable":{{available}},"restoreRate":100.0} } } }
+            """
         );
 
     public static RequestDelegate Hangup =>
@@ -125,7 +131,9 @@ internal sealed class Fake : IAsyncDisposable
     }
 }
 
-/// <summary>A clock that stands still but for the waits that are asked of it: each passes at once and moves it by its length.</summary>
+/// <summary>
+/// A clock that stands still but for the waits that are asked of it: each passes at once and moves it by its length.
+/// </summary>
 internal sealed class HurriedTime : TimeProvider
 {
     private readonly DateTimeOffset _start = new(2026, 11, 1, 0, 0, 0, TimeSpan.Zero);
@@ -141,7 +149,8 @@ internal sealed class HurriedTime : TimeProvider
 
     public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period)
     {
-        // The limits on silence are long and never reached in a test that goes well; left at their length they cannot spoil it.
+        // The limits on silence are long and never reached in a test that goes well; left at their length they cannot
+        // spoil it.
         if (dueTime >= TimeSpan.FromSeconds(60))
             return base.CreateTimer(callback, state, dueTime, period);
         lock (Waits)

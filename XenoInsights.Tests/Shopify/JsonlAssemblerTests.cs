@@ -6,29 +6,75 @@ namespace XenoInsights.Tests.Shopify;
 
 public sealed class JsonlAssemblerTests
 {
-    private const string Order1 =
-        """{"__typename":"Order","id":"gid:\/\/shopify\/Order\/8891577729330","name":"#1001","createdAt":"2026-03-05T09:00:00Z","processedAt":"2026-03-01T23:30:00Z","updatedAt":"2026-03-06T10:00:00Z","cancelledAt":null,"test":false,"displayFinancialStatus":"PARTIALLY_REFUNDED","displayFulfillmentStatus":"FULFILLED","sourceName":"web","customer":{"id":"gid:\/\/shopify\/Customer\/7"},"currentTotalPriceSet":{"shopMoney":{"amount":"137.5","currencyCode":"CAD"}},"refunds":[{"id":"gid:\/\/shopify\/Refund\/55","createdAt":"2026-03-06T09:59:00Z","processedAt":"2026-03-06T09:59:00Z","totalRefundedSet":{"shopMoney":{"amount":"20.7"}}}]}""";
-    private const string Line1 =
-        """{"__typename":"LineItem","id":"gid:\/\/shopify\/LineItem\/11","title":"Caf\u00e9 cr\u00e8me \ud83c\udf70","sku":"A-1","quantity":2,"currentQuantity":1,"isGiftCard":false,"product":{"id":"gid:\/\/shopify\/Product\/101"},"variant":{"id":"gid:\/\/shopify\/ProductVariant\/201"},"originalTotalSet":{"shopMoney":{"amount":"40.0"}},"discountAllocations":[{"allocatedAmountSet":{"shopMoney":{"amount":"1.5"}}},{"allocatedAmountSet":{"shopMoney":{"amount":"0.5"}}}],"__parentId":"gid:\/\/shopify\/Order\/8891577729330"}""";
-    private const string Line2 =
-        """{"__typename":"LineItem","id":"gid:\/\/shopify\/LineItem\/12","title":"Gone","sku":null,"quantity":1,"currentQuantity":1,"isGiftCard":false,"product":null,"variant":null,"originalTotalSet":{"shopMoney":{"amount":"100.00"}},"discountAllocations":[],"__parentId":"gid:\/\/shopify\/Order\/8891577729330"}""";
-    private const string Placed =
-        """{"__typename":"OrderAgreement","id":"gid:\/\/shopify\/OrderAgreement\/900","happenedAt":"2026-03-05T09:00:01Z","__parentId":"gid:\/\/shopify\/Order\/8891577729330"}""";
-    private const string Sold1 =
-        """{"__typename":"ProductSale","id":"gid:\/\/shopify\/Sale\/1","actionType":"ORDER","lineType":"PRODUCT","quantity":2,"totalAmount":{"shopMoney":{"amount":"38.28"}},"totalDiscountAmountBeforeTaxes":{"shopMoney":{"amount":"2.0"}},"totalTaxAmount":{"shopMoney":{"amount":"0.28"}},"lineItem":{"id":"gid:\/\/shopify\/LineItem\/11"},"__parentId":"gid:\/\/shopify\/OrderAgreement\/900"}""";
-    private const string Sold2 =
-        """{"__typename":"ProductSale","id":"gid:\/\/shopify\/Sale\/2","actionType":"ORDER","lineType":"PRODUCT","quantity":1,"totalAmount":{"shopMoney":{"amount":"100.0"}},"totalDiscountAmountBeforeTaxes":{"shopMoney":{"amount":"0.0"}},"totalTaxAmount":{"shopMoney":{"amount":"0.0"}},"lineItem":{"id":"gid:\/\/shopify\/LineItem\/12"},"__parentId":"gid:\/\/shopify\/OrderAgreement\/900"}""";
-    private const string Shipped =
-        """{"__typename":"ShippingLineSale","id":"gid:\/\/shopify\/Sale\/3","actionType":"ORDER","lineType":"SHIPPING","quantity":null,"totalAmount":{"shopMoney":{"amount":"22.0"}},"totalDiscountAmountBeforeTaxes":{"shopMoney":{"amount":"0.0"}},"totalTaxAmount":{"shopMoney":{"amount":"2.0"}},"__parentId":"gid:\/\/shopify\/OrderAgreement\/900"}""";
-    private const string Refunded =
-        """{"__typename":"RefundAgreement","id":"gid:\/\/shopify\/RefundAgreement\/901","happenedAt":"2026-03-06T09:59:00Z","__parentId":"gid:\/\/shopify\/Order\/8891577729330"}""";
-    private const string Returned =
-        """{"__typename":"ProductSale","id":"gid:\/\/shopify\/Sale\/4","actionType":"RETURN","lineType":"PRODUCT","quantity":-1,"totalAmount":{"shopMoney":{"amount":"-20.7"}},"totalDiscountAmountBeforeTaxes":{"shopMoney":{"amount":"-1.0"}},"totalTaxAmount":{"shopMoney":{"amount":"-0.14"}},"lineItem":{"id":"gid:\/\/shopify\/LineItem\/11"},"__parentId":"gid:\/\/shopify\/RefundAgreement\/901"}""";
-    private const string Adjusted =
-        """{"__typename":"AdjustmentSale","id":"gid:\/\/shopify\/Sale\/5","actionType":"RETURN","lineType":"ADJUSTMENT","quantity":null,"totalAmount":{"shopMoney":{"amount":"3.0"}},"totalDiscountAmountBeforeTaxes":{"shopMoney":{"amount":"0.0"}},"totalTaxAmount":{"shopMoney":{"amount":"0.0"}},"__parentId":"gid:\/\/shopify\/RefundAgreement\/901"}""";
+    private static readonly string _order1 = """
+        {"__typename":"Order","id":"gid:\/\/shopify\/Order\/8891577729330","name":"#1001",
+        "createdAt":"2026-03-05T09:00:00Z","processedAt":"2026-03-01T23:30:00Z",
+        "updatedAt":"2026-03-06T10:00:00Z","cancelledAt":null,"test":false,
+        "displayFinancialStatus":"PARTIALLY_REFUNDED","displayFulfillmentStatus":"FULFILLED","sourceName":"web",
+        "customer":{"id":"gid:\/\/shopify\/Customer\/7"},"currentTotalPriceSet":{"shopMoney":{"amount":"137.5",
+        "currencyCode":"CAD"}},"refunds":[{"id":"gid:\/\/shopify\/Refund\/55","createdAt":"2026-03-06T09:59:00Z",
+        "processedAt":"2026-03-06T09:59:00Z","totalRefundedSet":{"shopMoney":{"amount":"20.7"}}}]}
+        """.ReplaceLineEndings("");
+    private static readonly string _line1 = """
+        {"__typename":"LineItem","id":"gid:\/\/shopify\/LineItem\/11",
+        "title":"Caf\u00e9 cr\u00e8me \ud83c\udf70","sku":"A-1","quantity":2,"currentQuantity":1,
+        "isGiftCard":false,"product":{"id":"gid:\/\/shopify\/Product\/101"},
+        "variant":{"id":"gid:\/\/shopify\/ProductVariant\/201"},
+        "originalTotalSet":{"shopMoney":{"amount":"40.0"}},
+        "discountAllocations":[{"allocatedAmountSet":{"shopMoney":{"amount":"1.5"}}},
+        {"allocatedAmountSet":{"shopMoney":{"amount":"0.5"}}}],
+        "__parentId":"gid:\/\/shopify\/Order\/8891577729330"}
+        """.ReplaceLineEndings("");
+    private static readonly string _line2 = """
+        {"__typename":"LineItem","id":"gid:\/\/shopify\/LineItem\/12","title":"Gone","sku":null,"quantity":1,
+        "currentQuantity":1,"isGiftCard":false,"product":null,"variant":null,
+        "originalTotalSet":{"shopMoney":{"amount":"100.00"}},"discountAllocations":[],
+        "__parentId":"gid:\/\/shopify\/Order\/8891577729330"}
+        """.ReplaceLineEndings("");
+    private static readonly string _placed = """
+        {"__typename":"OrderAgreement","id":"gid:\/\/shopify\/OrderAgreement\/900",
+        "happenedAt":"2026-03-05T09:00:01Z","__parentId":"gid:\/\/shopify\/Order\/8891577729330"}
+        """.ReplaceLineEndings("");
+    private static readonly string _sold1 = """
+        {"__typename":"ProductSale","id":"gid:\/\/shopify\/Sale\/1","actionType":"ORDER","lineType":"PRODUCT",
+        "quantity":2,"totalAmount":{"shopMoney":{"amount":"38.28"}},
+        "totalDiscountAmountBeforeTaxes":{"shopMoney":{"amount":"2.0"}},
+        "totalTaxAmount":{"shopMoney":{"amount":"0.28"}},"lineItem":{"id":"gid:\/\/shopify\/LineItem\/11"},
+        "__parentId":"gid:\/\/shopify\/OrderAgreement\/900"}
+        """.ReplaceLineEndings("");
+    private static readonly string _sold2 = """
+        {"__typename":"ProductSale","id":"gid:\/\/shopify\/Sale\/2","actionType":"ORDER","lineType":"PRODUCT",
+        "quantity":1,"totalAmount":{"shopMoney":{"amount":"100.0"}},
+        "totalDiscountAmountBeforeTaxes":{"shopMoney":{"amount":"0.0"}},
+        "totalTaxAmount":{"shopMoney":{"amount":"0.0"}},"lineItem":{"id":"gid:\/\/shopify\/LineItem\/12"},
+        "__parentId":"gid:\/\/shopify\/OrderAgreement\/900"}
+        """.ReplaceLineEndings("");
+    private static readonly string _shipped = """
+        {"__typename":"ShippingLineSale","id":"gid:\/\/shopify\/Sale\/3","actionType":"ORDER",
+        "lineType":"SHIPPING","quantity":null,"totalAmount":{"shopMoney":{"amount":"22.0"}},
+        "totalDiscountAmountBeforeTaxes":{"shopMoney":{"amount":"0.0"}},
+        "totalTaxAmount":{"shopMoney":{"amount":"2.0"}},"__parentId":"gid:\/\/shopify\/OrderAgreement\/900"}
+        """.ReplaceLineEndings("");
+    private static readonly string _refunded = """
+        {"__typename":"RefundAgreement","id":"gid:\/\/shopify\/RefundAgreement\/901",
+        "happenedAt":"2026-03-06T09:59:00Z","__parentId":"gid:\/\/shopify\/Order\/8891577729330"}
+        """.ReplaceLineEndings("");
+    private static readonly string _returned = """
+        {"__typename":"ProductSale","id":"gid:\/\/shopify\/Sale\/4","actionType":"RETURN","lineType":"PRODUCT",
+        "quantity":-1,"totalAmount":{"shopMoney":{"amount":"-20.7"}},
+        "totalDiscountAmountBeforeTaxes":{"shopMoney":{"amount":"-1.0"}},
+        "totalTaxAmount":{"shopMoney":{"amount":"-0.14"}},"lineItem":{"id":"gid:\/\/shopify\/LineItem\/11"},
+        "__parentId":"gid:\/\/shopify\/RefundAgreement\/901"}
+        """.ReplaceLineEndings("");
+    private static readonly string _adjusted = """
+        {"__typename":"AdjustmentSale","id":"gid:\/\/shopify\/Sale\/5","actionType":"RETURN",
+        "lineType":"ADJUSTMENT","quantity":null,"totalAmount":{"shopMoney":{"amount":"3.0"}},
+        "totalDiscountAmountBeforeTaxes":{"shopMoney":{"amount":"0.0"}},
+        "totalTaxAmount":{"shopMoney":{"amount":"0.0"}},"__parentId":"gid:\/\/shopify\/RefundAgreement\/901"}
+        """.ReplaceLineEndings("");
 
     private static string[] WholeOrder =>
-        [Order1, Line1, Line2, Placed, Sold1, Sold2, Shipped, Refunded, Returned, Adjusted];
+        [_order1, _line1, _line2, _placed, _sold1, _sold2, _shipped, _refunded, _returned, _adjusted];
 
     [Fact]
     public async Task An_order_is_assembled_from_its_lines()
@@ -82,7 +128,19 @@ public sealed class JsonlAssemblerTests
     [Fact]
     public async Task Children_may_follow_in_any_order_below_their_order()
     {
-        string[] shuffled = [Order1, Refunded, Placed, Adjusted, Shipped, Returned, Sold2, Line2, Sold1, Line1];
+        string[] shuffled =
+        [
+            _order1,
+            _refunded,
+            _placed,
+            _adjusted,
+            _shipped,
+            _returned,
+            _sold2,
+            _line2,
+            _sold1,
+            _line1,
+        ];
 
         var order = Assert.IsType<OrderRecord>((await OnlyAsync(shuffled)).Record);
 
@@ -97,11 +155,11 @@ public sealed class JsonlAssemblerTests
     [Fact]
     public async Task Only_the_first_of_several_placing_agreements_is_the_original()
     {
-        var earlier = Placed.Replace("900", "899").Replace("09:00:01", "09:00:00");
-        var soldEarlier = Sold2.Replace("900", "899");
+        var earlier = _placed.Replace("900", "899").Replace("09:00:01", "09:00:00");
+        var soldEarlier = _sold2.Replace("900", "899");
 
         var order = Assert.IsType<OrderRecord>(
-            (await OnlyAsync(Order1, Line1, Line2, Placed, Sold1, earlier, soldEarlier)).Record
+            (await OnlyAsync(_order1, _line1, _line2, _placed, _sold1, earlier, soldEarlier)).Record
         );
 
         Assert.Equal([false, true], order.Sales.Select(sale => sale.Original));
@@ -145,7 +203,7 @@ public sealed class JsonlAssemblerTests
     {
         var title = new string('x', 1_000_000);
 
-        var order = Assert.IsType<OrderRecord>((await OnlyAsync(Order1, Line2.Replace("Gone", title))).Record);
+        var order = Assert.IsType<OrderRecord>((await OnlyAsync(_order1, _line2.Replace("Gone", title))).Record);
 
         Assert.Equal(title, Assert.Single(order.Lines).Title);
     }
@@ -153,9 +211,9 @@ public sealed class JsonlAssemblerTests
     [Fact]
     public async Task A_child_of_another_object_is_reported_and_not_added()
     {
-        var stray = Line2.Replace("8891577729330", "42");
+        var stray = _line2.Replace("8891577729330", "42");
 
-        var (items, assembler) = await ReadAsync(string.Join('\n', [Order1, Line1, stray, Placed, Sold1]), "CAD");
+        var (items, assembler) = await ReadAsync(string.Join('\n', [_order1, _line1, stray, _placed, _sold1]), "CAD");
 
         var rejected = Assert.Single(items, item => item.Rejected is not null).Rejected!;
         Assert.Equal(
@@ -185,7 +243,7 @@ public sealed class JsonlAssemblerTests
     [Fact]
     public async Task A_sale_of_an_unknown_agreement_is_reported()
     {
-        var (items, _) = await ReadAsync(string.Join('\n', [Order1, Sold1]), "CAD");
+        var (items, _) = await ReadAsync(string.Join('\n', [_order1, _sold1]), "CAD");
 
         Assert.Equal(
             "gid://shopify/OrderAgreement/900",
@@ -202,19 +260,31 @@ public sealed class JsonlAssemblerTests
     [InlineData("""{"__typename":7}""")]
     [InlineData("""{"__typename":"Customer","id":"gid:\/\/shopify\/Customer\/7"}""")]
     [InlineData(
-        """{"__typename":"LineItem","id":"gid:\/\/shopify\/LineItem\/12","__parentId":"gid:\/\/shopify\/Order\/8891577729330"}"""
+        """
+            {"__typename":"LineItem","id":"gid:\/\/shopify\/LineItem\/12",
+            "__parentId":"gid:\/\/shopify\/Order\/8891577729330"}
+            """
     )]
     [InlineData(
-        """{"__typename":"OrderAgreement","id":"gid:\/\/shopify\/OrderAgreement\/900","happenedAt":"yesterday","__parentId":"gid:\/\/shopify\/Order\/8891577729330"}"""
+        """
+            {"__typename":"OrderAgreement","id":"gid:\/\/shopify\/OrderAgreement\/900","happenedAt":"yesterday",
+            "__parentId":"gid:\/\/shopify\/Order\/8891577729330"}
+            """
     )]
     [InlineData(
-        """{"__typename":"OrderAgreement","id":"gid:\/\/shopify\/OrderAgreement\/900","happenedAt":"2026-03-05T09:00:01Z","__parentId":"gid:\/\/shopify\/Order\/8891577729330"} trailing"""
+        """
+            {"__typename":"OrderAgreement","id":"gid:\/\/shopify\/OrderAgreement\/900",
+            "happenedAt":"2026-03-05T09:00:01Z","__parentId":"gid:\/\/shopify\/Order\/8891577729330"} trailing
+            """
     )]
     public async Task An_order_with_an_unreadable_child_is_given_up_as_a_whole(string malformed)
     {
-        var next = Order1.Replace("8891577729330", "2");
+        var next = _order1.Replace("8891577729330", "2");
 
-        var (items, assembler) = await ReadAsync(string.Join('\n', [Order1, Line1, malformed, Line2, next]), "CAD");
+        var (items, assembler) = await ReadAsync(
+            string.Join('\n', [_order1, _line1, OneLine(malformed), _line2, next]),
+            "CAD"
+        );
 
         Assert.Equal(2, Assert.Single(items, item => item.Record is not null).Record!.ShopifyId);
         Assert.Contains(items, item => item.Rejected is { Line: 3 });
@@ -233,7 +303,7 @@ public sealed class JsonlAssemblerTests
     [InlineData("gid:\\/\\/shopify\\/Order\\/8891577729330", "gid:\\/\\/shopify\\/Order\\/x", "numbered id")]
     public async Task An_unreadable_order_is_rejected_with_the_reason(string good, string bad, string reason)
     {
-        var (items, assembler) = await ReadAsync(Order1.Replace(good, bad), "CAD");
+        var (items, assembler) = await ReadAsync(_order1.Replace(good, bad), "CAD");
 
         Assert.Contains(reason, Assert.Single(items).Rejected!.Reason, StringComparison.Ordinal);
         Assert.Equal(1, assembler.Roots);
@@ -272,8 +342,11 @@ public sealed class JsonlAssemblerTests
     [Fact]
     public async Task Amounts_have_the_decimals_of_the_shops_currency()
     {
-        var yen =
-            """{"__typename":"Customer","id":"gid:\/\/shopify\/Customer\/1","createdAt":"2026-01-01T00:00:00Z","updatedAt":"2026-01-01T00:00:00Z","numberOfOrders":"2","amountSpent":{"amount":"1500.0","currencyCode":"JPY"}}""";
+        var yen = """
+            {"__typename":"Customer","id":"gid:\/\/shopify\/Customer\/1","createdAt":"2026-01-01T00:00:00Z",
+            "updatedAt":"2026-01-01T00:00:00Z","numberOfOrders":"2","amountSpent":{"amount":"1500.0",
+            "currencyCode":"JPY"}}
+            """.ReplaceLineEndings("");
 
         Assert.Equal(
             1500,
@@ -293,7 +366,14 @@ public sealed class JsonlAssemblerTests
         var customer = Assert.IsType<CustomerRecord>(
             (
                 await OnlyAsync(
-                    """{"__typename":"Customer","id":"gid:\/\/shopify\/Customer\/10901547909426","createdAt":"2026-07-05T23:00:00Z","updatedAt":"2026-07-06T01:02:03Z","firstName":"Ana","lastName":null,"displayName":"Ana","defaultEmailAddress":{"emailAddress":"ana@example.com"},"defaultPhoneNumber":null,"defaultAddress":{"countryCodeV2":"CA","city":"Montr\u00e9al"},"state":"DISABLED","numberOfOrders":"3","amountSpent":{"amount":"86.5","currencyCode":"CAD"}}"""
+                    """
+                    {"__typename":"Customer","id":"gid:\/\/shopify\/Customer\/10901547909426",
+                    "createdAt":"2026-07-05T23:00:00Z","updatedAt":"2026-07-06T01:02:03Z","firstName":"Ana",
+                    "lastName":null,"displayName":"Ana",
+                    "defaultEmailAddress":{"emailAddress":"ana@example.com"},"defaultPhoneNumber":null,
+                    "defaultAddress":{"countryCodeV2":"CA","city":"Montr\u00e9al"},"state":"DISABLED",
+                    "numberOfOrders":"3","amountSpent":{"amount":"86.5","currencyCode":"CAD"}}
+                    """
                 )
             ).Record
         );
@@ -324,7 +404,12 @@ public sealed class JsonlAssemblerTests
         var product = Assert.IsType<ProductRecord>(
             (
                 await OnlyAsync(
-                    """{"__typename":"Product","id":"gid:\/\/shopify\/Product\/9801098821938","createdAt":"2026-01-01T00:00:00Z","updatedAt":"2026-01-02T00:00:00Z","title":"Gift Card","handle":"gift-card","status":"ACTIVE","vendor":"Snowboard Vendor","productType":"giftcard","isGiftCard":true}"""
+                    """
+                    {"__typename":"Product","id":"gid:\/\/shopify\/Product\/9801098821938",
+                    "createdAt":"2026-01-01T00:00:00Z","updatedAt":"2026-01-02T00:00:00Z","title":"Gift Card",
+                    "handle":"gift-card","status":"ACTIVE","vendor":"Snowboard Vendor","productType":"giftcard",
+                    "isGiftCard":true}
+                    """
                 )
             ).Record
         );
@@ -353,8 +438,20 @@ public sealed class JsonlAssemblerTests
         var checkout = Assert.IsType<CheckoutRecord>(
             (
                 await OnlyAsync(
-                    """{"__typename":"AbandonedCheckout","id":"gid:\/\/shopify\/AbandonedCheckout\/33","name":"#33","createdAt":"2026-01-01T00:00:00Z","updatedAt":"2026-01-02T00:00:00Z","completedAt":"2026-01-02T00:00:00Z","abandonedCheckoutUrl":"https:\/\/shop.example\/recover","customer":null,"totalPriceSet":{"shopMoney":{"amount":"30.0","currencyCode":"CAD"}}}""",
-                    """{"__typename":"AbandonedCheckoutLineItem","id":"gid:\/\/shopify\/AbandonedCheckoutLineItem\/9f2c?key=ab","title":"Hat","sku":"H","quantity":3,"product":{"id":"gid:\/\/shopify\/Product\/5"},"discountedTotalPriceSet":{"shopMoney":{"amount":"30.0"}},"__parentId":"gid:\/\/shopify\/AbandonedCheckout\/33"}"""
+                    """
+                    {"__typename":"AbandonedCheckout","id":"gid:\/\/shopify\/AbandonedCheckout\/33",
+                    "name":"#33","createdAt":"2026-01-01T00:00:00Z","updatedAt":"2026-01-02T00:00:00Z",
+                    "completedAt":"2026-01-02T00:00:00Z",
+                    "abandonedCheckoutUrl":"https:\/\/shop.example\/recover","customer":null,
+                    "totalPriceSet":{"shopMoney":{"amount":"30.0","currencyCode":"CAD"}}}
+                    """,
+                    """
+                    {"__typename":"AbandonedCheckoutLineItem",
+                    "id":"gid:\/\/shopify\/AbandonedCheckoutLineItem\/9f2c?key=ab","title":"Hat","sku":"H",
+                    "quantity":3,"product":{"id":"gid:\/\/shopify\/Product\/5"},
+                    "discountedTotalPriceSet":{"shopMoney":{"amount":"30.0"}},
+                    "__parentId":"gid:\/\/shopify\/AbandonedCheckout\/33"}
+                    """
                 )
             ).Record
         );
@@ -377,9 +474,12 @@ public sealed class JsonlAssemblerTests
         Assert.Equal(0, assembler.Lines);
     }
 
+    // A line of the file, written here as several.
+    private static string OneLine(string text) => text.ReplaceLineEndings("");
+
     private static async Task<BulkItem> OnlyAsync(params string[] lines)
     {
-        var item = Assert.Single((await ReadAsync(string.Join('\n', lines) + "\n", "CAD")).Items);
+        var item = Assert.Single((await ReadAsync(string.Join('\n', lines.Select(OneLine)) + "\n", "CAD")).Items);
         Assert.Null(item.Rejected?.Reason);
         return item;
     }

@@ -10,7 +10,8 @@ public sealed class QuerySignatureTests
 
     // The example of Shopify's own documentation.
     private const string Example =
-        "code=0907a61c0c8d55e99db179b68161bc00&shop=some-shop.myshopify.com&state=0.6784241404160823&timestamp=1337178173";
+        "code=0907a61c0c8d55e99db179b68161bc00&shop=some-shop.myshopify.com&state=0.6784241404160823"
+        + "&timestamp=1337178173";
     private const string ExampleHmac = "700e2dadb827fcc8609e9d5ce208b2e9cdaab9df07390d2cbca10d7c328fc4bf";
 
     [Fact]
@@ -36,7 +37,8 @@ public sealed class QuerySignatureTests
     public void One_parameter_cannot_pose_as_two() =>
         Assert.False(
             IsValid(
-                "code=0907a61c0c8d55e99db179b68161bc00%26shop%3Dsome-shop.myshopify.com&state=0.6784241404160823&timestamp=1337178173&hmac="
+                "code=0907a61c0c8d55e99db179b68161bc00%26shop%3Dsome-shop.myshopify.com"
+                    + "&state=0.6784241404160823&timestamp=1337178173&hmac="
                     + ExampleHmac
             )
         );

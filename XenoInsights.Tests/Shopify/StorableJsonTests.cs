@@ -46,7 +46,8 @@ public sealed class StorableJsonTests
     public async Task Bulk_lines_answers_and_payloads_say_the_same()
     {
         const string fields =
-            "\"createdAt\":\"2026-01-01T00:00:00Z\",\"updatedAt\":\"2026-01-01T00:00:00Z\",\"title\":\"Cup\\u0000board \\ud83d\",\"vendor\":\"\\udc00\"";
+            "\"createdAt\":\"2026-01-01T00:00:00Z\",\"updatedAt\":\"2026-01-01T00:00:00Z\",\"title\":\"Cup\\u0000board "
+            + "\\ud83d\",\"vendor\":\"\\udc00\"";
         const string node = "{\"__typename\":\"Product\",\"id\":\"gid://shopify/Product/5\"," + fields + "}";
         await using var shopify = await Fake.StartAsync(Fake.Data("{\"nodes\":[" + node + "]}"));
 
@@ -68,8 +69,10 @@ public sealed class StorableJsonTests
     [Fact]
     public async Task A_line_without_an_end_is_rejected_alone()
     {
-        const string product =
-            """{"__typename":"Product","id":"gid://shopify/Product/5","createdAt":"2026-01-01T00:00:00Z","updatedAt":"2026-01-01T00:00:00Z","title":"Hat"}""";
+        var product = """
+            {"__typename":"Product","id":"gid://shopify/Product/5","createdAt":"2026-01-01T00:00:00Z",
+            "updatedAt":"2026-01-01T00:00:00Z","title":"Hat"}
+            """.ReplaceLineEndings("");
 
         var items = await ItemsAsync(
             product

@@ -59,7 +59,8 @@ public sealed class AppHost : WebApplicationFactory<Program>
     public OutboundGuard Outbound { get; } = new();
 
     /// <summary>Starts the product; returns when it listens.</summary>
-    /// <param name="settings">Keys as in appsettings.json, such as <c>FakeShopify:Url</c>; they win over all others.</param>
+    /// <param name="settings">Keys as in appsettings.json, such as <c>FakeShopify:Url</c>; they win over all
+    /// others.</param>
     /// <param name="services">Last word on the services, such as another clock.</param>
     public static Task<AppHost> StartAsync(
         TestDatabase database,

@@ -8,9 +8,9 @@ using System.Text.RegularExpressions;
 namespace XenoInsights.Tests.Support;
 
 /// <summary>
-/// An open page as the server knows it: fetched, then taken over by a circuit over a WebSocket, as blazor.web.js does it (SignalR's
-/// blazorpack: MessagePack with a length before each message). It draws nothing, acknowledges every batch and answers every call to JavaScript with
-/// nothing, so hundreds fit beside the product.
+/// An open page as the server knows it: fetched, then taken over by a circuit over a WebSocket, as blazor.web.js does
+/// it (SignalR's blazorpack: MessagePack with a length before each message). It draws nothing, acknowledges every batch
+/// and answers every call to JavaScript with nothing, so hundreds fit beside the product.
 /// </summary>
 internal sealed partial class BlazorCircuit : IAsyncDisposable
 {
@@ -154,7 +154,9 @@ internal sealed partial class BlazorCircuit : IAsyncDisposable
         }
     }
 
-    /// <summary>Where the message begins and ends, by the length before it; null while that is not there as a whole.</summary>
+    /// <summary>
+    /// Where the message begins and ends, by the length before it; null while that is not there as a whole.
+    /// </summary>
     private static (int Begin, int End)? MessageAt(ReadOnlySpan<byte> bytes)
     {
         for (var (i, size) = (0, 0); i < bytes.Length && i < 5; i++)

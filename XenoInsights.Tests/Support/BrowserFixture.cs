@@ -30,7 +30,10 @@ public sealed class BrowserFixture : IAsyncDisposable
     }
 }
 
-/// <summary>A test in the browser. Every page it opens is a visitor of its own; when the test fails, pictures of them are in TestResults.</summary>
+/// <summary>
+/// A test in the browser. Every page it opens is a visitor of its own; when the test fails, pictures of them are in
+/// TestResults.
+/// </summary>
 public abstract class BrowserTest(BrowserFixture browser) : IAsyncDisposable
 {
     private static readonly string _pictures = Path.Combine(AppContext.BaseDirectory, "TestResults");
@@ -71,7 +74,10 @@ public abstract class BrowserTest(BrowserFixture browser) : IAsyncDisposable
         return page;
     }
 
-    /// <summary>As <see cref="OpenAsync(AppHost, ColorScheme, int, int, string)"/>, signed in as a demo user and standing on <paramref name="path"/>.</summary>
+    /// <summary>
+    /// As <see cref="OpenAsync(AppHost, ColorScheme, int, int, string)"/>, signed in as a demo user and standing on
+    /// <paramref name="path"/>.
+    /// </summary>
     protected async Task<BrowserPage> OpenSignedInAsync(
         AppHost host,
         string path = "/",
@@ -100,10 +106,9 @@ public abstract class BrowserTest(BrowserFixture browser) : IAsyncDisposable
 
     private static async Task KeepPictureAsync(BrowserPage page, int index)
     {
+        var test = TestContext.Current.TestCase;
         var name = string.Concat(
-            $"{TestContext.Current.TestCase?.TestClassName}.{TestContext.Current.TestCase?.TestMethodName}-{index}.png".Split(
-                Path.GetInvalidFileNameChars()
-            )
+            $"{test?.TestClassName}.{test?.TestMethodName}-{index}.png".Split(Path.GetInvalidFileNameChars())
         );
         var path = Path.Combine(_pictures, name);
         await page.Page.ScreenshotAsync(new() { Path = path, FullPage = true });

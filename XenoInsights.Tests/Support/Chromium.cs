@@ -3,7 +3,9 @@ using Microsoft.Playwright;
 
 namespace XenoInsights.Tests.Support;
 
-/// <summary>Launches the Chromium of this machine: CHROMIUM_PATH, an installed browser, else one that it installs.</summary>
+/// <summary>
+/// Launches the Chromium of this machine: CHROMIUM_PATH, an installed browser, else one that it installs.
+/// </summary>
 internal static class Chromium
 {
     private const string PathKey = "CHROMIUM_PATH";
@@ -43,16 +45,19 @@ internal static class Chromium
         if (InstallWithApt(failures) && Installed() is { } packaged)
             return await LaunchAsync(playwright, packaged);
         throw new InvalidOperationException(
-            $"The browser tests need Chromium or Chrome, and none could be installed. Install one, or set {PathKey} to its executable.\n{string.Join('\n', failures)}"
+            "The browser tests need Chromium or Chrome, and none could be installed. Install one, "
+                + $"or set {PathKey} to its executable.\n{string.Join('\n', failures)}"
         );
     }
 
-    private static string? Installed() =>
-        Environment.GetEnvironmentVariable(PathKey) is { Length: > 0 } configured
-            ? File.Exists(configured)
-                ? configured
-                : throw new InvalidOperationException($"{PathKey} names {configured}, which does not exist.")
-            : Array.Find(_places, File.Exists);
+    private static string? Installed()
+    {
+        if (Environment.GetEnvironmentVariable(PathKey) is not { Length: > 0 } configured)
+            return Array.Find(_places, File.Exists);
+        return File.Exists(configured)
+            ? configured
+            : throw new InvalidOperationException($"{PathKey} names {configured}, which does not exist.");
+    }
 
     private static async Task<IBrowser?> FromPlaywrightAsync(IPlaywright playwright, List<string> failures)
     {

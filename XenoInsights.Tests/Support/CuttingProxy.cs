@@ -3,7 +3,10 @@ using System.Net.Sockets;
 
 namespace XenoInsights.Tests.Support;
 
-/// <summary>Stands between a client and PostgreSQL, and cuts connections exactly at COMMIT: the client never learns whether it happened.</summary>
+/// <summary>
+/// Stands between a client and PostgreSQL, and cuts connections exactly at COMMIT: the client never learns whether it
+/// happened.
+/// </summary>
 public sealed class CuttingProxy : IAsyncDisposable
 {
     private static readonly byte[] _commit = "COMMIT\0"u8.ToArray();
@@ -27,7 +30,10 @@ public sealed class CuttingProxy : IAsyncDisposable
 
     public int Cuts => _cuts;
 
-    /// <summary>The next COMMIT does not reach the server (<paramref name="reachesServer"/> false), or its answer does not reach the client.</summary>
+    /// <summary>
+    /// The next COMMIT does not reach the server (<paramref name="reachesServer"/> false), or its answer does not reach
+    /// the client.
+    /// </summary>
     public void CutNext(bool reachesServer) =>
         Interlocked.Exchange(ref reachesServer ? ref _cutAfter : ref _cutBefore, 1);
 

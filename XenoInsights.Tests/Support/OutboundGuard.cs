@@ -3,7 +3,9 @@ using Microsoft.Extensions.Http;
 
 namespace XenoInsights.Tests.Support;
 
-/// <summary>Fails every HTTP request of the app under test to a host that is neither this machine nor registered here.</summary>
+/// <summary>
+/// Fails every HTTP request of the app under test to a host that is neither this machine nor registered here.
+/// </summary>
 public sealed class OutboundGuard : IHttpMessageHandlerBuilderFilter
 {
     private readonly ConcurrentDictionary<string, bool> _allowed = new(StringComparer.OrdinalIgnoreCase);
@@ -29,7 +31,8 @@ public sealed class OutboundGuard : IHttpMessageHandlerBuilderFilter
             return;
         _refused.Enqueue(target);
         throw new InvalidOperationException(
-            $"The app under test asked for {target.GetLeftPart(UriPartial.Path)}, but only this machine and hosts allowed on {nameof(OutboundGuard)} are reached from tests."
+            $"The app under test asked for {target.GetLeftPart(UriPartial.Path)}, "
+                + $"but only this machine and hosts allowed on {nameof(OutboundGuard)} are reached from tests."
         );
     }
 

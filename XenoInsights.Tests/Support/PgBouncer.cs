@@ -5,7 +5,10 @@ using Npgsql;
 
 namespace XenoInsights.Tests.Support;
 
-/// <summary>A PgBouncer in transaction mode with few server connections, so that every client meets connections that others have used.</summary>
+/// <summary>
+/// A PgBouncer in transaction mode with few server connections, so that every client meets connections that others have
+/// used.
+/// </summary>
 internal sealed class PgBouncer : IAsyncDisposable
 {
     private const int ServerConnections = 4;

@@ -36,7 +36,9 @@ public sealed class PostgresServer : IAsyncDisposable
         _template = new(CreateTemplateAsync);
     }
 
-    /// <summary>A database of its own for a test or a class, with this version's schema and no rows. Dispose it to drop it.</summary>
+    /// <summary>
+    /// A database of its own for a test or a class, with this version's schema and no rows. Dispose it to drop it.
+    /// </summary>
     public async Task<TestDatabase> CreateDatabaseAsync()
     {
         var template = await _template.Value;

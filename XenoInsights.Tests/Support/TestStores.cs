@@ -29,7 +29,9 @@ public sealed class TestStores : IAsyncDisposable
     public SystemDatabase System { get; }
     public string ConnectionString => _database.ConnectionString;
 
-    /// <summary>The way in of a request or circuit that has entered the given tenant as one of its members, or none.</summary>
+    /// <summary>
+    /// The way in of a request or circuit that has entered the given tenant as one of its members, or none.
+    /// </summary>
     public async Task<XenoDatabase> InScopeOfAsync(Guid? tenantId, MemberRole role = MemberRole.Viewer) =>
         tenantId is { } id
             ? InScopeOf(id, await AddMemberAsync(id, role))

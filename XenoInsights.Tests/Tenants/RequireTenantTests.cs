@@ -178,7 +178,8 @@ public sealed class RequireTenantTests(PostgresServer postgres) : IAsyncLifetime
         Assert.Equal(HttpStatusCode.NotFound, response.StatusCode);
         var body = JsonNode.Parse(await response.Content.ReadAsStringAsync(Ct))!.AsObject();
         body.Remove("traceId");
-        return $"{response.Content.Headers.ContentType} {string.Join(',', response.Headers.Select(h => h.Key).Order())} {body.ToJsonString()}";
+        return $"{response.Content.Headers.ContentType} "
+            + $"{string.Join(',', response.Headers.Select(h => h.Key).Order())} {body.ToJsonString()}";
     }
 
     private async Task<Guid> AddStoreAsync(long shopId, string handle, MemberRole? role)
