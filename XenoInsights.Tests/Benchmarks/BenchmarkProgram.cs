@@ -10,8 +10,8 @@ internal static class BenchmarkProgram
         var sizes = args.Skip(1).Select(size => int.Parse(size, CultureInfo.InvariantCulture)).ToArray();
         switch (args.FirstOrDefault())
         {
-            case "door":
-                await DoorBenchmark.RunAsync(sizes is [var orders, ..] ? orders : 100_000);
+            case "ingestion":
+                await IngestionBenchmark.RunAsync(sizes is [var orders, ..] ? orders : 100_000);
                 return 0;
             case "import":
                 await ImportBenchmark.RunAsync(sizes is [] ? [10_000, 100_000, 1_000_000] : sizes);
@@ -42,7 +42,7 @@ internal static class BenchmarkProgram
                 return 0;
             default:
                 await Console.Error.WriteLineAsync(
-                    "benchmark door [orders] | import [orders …] | endpoints [orders …] | pages [orders …] | webhooks | stores [orders] | dashboards [open] "
+                    "benchmark ingestion [orders] | import [orders …] | endpoints [orders …] | pages [orders …] | webhooks | stores [orders] | dashboards [open] "
                         + "| nightly [stores …]"
                 );
                 return 2;

@@ -12,7 +12,7 @@ internal static class EndpointsBenchmark
         New = 60,
         Known = 200;
 
-    private static readonly (string Name, string Path)[] Questions =
+    private static readonly (string Name, string Path)[] _questions =
     [
         ("overview", "overview?"),
         ("orders/by-date", "orders/by-date?granularity=day&"),
@@ -31,7 +31,7 @@ internal static class EndpointsBenchmark
     ];
 
     /// <summary>Questions about the whole history: asked again they are known for a while.</summary>
-    private static readonly string[] WholeHistory =
+    private static readonly string[] _wholeHistory =
     [
         "cohorts?period=month",
         "cohorts?period=week",
@@ -40,7 +40,7 @@ internal static class EndpointsBenchmark
 
     public static async Task RunAsync(HttpClient http, string tenant)
     {
-        foreach (var question in WholeHistory)
+        foreach (var question in _wholeHistory)
         {
             var times = await TimesAsync(
                 5,
@@ -53,7 +53,7 @@ internal static class EndpointsBenchmark
         var last = DateOnly.FromDateTime(TimeProvider.System.GetUtcNow().DateTime);
         foreach (var (range, days) in ((string, int)[])[("30 days", 30), ("365 days", 365)])
         {
-            foreach (var (name, path) in Questions)
+            foreach (var (name, path) in _questions)
             {
                 // Ranges of other lengths warm the code up without answering any of those that count.
                 await TimesAsync(WarmUp, i => Address(path, tenant, last.AddDays(-i), days + 1));

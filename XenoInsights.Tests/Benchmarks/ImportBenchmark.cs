@@ -10,7 +10,7 @@ using XenoInsights.Development.FakeShopify.Stores;
 namespace XenoInsights.Tests.Benchmarks;
 
 /// <summary>
-/// The product as a process of its own imports a generated store from the pretend Shopify, through OAuth and bulk
+/// The product as a process of its own imports a generated store from the fake Shopify, through OAuth and bulk
 /// operations: rows a second against <c>\copy</c>, peak memory against idle, then the four endpoints on what was
 /// imported.
 /// </summary>
@@ -18,7 +18,7 @@ internal static class ImportBenchmark
 {
     public const string Handle = "generated";
     private const string Shop = Handle + ".myshopify.com";
-    private static readonly TimeSpan Sampling = TimeSpan.FromMilliseconds(100);
+    private static readonly TimeSpan _sampling = TimeSpan.FromMilliseconds(100);
 
     public static async Task RunAsync(int[] sizes)
     {
@@ -96,7 +96,7 @@ internal static class ImportBenchmark
             if (reading == TimeSpan.Zero && job.GetProperty("phase").GetString() is "Importing orders")
                 reading = watch.Elapsed;
             peak = Math.Max(peak, product.Memory());
-            await Task.Delay(Sampling);
+            await Task.Delay(_sampling);
         }
         var (all, orders) = (watch.Elapsed, watch.Elapsed - reading);
         if (job.GetProperty("status").GetString() == "failed")

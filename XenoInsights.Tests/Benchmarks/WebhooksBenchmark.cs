@@ -75,7 +75,7 @@ internal static class WebhooksBenchmark
         );
     }
 
-    /// <summary>The same row from prepared statements, a commit each, without walls, signature or parsing.</summary>
+    /// <summary>The same row from prepared statements, a commit each, without row-level security, signature or parsing.</summary>
     private static async Task<(double PerSecond, double Milliseconds)> PgBenchAsync(Run run, int clients)
     {
         var script = Path.GetTempFileName();
@@ -490,7 +490,7 @@ internal static class WebhooksBenchmark
                 await Task.Delay(100);
             if ((long)(await ScalarAsync("select count(*) from events where status = 4"))! is > 0 and var dead)
                 throw new InvalidOperationException(
-                    $"{dead} deliveries were given up: "
+                    $"{dead} deliveries are dead-lettered: "
                         + $"{await ScalarAsync("select last_error from events where status = 4 limit 1")}"
                 );
         }

@@ -25,7 +25,7 @@ public sealed class EventsTests(Product product, BrowserFixture browser) : Brows
                     new Event
                     {
                         TenantId = product.Tenant,
-                        WebhookId = "given up long ago",
+                        WebhookId = "dead-lettered long ago",
                         Topic = "orders/create",
                         Headers = "{}",
                         Status = EventStatus.Dead,
@@ -66,7 +66,7 @@ public sealed class EventsTests(Product product, BrowserFixture browser) : Brows
         );
         await product.Import.InTenantAsync(
             product.Tenant,
-            db => db.Events.Where(e => e.WebhookId == "given up long ago").ExecuteDeleteAsync(Ct)
+            db => db.Events.Where(e => e.WebhookId == "dead-lettered long ago").ExecuteDeleteAsync(Ct)
         );
     }
 

@@ -7,13 +7,13 @@ using XenoInsights.Tests.Support;
 namespace XenoInsights.Tests.Data;
 
 /// <summary>
-/// The second wall, seen from the database: what the roles may do is asked of every table there is, not of a list that
+/// Row-level security, seen from the database: what the roles may do is asked of every table there is, not of a list that
 /// someone keeps.
 /// </summary>
 public sealed class TenantIsolationTests(PostgresServer server)
 {
     /// <summary>Tables of no tenant; anything else without a <c>tenant_id</c> is a mistake.</summary>
-    private static readonly string[] Global =
+    private static readonly string[] _global =
     [
         "__EFMigrationsHistory",
         "data_protection_keys",
@@ -30,14 +30,14 @@ public sealed class TenantIsolationTests(PostgresServer server)
     /// <summary>
     /// Keys that must be unique across tenants: the look-up that finds the tenant in the first place.
     /// </summary>
-    private static readonly string[] GlobalKeys = ["pk_shop_domains"];
+    private static readonly string[] _globalKeys = ["pk_shop_domains"];
 
     [Fact]
     public async Task Every_table_has_a_tenant_or_is_known_to_be_global()
     {
         await using var stores = await TestStores.CreateAsync(server);
         Assert.Equal(
-            Global.Order(),
+            _global.Order(),
             (
                 await ListAsync(
                     stores,
@@ -93,7 +93,7 @@ public sealed class TenantIsolationTests(PostgresServer server)
                 and x.indkey[0] <> a.attnum
             """
         );
-        Assert.Equal(GlobalKeys.Order(), keys.Order());
+        Assert.Equal(_globalKeys.Order(), keys.Order());
     }
 
     [Fact]

@@ -252,10 +252,9 @@ internal sealed class UpgradeDrill(string earlier, string owner, string superuse
                 placed) minutes;
             insert into order_sales (tenant_id, order_id, ordinal, day, happened_at, original, measure,
                 line_item_id, product_id, quantity, amount, discount, tax)
-            select tenant_id, shopify_id, n, business_day, processed_at,
-                true, case n when 0 then 1 else 3 end, case n when 0 then shopify_id end,
-                case n when 0 then shopify_id % 200 + 1 end,
-                   case n when 0 then 2 else 0 end, case n when 0 then 2000 else 500 end, 0, 0
+            select tenant_id, shopify_id, n, business_day, processed_at, true, case n when 0 then 1 else 3 end,
+                case n when 0 then shopify_id end, case n when 0 then shopify_id % 200 + 1 end,
+                case n when 0 then 2 else 0 end, case n when 0 then 2000 else 500 end, 0, 0
             from orders cross join generate_series(0, 1) n;
             """
         );

@@ -5,7 +5,7 @@ using XenoInsights.Development.FakeShopify;
 
 namespace XenoInsights.Tests.FakeShopify;
 
-/// <summary>An app installed in one store of a pretend Shopify, talking to it over HTTP.</summary>
+/// <summary>An app installed in one store of a fake Shopify, talking to it over HTTP.</summary>
 internal sealed class ShopifySession(FakeShopifyHost host, string shop) : IDisposable
 {
     public const string AllScopes = "read_orders,read_all_orders,read_customers,read_products";
@@ -142,7 +142,7 @@ internal sealed class StoppedClock(DateTimeOffset now) : TimeProvider
     public override DateTimeOffset GetUtcNow() => Now;
 }
 
-/// <summary>One pretend Shopify per test class with the small stores only; nothing here changes them.</summary>
+/// <summary>One fake Shopify per test class with the small stores only; nothing here changes them.</summary>
 public sealed class SmallStores : IAsyncLifetime
 {
     public const string Generated = "generated.myshopify.com";

@@ -8,18 +8,18 @@ namespace XenoInsights.Tests.Ingestion;
 /// </summary>
 internal sealed class OrderVersions(int seed)
 {
-    private static readonly DateTimeOffset Epoch = new(2026, 3, 27, 22, 30, 0, TimeSpan.Zero); // the night of a change to summer time is near
+    private static readonly DateTimeOffset _epoch = new(2026, 3, 27, 22, 30, 0, TimeSpan.Zero); // the night of a change to summer time is near
 
     private readonly Random _random = new(seed);
 
     public OrderRecord Next(long id, int version)
     {
-        var processed = Epoch.AddMinutes(_random.Next(0, 12 * 24 * 60));
+        var processed = _epoch.AddMinutes(_random.Next(0, 12 * 24 * 60));
         var deleted = version > 0 && _random.Next(12) == 0;
         return new OrderRecord
         {
             ShopifyId = id,
-            UpdatedAt = Epoch.AddDays(20).AddSeconds(version / 2), // every second version shares its second with the one before
+            UpdatedAt = _epoch.AddDays(20).AddSeconds(version / 2), // every second version shares its second with the one before
             Source = _random.Next(2) == 0 ? RecordSource.Webhook : RecordSource.AdminApi,
             Deleted = deleted,
             Name = $"#{id}-{version}",

@@ -606,7 +606,7 @@ public sealed class MetricsApiTests(MetricsStores stores) : IClassFixture<Metric
 }
 
 /// <summary>
-/// The product with stores whose data are put through the door directly: an empty one, one with a few orders, and one
+/// The product with stores whose data are given to the ingestion directly: an empty one, one with a few orders, and one
 /// of somebody else.
 /// </summary>
 public sealed class MetricsStores(PostgresServer postgres) : IAsyncLifetime

@@ -12,7 +12,7 @@ namespace XenoInsights.Tests.Insights;
 
 public sealed class OverviewPartsTests : BunitContext
 {
-    private static readonly DateOnly Day = new(2026, 11, 20);
+    private static readonly DateOnly _day = new(2026, 11, 20);
 
     public OverviewPartsTests()
     {
@@ -97,7 +97,7 @@ public sealed class OverviewPartsTests : BunitContext
 
     private static Money Pounds => new("GBP", CultureInfo.GetCultureInfo("en-GB"));
 
-    private static SeriesPoint Point => new(Day, 1, 10400, 10000, 100, 200, 9700, 300, 400, 9900, 1);
+    private static SeriesPoint Point => new(_day, 1, 10400, 10000, 100, 200, 9700, 300, 400, 9900, 1);
 
     private static OverviewAnswer Answer(long gross = 10000, long duties = 0) =>
         new(
@@ -107,8 +107,8 @@ public sealed class OverviewPartsTests : BunitContext
             gross - 100,
             "GBP",
             "Europe/London",
-            Day,
-            Day,
+            _day,
+            _day,
             gross,
             100,
             200,

@@ -6,7 +6,7 @@ namespace XenoInsights.Tests.Insights;
 
 public sealed class PeriodTests
 {
-    private static readonly DateOnly Today = new(2026, 11, 23);
+    private static readonly DateOnly _today = new(2026, 11, 23);
 
     [Theory]
     [InlineData(Preset.Today, "2026-11-23", "2026-11-23")]
@@ -20,13 +20,13 @@ public sealed class PeriodTests
     [InlineData(Preset.YearToDate, "2026-01-01", "2026-11-23")]
     [InlineData(Preset.Last12Months, "2025-11-24", "2026-11-23")]
     public void Presets_run_up_to_today(Preset preset, string from, string to) =>
-        Assert.Equal(Days(from, to), Period.Of(preset, Today).Range);
+        Assert.Equal(Days(from, to), Period.Of(preset, _today).Range);
 
     [Fact]
     public void All_time_begins_with_the_history() =>
         Assert.Equal(
             Days("2025-03-04", "2026-11-23"),
-            Period.Of(Preset.AllTime, Today, Days("2025-03-04", "2026-11-20")).Range
+            Period.Of(Preset.AllTime, _today, Days("2025-03-04", "2026-11-20")).Range
         );
 
     [Fact]
@@ -58,15 +58,15 @@ public sealed class PeriodTests
     {
         Assert.Equal(
             Days("2026-10-01", "2026-10-23"),
-            Period.Of(Preset.MonthToDate, Today).ComparedWith(Comparison.PreviousPeriod)
+            Period.Of(Preset.MonthToDate, _today).ComparedWith(Comparison.PreviousPeriod)
         );
         Assert.Equal(
             Days("2026-09-01", "2026-09-30"),
-            Period.Of(Preset.LastMonth, Today).ComparedWith(Comparison.PreviousPeriod)
+            Period.Of(Preset.LastMonth, _today).ComparedWith(Comparison.PreviousPeriod)
         );
         Assert.Equal(
             Days("2025-10-01", "2025-10-31"),
-            Period.Of(Preset.LastMonth, Today).ComparedWith(Comparison.PreviousYear)
+            Period.Of(Preset.LastMonth, _today).ComparedWith(Comparison.PreviousYear)
         );
         // 31 March against a February of 28 days: all of it.
         Assert.Equal(
@@ -83,14 +83,14 @@ public sealed class PeriodTests
     public void Years_are_held_against_years() =>
         Assert.Equal(
             Days("2025-01-01", "2025-11-23"),
-            Period.Of(Preset.YearToDate, Today).ComparedWith(Comparison.PreviousPeriod)
+            Period.Of(Preset.YearToDate, _today).ComparedWith(Comparison.PreviousPeriod)
         );
 
     [Fact]
     public void The_year_before_is_52_weeks_away_for_days_and_weeks() =>
         Assert.Equal(
             Days("2025-10-28", "2025-11-24"),
-            Period.Of(Preset.Last28Days, Today).ComparedWith(Comparison.PreviousYear)
+            Period.Of(Preset.Last28Days, _today).ComparedWith(Comparison.PreviousYear)
         );
 
     [Theory]
@@ -98,14 +98,14 @@ public sealed class PeriodTests
     [InlineData(Preset.AllTime, "year")]
     [InlineData(Preset.Last28Days, "none")]
     public void Sometimes_there_is_nothing_to_compare_with(Preset preset, string comparison) =>
-        Assert.Null(Period.Of(preset, Today).ComparedWith(Period.ComparisonOf(comparison)));
+        Assert.Null(Period.Of(preset, _today).ComparedWith(Period.ComparisonOf(comparison)));
 
     [Fact]
     public void A_chosen_day_begins_as_many_days_and_is_written_in_the_address()
     {
         var comparison = Period.ComparisonOf("2025-12-24");
 
-        Assert.Equal(Days("2025-12-24", "2025-12-30"), Period.Of(Preset.Last7Days, Today).ComparedWith(comparison));
+        Assert.Equal(Days("2025-12-24", "2025-12-30"), Period.Of(Preset.Last7Days, _today).ComparedWith(comparison));
         Assert.Equal("2025-12-24", Period.Key(comparison));
         Assert.Equal(Comparison.PreviousPeriod, Period.ComparisonOf("2025-13-24"));
     }
@@ -118,23 +118,23 @@ public sealed class PeriodTests
     [InlineData(Preset.YearToDate)]
     public void Stepping_away_and_back_ends_where_it_began(Preset preset)
     {
-        var period = Period.Of(preset, Today);
-        Assert.Equal(period.Range.To, period.Earlier(Today).Later(Today)?.Range.To);
+        var period = Period.Of(preset, _today);
+        Assert.Equal(period.Range.To, period.Earlier(_today).Later(_today)?.Range.To);
     }
 
     [Fact]
     public void Stepping_keeps_the_length_and_months_stay_months()
     {
-        Assert.Equal(Days("2026-09-29", "2026-10-26"), Period.Of(Preset.Last28Days, Today).Earlier(Today).Range);
+        Assert.Equal(Days("2026-09-29", "2026-10-26"), Period.Of(Preset.Last28Days, _today).Earlier(_today).Range);
         Assert.Equal(
             new Period(Preset.LastMonth, Days("2026-10-01", "2026-10-31")),
-            Period.Of(Preset.MonthToDate, Today).Earlier(Today)
+            Period.Of(Preset.MonthToDate, _today).Earlier(_today)
         );
         Assert.Equal(
             new Period(Preset.MonthToDate, Days("2026-11-01", "2026-11-23")),
-            Period.Of(Preset.LastMonth, Today).Later(Today)
+            Period.Of(Preset.LastMonth, _today).Later(_today)
         );
-        Assert.Null(Period.Of(Preset.Last28Days, Today).Later(Today));
+        Assert.Null(Period.Of(Preset.Last28Days, _today).Later(_today));
     }
 
     [Theory]
@@ -152,13 +152,13 @@ public sealed class PeriodTests
         string? from,
         string? to,
         Preset opened
-    ) => Assert.Equal(opened, Period.Read(preset, from, to, Today, null).Preset);
+    ) => Assert.Equal(opened, Period.Read(preset, from, to, _today, null).Preset);
 
     [Fact]
     public void Days_to_come_are_cut_off() =>
         Assert.Equal(
             Days("2026-11-10", "2026-11-23"),
-            Period.Read(null, "2026-11-10", "2026-12-24", Today, null).Range
+            Period.Read(null, "2026-11-10", "2026-12-24", _today, null).Range
         );
 
     [Theory]

@@ -8,7 +8,7 @@ namespace XenoInsights.Tests.Shopify;
 
 public sealed class BulkDownloadTests
 {
-    private static readonly byte[] File = [.. Enumerable.Range(0, 300_000).Select(i => (byte)(i * 31 >> 3))];
+    private static readonly byte[] _file = [.. Enumerable.Range(0, 300_000).Select(i => (byte)(i * 31 >> 3))];
 
     private static CancellationToken Cancellation => TestContext.Current.CancellationToken;
 
@@ -17,7 +17,7 @@ public sealed class BulkDownloadTests
     {
         await using var store = await Fake.StartAsync(Serve());
 
-        Assert.Equal(File, await DownloadAsync(store, File.Length));
+        Assert.Equal(_file, await DownloadAsync(store, _file.Length));
         Assert.Null(Assert.Single(store.Requests).Token);
     }
 
@@ -32,7 +32,7 @@ public sealed class BulkDownloadTests
             Serve()
         );
 
-        Assert.Equal(File, await DownloadAsync(store, File.Length));
+        Assert.Equal(_file, await DownloadAsync(store, _file.Length));
         Assert.Equal(5, store.Requests.Count);
         Assert.Null(store.Requests[0].Range);
         Assert.All(store.Requests.Skip(1), request => Assert.StartsWith("bytes=", request.Range));
@@ -43,7 +43,7 @@ public sealed class BulkDownloadTests
     {
         await using var store = await Fake.StartAsync(Serve(dropAfter: 100_000, ranges: false), Serve(ranges: false));
 
-        Assert.Equal(File, await DownloadAsync(store, File.Length));
+        Assert.Equal(_file, await DownloadAsync(store, _file.Length));
     }
 
     [Fact]
@@ -51,7 +51,7 @@ public sealed class BulkDownloadTests
     {
         await using var store = await Fake.StartAsync(Serve(dropAfter: 100_000), Fake.Hangup);
 
-        var failure = await Assert.ThrowsAsync<ShopifyException>(() => DownloadAsync(store, File.Length));
+        var failure = await Assert.ThrowsAsync<ShopifyException>(() => DownloadAsync(store, _file.Length));
 
         Assert.Equal(ShopifyFailure.Unavailable, failure.Failure);
         Assert.InRange(store.Requests.Count, 5, 6);
@@ -64,7 +64,7 @@ public sealed class BulkDownloadTests
 
         Assert.Equal(
             ShopifyFailure.PartialData,
-            (await Assert.ThrowsAsync<ShopifyException>(() => DownloadAsync(store, File.Length + 1))).Failure
+            (await Assert.ThrowsAsync<ShopifyException>(() => DownloadAsync(store, _file.Length + 1))).Failure
         );
     }
 
@@ -72,12 +72,12 @@ public sealed class BulkDownloadTests
     public async Task A_file_that_ends_early_without_saying_its_length_is_a_failure()
     {
         await using var store = await Fake.StartAsync(context =>
-            context.Response.Body.WriteAsync(File.AsMemory(0, 1000)).AsTask()
+            context.Response.Body.WriteAsync(_file.AsMemory(0, 1000)).AsTask()
         );
 
         Assert.NotEqual(
             ShopifyFailure.NotFound,
-            (await Assert.ThrowsAsync<ShopifyException>(() => DownloadAsync(store, File.Length))).Failure
+            (await Assert.ThrowsAsync<ShopifyException>(() => DownloadAsync(store, _file.Length))).Failure
         );
     }
 
@@ -103,7 +103,7 @@ public sealed class BulkDownloadTests
 
         Assert.Equal(
             ShopifyFailure.PartialData,
-            (await Assert.ThrowsAsync<ShopifyException>(() => DownloadAsync(store, File.Length))).Failure
+            (await Assert.ThrowsAsync<ShopifyException>(() => DownloadAsync(store, _file.Length))).Failure
         );
     }
 
@@ -197,7 +197,7 @@ public sealed class BulkDownloadTests
         await using var store = await Fake.StartAsync(Fake.Data("""{"shop":{"id":"gid://shopify/Shop/1"}}"""), Serve());
 
         await store.Admin.SendAsync(Fake.Shop, "query Q { shop { id } }", null, Cancellation);
-        await DownloadAsync(store, File.Length);
+        await DownloadAsync(store, _file.Length);
 
         Assert.Equal(2, store.Requests.Count);
         Assert.Empty(store.TraceParents);
@@ -224,11 +224,11 @@ public sealed class BulkDownloadTests
             if (from > 0)
                 context.Response.Headers.ContentRange = string.Create(
                     CultureInfo.InvariantCulture,
-                    $"bytes {from}-{File.Length - 1}/{File.Length}"
+                    $"bytes {from}-{_file.Length - 1}/{_file.Length}"
                 );
             context.Response.Headers.ETag = version;
-            context.Response.ContentLength = File.Length - from;
-            await context.Response.Body.WriteAsync(File.AsMemory(from, dropAfter ?? (File.Length - from)));
+            context.Response.ContentLength = _file.Length - from;
+            await context.Response.Body.WriteAsync(_file.AsMemory(from, dropAfter ?? (_file.Length - from)));
             await context.Response.Body.FlushAsync();
             if (dropAfter is null)
                 return;

@@ -8,7 +8,7 @@ namespace XenoInsights.Tests.Shopify;
 
 public sealed class CurrenciesTests
 {
-    private static readonly Gen<int> Exponents = Gen.Int[0, 4];
+    private static readonly Gen<int> _exponents = Gen.Int[0, 4];
 
     [Theory]
     [InlineData("JPY", 0)]
@@ -23,12 +23,12 @@ public sealed class CurrenciesTests
 
     [Fact]
     public void Every_amount_written_in_full_is_read_back_exactly() =>
-        Gen.Select(Gen.Long, Exponents)
+        Gen.Select(Gen.Long, _exponents)
             .Sample((minor, exponent) => Assert.Equal(minor, Parse(Written(minor, exponent), exponent)));
 
     [Fact]
     public void Amounts_written_as_Shopify_does_without_extra_zeros_are_read_back_exactly() =>
-        Gen.Select(Gen.Long, Exponents)
+        Gen.Select(Gen.Long, _exponents)
             .Sample((minor, exponent) => Assert.Equal(minor, Parse(Short(Written(minor, exponent)), exponent)));
 
     [Theory]

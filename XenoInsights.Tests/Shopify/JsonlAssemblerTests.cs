@@ -277,7 +277,7 @@ public sealed class JsonlAssemblerTests
             "happenedAt":"2026-03-05T09:00:01Z","__parentId":"gid:\/\/shopify\/Order\/8891577729330"} trailing
             """
     )]
-    public async Task An_order_with_an_unreadable_child_is_given_up_as_a_whole(string malformed)
+    public async Task An_order_with_an_unreadable_child_is_rejected_as_a_whole(string malformed)
     {
         var next = _order1.Replace("8891577729330", "2");
 

@@ -421,10 +421,12 @@ public sealed class DeltaTests(FaultyStores stores) : IClassFixture<FaultyStores
     {
         var store = stores.NextMixed();
         var offset = 12 - TimeProvider.System.GetUtcNow().Hour;
-        store.TimeZone =
-            offset == 0 ? "Etc/UTC"
-            : offset > 0 ? $"Etc/GMT-{offset}"
-            : $"Etc/GMT+{-offset}";
+        store.TimeZone = offset switch
+        {
+            0 => "Etc/UTC",
+            > 0 => $"Etc/GMT-{offset}",
+            _ => $"Etc/GMT+{-offset}",
+        };
         var (tenant, _) = await Host.ImportAsync(store.Shop.Domain);
         await Host.InTenantAsync(
             tenant,

@@ -17,7 +17,7 @@ public sealed class ImportKillTests(PostgresServer postgres)
     private const int Orders = 20_000;
     private const string Domain = "killed.myshopify.com";
 
-    private static readonly int Kills = int.TryParse(
+    private static readonly int _kills = int.TryParse(
         Environment.GetEnvironmentVariable("SYNC_KILLS"),
         System.Globalization.CultureInfo.InvariantCulture,
         out var kills
@@ -44,7 +44,7 @@ public sealed class ImportKillTests(PostgresServer postgres)
         settings["Sync:LeaseSeconds"] = "1";
 
         var kills = 0;
-        for (var kill = 1; kill <= Kills; kill++)
+        for (var kill = 1; kill <= _kills; kill++)
         {
             var attempts = await AttemptsAsync(database);
             // What the last process had read would be taken for the reading of this one, which begins the file again.
@@ -74,7 +74,7 @@ public sealed class ImportKillTests(PostgresServer postgres)
         Assert.True(status == "Succeeded", $"{status}: {error}\n{last.Output}");
         Assert.Equal(1L, await ScalarAsync<long>(database, "select count(*) from sync_jobs"));
         // A busy machine may let it end before the next kill; most must have hit.
-        Assert.InRange(kills, 2, Kills);
+        Assert.InRange(kills, 2, _kills);
         Assert.InRange(await AttemptsAsync(database), kills + 1, int.MaxValue);
         Assert.True(
             await ScalarAsync<bool>(
@@ -133,9 +133,9 @@ public sealed class ImportKillTests(PostgresServer postgres)
                 using var asked = await ImportHost.AskForImportAsync(owner, tenant, "delta");
                 Assert.Equal(HttpStatusCode.Accepted, asked.StatusCode);
             }
-            for (var kill = 1; kill <= Kills; kill++)
+            for (var kill = 1; kill <= _kills; kill++)
             {
-                var until = Changed * 0.9 * kill / Kills;
+                var until = Changed * 0.9 * kill / _kills;
                 for (
                     var patience = 0;
                     !await ScalarAsync<bool>(
@@ -260,7 +260,7 @@ public sealed class ImportKillTests(PostgresServer postgres)
                 );
                 Assert.Equal(HttpStatusCode.Accepted, asked.StatusCode);
             }
-            for (var kill = 1; kill <= Kills; kill++)
+            for (var kill = 1; kill <= _kills; kill++)
             {
                 for (
                     var patience = 0;

@@ -6,7 +6,7 @@ namespace XenoInsights.Tests.Ui;
 
 public sealed class ChangeTests
 {
-    private static readonly CultureInfo British = CultureInfo.GetCultureInfo("en-GB");
+    private static readonly CultureInfo _british = CultureInfo.GetCultureInfo("en-GB");
 
     [Theory]
     [InlineData(1257, 1000, Better.Higher, "+25.7%", "▲", Tone.Good, "up 25.7 percent, better")]
@@ -29,7 +29,7 @@ public sealed class ChangeTests
         var change = Change.Of(now, before, better);
         Assert.Equal(
             (text, arrow, tone, spoken),
-            (change.Text(British), change.Arrow, change.Tone, change.Spoken(British))
+            (change.Text(_british), change.Arrow, change.Tone, change.Spoken(_british))
         );
     }
 
@@ -40,14 +40,14 @@ public sealed class ChangeTests
     public void From_nothing_there_is_no_change(long now, long? before)
     {
         var change = Change.Of(now, before, Better.Higher);
-        Assert.Equal(("—", Tone.Quiet, true), (change.Text(British), change.Tone, change.IsNone));
+        Assert.Equal(("—", Tone.Quiet, true), (change.Text(_british), change.Tone, change.IsNone));
     }
 
     [Fact]
     public void Rates_change_in_points()
     {
-        Assert.Equal("+8.0 pts", Change.OfRate(0.848m, 0.768m, Better.Higher).Text(British));
-        Assert.Equal("—", Change.OfRate(0.848m, null, Better.Higher).Text(British));
+        Assert.Equal("+8.0 pts", Change.OfRate(0.848m, 0.768m, Better.Higher).Text(_british));
+        Assert.Equal("—", Change.OfRate(0.848m, null, Better.Higher).Text(_british));
     }
 
     [Fact]

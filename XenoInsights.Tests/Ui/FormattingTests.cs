@@ -6,7 +6,7 @@ namespace XenoInsights.Tests.Ui;
 
 public sealed class FormattingTests
 {
-    private static readonly CultureInfo British = CultureInfo.GetCultureInfo("en-GB");
+    private static readonly CultureInfo _british = CultureInfo.GetCultureInfo("en-GB");
 
     [Theory]
     [InlineData("GBP", "en-GB", 164722050, "£1,647,220.50")]
@@ -28,7 +28,7 @@ public sealed class FormattingTests
 
     [Fact]
     public void Amounts_beyond_the_precision_of_a_double_stay_exact() =>
-        Assert.Equal("£90,071,992,547,409.93", new Money("GBP", British).Exact(9007199254740993));
+        Assert.Equal("£90,071,992,547,409.93", new Money("GBP", _british).Exact(9007199254740993));
 
     [Theory]
     [InlineData(164722050, "£1,647,221")]
@@ -36,7 +36,7 @@ public sealed class FormattingTests
     [InlineData(50, "£1")]
     [InlineData(-150, "−£2")]
     public void Whole_money_rounds_half_away_from_zero(long minor, string written) =>
-        Assert.Equal(written, new Money("GBP", British).Whole(minor));
+        Assert.Equal(written, new Money("GBP", _british).Whole(minor));
 
     [Theory]
     [InlineData("en-GB", 4000000, "£40k")]
@@ -53,12 +53,12 @@ public sealed class FormattingTests
     [InlineData(72, "1 min 12 s")]
     [InlineData(5040, "1 h 24 min")]
     public void Durations_name_their_two_largest_units(double seconds, string written) =>
-        Assert.Equal(written, Numbers.Duration(TimeSpan.FromSeconds(seconds), British));
+        Assert.Equal(written, Numbers.Duration(TimeSpan.FromSeconds(seconds), _british));
 
     [Fact]
     public void A_span_names_the_year_once_where_it_is_the_same()
     {
-        var days = new Days(British);
+        var days = new Days(_british);
         Assert.Equal("23 Oct – 19 Nov 2026", days.Span(new(2026, 10, 23), new(2026, 11, 19)));
         Assert.Equal("23 Dec 2025 – 19 Jan 2026", days.Span(new(2025, 12, 23), new(2026, 1, 19)));
         Assert.Equal("19 Nov 2026", days.Span(new(2026, 11, 19), new(2026, 11, 19)));

@@ -15,7 +15,7 @@ public sealed class DataProtectionKey
 }
 
 /// <summary>
-/// Keeps the key ring in PostgreSQL. The framework's own EF repository would query outside the walls.
+/// Keeps the key ring in PostgreSQL. The framework's own EF repository would query outside row-level security.
 /// </summary>
 internal sealed class DataProtectionKeyRepository(SystemDatabase database)
     : IXmlRepository,

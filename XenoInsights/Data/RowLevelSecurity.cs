@@ -169,10 +169,12 @@ internal static class RowLevelSecurity
                 from tables cross join (values ('enabled', 'enable'), ('forced', 'force')) as v(what, verb)
                 where has_tenant and not case verb when 'enable' then relrowsecurity else relforcerowsecurity end
                 union all
-                select 2, p.relation, format('the policy %s for %s is %s', p.name,
-                    p.role, case when s.name is null then 'missing' else 'not as it must be' end),
-                       format('drop policy if exists %I on %I; create policy %I on %I to %I using (%s)',
-                           p.name, p.relation, p.name, p.relation, p.role, p.predicate), false
+                select 2, p.relation,
+                    format('the policy %s for %s is %s', p.name,
+                        p.role, case when s.name is null then 'missing' else 'not as it must be' end),
+                    format('drop policy if exists %I on %I; create policy %I on %I to %I using (%s)', p.name,
+                        p.relation, p.name, p.relation, p.role, p.predicate),
+                    false
                 from policies p left join stored_policies s using (relation, name)
                 where s.name is null or s.role <> p.role or s.predicate is distinct from p.predicate or not s.plain
                 union all
@@ -181,14 +183,16 @@ internal static class RowLevelSecurity
                 from stored_policies s left join policies p using (relation, name) where p.name is null
                 union all
                 select 4, relation, format('%s may not %s%s', role, privilege, coalesce(' ' || col, '')),
-                       format('grant %s %s on %I to %I', privilege,
-                           coalesce('(' || quote_ident(col) || ')', ''), relation, role), false
+                    format('grant %s %s on %I to %I', privilege, coalesce('(' || quote_ident(col) || ')', ''),
+                        relation, role),
+                    false
                 from (select * from grants except select * from stored_grants) missing
                 union all
-                select 5, relation, format('%s may %s%s, which nothing here needs', role, privilege,
-                    coalesce(' ' || col, '')),
-                       format('revoke %s %s on %I from %s', privilege,
-                           coalesce('(' || quote_ident(col) || ')', ''), relation, quote_ident(role)), true
+                select 5, relation,
+                    format('%s may %s%s, which nothing here needs', role, privilege, coalesce(' ' || col, '')),
+                    format('revoke %s %s on %I from %s', privilege,
+                        coalesce('(' || quote_ident(col) || ')', ''), relation, quote_ident(role)),
+                    true
                 from (select * from stored_grants except select * from grants) excess) differences
             order by relation, step, problem
             """;

@@ -5,7 +5,7 @@ namespace XenoInsights.Data;
 
 /// <summary>
 /// Runs changes of the schema so that they never hold up those who serve: whoever waits for a lock makes everybody
-/// behind it wait too, so each attempt waits for a moment only, gives up, and comes again later.
+/// behind it wait too, so each attempt waits for a moment only, fails, and is tried again later.
 /// </summary>
 /// <param name="lockTimeout">
 /// The longest wait for one lock. Less than the patience of a webhook's answer (0.9 s), and than PostgreSQL's own

@@ -4,7 +4,7 @@ using XenoInsights.Tenants;
 
 namespace XenoInsights.Data;
 
-/// <summary>Statements of the writers, all inside the caller's walled transaction.</summary>
+/// <summary>Statements of the writers, all inside the caller's transaction, under row-level security.</summary>
 internal static class Sql
 {
     public static NpgsqlBatchCommand DeleteByIds(

@@ -160,7 +160,7 @@ public sealed class SystemDatabase(TenantTransactions transactions)
     ) => transactions.QueryAsync(sql, parameters, read, ct);
 }
 
-/// <summary>The one place that opens transactions and puts the walls around them.</summary>
+/// <summary>The one place that opens transactions and sets the role and tenant of each.</summary>
 public sealed class TenantTransactions : IAsyncDisposable
 {
     private const int MaxAttempts = 4;
@@ -292,10 +292,10 @@ public sealed class TenantTransactions : IAsyncDisposable
 
 public static class XenoDbContextExtensions
 {
-    /// <summary>The connection of the walled transaction, for set-based SQL that EF cannot say.</summary>
+    /// <summary>The connection of the transaction, for set-based SQL that EF cannot say.</summary>
     public static NpgsqlConnection Connection(this XenoDbContext db) => (NpgsqlConnection)db.Database.GetDbConnection();
 
-    /// <summary>A command on the walled transaction.</summary>
+    /// <summary>A command on the transaction.</summary>
     public static NpgsqlCommand Command(this XenoDbContext db, string sql)
     {
         var transaction =
@@ -307,7 +307,7 @@ public static class XenoDbContextExtensions
         return command;
     }
 
-    /// <summary>A batch on the walled transaction.</summary>
+    /// <summary>A batch on the transaction.</summary>
     public static NpgsqlBatch NewBatch(this XenoDbContext db)
     {
         var batch = new NpgsqlBatch(db.Connection());

@@ -25,7 +25,7 @@ public interface ITenantOwned
 
 /// <summary>
 /// The whole model. Contexts are made by <see cref="TenantDatabase"/> and <see cref="SystemDatabase"/> only, inside a
-/// walled transaction. New migration: <c>dotnet ef migrations add Name --project XenoInsights --output-dir
+/// transaction under row-level security. New migration: <c>dotnet ef migrations add Name --project XenoInsights --output-dir
 /// Data/Migrations</c>.
 /// </summary>
 public sealed class XenoDbContext : DbContext

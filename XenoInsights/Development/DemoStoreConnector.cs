@@ -87,7 +87,7 @@ internal sealed class DemoStoreConnector(
     }
 
     /// <summary>
-    /// The pretend Shopify keeps tokens over a restart, but not who subscribed to what. False when it does not let us
+    /// The fake Shopify keeps tokens over a restart, but not who subscribed to what. False when it does not let us
     /// in any more.
     /// </summary>
     private async Task<bool> SubscribeAgainAsync(CancellationToken ct)
@@ -114,7 +114,7 @@ internal sealed class DemoStoreConnector(
         }
     }
 
-    // A store that was uninstalled by hand stays so; one whose tokens the demo has forgotten is connected again.
+    // A store that was uninstalled by hand stays so; one whose tokens the fake Shopify no longer has is connected again.
     private Task<bool> IsConnectedAsync(CancellationToken ct) =>
         system.RunAsync(
             db =>

@@ -17,7 +17,7 @@ public readonly record struct ApplyResult(long Stored, long Unchanged)
 }
 
 /// <summary>
-/// The one door: the only code that writes Shopify's objects and their rollups. Applying is a join over versions
+/// The only code that writes Shopify's objects and their rollups. Applying is a join over versions
 /// (updated_at, then source, then content hash): in any order, any number of times, from any number of writers, the
 /// newest version ends up stored and counted exactly once. People who were erased are kept out of it
 /// (<see cref="ErasedPeople"/>), whatever the versions.

@@ -17,7 +17,7 @@ public enum RecordSource
 }
 
 /// <summary>
-/// What the ingestion door accepts, whatever wire it came over. All money is in minor units of the shop's
+/// What ingestion accepts, whatever wire it came over. All money is in minor units of the shop's
 /// currency (orders and checkouts from before it was changed name theirs), all instants are UTC, and
 /// <see cref="UpdatedAt"/> is the version: a newer one replaces the whole object.
 /// </summary>

@@ -141,7 +141,7 @@ public sealed class AnswerCache(TenantDatabase tenants, TimeProvider time, IOpti
         }
         finally
         {
-            Forget(tenantId, question, computation);
+            Remove(tenantId, question, computation);
         }
     }
 
@@ -151,13 +151,13 @@ public sealed class AnswerCache(TenantDatabase tenants, TimeProvider time, IOpti
         {
             if (--computation.Callers > 0 || computation.Answer!.IsCompleted)
                 return;
-            Forget(tenantId, question, computation);
+            Remove(tenantId, question, computation);
         }
         computation.Abandoned.Cancel();
     }
 
     // From here on nobody joins it.
-    private void Forget(Guid tenantId, object question, Computation computation)
+    private void Remove(Guid tenantId, object question, Computation computation)
     {
         lock (_gate)
         {

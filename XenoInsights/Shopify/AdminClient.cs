@@ -37,8 +37,8 @@ public sealed partial class AdminClient(
     private const int MaxThrottled = 10;
     private const int MaxFailures = 5;
     private const double UnknownCost = 50;
-    private static readonly TimeSpan FirstBackoff = TimeSpan.FromSeconds(1);
-    private static readonly TimeSpan LongestBackoff = TimeSpan.FromSeconds(60);
+    private static readonly TimeSpan _firstBackoff = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan _longestBackoff = TimeSpan.FromSeconds(60);
 
     private readonly ConcurrentDictionary<string, CostBudget> _budgets = new(StringComparer.Ordinal);
     private readonly ConcurrentDictionary<string, double> _costs = new(StringComparer.Ordinal);
@@ -248,7 +248,7 @@ public sealed partial class AdminClient(
         };
 
     private static TimeSpan Backoff(int failures) =>
-        TimeSpan.FromTicks(Math.Min(LongestBackoff.Ticks, FirstBackoff.Ticks << (failures - 1)));
+        TimeSpan.FromTicks(Math.Min(_longestBackoff.Ticks, _firstBackoff.Ticks << (failures - 1)));
 
     /// <summary>Up to a quarter longer, so that those who were refused together do not come back together.</summary>
     private static TimeSpan Jittered(TimeSpan wait) => wait * (1 + (Random.Shared.NextDouble() / 4));

@@ -46,8 +46,8 @@ internal sealed class BulkFile(HttpClient http, TimeProvider time, Uri url, long
 {
     /// <summary>Tries in a row that bring no byte.</summary>
     private const int MaxFruitless = 5;
-    private static readonly TimeSpan FirstBackoff = TimeSpan.FromMilliseconds(500);
-    private static readonly TimeSpan LongestSilence = TimeSpan.FromSeconds(60);
+    private static readonly TimeSpan _firstBackoff = TimeSpan.FromMilliseconds(500);
+    private static readonly TimeSpan _longestSilence = TimeSpan.FromSeconds(60);
 
     private HttpResponseMessage? _response;
     private Stream? _body;
@@ -223,7 +223,7 @@ internal sealed class BulkFile(HttpClient http, TimeProvider time, Uri url, long
 
     private async Task<T> WithinSilenceAsync<T>(Func<CancellationToken, ValueTask<T>> work, CancellationToken ct)
     {
-        using var silence = new CancellationTokenSource(LongestSilence, time);
+        using var silence = new CancellationTokenSource(_longestSilence, time);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(silence.Token, ct);
         return await work(either.Token);
     }
@@ -237,7 +237,7 @@ internal sealed class BulkFile(HttpClient http, TimeProvider time, Uri url, long
                 $"Shopify's file could not be read beyond byte {_position}: {dropped.Message}",
                 dropped
             );
-        await Task.Delay(FirstBackoff * (1 << (_fruitless - 1)), time, ct);
+        await Task.Delay(_firstBackoff * (1 << (_fruitless - 1)), time, ct);
     }
 
     private void Disconnect()

@@ -19,8 +19,8 @@ public readonly record struct BulkItem(IngestRecord? Record, RejectedObject? Rej
 /// <summary>Lines that did not become a record, and why.</summary>
 /// <param name="Line">The first of the lines, counted from 1.</param>
 /// <param name="Gid">The object at fault, if its id could be read.</param>
-/// <param name="ParentGid">The object that is incomplete without it, if known: what to read again.</param>
-/// <param name="SourceObjects">How many lines are given up.</param>
+/// <param name="ParentGid">The object that is incomplete without it, if known: what to refetch.</param>
+/// <param name="SourceObjects">How many lines are rejected.</param>
 /// <param name="IsRoot">Whether a whole object is missing because of it, rather than a line that belongs to another
 /// one.</param>
 public sealed record RejectedObject(
@@ -39,7 +39,7 @@ public sealed record RejectedObject(
 /// <summary>
 /// Turns the JSONL of a bulk operation run with <c>groupObjects: true</c> into records: each object is followed by its
 /// children. Memory stays that of one buffer and the object being assembled, however long the file. An object with a
-/// child that cannot be read is given up as a whole, since its money would be wrong; a child of some other object than
+/// child that cannot be read is rejected as a whole, since its money would be wrong; a child of some other object than
 /// the one it follows, or one that comes a second time, is reported and not added. One assembler reads one file.
 /// </summary>
 public sealed class JsonlAssembler(string currency)

@@ -58,7 +58,7 @@ internal abstract class RecordReader(string currency)
         return typename.SequenceEqual("AbandonedCheckout"u8) ? new CheckoutReader(currency) : null;
     }
 
-    /// <summary>Forgets the last object and reads the one at the reader.</summary>
+    /// <summary>Clears the last object and reads the one at the reader.</summary>
     public void Begin(ref Utf8JsonReader reader)
     {
         _gidLength = 0;

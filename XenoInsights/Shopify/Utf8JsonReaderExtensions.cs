@@ -252,7 +252,7 @@ internal readonly record struct ShopCurrency(string Code, int Exponent)
 }
 
 /// <summary>
-/// Keeps texts that repeat (titles, statuses, SKUs) from being made anew for each line. Each slot forgets its last text
+/// Keeps texts that repeat (titles, statuses, SKUs) from being made anew for each line. Each slot drops its last text
 /// for a new one, so it never grows.
 /// </summary>
 internal sealed class TextCache

@@ -32,7 +32,7 @@ internal sealed class SyncWorker(
 {
     private const int MaxAttempts = 12,
         MaxStarts = 100;
-    private static readonly TimeSpan Poll = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan _poll = TimeSpan.FromSeconds(1);
     private static readonly Backoff _backoff = new(TimeSpan.FromSeconds(5), TimeSpan.FromMinutes(10));
 
     private readonly TimeSpan _lease = TimeSpan.FromSeconds(options.Value.LeaseSeconds);
@@ -58,9 +58,9 @@ internal sealed class SyncWorker(
                 catch (Exception failure) when (failure is not OperationCanceledException)
                 {
                     logger.LogError(failure, "Reading the queue of sync jobs failed; it is read again");
-                    await Task.Delay(Poll * 5, time, stoppingToken);
+                    await Task.Delay(_poll * 5, time, stoppingToken);
                 }
-                await signal.WaitAsync(Poll, stoppingToken);
+                await signal.WaitAsync(_poll, stoppingToken);
             }
         }
         catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)

@@ -14,7 +14,7 @@ internal sealed record AdminRequest(
     FakeShopifyHost Host
 )
 {
-    private static readonly TimeSpan RecentOrders = TimeSpan.FromDays(60);
+    private static readonly TimeSpan _recentOrders = TimeSpan.FromDays(60);
 
     public DemoShop Shop => Store.Shop;
 
@@ -25,7 +25,7 @@ internal sealed record AdminRequest(
 
     /// <summary>Without read_all_orders the older ones are simply not there.</summary>
     public bool Sees(in DemoKey order) =>
-        Scopes.Contains("read_all_orders") || order.CreatedAt >= (Now - RecentOrders).ToUnixTimeMilliseconds();
+        Scopes.Contains("read_all_orders") || order.CreatedAt >= (Now - _recentOrders).ToUnixTimeMilliseconds();
 
     public DemoOrder? Visible(DemoOrder? order) => order is not null && Sees(DemoSet.KeyOf(order)) ? order : null;
 
@@ -100,9 +100,9 @@ internal sealed record AdminInventoryItem(DemoProduct Product);
 /// </summary>
 internal static class AdminFields
 {
-    private static readonly Dictionary<(string Type, string Field), AdminResolver> Table = [];
+    private static readonly Dictionary<(string Type, string Field), AdminResolver> _table = [];
 
-    private static readonly Dictionary<Type, string> TypeNames = new()
+    private static readonly Dictionary<Type, string> _typeNames = new()
     {
         [typeof(DemoOrder)] = "Order",
         [typeof(DemoLine)] = "LineItem",
@@ -121,7 +121,7 @@ internal static class AdminFields
         [typeof(DemoStore)] = "Shop",
     };
 
-    private static readonly string[] SaleTypes =
+    private static readonly string[] _saleTypes =
     [
         "ProductSale",
         "ShippingLineSale",
@@ -134,7 +134,7 @@ internal static class AdminFields
         "UnknownSale",
     ];
 
-    private static readonly string[] AgreementTypes =
+    private static readonly string[] _agreementTypes =
     [
         "OrderAgreement",
         "OrderEditAgreement",
@@ -158,22 +158,22 @@ internal static class AdminFields
 
     public static AdminResolver? Find(string type, string field)
     {
-        if (Table.TryGetValue((type, field), out var resolver))
+        if (_table.TryGetValue((type, field), out var resolver))
         {
             return resolver;
         }
         if (type.EndsWith("Connection", StringComparison.Ordinal))
-            return Table.GetValueOrDefault(("Connection", field));
-        return type.EndsWith("Edge", StringComparison.Ordinal) ? Table.GetValueOrDefault(("Edge", field)) : null;
+            return _table.GetValueOrDefault(("Connection", field));
+        return type.EndsWith("Edge", StringComparison.Ordinal) ? _table.GetValueOrDefault(("Edge", field)) : null;
     }
 
     /// <summary>The object type behind an interface.</summary>
     public static string TypeOf(object source) =>
         source switch
         {
-            DemoSale sale => SaleTypes[(int)sale.Line],
-            DemoAgreement agreement => AgreementTypes[(int)agreement.Kind],
-            _ => TypeNames[source.GetType()],
+            DemoSale sale => _saleTypes[(int)sale.Line],
+            DemoAgreement agreement => _agreementTypes[(int)agreement.Kind],
+            _ => _typeNames[source.GetType()],
         };
 
     private static Fields<T> On<T>(params string[] types) => new(types);
@@ -412,7 +412,7 @@ internal static class AdminFields
 
     private static void Ledger()
     {
-        On<DemoAgreement>(AgreementTypes)
+        On<DemoAgreement>(_agreementTypes)
             .Add("id", a => new Gid("SalesAgreement", a.Id))
             .Add("happenedAt", a => a.HappenedAt)
             .Add("reason", a => Utf8JsonReaderExtensions.Name(a.Kind))
@@ -422,7 +422,7 @@ internal static class AdminFields
             .Add("return", _ => null)
             .Connection("sales", a => a.Sales);
 
-        On<DemoSale>(SaleTypes)
+        On<DemoSale>(_saleTypes)
             .Add("id", s => new Gid("Sale", s.Id))
             .Add("actionType", s => Utf8JsonReaderExtensions.Name(s.Action))
             .Add("lineType", s => Utf8JsonReaderExtensions.Name(s.Line))
@@ -1007,7 +1007,7 @@ internal static class AdminFields
         {
             foreach (var type in types)
             {
-                Table.Add((type, name), (source, arguments, request) => value((T)source, arguments, request));
+                _table.Add((type, name), (source, arguments, request) => value((T)source, arguments, request));
             }
             return this;
         }

@@ -65,7 +65,7 @@ internal sealed class AdminError(string message, object? wire) : ExecutionError(
 /// <summary>The Admin API's GraphQL endpoint over one table of fields.</summary>
 internal static class AdminGraphQL
 {
-    private static readonly string[] Interfaces =
+    private static readonly string[] _interfaces =
     [
         "Node",
         "LegacyInteroperability",
@@ -75,10 +75,10 @@ internal static class AdminGraphQL
         "Media",
         "Fee",
     ];
-    private static readonly string[] Scalars = ["DateTime", "Decimal", "Money", "URL", "UnsignedInt64"];
+    private static readonly string[] _scalars = ["DateTime", "Decimal", "Money", "URL", "UnsignedInt64"];
     private const int SingleQueryMaximum = 1000;
-    private static readonly GraphQLSerializer Serializer = new(new ErrorInfo());
-    private static readonly DocumentExecuter Executer = new();
+    private static readonly GraphQLSerializer _serializer = new(new ErrorInfo());
+    private static readonly DocumentExecuter _executer = new();
 
     public static Schema Schema { get; } = BuildSchema();
 
@@ -109,7 +109,7 @@ internal static class AdminGraphQL
         GraphQLRequest? call;
         try
         {
-            call = await Serializer.ReadAsync<GraphQLRequest>(http.Request.Body, cancellation);
+            call = await _serializer.ReadAsync<GraphQLRequest>(http.Request.Body, cancellation);
         }
         catch (JsonException)
         {
@@ -135,7 +135,7 @@ internal static class AdminGraphQL
         var request = new AdminRequest(store, await store.DataAsync(), scopes, host.Now, host);
         var result = await ExecuteAsync(call, request, cancellation);
         http.Response.ContentType = "application/json; charset=utf-8";
-        await Serializer.WriteAsync(http.Response.Body, result, cancellation);
+        await _serializer.WriteAsync(http.Response.Body, result, cancellation);
     }
 
     public static GraphQLDocument? TryParse(string query, out string? error)
@@ -201,7 +201,7 @@ internal static class AdminGraphQL
                 Extensions = new() { ["cost"] = CostOf(requested, null, bucket, request.Now, throttled) },
             };
         }
-        var result = await Executer.ExecuteAsync(
+        var result = await _executer.ExecuteAsync(
             new ExecutionOptions
             {
                 Schema = Schema,
@@ -290,7 +290,7 @@ internal static class AdminGraphQL
             sdl,
             builder =>
             {
-                foreach (var name in Interfaces)
+                foreach (var name in _interfaces)
                 {
                     builder.Types.For(name).ResolveType = source =>
                         schema!.AllTypes[AdminFields.TypeOf(source)] as IObjectGraphType
@@ -298,7 +298,7 @@ internal static class AdminGraphQL
                 }
             }
         );
-        foreach (var scalar in Scalars)
+        foreach (var scalar in _scalars)
         {
             schema.RegisterType(new WireScalar(scalar));
         }

@@ -20,7 +20,7 @@ public enum DemoBulkStatus
 /// <summary>One run of a bulk query. Its file is deleted with the host.</summary>
 public sealed class DemoBulkOperation : IDemoObject
 {
-    private static readonly TimeSpan UrlLifetime = TimeSpan.FromDays(7);
+    private static readonly TimeSpan _urlLifetime = TimeSpan.FromDays(7);
 
     public required long Id { get; init; }
 
@@ -54,7 +54,7 @@ public sealed class DemoBulkOperation : IDemoObject
     internal CancellationTokenSource Cancellation { get; } = new();
 
     public DemoBulkStatus StatusAt(DateTimeOffset now) =>
-        Status == DemoBulkStatus.Completed && now - CompletedAt > UrlLifetime ? DemoBulkStatus.Expired : Status;
+        Status == DemoBulkStatus.Completed && now - CompletedAt > _urlLifetime ? DemoBulkStatus.Expired : Status;
 }
 
 /// <summary>The bulk queries of an app in one store: five at a time, each run in the background.</summary>
@@ -62,10 +62,10 @@ internal sealed class DemoBulk
 {
     private const int AtOnce = 5;
     private const int LargestQuery = 65_535;
-    private static readonly TimeSpan Step = TimeSpan.FromMilliseconds(20);
+    private static readonly TimeSpan _step = TimeSpan.FromMilliseconds(20);
 
-    private readonly Lock gate = new();
-    private long last;
+    private readonly Lock _gate = new();
+    private long _last;
 
     public DemoSet<DemoBulkOperation> Set { get; } = DemoSet.Of<DemoBulkOperation>([]);
 
@@ -83,7 +83,7 @@ internal sealed class DemoBulk
             return Invalid(problems);
         }
         DemoBulkOperation operation;
-        lock (gate)
+        lock (_gate)
         {
             var running = Set.All()
                 .Where(o => !o.IsOver)
@@ -101,10 +101,10 @@ internal sealed class DemoBulk
                 );
             }
             // Counted from the clock: ids of an earlier process must not come again, an app may have kept one.
-            last = Math.Max(last + 1, request.Now.ToUnixTimeMilliseconds());
+            _last = Math.Max(_last + 1, request.Now.ToUnixTimeMilliseconds());
             operation = new()
             {
-                Id = (last * 1000) + request.Shop.Ordinal,
+                Id = (_last * 1000) + request.Shop.Ordinal,
                 Query = query,
                 CreatedAt = request.Now,
             };
@@ -134,7 +134,7 @@ internal sealed class DemoBulk
             );
         }
         operation.Status = DemoBulkStatus.Canceling;
-        operation.Cancellation.CancelAfter(Step);
+        operation.Cancellation.CancelAfter(_step);
         return AdminPayload.Of(operation);
     }
 
@@ -156,7 +156,7 @@ internal sealed class DemoBulk
         var file = request.Host.NewResultFile();
         try
         {
-            await Task.Delay(Step, cancellation);
+            await Task.Delay(_step, cancellation);
             if (operation.Status == DemoBulkStatus.Created)
             {
                 operation.Status = DemoBulkStatus.Running;
@@ -164,7 +164,7 @@ internal sealed class DemoBulk
             await export.WriteAsync(file, operation, cancellation);
             while (faults.HoldBulk)
             {
-                await Task.Delay(Step, cancellation);
+                await Task.Delay(_step, cancellation);
             }
             cancellation.ThrowIfCancellationRequested();
             if (
@@ -235,15 +235,15 @@ internal sealed class DemoBulk
 /// </summary>
 internal sealed class BulkExport
 {
-    private readonly AdminRequest request;
-    private readonly GraphQLDocument document;
-    private readonly bool grouped;
-    private readonly Dictionary<(GraphQLSelectionSet, string), Selection> selections = [];
-    private readonly List<Slot> roots = [];
-    private readonly List<Slot> slots = [];
+    private readonly AdminRequest _request;
+    private readonly GraphQLDocument _document;
+    private readonly bool _grouped;
+    private readonly Dictionary<(GraphQLSelectionSet, string), Selection> _selections = [];
+    private readonly List<Slot> _roots = [];
+    private readonly List<Slot> _slots = [];
 
     private BulkExport(GraphQLDocument document, bool grouped, AdminRequest request) =>
-        (this.document, this.grouped, this.request) = (document, grouped, request);
+        (_document, _grouped, _request) = (document, grouped, request);
 
     public static (BulkExport? Export, IReadOnlyList<string> Problems) Prepare(
         string query,
@@ -281,16 +281,16 @@ internal sealed class BulkExport
 
     public async Task WriteAsync(string file, DemoBulkOperation operation, CancellationToken cancellation)
     {
-        var shared = grouped ? new JsonLines(file) : null;
-        for (var i = 0; i < slots.Count; i++)
+        var shared = _grouped ? new JsonLines(file) : null;
+        for (var i = 0; i < _slots.Count; i++)
         {
-            slots[i].Writer = shared ?? new JsonLines(i == 0 ? file : $"{file}.{i}");
+            _slots[i].Writer = shared ?? new JsonLines(i == 0 ? file : $"{file}.{i}");
         }
         try
         {
-            foreach (var root in roots)
+            foreach (var root in _roots)
             {
-                foreach (var node in Connection(root, request))
+                foreach (var node in Connection(root, _request))
                 {
                     cancellation.ThrowIfCancellationRequested();
                     Write(root, node, null, operation);
@@ -300,12 +300,12 @@ internal sealed class BulkExport
         }
         finally
         {
-            foreach (var writer in slots.Select(slot => slot.Writer!).Distinct())
+            foreach (var writer in _slots.Select(slot => slot.Writer!).Distinct())
             {
                 writer.Dispose();
             }
         }
-        for (var i = 1; i < slots.Count && !grouped; i++)
+        for (var i = 1; i < _slots.Count && !_grouped; i++)
         {
             await AppendAsync(file, $"{file}.{i}", cancellation);
         }
@@ -334,7 +334,7 @@ internal sealed class BulkExport
         {
             return;
         }
-        var id = (Gid)selection.Id!(node, default, request)!;
+        var id = (Gid)selection.Id!(node, default, _request)!;
         foreach (var child in selection.Children)
         {
             foreach (var item in Connection(child, node))
@@ -345,7 +345,7 @@ internal sealed class BulkExport
     }
 
     private IEnumerable<object> Connection(Slot slot, object source) =>
-        ((AdminConnection)slot.Resolver(source, slot.Arguments, request)!).All();
+        ((AdminConnection)slot.Resolver(source, slot.Arguments, _request)!).All();
 
     private void WriteObject(JsonLines writer, Selection selection, object node, Gid? parent)
     {
@@ -361,7 +361,7 @@ internal sealed class BulkExport
             }
             else
             {
-                WriteValue(writer, field, field.Resolver!(node, field.Arguments, request));
+                WriteValue(writer, field, field.Resolver!(node, field.Arguments, _request));
             }
         }
         if (parent is { } id)
@@ -407,9 +407,9 @@ internal sealed class BulkExport
     private Selection SelectionOf(GraphQLSelectionSet set, string? type, object node)
     {
         type ??= AdminFields.TypeOf(node);
-        if (!selections.TryGetValue((set, type), out var selection))
+        if (!_selections.TryGetValue((set, type), out var selection))
         {
-            selections[(set, type)] = selection = Compile(set, type);
+            _selections[(set, type)] = selection = Compile(set, type);
         }
         return selection;
     }
@@ -417,16 +417,16 @@ internal sealed class BulkExport
     private void Compile(GraphQLOperationDefinition operation)
     {
         foreach (
-            var (field, _) in BulkRules.FieldsOf(operation.SelectionSet, "QueryRoot", document, AdminGraphQL.Schema)
+            var (field, _) in BulkRules.FieldsOf(operation.SelectionSet, "QueryRoot", _document, AdminGraphQL.Schema)
         )
         {
-            roots.Add(SlotOf(field, "QueryRoot"));
+            _roots.Add(SlotOf(field, "QueryRoot"));
         }
     }
 
     private Slot SlotOf(GraphQLField field, string parent)
     {
-        if (slots.FirstOrDefault(s => s.Field == field) is { } known)
+        if (_slots.FirstOrDefault(s => s.Field == field) is { } known)
         {
             return known;
         }
@@ -441,14 +441,14 @@ internal sealed class BulkExport
             node!.SelectionSet!,
             nodeType is IObjectGraphType ? nodeType.Name : null
         );
-        slots.Add(slot);
+        _slots.Add(slot);
         // Before the first line is written, so that every connection has its place even if it stays empty.
         var possible = nodeType is IInterfaceGraphType abstracted
             ? abstracted.PossibleTypes.Select(t => t.Name)
             : [nodeType.Name];
         foreach (var type in possible)
         {
-            selections[(slot.Node!, type)] = Compile(slot.Node!, type);
+            _selections[(slot.Node!, type)] = Compile(slot.Node!, type);
         }
         return slot;
     }
@@ -457,7 +457,7 @@ internal sealed class BulkExport
     {
         var fields = new List<Field>();
         var children = new List<Slot>();
-        foreach (var (field, _) in BulkRules.FieldsOf(set, type, document, AdminGraphQL.Schema))
+        foreach (var (field, _) in BulkRules.FieldsOf(set, type, _document, AdminGraphQL.Schema))
         {
             var name = field.Name.StringValue;
             var key = Encoding.UTF8.GetBytes($"\"{field.Alias?.Name.StringValue ?? name}\":");
@@ -525,12 +525,12 @@ internal sealed class BulkRules(GraphQLDocument document)
     private const int MostConnections = 5;
     private const int Deepest = 2;
 
-    private readonly List<string> withNodes = [];
-    private readonly List<string> withoutId = [];
-    private int connections;
-    private int deepest;
-    private bool inList;
-    private bool inObject;
+    private readonly List<string> _withNodes = [];
+    private readonly List<string> _withoutId = [];
+    private int _connections;
+    private int _deepest;
+    private bool _inList;
+    private bool _inObject;
 
     public IReadOnlyList<string> Check(GraphQLOperationDefinition operation)
     {
@@ -543,23 +543,26 @@ internal sealed class BulkRules(GraphQLDocument document)
             }
         }
         Walk(operation.SelectionSet, "QueryRoot", 0, null, insideList: false, insideObject: false);
-        Add(connections == 0, "Bulk queries must contain at least one connection.");
-        Add(connections > MostConnections, $"Bulk queries cannot contain more than {MostConnections} connections.");
-        Add(deepest > Deepest, $"Bulk queries cannot contain connections with a nesting depth greater than {Deepest}.");
+        Add(_connections == 0, "Bulk queries must contain at least one connection.");
+        Add(_connections > MostConnections, $"Bulk queries cannot contain more than {MostConnections} connections.");
         Add(
-            withNodes.Count > 0,
-            "All connection fields in a bulk query must select their contents using 'edges' > 'node', e.g: "
-                + $"'{withNodes.FirstOrDefault()} {{ edges {{ node {{'. Selecting via 'nodes' is not supported. "
-                + $"Invalid connection fields: '{string.Join("', '", withNodes)}'."
+            _deepest > Deepest,
+            $"Bulk queries cannot contain connections with a nesting depth greater than {Deepest}."
         );
         Add(
-            withoutId.Count > 0,
+            _withNodes.Count > 0,
+            "All connection fields in a bulk query must select their contents using 'edges' > 'node', e.g: "
+                + $"'{_withNodes.FirstOrDefault()} {{ edges {{ node {{'. Selecting via 'nodes' is not supported. "
+                + $"Invalid connection fields: '{string.Join("', '", _withNodes)}'."
+        );
+        Add(
+            _withoutId.Count > 0,
             "The parent 'node' field for a nested connection must select the 'id' field without an alias "
                 + "and must be of 'ID' return type. Connection fields without 'id': "
-                + $"{string.Join(", ", withoutId.Distinct())}."
+                + $"{string.Join(", ", _withoutId.Distinct())}."
         );
-        Add(inList, "Queries that contain a connection field within a list field are not currently supported.");
-        Add(inObject, "The pretend platform does not export connections below an object field.");
+        Add(_inList, "Queries that contain a connection field within a list field are not currently supported.");
+        Add(_inObject, "The fake Shopify does not export connections below an object field.");
         return problems;
 
         void Add(bool broken, string message)
@@ -658,17 +661,17 @@ internal sealed class BulkRules(GraphQLDocument document)
                 Walk(field.SelectionSet, named?.Name ?? "", depth, parent, insideList || list, insideObject: depth > 0);
                 continue;
             }
-            connections++;
-            deepest = Math.Max(deepest, depth);
-            inList |= insideList;
-            inObject |= insideObject && !insideList;
+            _connections++;
+            _deepest = Math.Max(_deepest, depth);
+            _inList |= insideList;
+            _inObject |= insideObject && !insideList;
             if (
                 Child(field.SelectionSet, "nodes") is not null
                 || Child(field.SelectionSet, "edges") is not { } edges
                 || Child(edges.SelectionSet, "node") is not { SelectionSet: { } node }
             )
             {
-                withNodes.Add(field.Name.StringValue);
+                _withNodes.Add(field.Name.StringValue);
                 continue;
             }
             if (
@@ -676,7 +679,7 @@ internal sealed class BulkRules(GraphQLDocument document)
                 && !above.Node.Selections.OfType<GraphQLField>().Any(f => f.Name == "id" && f.Alias is null)
             )
             {
-                withoutId.Add(above.Name);
+                _withoutId.Add(above.Name);
             }
             var edgeType = TypeOf(named!.Name, edges)!;
             Walk(
@@ -695,20 +698,20 @@ internal sealed class BulkRules(GraphQLDocument document)
 internal sealed class JsonLines(string file) : IDisposable
 {
     private const int FlushAt = 1 << 16;
-    private readonly FileStream stream = new(file, FileMode.Create, FileAccess.Write, FileShare.Read, bufferSize: 0);
-    private byte[] buffer = new byte[FlushAt * 2];
-    private int length;
+    private readonly FileStream _stream = new(file, FileMode.Create, FileAccess.Write, FileShare.Read, bufferSize: 0);
+    private byte[] _buffer = new byte[FlushAt * 2];
+    private int _length;
 
     public void Raw(ReadOnlySpan<byte> bytes)
     {
         bytes.CopyTo(Room(bytes.Length));
-        length += bytes.Length;
+        _length += bytes.Length;
     }
 
     public void EndLine()
     {
         Raw("\n"u8);
-        if (length >= FlushAt)
+        if (_length >= FlushAt)
         {
             Flush();
         }
@@ -740,7 +743,7 @@ internal sealed class JsonLines(string file) : IDisposable
                 break;
             case IUtf8SpanFormattable number:
                 number.TryFormat(Room(32), out var bytes, default, CultureInfo.InvariantCulture);
-                length += bytes;
+                _length += bytes;
                 break;
             default:
                 throw new InvalidOperationException($"{value.GetType().Name} is not a wire value.");
@@ -750,17 +753,17 @@ internal sealed class JsonLines(string file) : IDisposable
     public void Value(Gid gid)
     {
         Raw("\"gid:\\/\\/shopify\\/"u8);
-        length += Encoding.ASCII.GetBytes(gid.Type, Room(64));
+        _length += Encoding.ASCII.GetBytes(gid.Type, Room(64));
         Raw("\\/"u8);
         gid.Id.TryFormat(Room(20), out var bytes, default, CultureInfo.InvariantCulture);
-        length += bytes;
+        _length += bytes;
         Raw("\""u8);
     }
 
     public void Dispose()
     {
         Flush();
-        stream.Dispose();
+        _stream.Dispose();
     }
 
     private void Text(ReadOnlySpan<char> text)
@@ -775,7 +778,7 @@ internal sealed class JsonLines(string file) : IDisposable
                     ? Math.Max(control, special)
                     : Math.Min(control, special);
             plain = plain < 0 ? text.Length : plain;
-            length += Encoding.UTF8.GetBytes(text[..plain], Room(plain * 3));
+            _length += Encoding.UTF8.GetBytes(text[..plain], Room(plain * 3));
             text = text[plain..];
             if (text.Length == 0)
             {
@@ -783,13 +786,13 @@ internal sealed class JsonLines(string file) : IDisposable
             }
             if (text[0] < ' ')
             {
-                length += Encoding.ASCII.GetBytes($"\\u{(int)text[0]:x4}", Room(6));
+                _length += Encoding.ASCII.GetBytes($"\\u{(int)text[0]:x4}", Room(6));
             }
             else
             {
                 var escaped = Room(2);
                 (escaped[0], escaped[1]) = ((byte)'\\', (byte)text[0]);
-                length += 2;
+                _length += 2;
             }
             text = text[1..];
         }
@@ -798,16 +801,16 @@ internal sealed class JsonLines(string file) : IDisposable
 
     private Span<byte> Room(int size)
     {
-        if (length + size > buffer.Length)
+        if (_length + size > _buffer.Length)
         {
-            Array.Resize(ref buffer, Math.Max(buffer.Length * 2, length + size));
+            Array.Resize(ref _buffer, Math.Max(_buffer.Length * 2, _length + size));
         }
-        return buffer.AsSpan(length);
+        return _buffer.AsSpan(_length);
     }
 
     private void Flush()
     {
-        stream.Write(buffer, 0, length);
-        length = 0;
+        _stream.Write(_buffer, 0, _length);
+        _length = 0;
     }
 }

@@ -14,7 +14,7 @@ internal static class Cost
 {
     private const int Mutation = 10;
     private const int Counting = 10;
-    private static readonly HashSet<string> Free = ["MoneyBag", "MoneyV2", "PageInfo", "CustomerPhoneNumber"];
+    private static readonly HashSet<string> _free = ["MoneyBag", "MoneyV2", "PageInfo", "CustomerPhoneNumber"];
 
     public static int Requested(
         GraphQLDocument document,
@@ -92,7 +92,7 @@ internal static class Cost
         var own = type.Name switch
         {
             "Count" => Counting,
-            _ when Free.Contains(type.Name) => 0,
+            _ when _free.Contains(type.Name) => 0,
             _ => 1,
         };
         return own + Selections(field.SelectionSet, type, walk);
@@ -167,9 +167,9 @@ internal static class Cost
 /// <summary>The leaky bucket of an app in a store: points come back by the second.</summary>
 internal sealed class DemoBucket
 {
-    private readonly Lock gate = new();
-    private double available = double.MaxValue;
-    private DateTimeOffset readAt;
+    private readonly Lock _gate = new();
+    private double _available = double.MaxValue;
+    private DateTimeOffset _readAt;
 
     public int Maximum { get; set; } = 2000;
 
@@ -180,23 +180,23 @@ internal sealed class DemoBucket
 
     public int Available(DateTimeOffset now)
     {
-        lock (gate)
+        lock (_gate)
         {
             Restore(now);
-            return (int)available;
+            return (int)_available;
         }
     }
 
     public bool TryTake(int points, DateTimeOffset now)
     {
-        lock (gate)
+        lock (_gate)
         {
             Restore(now);
-            if (points > available)
+            if (points > _available)
             {
                 return false;
             }
-            available -= points;
+            _available -= points;
             Spent += points;
             return true;
         }
@@ -204,18 +204,18 @@ internal sealed class DemoBucket
 
     public void GiveBack(int points, DateTimeOffset now)
     {
-        lock (gate)
+        lock (_gate)
         {
             Restore(now);
-            available = Math.Min(Maximum, available + points);
+            _available = Math.Min(Maximum, _available + points);
             Spent -= points;
         }
     }
 
     private void Restore(DateTimeOffset now)
     {
-        var seconds = Math.Max(0, (now - readAt).TotalSeconds);
-        available = Math.Min(Maximum, available + (seconds * RestorePerSecond));
-        readAt = now;
+        var seconds = Math.Max(0, (now - _readAt).TotalSeconds);
+        _available = Math.Min(Maximum, _available + (seconds * RestorePerSecond));
+        _readAt = now;
     }
 }

@@ -15,17 +15,17 @@ internal sealed class DemoDeliveries(FakeShopifyOptions options) : IAsyncDisposa
     private static readonly TimeSpan _answerWithin = TimeSpan.FromSeconds(5);
     private static readonly int[] _retryMinutes = [1, 2, 4, 8, 16, 32, 64, 113];
 
-    private readonly HttpClient http = new(
+    private readonly HttpClient _http = new(
         new SocketsHttpHandler { AllowAutoRedirect = false, ConnectTimeout = TimeSpan.FromSeconds(1) }
     )
     {
         Timeout = _answerWithin,
     };
-    private readonly CancellationTokenSource stopped = new();
-    private int waiting;
+    private readonly CancellationTokenSource _stopped = new();
+    private int _waiting;
 
     /// <summary>Nothing is on its way or waits for a repetition.</summary>
-    public bool IsIdle => Volatile.Read(ref waiting) == 0;
+    public bool IsIdle => Volatile.Read(ref _waiting) == 0;
 
     /// <param name="topic">As in the header, such as orders/create.</param>
     public void Announce(DemoStore store, string topic, JsonNode payload, DateTimeOffset at)
@@ -50,13 +50,13 @@ internal sealed class DemoDeliveries(FakeShopifyOptions options) : IAsyncDisposa
 
     public async ValueTask DisposeAsync()
     {
-        await stopped.CancelAsync();
+        await _stopped.CancelAsync();
         while (!IsIdle)
         {
             await Task.Delay(10);
         }
-        http.Dispose();
-        stopped.Dispose();
+        _http.Dispose();
+        _stopped.Dispose();
     }
 
     private sealed record Delivery(
@@ -69,14 +69,14 @@ internal sealed class DemoDeliveries(FakeShopifyOptions options) : IAsyncDisposa
         DateTimeOffset At
     );
 
-    /// <summary>Addresses of this machine and of the app alone: nothing pretended leaves for the world.</summary>
+    /// <summary>Addresses of this machine and of the app alone: nothing made up leaves this machine.</summary>
     private bool MayReach(string uri) =>
         Uri.TryCreate(uri, UriKind.Absolute, out var address)
         && (address.IsLoopback || address.Host == options.AppUrl?.Host);
 
     private void Start(Delivery delivery)
     {
-        Interlocked.Increment(ref waiting);
+        Interlocked.Increment(ref _waiting);
         _ = RunAsync(delivery);
     }
 
@@ -89,7 +89,7 @@ internal sealed class DemoDeliveries(FakeShopifyOptions options) : IAsyncDisposa
             await Task.Delay(
                 faults.DelayWebhooks + (faults.ShuffleWebhooks * Random.Shared.NextDouble()),
                 options.Time,
-                stopped.Token
+                _stopped.Token
             );
             foreach (var minutes in _retryMinutes.Append(0))
             {
@@ -97,7 +97,7 @@ internal sealed class DemoDeliveries(FakeShopifyOptions options) : IAsyncDisposa
                 {
                     return;
                 }
-                await Task.Delay(TimeSpan.FromMinutes(minutes) * options.RetryClock, options.Time, stopped.Token);
+                await Task.Delay(TimeSpan.FromMinutes(minutes) * options.RetryClock, options.Time, _stopped.Token);
             }
             delivery.Store.Webhooks.Delete(delivery.Subscription.Id);
         }
@@ -107,7 +107,7 @@ internal sealed class DemoDeliveries(FakeShopifyOptions options) : IAsyncDisposa
         }
         finally
         {
-            Interlocked.Decrement(ref waiting);
+            Interlocked.Decrement(ref _waiting);
         }
     }
 
@@ -133,14 +133,14 @@ internal sealed class DemoDeliveries(FakeShopifyOptions options) : IAsyncDisposa
         );
         try
         {
-            using var response = await http.SendAsync(request, stopped.Token);
+            using var response = await _http.SendAsync(request, _stopped.Token);
             return response.IsSuccessStatusCode;
         }
         catch (HttpRequestException)
         {
             return false;
         }
-        catch (OperationCanceledException) when (!stopped.IsCancellationRequested)
+        catch (OperationCanceledException) when (!_stopped.IsCancellationRequested)
         {
             return false;
         }

@@ -8,32 +8,32 @@ namespace XenoInsights.Development.FakeShopify;
 /// </summary>
 public sealed class DemoOrderBuilder
 {
-    private readonly DemoShop shop;
-    private readonly long number;
-    private readonly DateTimeOffset placedAt;
-    private readonly List<Goods> goods = [];
-    private readonly List<Delivery> deliveries = [];
-    private readonly List<DemoFee> fees = [];
-    private readonly List<Event> events;
-    private DemoCurrency currency;
-    private DateTimeOffset processedAt;
-    private DateTimeOffset? cancelledAt;
-    private string? cancelReason;
-    private FinancialStatus? status;
-    private long? customer;
-    private string? email;
-    private bool test;
-    private string gateway = "shopify_payments";
-    private string[] codes = [];
+    private readonly DemoShop _shop;
+    private readonly long _number;
+    private readonly DateTimeOffset _placedAt;
+    private readonly List<Goods> _goods = [];
+    private readonly List<Delivery> _deliveries = [];
+    private readonly List<DemoFee> _fees = [];
+    private readonly List<Event> _events;
+    private DemoCurrency _currency;
+    private DateTimeOffset _processedAt;
+    private DateTimeOffset? _cancelledAt;
+    private string? _cancelReason;
+    private FinancialStatus? _status;
+    private long? _customer;
+    private string? _email;
+    private bool _test;
+    private string _gateway = "shopify_payments";
+    private string[] _codes = [];
 
     public DemoOrderBuilder(DemoShop shop, long number, DateTimeOffset placedAt)
     {
-        (this.shop, this.number, this.placedAt) = (shop, number, placedAt);
-        (currency, processedAt) = (shop.Currency, placedAt);
-        events = [new Event(AgreementKind.Order, placedAt)];
+        (_shop, _number, _placedAt) = (shop, number, placedAt);
+        (_currency, _processedAt) = (shop.Currency, placedAt);
+        _events = [new Event(AgreementKind.Order, placedAt)];
     }
 
-    private DemoIds Ids => shop.Ids;
+    private DemoIds Ids => _shop.Ids;
 
     /// <summary>
     /// Tax and discounts are totals of the line; the order discount is its share of a discount on the whole order.
@@ -51,7 +51,7 @@ public sealed class DemoOrderBuilder
     )
     {
         Sell(
-            events[0],
+            _events[0],
             new Goods(title, quantity, unitPrice)
             {
                 Tax = tax,
@@ -68,9 +68,9 @@ public sealed class DemoOrderBuilder
     public DemoOrderBuilder Shipping(string title, long price, long discount = 0, long tax = 0, decimal taxRate = 0.2m)
     {
         var delivery = new Delivery(title, price, discount, tax, taxRate);
-        deliveries.Add(delivery);
-        var total = price - discount + (shop.TaxesIncluded ? 0 : tax);
-        events[0]
+        _deliveries.Add(delivery);
+        var total = price - discount + (_shop.TaxesIncluded ? 0 : tax);
+        _events[0]
             .Sales.Add(
                 new Entry(SaleAction.Order, SaleLine.Shipping, 1, total, tax, discount, discount)
                 {
@@ -82,23 +82,23 @@ public sealed class DemoOrderBuilder
 
     public DemoOrderBuilder Tip(long amount)
     {
-        Sell(events[0], new Goods("Tip", 1, amount) { Kind = SaleLine.Tip });
+        Sell(_events[0], new Goods("Tip", 1, amount) { Kind = SaleLine.Tip });
         return this;
     }
 
     public DemoOrderBuilder Duty(int line, long amount)
     {
-        var duty = new DemoDuty(Ids.Part(number, line + 1), new DemoMoney(amount, currency));
-        goods[line].Duties.Add(duty);
-        events[0].Sales.Add(new Entry(SaleAction.Order, SaleLine.Duty, 1, amount, 0, 0, 0) { Duty = duty });
+        var duty = new DemoDuty(Ids.Part(_number, line + 1), new DemoMoney(amount, _currency));
+        _goods[line].Duties.Add(duty);
+        _events[0].Sales.Add(new Entry(SaleAction.Order, SaleLine.Duty, 1, amount, 0, 0, 0) { Duty = duty });
         return this;
     }
 
     public DemoOrderBuilder Fee(string name, long amount)
     {
-        var fee = new DemoFee(Ids.Part(number, fees.Count + 1), name, new DemoMoney(amount, currency));
-        fees.Add(fee);
-        events[0].Sales.Add(new Entry(SaleAction.Order, SaleLine.AdditionalFee, 1, amount, 0, 0, 0) { Fee = fee });
+        var fee = new DemoFee(Ids.Part(_number, _fees.Count + 1), name, new DemoMoney(amount, _currency));
+        _fees.Add(fee);
+        _events[0].Sales.Add(new Entry(SaleAction.Order, SaleLine.AdditionalFee, 1, amount, 0, 0, 0) { Fee = fee });
         return this;
     }
 
@@ -116,13 +116,13 @@ public sealed class DemoOrderBuilder
         var refund = new Event(AgreementKind.Refund, at) { Discrepancy = discrepancy };
         foreach (var (line, quantity) in lines)
         {
-            Return(refund, goods[line], quantity);
+            Return(refund, _goods[line], quantity);
         }
         if (shipping > 0)
         {
-            var delivery = deliveries[0];
+            var delivery = _deliveries[0];
             delivery.Refunded += shipping;
-            var total = shipping + (shop.TaxesIncluded ? 0 : shippingTax);
+            var total = shipping + (_shop.TaxesIncluded ? 0 : shippingTax);
             refund.Sales.Add(
                 new Entry(SaleAction.Return, SaleLine.Shipping, -1, -total, -shippingTax, 0, 0) { Delivery = delivery }
             );
@@ -131,7 +131,7 @@ public sealed class DemoOrderBuilder
         {
             refund.Sales.Add(new Entry(SaleAction.Return, SaleLine.Adjustment, null, discrepancy, 0, 0, 0));
         }
-        events.Add(refund);
+        _events.Add(refund);
         return this;
     }
 
@@ -139,93 +139,93 @@ public sealed class DemoOrderBuilder
     {
         var edit = new Event(AgreementKind.OrderEdit, at);
         Sell(edit, new Goods(title, quantity, unitPrice) { Tax = tax });
-        events.Add(edit);
+        _events.Add(edit);
         return this;
     }
 
     public DemoOrderBuilder EditRemove(DateTimeOffset at, int line, int quantity)
     {
         var edit = new Event(AgreementKind.OrderEdit, at);
-        Return(edit, goods[line], quantity);
-        events.Add(edit);
+        Return(edit, _goods[line], quantity);
+        _events.Add(edit);
         return this;
     }
 
     public DemoOrderBuilder EditDiscount(DateTimeOffset at, int line, long discount)
     {
         var edit = new Event(AgreementKind.OrderEdit, at);
-        goods[line].LineDiscount += discount;
+        _goods[line].LineDiscount += discount;
         edit.Sales.Add(
             new Entry(SaleAction.Update, SaleLine.Product, null, -discount, 0, discount, discount)
             {
-                Goods = goods[line],
+                Goods = _goods[line],
             }
         );
-        events.Add(edit);
+        _events.Add(edit);
         return this;
     }
 
     public DemoOrderBuilder Cancel(DateTimeOffset at, string reason)
     {
-        (cancelledAt, cancelReason) = (at, reason);
-        var all = goods.Select((g, i) => (i, g.Quantity - g.Returned)).Where(g => g.Item2 > 0).ToArray();
-        return Refund(at, all, deliveries.Sum(d => d.Price - d.Discount - d.Refunded), deliveries.Sum(d => d.Tax));
+        (_cancelledAt, _cancelReason) = (at, reason);
+        var all = _goods.Select((g, i) => (i, g.Quantity - g.Returned)).Where(g => g.Item2 > 0).ToArray();
+        return Refund(at, all, _deliveries.Sum(d => d.Price - d.Discount - d.Refunded), _deliveries.Sum(d => d.Tax));
     }
 
     public DemoOrderBuilder Customer(long? id, string? address = null)
     {
-        (customer, email) = (id, address);
+        (_customer, _email) = (id, address);
         return this;
     }
 
     public DemoOrderBuilder ProcessedAt(DateTimeOffset at)
     {
-        processedAt = at;
-        events[0] = events[0] with { At = at };
+        _processedAt = at;
+        _events[0] = _events[0] with { At = at };
         return this;
     }
 
     public DemoOrderBuilder Status(FinancialStatus financial)
     {
-        status = financial;
+        _status = financial;
         return this;
     }
 
     public DemoOrderBuilder Test()
     {
-        test = true;
+        _test = true;
         return this;
     }
 
     public DemoOrderBuilder PaidWith(string paymentGateway)
     {
-        gateway = paymentGateway;
+        _gateway = paymentGateway;
         return this;
     }
 
     public DemoOrderBuilder Code(string discountCode)
     {
-        codes = [discountCode];
+        _codes = [discountCode];
         return this;
     }
 
     /// <summary>The buyer saw and paid another currency.</summary>
     public DemoOrderBuilder Presented(DemoPresentment presentment)
     {
-        currency = currency with { Presentment = presentment };
+        _currency = _currency with { Presentment = presentment };
         return this;
     }
 
     public DemoOrder Build()
     {
-        var lines = goods.Select(BuildLine).ToArray();
-        var shippingLines = deliveries.Select(BuildShipping).ToArray();
-        var agreements = new List<DemoAgreement>(events.Count);
+        var lines = _goods.Select(BuildLine).ToArray();
+        var shippingLines = _deliveries.Select(BuildShipping).ToArray();
+        var agreements = new List<DemoAgreement>(_events.Count);
         var refunds = new List<DemoRefund>();
         var transactions = new List<DemoTransaction>();
-        var paid = status is null or FinancialStatus.Paid;
+        var paid = _status is null or FinancialStatus.Paid;
         var sales = 0;
-        foreach (var happened in events)
+        foreach (var happened in _events)
         {
             var entries = new List<DemoSale>(happened.Sales.Count);
             foreach (var entry in happened.Sales)
@@ -236,11 +236,11 @@ public sealed class DemoOrderBuilder
             if (happened.Kind == AgreementKind.Refund)
             {
                 var transaction = new DemoTransaction(
-                    Ids.Part(number, transactions.Count + 1),
+                    Ids.Part(_number, transactions.Count + 1),
                     "REFUND",
                     Money(paid ? -due : 0),
                     happened.At,
-                    gateway
+                    _gateway
                 );
                 transactions.Add(transaction);
                 refunds.Add(BuildRefund(happened, refunds.Count + 1, entries, transaction));
@@ -248,11 +248,11 @@ public sealed class DemoOrderBuilder
             else if (paid && due > 0)
             {
                 transactions.Add(
-                    new(Ids.Part(number, transactions.Count + 1), "SALE", Money(due), happened.At, gateway)
+                    new(Ids.Part(_number, transactions.Count + 1), "SALE", Money(due), happened.At, _gateway)
                 );
             }
             agreements.Add(
-                new(Ids.Part(number, agreements.Count + 1), happened.Kind, happened.At, entries)
+                new(Ids.Part(_number, agreements.Count + 1), happened.Kind, happened.At, entries)
                 {
                     Refund = happened.Kind == AgreementKind.Refund ? refunds[^1] : null,
                 }
@@ -262,45 +262,45 @@ public sealed class DemoOrderBuilder
         var refunded = transactions.Where(t => t.Kind == "REFUND").Sum(t => t.Amount.Minor);
         return new DemoOrder
         {
-            Id = Ids.Order(number),
-            Number = number,
-            Name = string.Create(CultureInfo.InvariantCulture, $"#{number}"),
-            CreatedAt = placedAt,
-            ProcessedAt = processedAt,
-            UpdatedAt = events.Select(e => e.At).Append(placedAt).Max(),
-            CancelledAt = cancelledAt,
-            CancelReason = cancelReason,
-            ClosedAt = cancelledAt,
-            Currency = currency,
-            Test = test,
-            TaxesIncluded = shop.TaxesIncluded,
-            CustomerId = customer,
-            Email = email,
+            Id = Ids.Order(_number),
+            Number = _number,
+            Name = string.Create(CultureInfo.InvariantCulture, $"#{_number}"),
+            CreatedAt = _placedAt,
+            ProcessedAt = _processedAt,
+            UpdatedAt = _events.Select(e => e.At).Append(_placedAt).Max(),
+            CancelledAt = _cancelledAt,
+            CancelReason = _cancelReason,
+            ClosedAt = _cancelledAt,
+            Currency = _currency,
+            Test = _test,
+            TaxesIncluded = _shop.TaxesIncluded,
+            CustomerId = _customer,
+            Email = _email,
             FinancialStatus =
-                status
+                _status
                 ?? refunded switch
                 {
                     0 => FinancialStatus.Paid,
                     _ when refunded < received => FinancialStatus.PartiallyRefunded,
                     _ => FinancialStatus.Refunded,
                 },
-            DiscountCodes = codes,
-            Gateways = [gateway],
+            DiscountCodes = _codes,
+            Gateways = [_gateway],
             Lines = lines,
             ShippingLines = shippingLines,
-            AdditionalFees = fees,
+            AdditionalFees = _fees,
             Agreements = agreements,
             Refunds = refunds,
             Transactions = transactions,
         };
     }
 
-    private DemoMoney Money(long minor) => new(minor, currency);
+    private DemoMoney Money(long minor) => new(minor, _currency);
 
     private void Sell(Event happened, Goods sold)
     {
-        sold.Position = goods.Count;
-        goods.Add(sold);
+        sold.Position = _goods.Count;
+        _goods.Add(sold);
         happened.Sales.Add(
             new Entry(
                 SaleAction.Order,
@@ -345,13 +345,16 @@ public sealed class DemoOrderBuilder
         (long)Math.Round((decimal)whole * units / of, MidpointRounding.AwayFromZero);
 
     private long Total(Goods sold) =>
-        (sold.UnitPrice * sold.Quantity) - sold.LineDiscount - sold.OrderDiscount + (shop.TaxesIncluded ? 0 : sold.Tax);
+        (sold.UnitPrice * sold.Quantity)
+        - sold.LineDiscount
+        - sold.OrderDiscount
+        + (_shop.TaxesIncluded ? 0 : sold.Tax);
 
     /// <summary>With taxes included a discount also lowers the tax: before taxes it is worth less.</summary>
     private long BeforeTaxes(Goods sold)
     {
         var discount = sold.LineDiscount + sold.OrderDiscount;
-        return !shop.TaxesIncluded || discount == 0 || sold.Tax == 0
+        return !_shop.TaxesIncluded || discount == 0 || sold.Tax == 0
             ? discount
             : (long)Math.Round(discount / (1 + sold.TaxRate), MidpointRounding.AwayFromZero);
     }
@@ -359,7 +362,7 @@ public sealed class DemoOrderBuilder
     private DemoLine BuildLine(Goods sold) =>
         new()
         {
-            Id = Ids.Part(number, sold.Position + 1),
+            Id = Ids.Part(_number, sold.Position + 1),
             Title = sold.Title,
             Sku = sold.Product?.Sku,
             Vendor = sold.Product?.Vendor,
@@ -379,7 +382,7 @@ public sealed class DemoOrderBuilder
     private DemoShippingLine BuildShipping(Delivery delivery, int position) =>
         new()
         {
-            Id = Ids.Part(number, position + 1),
+            Id = Ids.Part(_number, position + 1),
             Title = delivery.Title,
             Price = Money(delivery.Price),
             Discounts = delivery.Discount == 0 ? [] : [Money(delivery.Discount)],
@@ -390,7 +393,7 @@ public sealed class DemoOrderBuilder
     private DemoSale BuildSale(Entry entry, int part, DemoLine[] lines, DemoShippingLine[] shippingLines) =>
         new()
         {
-            Id = Ids.Part(number, part),
+            Id = Ids.Part(_number, part),
             Action = entry.Action,
             Line = entry.Line,
             Quantity = entry.Quantity,
@@ -399,7 +402,7 @@ public sealed class DemoOrderBuilder
             DiscountBeforeTaxes = Money(entry.DiscountBeforeTaxes),
             DiscountAfterTaxes = Money(entry.DiscountAfterTaxes),
             LineItem = entry.Goods is { } sold ? lines[sold.Position] : null,
-            ShippingLine = entry.Delivery is { } delivery ? shippingLines[deliveries.IndexOf(delivery)] : null,
+            ShippingLine = entry.Delivery is { } delivery ? shippingLines[_deliveries.IndexOf(delivery)] : null,
             Duty = entry.Duty,
             Fee = entry.Fee,
         };
@@ -407,7 +410,7 @@ public sealed class DemoOrderBuilder
     private DemoRefund BuildRefund(Event happened, int part, List<DemoSale> sales, DemoTransaction transaction) =>
         new()
         {
-            Id = Ids.Part(number, part),
+            Id = Ids.Part(_number, part),
             CreatedAt = happened.At,
             Total = transaction.Amount,
             Lines =
@@ -418,7 +421,7 @@ public sealed class DemoOrderBuilder
                         s.Id,
                         s.LineItem!,
                         -s.Quantity!.Value,
-                        -(shop.TaxesIncluded ? s.Total : s.Total - s.Tax),
+                        -(_shop.TaxesIncluded ? s.Total : s.Total - s.Tax),
                         -s.Tax
                     )),
             ],
@@ -429,7 +432,7 @@ public sealed class DemoOrderBuilder
                     .Select(s => new DemoRefundShipping(
                         s.Id,
                         s.ShippingLine!,
-                        -(shop.TaxesIncluded ? s.Total : s.Total - s.Tax),
+                        -(_shop.TaxesIncluded ? s.Total : s.Total - s.Tax),
                         -s.Tax
                     )),
             ],
@@ -439,7 +442,7 @@ public sealed class DemoOrderBuilder
                     :
                     [
                         new DemoAdjustment(
-                            Ids.Part(number, part),
+                            Ids.Part(_number, part),
                             "REFUND_DISCREPANCY",
                             Money(happened.Discrepancy),
                             Money(0)

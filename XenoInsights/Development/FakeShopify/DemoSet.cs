@@ -41,18 +41,18 @@ public readonly record struct DemoCursor(long LastId, long LastValue)
 public sealed class DemoCandidate<T>(Func<int, T> item)
     where T : class
 {
-    private int position;
-    private T? made;
+    private int _position;
+    private T? _made;
 
     public DemoKey Key { get; private set; }
 
-    public T Item => made ??= item(position);
+    public T Item => _made ??= item(_position);
 
     public void MoveTo(int newPosition, in DemoKey key, T? known = null)
     {
-        position = newPosition;
+        _position = newPosition;
         Key = key;
-        made = known;
+        _made = known;
     }
 }
 
@@ -79,22 +79,22 @@ public static class DemoSet
 }
 
 /// <summary>
-/// The objects of one kind in a store: computed from their position on demand, so that a store of any size stays small,
+/// The objects of one kind in a store: computed from their position when asked for, so that a store of any size stays small,
 /// with the changes made since kept on top. Positions are in order of creation. Safe for concurrent use.
 /// </summary>
 public sealed class DemoSet<T>(int computed, Func<int, T> compute, Func<long, int?> positionOf)
     where T : class, IDemoObject
 {
-    private readonly Lock gate = new();
-    private readonly Dictionary<int, T?> changed = [];
-    private readonly Dictionary<long, int> added = [];
-    private int count = computed;
-    private DemoKey[]? keys;
-    private readonly Dictionary<string, int[]> orders = [];
+    private readonly Lock _gate = new();
+    private readonly Dictionary<int, T?> _changed = [];
+    private readonly Dictionary<long, int> _added = [];
+    private int _count = computed;
+    private DemoKey[]? _keys;
+    private readonly Dictionary<string, int[]> _orders = [];
 
     public T? Find(long id)
     {
-        lock (gate)
+        lock (_gate)
         {
             return PositionOf(id) is { } position ? At(position) : null;
         }
@@ -106,9 +106,9 @@ public sealed class DemoSet<T>(int computed, Func<int, T> compute, Func<long, in
         for (var position = 0; ; position++)
         {
             T? item;
-            lock (gate)
+            lock (_gate)
             {
-                if (position >= count)
+                if (position >= _count)
                 {
                     yield break;
                 }
@@ -124,28 +124,28 @@ public sealed class DemoSet<T>(int computed, Func<int, T> compute, Func<long, in
     /// <summary>Adds the object, or replaces the one with its id.</summary>
     public void Put(T item)
     {
-        lock (gate)
+        lock (_gate)
         {
             if (PositionOf(item.Id) is not { } position)
             {
-                position = count++;
-                added[item.Id] = position;
+                position = _count++;
+                _added[item.Id] = position;
             }
-            changed[position] = item;
-            Forget();
+            _changed[position] = item;
+            ClearKeys();
         }
     }
 
     public bool Remove(long id)
     {
-        lock (gate)
+        lock (_gate)
         {
             if (PositionOf(id) is not { } position || At(position) is null)
             {
                 return false;
             }
-            changed[position] = null;
-            Forget();
+            _changed[position] = null;
+            ClearKeys();
             return true;
         }
     }
@@ -228,46 +228,46 @@ public sealed class DemoSet<T>(int computed, Func<int, T> compute, Func<long, in
 
     private (DemoKey[] Keys, int[] Order) Sorted(string sortKey)
     {
-        lock (gate)
+        lock (_gate)
         {
-            if (keys is null)
+            if (_keys is null)
             {
-                keys = new DemoKey[count];
-                for (var i = 0; i < count; i++)
+                _keys = new DemoKey[_count];
+                for (var i = 0; i < _count; i++)
                 {
-                    keys[i] = At(i) is { } item ? DemoSet.KeyOf(item) : default;
+                    _keys[i] = At(i) is { } item ? DemoSet.KeyOf(item) : default;
                 }
             }
-            if (!orders.TryGetValue(sortKey, out var order))
+            if (!_orders.TryGetValue(sortKey, out var order))
             {
-                var all = keys;
-                order = [.. Enumerable.Range(0, count).Where(i => all[i].Id != 0)];
+                var all = _keys;
+                order = [.. Enumerable.Range(0, _count).Where(i => all[i].Id != 0)];
                 Array.Sort(
                     order,
                     (a, b) => (SortValue(all[a], sortKey), all[a].Id).CompareTo((SortValue(all[b], sortKey), all[b].Id))
                 );
-                orders[sortKey] = order;
+                _orders[sortKey] = order;
             }
-            return (keys, order);
+            return (_keys, order);
         }
     }
 
     private T Make(int position)
     {
-        lock (gate)
+        lock (_gate)
         {
             return At(position) ?? throw new InvalidOperationException("The object was removed while it was read.");
         }
     }
 
     private T? At(int position) =>
-        changed.Count > 0 && changed.TryGetValue(position, out var item) ? item : compute(position);
+        _changed.Count > 0 && _changed.TryGetValue(position, out var item) ? item : compute(position);
 
-    private int? PositionOf(long id) => added.TryGetValue(id, out var position) ? position : positionOf(id);
+    private int? PositionOf(long id) => _added.TryGetValue(id, out var position) ? position : positionOf(id);
 
-    private void Forget()
+    private void ClearKeys()
     {
-        keys = null;
-        orders.Clear();
+        _keys = null;
+        _orders.Clear();
     }
 }

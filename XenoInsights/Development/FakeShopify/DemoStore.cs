@@ -79,7 +79,7 @@ public sealed record DemoData(
 /// <summary>A store: its settings, its data (loaded on first need), its install of the app, and its faults.</summary>
 public sealed class DemoStore(DemoShop shop, Func<DemoData> load)
 {
-    private readonly Lazy<Task<DemoData>> data = new(() => Task.Run(load));
+    private readonly Lazy<Task<DemoData>> _data = new(() => Task.Run(load));
 
     public DemoShop Shop { get; } = shop;
 
@@ -96,7 +96,7 @@ public sealed class DemoStore(DemoShop shop, Func<DemoData> load)
 
     public DemoFaults Faults { get; } = new();
 
-    public Task<DemoData> DataAsync() => data.Value;
+    public Task<DemoData> DataAsync() => _data.Value;
 
     internal DemoGrant Grant { get; } = new();
 
@@ -110,7 +110,7 @@ public sealed class DemoStore(DemoShop shop, Func<DemoData> load)
 /// <summary>What goes wrong on purpose, for tests. A counted fault ends by itself after as many calls.</summary>
 public sealed class DemoFaults
 {
-    private readonly Lock gate = new();
+    private readonly Lock _gate = new();
 
     /// <summary>The next GraphQL calls are answered "Throttled".</summary>
     public int ThrottleCalls { get; set; }
@@ -165,7 +165,7 @@ public sealed class DemoFaults
 
     internal bool Take(Func<DemoFaults, int> read, Action<DemoFaults, int> write)
     {
-        lock (gate)
+        lock (_gate)
         {
             var left = read(this);
             if (left <= 0)
@@ -179,7 +179,7 @@ public sealed class DemoFaults
 
     internal int? TakeStatus()
     {
-        lock (gate)
+        lock (_gate)
         {
             if (Respond.Calls <= 0)
             {

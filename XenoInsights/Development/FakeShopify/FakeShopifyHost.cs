@@ -49,30 +49,30 @@ public sealed record FakeShopifyOptions
 }
 
 /// <summary>
-/// A pretend Shopify: a web server of its own, every shop below the path /{shop domain}. For Development and tests.
+/// A fake Shopify: a web server of its own, every shop below the path /{shop domain}. For Development and tests.
 /// Its data live in memory and in a temporary folder that goes with it.
 /// </summary>
 public sealed class FakeShopifyHost : IAsyncDisposable
 {
-    private readonly WebApplication app;
-    private readonly string folder = Directory.CreateTempSubdirectory("demo-shopify-").FullName;
-    private readonly Dictionary<string, DemoStore> stores;
-    private readonly DemoDeliveries deliveries;
-    private readonly Dictionary<string, OrderSimulator> lives;
-    private readonly CancellationTokenSource stopping = new();
-    private Task living = Task.CompletedTask;
-    private readonly byte[] resultKey = RandomNumberGenerator.GetBytes(32);
+    private readonly WebApplication _app;
+    private readonly string _folder = Directory.CreateTempSubdirectory("demo-shopify-").FullName;
+    private readonly Dictionary<string, DemoStore> _stores;
+    private readonly DemoDeliveries _deliveries;
+    private readonly Dictionary<string, OrderSimulator> _lives;
+    private readonly CancellationTokenSource _stopping = new();
+    private Task _living = Task.CompletedTask;
+    private readonly byte[] _resultKey = RandomNumberGenerator.GetBytes(32);
 
     private FakeShopifyHost(FakeShopifyOptions options, WebApplication app)
     {
         Options = options;
-        this.app = app;
+        _app = app;
         Stores = options.Stores ?? DefaultStores(options.Time);
-        stores = Stores.ToDictionary(s => s.Shop.Domain, StringComparer.OrdinalIgnoreCase);
-        deliveries = new DemoDeliveries(options);
-        lives = Stores.ToDictionary(
+        _stores = Stores.ToDictionary(s => s.Shop.Domain, StringComparer.OrdinalIgnoreCase);
+        _deliveries = new DemoDeliveries(options);
+        _lives = Stores.ToDictionary(
             s => s.Shop.Domain,
-            s => new OrderSimulator(s, deliveries, options.Time, options.Seed),
+            s => new OrderSimulator(s, _deliveries, options.Time, options.Seed),
             StringComparer.OrdinalIgnoreCase
         );
         foreach (var store in Stores)
@@ -112,18 +112,19 @@ public sealed class FakeShopifyHost : IAsyncDisposable
             .TrimEnd('/');
         if (options.OrdersPerMinute > 0)
         {
-            host.living = host.Life(host.Stores[0].Shop.Domain).RunAsync(options.OrdersPerMinute, host.stopping.Token);
+            host._living = host.Life(host.Stores[0].Shop.Domain)
+                .RunAsync(options.OrdersPerMinute, host._stopping.Token);
         }
         return host;
     }
 
-    public DemoStore Store(string domain) => stores[domain];
+    public DemoStore Store(string domain) => _stores[domain];
 
     /// <summary>What can happen in a store, to be made to happen.</summary>
-    public OrderSimulator Life(string domain) => lives[domain];
+    public OrderSimulator Life(string domain) => _lives[domain];
 
     /// <summary>No delivery is on its way or waits for its repetition.</summary>
-    public bool WebhooksIdle => deliveries.IsIdle;
+    public bool WebhooksIdle => _deliveries.IsIdle;
 
     /// <summary>The merchant removes the app: tokens and webhook subscriptions are gone at once.</summary>
     public void Uninstall(string domain)
@@ -131,7 +132,7 @@ public sealed class FakeShopifyHost : IAsyncDisposable
         var store = Store(domain);
         // Before anybody hears of it: whoever then asks with the old token is refused.
         store.Grant.Uninstall(Now);
-        deliveries.Announce(
+        _deliveries.Announce(
             store,
             "app/uninstalled",
             new System.Text.Json.Nodes.JsonObject
@@ -154,17 +155,17 @@ public sealed class FakeShopifyHost : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
-        await stopping.CancelAsync();
-        await living;
-        await deliveries.DisposeAsync();
-        stopping.Dispose();
+        await _stopping.CancelAsync();
+        await _living;
+        await _deliveries.DisposeAsync();
+        _stopping.Dispose();
         foreach (var store in Stores)
         {
             store.Bulk.CancelAll();
         }
-        await app.StopAsync();
-        await app.DisposeAsync();
-        Directory.Delete(folder, recursive: true);
+        await _app.StopAsync();
+        await _app.DisposeAsync();
+        Directory.Delete(_folder, recursive: true);
     }
 
     /// <summary>The part of the platform's schema that is served here.</summary>
@@ -174,7 +175,7 @@ public sealed class FakeShopifyHost : IAsyncDisposable
 
     internal DateTimeOffset Now => Options.Time.GetUtcNow();
 
-    internal string NewResultFile() => Path.Combine(folder, RandomNumberGenerator.GetHexString(32, lowercase: true));
+    internal string NewResultFile() => Path.Combine(_folder, RandomNumberGenerator.GetHexString(32, lowercase: true));
 
     internal string? ResultUrl(DemoBulkOperation operation, bool partial, DateTimeOffset now)
     {
@@ -196,14 +197,14 @@ public sealed class FakeShopifyHost : IAsyncDisposable
 
     private void Map()
     {
-        app.MapGet("/", http => DemoPages.WriteAsync(http, DemoPages.Stores(this)));
-        app.MapGet("/bulk-results/{name}", DownloadAsync);
-        app.MapGet("/{shop}/admin/apps/open", http => InStoreAsync(http, OAuth.OpenAppAsync));
-        app.MapGet("/{shop}/admin/oauth/authorize", http => InStoreAsync(http, OAuth.AuthorizeAsync));
-        app.MapPost("/{shop}/admin/oauth/approve", http => InStoreAsync(http, OAuth.ApproveAsync));
-        app.MapPost("/{shop}/admin/oauth/access_token", http => InStoreAsync(http, OAuth.TokenAsync));
-        app.MapPost("/{shop}/admin/uninstall", http => InStoreAsync(http, UninstallAsync));
-        app.MapPost("/{shop}/admin/api/{version}/graphql.json", http => InStoreAsync(http, AdminGraphQL.HandleAsync));
+        _app.MapGet("/", http => DemoPages.WriteAsync(http, DemoPages.Stores(this)));
+        _app.MapGet("/bulk-results/{name}", DownloadAsync);
+        _app.MapGet("/{shop}/admin/apps/open", http => InStoreAsync(http, OAuth.OpenAppAsync));
+        _app.MapGet("/{shop}/admin/oauth/authorize", http => InStoreAsync(http, OAuth.AuthorizeAsync));
+        _app.MapPost("/{shop}/admin/oauth/approve", http => InStoreAsync(http, OAuth.ApproveAsync));
+        _app.MapPost("/{shop}/admin/oauth/access_token", http => InStoreAsync(http, OAuth.TokenAsync));
+        _app.MapPost("/{shop}/admin/uninstall", http => InStoreAsync(http, UninstallAsync));
+        _app.MapPost("/{shop}/admin/api/{version}/graphql.json", http => InStoreAsync(http, AdminGraphQL.HandleAsync));
     }
 
     private async Task InStoreAsync(HttpContext http, Func<HttpContext, DemoStore, FakeShopifyHost, Task> handle)
@@ -219,7 +220,7 @@ public sealed class FakeShopifyHost : IAsyncDisposable
 
     /// <summary>By the domain it was made with, or the one its merchant gave it since.</summary>
     private DemoStore? Find(string domain) =>
-        stores.TryGetValue(domain, out var store)
+        _stores.TryGetValue(domain, out var store)
             ? store
             : Stores.FirstOrDefault(s => s.Domain.Equals(domain, StringComparison.OrdinalIgnoreCase));
 
@@ -233,7 +234,7 @@ public sealed class FakeShopifyHost : IAsyncDisposable
     private async Task DownloadAsync(HttpContext http)
     {
         var name = (string)http.Request.RouteValues["name"]!;
-        var path = Path.Combine(folder, Path.GetFileName(name));
+        var path = Path.Combine(_folder, Path.GetFileName(name));
         var store = Stores.FirstOrDefault(s => s.Bulk.Set.All().Any(o => o.File == path));
         if (
             store is null
@@ -282,7 +283,7 @@ public sealed class FakeShopifyHost : IAsyncDisposable
     private string Signature(string name, long expires) =>
         Convert.ToHexStringLower(
             HMACSHA256.HashData(
-                resultKey,
+                _resultKey,
                 Encoding.ASCII.GetBytes(string.Create(CultureInfo.InvariantCulture, $"{name}|{expires}"))
             )
         );

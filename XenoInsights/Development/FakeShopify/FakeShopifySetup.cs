@@ -69,7 +69,7 @@ public static class FakeShopifySetup
 /// <summary>Starts with the product, before it serves its first page, and stops after it.</summary>
 public sealed class FakeShopifyService(FakeShopifyOptions options) : IHostedService
 {
-    private int stopped;
+    private int _stopped;
 
     public FakeShopifyHost? Host { get; private set; }
 
@@ -79,7 +79,7 @@ public sealed class FakeShopifyService(FakeShopifyOptions options) : IHostedServ
     public async Task StopAsync(CancellationToken cancellationToken)
     {
         // A host that is stopped and disposed at once stops its services twice.
-        if (Host is { } host && Interlocked.Exchange(ref stopped, 1) == 0)
+        if (Host is { } host && Interlocked.Exchange(ref _stopped, 1) == 0)
         {
             await host.DisposeAsync();
         }

@@ -28,35 +28,35 @@ internal sealed record DemoTokens(
 /// </summary>
 internal sealed class DemoGrant
 {
-    private static readonly TimeSpan CodeLifetime = TimeSpan.FromMinutes(1);
-    private static readonly TimeSpan RefreshLifetime = TimeSpan.FromDays(90);
-    private static readonly TimeSpan RetryWindow = TimeSpan.FromDays(30);
+    private static readonly TimeSpan _codeLifetime = TimeSpan.FromMinutes(1);
+    private static readonly TimeSpan _refreshLifetime = TimeSpan.FromDays(90);
+    private static readonly TimeSpan _retryWindow = TimeSpan.FromDays(30);
 
-    private readonly Lock gate = new();
-    private readonly Dictionary<string, (string Scopes, DateTimeOffset Expires)> codes = [];
-    private readonly Dictionary<string, (DemoTokens Next, DateTimeOffset FirstUsed)> rotated = [];
-    private readonly Dictionary<string, string> predecessor = [];
-    private readonly HashSet<string> dead = [];
-    private byte[] key = [];
-    private TimeSpan accessLifetime;
-    private DateTimeOffset uninstalledAt = DateTimeOffset.MinValue;
-    private DateTimeOffset reinstalledAt = DateTimeOffset.MinValue;
+    private readonly Lock _gate = new();
+    private readonly Dictionary<string, (string Scopes, DateTimeOffset Expires)> _codes = [];
+    private readonly Dictionary<string, (DemoTokens Next, DateTimeOffset FirstUsed)> _rotated = [];
+    private readonly Dictionary<string, string> _predecessor = [];
+    private readonly HashSet<string> _dead = [];
+    private byte[] _key = [];
+    private TimeSpan _accessLifetime;
+    private DateTimeOffset _uninstalledAt = DateTimeOffset.MinValue;
+    private DateTimeOffset _reinstalledAt = DateTimeOffset.MinValue;
 
     /// <summary>Scopes of the present install, or null.</summary>
     public string? InstalledScopes { get; private set; }
 
     public void Open(string shop, string clientSecret, TimeSpan lifetime)
     {
-        key = HMACSHA256.HashData(Encoding.UTF8.GetBytes(clientSecret), Encoding.UTF8.GetBytes(shop));
-        accessLifetime = lifetime;
+        _key = HMACSHA256.HashData(Encoding.UTF8.GetBytes(clientSecret), Encoding.UTF8.GetBytes(shop));
+        _accessLifetime = lifetime;
     }
 
     public string NewCode(string scopes, DateTimeOffset now)
     {
         var code = Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(16));
-        lock (gate)
+        lock (_gate)
         {
-            codes[code] = (scopes, now + CodeLifetime);
+            _codes[code] = (scopes, now + _codeLifetime);
         }
         return code;
     }
@@ -64,14 +64,14 @@ internal sealed class DemoGrant
     /// <summary>Null if the code is unknown, used or too old.</summary>
     public DemoTokens? Exchange(string code, bool expiring, DateTimeOffset now)
     {
-        lock (gate)
+        lock (_gate)
         {
-            if (!codes.Remove(code, out var granted) || granted.Expires < now)
+            if (!_codes.Remove(code, out var granted) || granted.Expires < now)
             {
                 return null;
             }
             InstalledScopes = granted.Scopes;
-            reinstalledAt = DateTimeOffset.FromUnixTimeMilliseconds(now.ToUnixTimeMilliseconds());
+            _reinstalledAt = DateTimeOffset.FromUnixTimeMilliseconds(now.ToUnixTimeMilliseconds());
             return expiring
                 ? NewPair(granted.Scopes, now)
                 : new DemoTokens(Seal('a', granted.Scopes, now, null), granted.Scopes);
@@ -84,29 +84,29 @@ internal sealed class DemoGrant
     /// </summary>
     public DemoTokens? Refresh(string refreshToken, DateTimeOffset now)
     {
-        lock (gate)
+        lock (_gate)
         {
             if (
                 Unseal(refreshToken) is not { Kind: 'r' } token
-                || dead.Contains(refreshToken)
-                || token.Issued < reinstalledAt
+                || _dead.Contains(refreshToken)
+                || token.Issued < _reinstalledAt
                 || token.Expires < now
             )
             {
                 return null;
             }
-            if (rotated.TryGetValue(refreshToken, out var earlier))
+            if (_rotated.TryGetValue(refreshToken, out var earlier))
             {
-                return now - earlier.FirstUsed < RetryWindow ? earlier.Next : null;
+                return now - earlier.FirstUsed < _retryWindow ? earlier.Next : null;
             }
-            if (predecessor.Remove(refreshToken, out var spent))
+            if (_predecessor.Remove(refreshToken, out var spent))
             {
-                dead.Add(spent);
-                rotated.Remove(spent);
+                _dead.Add(spent);
+                _rotated.Remove(spent);
             }
             var next = NewPair(token.Scopes, now);
-            rotated[refreshToken] = (next, now);
-            predecessor[next.RefreshToken!] = refreshToken;
+            _rotated[refreshToken] = (next, now);
+            _predecessor[next.RefreshToken!] = refreshToken;
             return next;
         }
     }
@@ -114,7 +114,7 @@ internal sealed class DemoGrant
     /// <summary>Null: the token is not (or no longer) good.</summary>
     public IReadOnlySet<string>? ScopesOf(string accessToken, DateTimeOffset now)
     {
-        lock (gate)
+        lock (_gate)
         {
             if (Unseal(accessToken) is not { Kind: 'a' } token || token.Expires < now)
             {
@@ -127,22 +127,22 @@ internal sealed class DemoGrant
 
     public void Uninstall(DateTimeOffset now)
     {
-        lock (gate)
+        lock (_gate)
         {
-            uninstalledAt = now;
-            reinstalledAt = now.AddMilliseconds(1);
+            _uninstalledAt = now;
+            _reinstalledAt = now.AddMilliseconds(1);
             InstalledScopes = null;
-            codes.Clear();
+            _codes.Clear();
         }
     }
 
     private DemoTokens NewPair(string scopes, DateTimeOffset now) =>
         new(
-            Seal('a', scopes, now, now + accessLifetime),
+            Seal('a', scopes, now, now + _accessLifetime),
             scopes,
-            (long)accessLifetime.TotalSeconds,
-            Seal('r', scopes, now, now + RefreshLifetime),
-            (long)RefreshLifetime.TotalSeconds
+            (long)_accessLifetime.TotalSeconds,
+            Seal('r', scopes, now, now + _refreshLifetime),
+            (long)_refreshLifetime.TotalSeconds
         );
 
     private string Seal(char kind, string scopes, DateTimeOffset issued, DateTimeOffset? expires)
@@ -154,7 +154,7 @@ internal sealed class DemoGrant
         );
         var payload = Encoding.ASCII.GetBytes(text);
         return (kind == 'a' ? "shpat_" : "shprt_")
-            + Base64Url.EncodeToString([.. HMACSHA256.HashData(key, payload).AsSpan(0, 16), .. payload]);
+            + Base64Url.EncodeToString([.. HMACSHA256.HashData(_key, payload).AsSpan(0, 16), .. payload]);
     }
 
     private (char Kind, DateTimeOffset Issued, DateTimeOffset Expires, string Scopes)? Unseal(string token)
@@ -168,7 +168,7 @@ internal sealed class DemoGrant
         if (
             bytes.Length <= seal
             || !CryptographicOperations.FixedTimeEquals(
-                HMACSHA256.HashData(key, bytes.AsSpan(seal)).AsSpan(0, seal),
+                HMACSHA256.HashData(_key, bytes.AsSpan(seal)).AsSpan(0, seal),
                 bytes.AsSpan(0, seal)
             )
         )
@@ -181,7 +181,7 @@ internal sealed class DemoGrant
             parts[2].Length == 0
                 ? DateTimeOffset.MaxValue
                 : DateTimeOffset.FromUnixTimeMilliseconds(long.Parse(parts[2], CultureInfo.InvariantCulture));
-        return issued.ToUnixTimeMilliseconds() <= uninstalledAt.ToUnixTimeMilliseconds()
+        return issued.ToUnixTimeMilliseconds() <= _uninstalledAt.ToUnixTimeMilliseconds()
             ? null
             : (parts[0][0], issued, expires, parts[4]);
     }
@@ -385,9 +385,9 @@ internal static class DemoPages
 
     public static string Stores(FakeShopifyHost host) =>
         Page(
-            "Pretend Shopify",
+            "Fake Shopify",
             $"""
-            <h1>Pretend Shopify</h1>
+            <h1>Fake Shopify</h1>
             <p>These stores stand in for the real platform on this machine. Nothing here leaves it.</p>
             {string.Concat(host.Stores.Select(store => Store(store, host.Options)))}
             """

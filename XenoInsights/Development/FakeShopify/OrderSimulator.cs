@@ -7,25 +7,25 @@ namespace XenoInsights.Development.FakeShopify;
 /// </summary>
 public sealed class OrderSimulator
 {
-    // Numbers must stay below ten million (DemoIds), and a restart forgets what it gave out: so they follow the clock,
+    // Numbers must stay below ten million (DemoIds), and a restart loses what it gave out: so they follow the clock,
     // 30 to the minute.
     private const long FirstNumber = 1_000_000,
         Numbers = 8_900_000,
         NumbersPerMinute = 30;
     private static readonly TimeSpan _pauseBeforeFirst = TimeSpan.FromSeconds(2);
 
-    private readonly DemoStore store;
-    private readonly DemoDeliveries deliveries;
-    private readonly TimeProvider time;
-    private readonly Random random;
-    private readonly Lock gate = new();
-    private readonly List<(DemoOrderBuilder Builder, DemoOrder Order)> open = [];
-    private long number;
+    private readonly DemoStore _store;
+    private readonly DemoDeliveries _deliveries;
+    private readonly TimeProvider _time;
+    private readonly Random _random;
+    private readonly Lock _gate = new();
+    private readonly List<(DemoOrderBuilder Builder, DemoOrder Order)> _open = [];
+    private long _number;
 
     internal OrderSimulator(DemoStore store, DemoDeliveries deliveries, TimeProvider time, int seed)
     {
-        (this.store, this.deliveries, this.time, random) = (store, deliveries, time, new Random(seed));
-        number = FirstNumber + (time.GetUtcNow().ToUnixTimeSeconds() / 60 * NumbersPerMinute % Numbers);
+        (_store, _deliveries, _time, _random) = (store, deliveries, time, new Random(seed));
+        _number = FirstNumber + (time.GetUtcNow().ToUnixTimeSeconds() / 60 * NumbersPerMinute % Numbers);
     }
 
     /// <summary>Goes on until cancelled; waits while nobody listens, and while an export is being written.</summary>
@@ -33,12 +33,12 @@ public sealed class OrderSimulator
     {
         try
         {
-            await Task.Delay(_pauseBeforeFirst, time, stopping);
+            await Task.Delay(_pauseBeforeFirst, _time, stopping);
             while (true)
             {
-                var now = time.GetUtcNow();
-                var listened = store.Webhooks.Set.All().Any(w => w.Topic == "ORDERS_CREATE");
-                var exporting = store
+                var now = _time.GetUtcNow();
+                var listened = _store.Webhooks.Set.All().Any(w => w.Topic == "ORDERS_CREATE");
+                var exporting = _store
                     .Bulk.Set.All()
                     .Any(o =>
                         o.StatusAt(now) is DemoBulkStatus.Created or DemoBulkStatus.Running or DemoBulkStatus.Canceling
@@ -49,8 +49,8 @@ public sealed class OrderSimulator
                 }
                 // Buyers come when they like: pauses are exponential, not even.
                 await Task.Delay(
-                    TimeSpan.FromMinutes(-Math.Log(1 - random.NextDouble()) / ordersPerMinute),
-                    time,
+                    TimeSpan.FromMinutes(-Math.Log(1 - _random.NextDouble()) / ordersPerMinute),
+                    _time,
                     stopping
                 );
             }
@@ -64,18 +64,18 @@ public sealed class OrderSimulator
     /// <summary>An order with the basket of a random earlier one, by its customer, a new one or a guest.</summary>
     public async Task<DemoOrder> PlaceOrderAsync()
     {
-        var data = await store.DataAsync();
-        lock (gate)
+        var data = await _store.DataAsync();
+        lock (_gate)
         {
             var now = Now();
             var basket = AnyOrder(data);
-            var customer = random.Next(12) switch
+            var customer = _random.Next(12) switch
             {
                 0 => NewCustomer(data, now),
                 1 => null,
                 _ => basket.CustomerId is { } id ? data.Customers.Find(id) : null,
             };
-            var builder = new DemoOrderBuilder(store.Shop, ++number, now).Customer(customer?.Id, customer?.Email);
+            var builder = new DemoOrderBuilder(_store.Shop, ++_number, now).Customer(customer?.Id, customer?.Email);
             foreach (var line in basket.Lines.Take(20))
             {
                 builder.Line(
@@ -90,7 +90,7 @@ public sealed class OrderSimulator
                 builder.Shipping(delivery.Title, delivery.Price.Minor);
             }
             var order = builder.Build();
-            open.Add((builder, order));
+            _open.Add((builder, order));
             Store(data, order, "orders/create", "orders/paid");
             Spend(data, order, now, order.CurrentTotal, orders: 1);
             return order;
@@ -115,16 +115,16 @@ public sealed class OrderSimulator
     /// <summary>A checkout whose buyer left an address and went away.</summary>
     public async Task<DemoCheckout> AbandonCheckoutAsync(DemoPresentment? paidIn = null)
     {
-        var data = await store.DataAsync();
-        lock (gate)
+        var data = await _store.DataAsync();
+        lock (_gate)
         {
             var now = Now();
             var basket = AnyOrder(data);
             var customer = basket.CustomerId is { } id ? data.Customers.Find(id) : null;
-            var currency = store.Shop.Currency with { Presentment = paidIn };
+            var currency = _store.Shop.Currency with { Presentment = paidIn };
             var checkout = new DemoCheckout
             {
-                Id = store.Shop.Ids.Checkout(++number),
+                Id = _store.Shop.Ids.Checkout(++_number),
                 CreatedAt = now,
                 UpdatedAt = now,
                 CustomerId = customer?.Id,
@@ -136,7 +136,7 @@ public sealed class OrderSimulator
                         .Select(
                             (line, i) =>
                                 new DemoCheckoutLine(
-                                    store.Shop.Ids.Part(number, i + 1),
+                                    _store.Shop.Ids.Part(_number, i + 1),
                                     line.Title,
                                     line.Sku,
                                     line.Quantity,
@@ -151,7 +151,7 @@ public sealed class OrderSimulator
                 ],
             };
             data.Checkouts.Put(checkout);
-            deliveries.Announce(store, "checkouts/create", DemoPayloads.Of(checkout, customer, store.Shop), now);
+            _deliveries.Announce(_store, "checkouts/create", DemoPayloads.Of(checkout, customer, _store.Shop), now);
             return checkout;
         }
     }
@@ -159,18 +159,18 @@ public sealed class OrderSimulator
     /// <summary>An order placed here, or any other, vanishes.</summary>
     public async Task DeleteOrderAsync(long id)
     {
-        var data = await store.DataAsync();
-        lock (gate)
+        var data = await _store.DataAsync();
+        lock (_gate)
         {
-            open.RemoveAll(o => o.Order.Id == id);
+            _open.RemoveAll(o => o.Order.Id == id);
             data.Orders.Remove(id);
-            deliveries.Announce(store, "orders/delete", new System.Text.Json.Nodes.JsonObject { ["id"] = id }, Now());
+            _deliveries.Announce(_store, "orders/delete", new System.Text.Json.Nodes.JsonObject { ["id"] = id }, Now());
         }
     }
 
     private async Task StepAsync()
     {
-        switch (random.Next(20))
+        switch (_random.Next(20))
         {
             case 0:
                 await RefundAsync();
@@ -189,16 +189,16 @@ public sealed class OrderSimulator
 
     private async Task<DemoOrder?> ChangeAsync(Func<DemoOrderBuilder, DemoOrderBuilder> change, params string[] topics)
     {
-        var data = await store.DataAsync();
-        lock (gate)
+        var data = await _store.DataAsync();
+        lock (_gate)
         {
-            if (open.Count == 0)
+            if (_open.Count == 0)
             {
                 return null;
             }
-            var at = random.Next(open.Count);
-            var (builder, before) = open[at];
-            open.RemoveAt(at);
+            var at = _random.Next(_open.Count);
+            var (builder, before) = _open[at];
+            _open.RemoveAt(at);
             var after = change(builder).Build();
             Store(data, after, topics);
             Spend(data, after, after.UpdatedAt, after.CurrentTotal - before.CurrentTotal, orders: 0);
@@ -211,12 +211,12 @@ public sealed class OrderSimulator
         data.Orders.Put(order);
         foreach (var topic in topics)
         {
-            deliveries.Announce(
-                store,
+            _deliveries.Announce(
+                _store,
                 topic,
                 topic == "refunds/create"
-                    ? DemoPayloads.Of(order.Refunds[^1], order, store.Shop)
-                    : DemoPayloads.Of(order, store.Shop),
+                    ? DemoPayloads.Of(order.Refunds[^1], order, _store.Shop)
+                    : DemoPayloads.Of(order, _store.Shop),
                 order.UpdatedAt
             );
         }
@@ -224,19 +224,19 @@ public sealed class OrderSimulator
 
     private DemoCustomer NewCustomer(DemoData data, DateTimeOffset now)
     {
-        var id = store.Shop.Ids.Customer(++number);
+        var id = _store.Shop.Ids.Customer(++_number);
         var customer = new DemoCustomer
         {
             Id = id,
             CreatedAt = now,
             UpdatedAt = now,
             FirstName = "New",
-            LastName = $"Buyer {number - FirstNumber}",
-            Email = $"buyer{number}@example.test",
-            AmountSpent = store.Shop.Money(0),
+            LastName = $"Buyer {_number - FirstNumber}",
+            Email = $"buyer{_number}@example.test",
+            AmountSpent = _store.Shop.Money(0),
         };
         data.Customers.Put(customer);
-        deliveries.Announce(store, "customers/create", DemoPayloads.Of(customer, store.Shop), now);
+        _deliveries.Announce(_store, "customers/create", DemoPayloads.Of(customer, _store.Shop), now);
         return customer;
     }
 
@@ -254,17 +254,17 @@ public sealed class OrderSimulator
             LastOrderId = order.Id,
         };
         data.Customers.Put(spent);
-        deliveries.Announce(store, "customers/update", DemoPayloads.Of(spent, store.Shop), now);
+        _deliveries.Announce(_store, "customers/update", DemoPayloads.Of(spent, _store.Shop), now);
     }
 
     private DemoOrder AnyOrder(DemoData data)
     {
-        baskets ??= [.. data.Orders.All().Where(o => o.Lines.Count is > 0 and <= 30).Take(2000)];
-        return baskets[random.Next(baskets.Length)];
+        _baskets ??= [.. data.Orders.All().Where(o => o.Lines.Count is > 0 and <= 30).Take(2000)];
+        return _baskets[_random.Next(_baskets.Length)];
     }
 
-    private DemoOrder[]? baskets;
+    private DemoOrder[]? _baskets;
 
     /// <summary>The platform's instants are whole seconds.</summary>
-    private DateTimeOffset Now() => DateTimeOffset.FromUnixTimeSeconds(time.GetUtcNow().ToUnixTimeSeconds());
+    private DateTimeOffset Now() => DateTimeOffset.FromUnixTimeSeconds(_time.GetUtcNow().ToUnixTimeSeconds());
 }

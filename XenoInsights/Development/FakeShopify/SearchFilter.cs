@@ -13,7 +13,7 @@ internal sealed record SearchWarning(string Field, string Message, string Code);
 internal sealed class SearchFilter<T>
     where T : class, IDemoObject
 {
-    private readonly List<SearchWarning> warnings = [];
+    private readonly List<SearchWarning> _warnings = [];
 
     private SearchFilter(Func<DemoCandidate<T>, bool>? matches, object? parsed) =>
         (Matches, Parsed) = (matches, parsed);
@@ -23,7 +23,7 @@ internal sealed class SearchFilter<T>
 
     public object? Parsed { get; }
 
-    public IReadOnlyList<SearchWarning> Warnings => warnings;
+    public IReadOnlyList<SearchWarning> Warnings => _warnings;
 
     public static SearchFilter<T> Parse(string? query, IReadOnlyDictionary<string, SearchField<T>> fields)
     {
@@ -34,13 +34,13 @@ internal sealed class SearchFilter<T>
         var parser = new Parser(SearchToken.Read(query), fields);
         var (matches, parsed) = parser.Any();
         var filter = new SearchFilter<T>(matches, parsed);
-        filter.warnings.AddRange(parser.Warnings);
+        filter._warnings.AddRange(parser.Warnings);
         return filter;
     }
 
     private sealed class Parser(List<SearchToken> tokens, IReadOnlyDictionary<string, SearchField<T>> fields)
     {
-        private int at;
+        private int _at;
 
         public List<SearchWarning> Warnings { get; } = [];
 
@@ -48,9 +48,9 @@ internal sealed class SearchFilter<T>
         {
             var (matches, parsed) = All();
             var branches = new List<object> { parsed };
-            while (at < tokens.Count && tokens[at].Kind == SearchTokenKind.Or)
+            while (_at < tokens.Count && tokens[_at].Kind == SearchTokenKind.Or)
             {
-                at++;
+                _at++;
                 var (left, (right, next)) = (matches, All());
                 matches = candidate => left(candidate) || right(candidate);
                 branches.Add(next);
@@ -62,11 +62,11 @@ internal sealed class SearchFilter<T>
         {
             Func<DemoCandidate<T>, bool> matches = _ => true;
             var branches = new List<object>();
-            while (at < tokens.Count && tokens[at].Kind is not (SearchTokenKind.Or or SearchTokenKind.Close))
+            while (_at < tokens.Count && tokens[_at].Kind is not (SearchTokenKind.Or or SearchTokenKind.Close))
             {
-                if (tokens[at].Kind == SearchTokenKind.And)
+                if (tokens[_at].Kind == SearchTokenKind.And)
                 {
-                    at++;
+                    _at++;
                     continue;
                 }
                 var (left, (right, next)) = (matches, One());
@@ -78,15 +78,15 @@ internal sealed class SearchFilter<T>
 
         private (Func<DemoCandidate<T>, bool> Matches, object Parsed) One()
         {
-            var token = tokens[at++];
+            var token = tokens[_at++];
             switch (token.Kind)
             {
-                case SearchTokenKind.Not when at < tokens.Count:
+                case SearchTokenKind.Not when _at < tokens.Count:
                     var (negated, parsed) = One();
                     return (candidate => !negated(candidate), new Dictionary<string, object> { ["not"] = parsed });
                 case SearchTokenKind.Open:
                     var group = Any();
-                    at = Math.Min(at + 1, tokens.Count);
+                    _at = Math.Min(_at + 1, tokens.Count);
                     return group;
                 default:
                     return Term(token);
@@ -163,17 +163,13 @@ internal readonly record struct SearchToken(
             }
             else if (c is '(' or ')' or '-')
             {
-                tokens.Add(
-                    new(
-                        c == '(' ? SearchTokenKind.Open
-                            : c == ')' ? SearchTokenKind.Close
-                            : SearchTokenKind.Not,
-                        null,
-                        "",
-                        "",
-                        false
-                    )
-                );
+                var kind = c switch
+                {
+                    '(' => SearchTokenKind.Open,
+                    ')' => SearchTokenKind.Close,
+                    _ => SearchTokenKind.Not,
+                };
+                tokens.Add(new(kind, null, "", "", false));
                 at++;
             }
             else

@@ -38,8 +38,8 @@ public sealed record DemoWebhook : IDemoObject
 /// </summary>
 internal sealed class DemoWebhooks
 {
-    private static readonly string[] AddressField = ["webhookSubscription", "callbackUrl"];
-    private long last;
+    private static readonly string[] _addressField = ["webhookSubscription", "callbackUrl"];
+    private long _last;
 
     public DemoSet<DemoWebhook> Set { get; private set; } = DemoSet.Of<DemoWebhook>([]);
 
@@ -48,18 +48,18 @@ internal sealed class DemoWebhooks
         var uri = (Text(input, "uri") ?? Text(input, "callbackUrl") ?? "").Trim();
         if (AddressProblem(uri) is { } problem)
         {
-            return AdminPayload.Failed(new AdminUserError(AddressField, problem));
+            return AdminPayload.Failed(new AdminUserError(_addressField, problem));
         }
         if (Set.All().Any(w => w.Topic == topic && w.Uri == uri))
         {
             return AdminPayload.Failed(
-                new AdminUserError(AddressField, "Address for this topic has already been taken")
+                new AdminUserError(_addressField, "Address for this topic has already been taken")
             );
         }
         var webhook = Merge(
             new DemoWebhook
             {
-                Id = 1_900_000_000_000 + (request.Shop.Ordinal * 1_000_000L) + Interlocked.Increment(ref last),
+                Id = 1_900_000_000_000 + (request.Shop.Ordinal * 1_000_000L) + Interlocked.Increment(ref _last),
                 Topic = topic,
                 Uri = uri,
                 CreatedAt = request.Now,
@@ -80,7 +80,7 @@ internal sealed class DemoWebhooks
         var uri = (Text(input, "uri") ?? Text(input, "callbackUrl"))?.Trim() ?? webhook.Uri;
         if (AddressProblem(uri) is { } problem)
         {
-            return AdminPayload.Failed(new AdminUserError(AddressField, problem));
+            return AdminPayload.Failed(new AdminUserError(_addressField, problem));
         }
         var updated = Merge(webhook with { Uri = uri, UpdatedAt = request.Now }, input);
         Set.Put(updated);

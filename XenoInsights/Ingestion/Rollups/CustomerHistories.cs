@@ -10,7 +10,7 @@ namespace XenoInsights.Ingestion.Rollups;
 /// </summary>
 internal static class CustomerHistories
 {
-    private static readonly DateOnly Never = DateOnly.MinValue; // -infinity in PostgreSQL
+    private static readonly DateOnly _never = DateOnly.MinValue; // -infinity in PostgreSQL
 
     /// <summary>
     /// Stores the customers' days and totals, adds first and only orders to the batch's sales days, and returns the
@@ -129,14 +129,14 @@ internal static class CustomerHistories
         int sign
     )
     {
-        var previous = Never;
+        var previous = _never;
         var orders = 0L;
         foreach (var (day, count) in history.Where(d => d.Value > 0).OrderBy(d => d.Key))
         {
             RollupDeltas.At(returns, (day, previous)) += sign;
             ref var sales = ref RollupDeltas.At(days, day);
             sales.Customers += sign;
-            if (previous == Never)
+            if (previous == _never)
                 sales.NewCustomers += sign;
             previous = day;
             orders += count;

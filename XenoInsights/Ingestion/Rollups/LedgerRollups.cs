@@ -50,25 +50,24 @@ public static class LedgerRollups
             select day, coalesce(sum(orders), 0)::bigint orders,
                 coalesce(sum(online_orders), 0)::bigint online_orders,
                 coalesce(sum(order_value), 0)::bigint order_value, coalesce(sum(gross), 0)::bigint gross,
-                coalesce(sum(discounts), 0)::bigint discounts,
-                   coalesce(sum(returns), 0)::bigint "returns", coalesce(sum(shipping), 0)::bigint shipping,
-                       coalesce(sum(taxes), 0)::bigint taxes, coalesce(sum(duties), 0)::bigint duties,
-                       coalesce(sum(fees), 0)::bigint fees,
-                   coalesce(sum(customers), 0)::bigint customers,
-                       coalesce(sum(new_customers), 0)::bigint new_customers,
-                       coalesce(sum(one_order_customers), 0)::bigint one_order_customers
+                coalesce(sum(discounts), 0)::bigint discounts, coalesce(sum(returns), 0)::bigint "returns",
+                coalesce(sum(shipping), 0)::bigint shipping, coalesce(sum(taxes), 0)::bigint taxes,
+                coalesce(sum(duties), 0)::bigint duties, coalesce(sum(fees), 0)::bigint fees,
+                coalesce(sum(customers), 0)::bigint customers,
+                coalesce(sum(new_customers), 0)::bigint new_customers,
+                coalesce(sum(one_order_customers), 0)::bigint one_order_customers
             from (
-                select business_day as day, count(*) orders, count(*)
-                    filter (where source_name = 'web') online_orders, 0 order_value, 0 gross, 0 discounts,
-                    0 "returns", 0 shipping, 0 taxes, 0 duties, 0 fees, count(distinct customer_id) customers,
-                    0 new_customers, 0 one_order_customers
+                select business_day as day, count(*) orders,
+                    count(*) filter (where source_name = 'web') online_orders, 0 order_value, 0 gross,
+                    0 discounts, 0 "returns", 0 shipping, 0 taxes, 0 duties, 0 fees,
+                    count(distinct customer_id) customers, 0 new_customers, 0 one_order_customers
                 from orders where tenant_id = $1 and counted group by business_day
                 union all
                 select s.day, 0, 0, sum(amount) filter (where measure = 1 and original),
-                    sum(amount + discount) filter (where measure = 1), sum(discount) filter (where measure = 1),
-                       -sum(amount) filter (where measure = 2), sum(amount) filter (where measure = 3),
-                           sum(tax), sum(amount) filter (where measure = 4),
-                           sum(amount) filter (where measure = 5), 0, 0, 0
+                    sum(amount + discount) filter (where measure = 1),
+                    sum(discount) filter (where measure = 1), -sum(amount) filter (where measure = 2),
+                    sum(amount) filter (where measure = 3), sum(tax), sum(amount) filter (where measure = 4),
+                    sum(amount) filter (where measure = 5), 0, 0, 0
                 from order_sales s join orders o on o.tenant_id = s.tenant_id and o.shopify_id = s.order_id
                 where s.tenant_id = $1 and o.tenant_id = $1 and o.counted and s.measure <> 0 group by s.day
                 union all
@@ -87,23 +86,23 @@ public static class LedgerRollups
             "order_id, day, original, at, customer_id, units, gross, discounts, returns, shipping, taxes, duties, fees",
             "true",
             """
-            select order_id, day, original, case when original then max(o.processed_at)
-                else max(s.happened_at) end at, max(o.customer_id) customer_id,
-                   sum(units)::bigint units, sum(gross)::bigint gross, sum(discounts)::bigint discounts,
-                       sum("returns")::bigint "returns",
-                   sum(shipping)::bigint shipping, sum(taxes)::bigint taxes, sum(duties)::bigint duties,
-                       sum(fees)::bigint fees
+            select order_id, day, original,
+                case when original then max(o.processed_at) else max(s.happened_at) end at,
+                max(o.customer_id) customer_id, sum(units)::bigint units, sum(gross)::bigint gross,
+                sum(discounts)::bigint discounts, sum("returns")::bigint "returns",
+                sum(shipping)::bigint shipping, sum(taxes)::bigint taxes, sum(duties)::bigint duties,
+                sum(fees)::bigint fees
             from (
                 select shopify_id order_id, business_day as day, true original, processed_at happened_at,
                     0 units, 0 gross, 0 discounts, 0 "returns", 0 shipping, 0 taxes, 0 duties, 0 fees
                 from orders where tenant_id = $1 and counted
                 union all
-                select order_id, day, original,
-                    happened_at, case when measure in (1, 2) then quantity else 0 end,
+                select order_id, day, original, happened_at,
+                    case when measure in (1, 2) then quantity else 0 end,
                     case measure when 1 then amount + discount else 0 end,
-                       case measure when 1 then discount else 0 end,
-                           case measure when 2 then -amount else 0 end, case measure when 3 then amount else 0 end, tax,
-                       case measure when 4 then amount else 0 end, case measure when 5 then amount else 0 end
+                    case measure when 1 then discount else 0 end, case measure when 2 then -amount else 0 end,
+                    case measure when 3 then amount else 0 end, tax,
+                    case measure when 4 then amount else 0 end, case measure when 5 then amount else 0 end
                 from order_sales where tenant_id = $1 and measure <> 0
             ) s
             join orders o on o.tenant_id = $1 and o.shopify_id = s.order_id and o.counted
@@ -118,11 +117,11 @@ public static class LedgerRollups
             "(units_ordered, units_returned, gross, discounts, returns) <> (0, 0, 0, 0, 0)",
             """
             select s.day, coalesce(s.product_id, 0) product_id,
-                   coalesce(sum(quantity) filter (where measure = 1), 0)::bigint units_ordered,
-                       coalesce(-sum(quantity) filter (where measure = 2), 0)::bigint units_returned,
-                   coalesce(sum(amount + discount) filter (where measure = 1), 0)::bigint gross,
-                       coalesce(sum(discount) filter (where measure = 1), 0)::bigint discounts,
-                   coalesce(-sum(amount) filter (where measure = 2), 0)::bigint "returns"
+                coalesce(sum(quantity) filter (where measure = 1), 0)::bigint units_ordered,
+                coalesce(-sum(quantity) filter (where measure = 2), 0)::bigint units_returned,
+                coalesce(sum(amount + discount) filter (where measure = 1), 0)::bigint gross,
+                coalesce(sum(discount) filter (where measure = 1), 0)::bigint discounts,
+                coalesce(-sum(amount) filter (where measure = 2), 0)::bigint "returns"
             from order_sales s join orders o on o.tenant_id = s.tenant_id and o.shopify_id = s.order_id
             where s.tenant_id = $1 and o.tenant_id = $1 and o.counted and s.measure in (1, 2)
             group by s.day, coalesce(s.product_id, 0)
@@ -136,11 +135,11 @@ public static class LedgerRollups
             "(units_ordered, units_returned, gross, discounts, returns) <> (0, 0, 0, 0, 0)",
             """
             select date_trunc('month', s.day::timestamp)::date as month, coalesce(s.product_id, 0) product_id,
-                   coalesce(sum(quantity) filter (where measure = 1), 0)::bigint units_ordered,
-                       coalesce(-sum(quantity) filter (where measure = 2), 0)::bigint units_returned,
-                   coalesce(sum(amount + discount) filter (where measure = 1), 0)::bigint gross,
-                       coalesce(sum(discount) filter (where measure = 1), 0)::bigint discounts,
-                   coalesce(-sum(amount) filter (where measure = 2), 0)::bigint "returns"
+                coalesce(sum(quantity) filter (where measure = 1), 0)::bigint units_ordered,
+                coalesce(-sum(quantity) filter (where measure = 2), 0)::bigint units_returned,
+                coalesce(sum(amount + discount) filter (where measure = 1), 0)::bigint gross,
+                coalesce(sum(discount) filter (where measure = 1), 0)::bigint discounts,
+                coalesce(-sum(amount) filter (where measure = 2), 0)::bigint "returns"
             from order_sales s join orders o on o.tenant_id = s.tenant_id and o.shopify_id = s.order_id
             where s.tenant_id = $1 and o.tenant_id = $1 and o.counted and s.measure in (1, 2)
             group by 1, coalesce(s.product_id, 0)
@@ -191,8 +190,8 @@ public static class LedgerRollups
             """
             select day, previous_day, count(*) customers
             from (
-                select business_day as day, lag(business_day, 1, '-infinity')
-                    over (partition by customer_id order by business_day) previous_day
+                select business_day as day,
+                    lag(business_day, 1, '-infinity') over (partition by customer_id order by business_day) previous_day
                 from (select distinct customer_id, business_day from orders
                     where tenant_id = $1 and counted and customer_id is not null) days
             ) pairs

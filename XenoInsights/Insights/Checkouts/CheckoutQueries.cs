@@ -178,9 +178,8 @@ public sealed class CheckoutQueries(XenoDatabase database, TenantContext tenant,
                         select coalesce(l.product_id, 0) product_id, max(l.title collate "C") title,
                             count(distinct c.shopify_id) filter (where c.completed_at is null) lost,
                             coalesce(sum(l.quantity) filter (where c.completed_at is null), 0)::bigint lost_units,
-                               coalesce(sum(l.total) filter (where c.completed_at is null),
-                                   0)::bigint lost_value, count(distinct c.shopify_id)
-                                   filter (where c.completed_at is not null) recovered
+                            coalesce(sum(l.total) filter (where c.completed_at is null), 0)::bigint lost_value,
+                            count(distinct c.shopify_id) filter (where c.completed_at is not null) recovered
                         from (select shopify_id, completed_at from checkouts where {Begun}) c
                         -- Checkout by checkout: a join of the whole might be made by reading every line there ever was.
                         cross join lateral (select product_id, title, quantity, total from checkout_line_items
@@ -308,10 +307,8 @@ public sealed class CheckoutQueries(XenoDatabase database, TenantContext tenant,
             left join customers k on k.tenant_id = $1 and k.shopify_id = page.customer_id
             cross join lateral (
                 select coalesce(sum(quantity), 0)::bigint units, count(*) lines,
-                    coalesce(
-                        (array_agg(title order by total desc, ordinal))[1:{ItemsOfACheckout}],
-                        array[]::text[]
-                    ) titles
+                    coalesce( (array_agg(title order by total desc, ordinal))[1:{ItemsOfACheckout}],
+                        array[]::text[] ) titles
                 from checkout_line_items l where l.tenant_id = $1 and l.checkout_id = page.shopify_id) lines
             order by {Order("page")}
             """,

@@ -91,7 +91,7 @@ public static class Segments
     internal const string Marks = """
         select percentile_disc(array[0.2, 0.4, 0.6, 0.8]) within group (order by last_order_day) recency,
             percentile_disc(array[0.2, 0.4, 0.6, 0.8]) within group (order by orders) frequency,
-               percentile_disc(array[0.2, 0.4, 0.6, 0.8]) within group (order by total_sales) money
+            percentile_disc(array[0.2, 0.4, 0.6, 0.8]) within group (order by total_sales) money
         from customer_totals where tenant_id = $1 and orders > 0
         """;
 

@@ -372,10 +372,10 @@ public sealed class OrderQueries(XenoDatabase database, TenantContext tenant, An
                     select s.order_id, s.day, s.original,
                         max(case when s.original then o.processed_at else s.happened_at end) at, o.customer_id,
                         sum(s.quantity)::bigint units,
-                           coalesce(sum(s.amount + s.discount) filter (where s.measure = 1), 0)::bigint gross,
-                               coalesce(sum(s.discount) filter (where s.measure = 1), 0)::bigint discounts,
-                           coalesce(-sum(s.amount) filter (where s.measure = 2), 0)::bigint "returns",
-                               0::bigint shipping, sum(s.tax)::bigint taxes, 0::bigint duties, 0::bigint fees
+                        coalesce(sum(s.amount + s.discount) filter (where s.measure = 1), 0)::bigint gross,
+                        coalesce(sum(s.discount) filter (where s.measure = 1), 0)::bigint discounts,
+                        coalesce(-sum(s.amount) filter (where s.measure = 2), 0)::bigint "returns",
+                        0::bigint shipping, sum(s.tax)::bigint taxes, 0::bigint duties, 0::bigint fees
                     from {(filter.ProductId == 0 ? SalesOfNoProduct : "order_sales s")}
                     join orders o on o.tenant_id = $1 and o.shopify_id = s.order_id and o.counted
                     where s.tenant_id = $1 and s.day between $2 and $3 and s.measure in (1, 2) {(

@@ -26,10 +26,10 @@ public sealed class SalesQueries(XenoDatabase database, TenantContext tenant, An
                     select t.currency, t.time_zone, s.* from tenants t cross join (
                         select coalesce(sum(orders), 0)::bigint, coalesce(sum(order_value), 0)::bigint,
                             coalesce(sum(gross), 0)::bigint, coalesce(sum(discounts), 0)::bigint,
-                               coalesce(sum(returns), 0)::bigint, coalesce(sum(shipping), 0)::bigint,
-                                   coalesce(sum(taxes), 0)::bigint, coalesce(sum(duties), 0)::bigint,
-                               coalesce(sum(fees), 0)::bigint, coalesce(sum(new_customers), 0)::bigint,
-                                   coalesce(sum(one_order_customers), 0)::bigint
+                            coalesce(sum(returns), 0)::bigint, coalesce(sum(shipping), 0)::bigint,
+                            coalesce(sum(taxes), 0)::bigint, coalesce(sum(duties), 0)::bigint,
+                            coalesce(sum(fees), 0)::bigint, coalesce(sum(new_customers), 0)::bigint,
+                            coalesce(sum(one_order_customers), 0)::bigint
                         from sales_days where tenant_id = $1 and day between $2 and $3) s
                     where t.tenant_id = $1
                     """,
@@ -138,21 +138,21 @@ public sealed class SalesQueries(XenoDatabase database, TenantContext tenant, An
                     range,
                     $"""
                     select day, {hourOf}, sum(orders)::bigint, sum(order_value)::bigint, sum(gross)::bigint,
-                        sum(discounts)::bigint,
-                           sum("returns")::bigint, sum(shipping)::bigint, sum(taxes)::bigint,
-                               sum(duties)::bigint, sum(fees)::bigint, 0::bigint, 0::bigint, 0::bigint
+                        sum(discounts)::bigint, sum("returns")::bigint, sum(shipping)::bigint,
+                        sum(taxes)::bigint, sum(duties)::bigint, sum(fees)::bigint, 0::bigint, 0::bigint,
+                        0::bigint
                     from (
                         select day, at, 1 orders, gross - discounts order_value, gross, discounts, "returns",
                             shipping, taxes, duties, fees
                         from order_entries where tenant_id = $1 and day between $2 and $3 and original
                         union all
-                        select e.day, s.happened_at, 0,
-                            0, case s.measure when 1 then s.amount + s.discount else 0 end,
+                        select e.day, s.happened_at, 0, 0,
+                            case s.measure when 1 then s.amount + s.discount else 0 end,
                             case s.measure when 1 then s.discount else 0 end,
                             case s.measure when 2 then -s.amount else 0 end,
-                               case s.measure when 3 then s.amount else 0 end,
-                                   s.tax, case s.measure when 4 then s.amount else 0 end,
-                                   case s.measure when 5 then s.amount else 0 end
+                            case s.measure when 3 then s.amount else 0 end, s.tax,
+                            case s.measure when 4 then s.amount else 0 end,
+                            case s.measure when 5 then s.amount else 0 end
                         from order_entries e join order_sales s on s.tenant_id = $1 and s.order_id = e.order_id
                             and s.day = e.day and not s.original and s.measure <> 0
                         where e.tenant_id = $1 and e.day between $2 and $3 and not e.original
@@ -161,11 +161,11 @@ public sealed class SalesQueries(XenoDatabase database, TenantContext tenant, An
                     $"""
                     select e.day, e.hour, 0::bigint, 0::bigint, 0::bigint, 0::bigint, 0::bigint, 0::bigint,
                         0::bigint, 0::bigint, 0::bigint,
-                           count(*) filter (where c.first_order_day = e.day and e.is_first),
-                               count(*) filter (where c.orders = 1), count(*)
+                        count(*) filter (where c.first_order_day = e.day and e.is_first),
+                        count(*) filter (where c.orders = 1), count(*)
                     from (
-                        select customer_id, day, hour, row_number()
-                            over (partition by customer_id, day order by hour) = 1 is_first
+                        select customer_id, day, hour,
+                            row_number() over (partition by customer_id, day order by hour) = 1 is_first
                         from (select distinct customer_id, day, {hourOf} as hour
                               from order_entries where tenant_id = $1 and day between $2 and $3 and original
                                   and customer_id is not null) placed) e
@@ -326,7 +326,8 @@ public sealed class SalesQueries(XenoDatabase database, TenantContext tenant, An
                     """
                     select count(*), count(*) filter (where completed_at is null),
                         coalesce(sum(total) filter (where completed_at is null), 0)::bigint,
-                           count(completed_at), coalesce(sum(total) filter (where completed_at is not null), 0)::bigint
+                        count(completed_at),
+                        coalesce(sum(total) filter (where completed_at is not null), 0)::bigint
                     from checkouts where tenant_id = $1 and business_day between $2 and $3 and deleted_at is null
                     """
                 );

@@ -154,8 +154,10 @@ public sealed class ChangeQueries(XenoDatabase database, TenantContext tenant, A
             before,
             (isNow, from, to) =>
                 $"""
-                    select {isNow}, case when e.customer_id is null then 'guests'
-                        else coalesce(nullif(k.country_code, ''), 'unknown') end, {Sums}
+                    select {isNow},
+                        case when e.customer_id is null then 'guests'
+                            else coalesce(nullif(k.country_code, ''), 'unknown') end,
+                        {Sums}
                     from order_entries e left join customers k on k.tenant_id = $1
                         and k.shopify_id = e.customer_id
                     where e.tenant_id = $1 and e.day between {from} and {to} group by 2

@@ -38,7 +38,7 @@ public sealed class GeneratedStore
     private const int FirstNumber = 1001;
     private const decimal TaxRate = 0.08m;
 
-    private static readonly string[] Materials =
+    private static readonly string[] _materials =
     [
         "Oak",
         "Linen",
@@ -51,7 +51,7 @@ public sealed class GeneratedStore
         "Copper",
         "Cotton",
     ];
-    private static readonly string[] Things =
+    private static readonly string[] _things =
     [
         "tray",
         "lamp",
@@ -66,7 +66,7 @@ public sealed class GeneratedStore
         "teapot",
         "shelf",
     ];
-    private static readonly string[] FirstNames =
+    private static readonly string[] _firstNames =
     [
         "Alba",
         "Bram",
@@ -85,7 +85,7 @@ public sealed class GeneratedStore
         "Orson",
         "Pia",
     ];
-    private static readonly string[] LastNames =
+    private static readonly string[] _lastNames =
     [
         "Ashdown",
         "Birchley",
@@ -101,21 +101,21 @@ public sealed class GeneratedStore
         "Lowmere",
     ];
 
-    private readonly GeneratedStoreOptions options;
-    private readonly DemoShop shop;
-    private readonly DateTimeOffset start;
-    private readonly DateTimeOffset end;
-    private readonly DemoProduct[] products;
-    private readonly Lazy<Totals[]> totals;
+    private readonly GeneratedStoreOptions _options;
+    private readonly DemoShop _shop;
+    private readonly DateTimeOffset _start;
+    private readonly DateTimeOffset _end;
+    private readonly DemoProduct[] _products;
+    private readonly Lazy<Totals[]> _totals;
 
     private GeneratedStore(DemoShop shop, GeneratedStoreOptions options, TimeProvider time)
     {
-        (this.shop, this.options) = (shop, options);
+        (_shop, _options) = (shop, options);
         var monday = new DateTimeOffset(2024, 1, 1, 0, 0, 0, TimeSpan.Zero);
-        end = monday.AddDays(7 * Math.Floor((time.GetUtcNow() - monday).TotalDays / 7));
-        start = end.AddDays(-options.Days);
-        products = [.. Enumerable.Range(0, options.Products).Select(Product)];
-        totals = new(CountTotals);
+        _end = monday.AddDays(7 * Math.Floor((time.GetUtcNow() - monday).TotalDays / 7));
+        _start = _end.AddDays(-options.Days);
+        _products = [.. Enumerable.Range(0, options.Products).Select(Product)];
+        _totals = new(CountTotals);
     }
 
     public static DemoStore Create(GeneratedStoreOptions options, TimeProvider time)
@@ -136,20 +136,20 @@ public sealed class GeneratedStore
     private DemoData Data() =>
         new(
             new DemoSet<DemoOrder>(
-                options.Orders,
+                _options.Orders,
                 Order,
-                id => Position(shop.Ids.NumberOfOrder(id) - FirstNumber, options.Orders)
+                id => Position(_shop.Ids.NumberOfOrder(id) - FirstNumber, _options.Orders)
             ),
             new DemoSet<DemoCustomer>(
-                options.Customers,
+                _options.Customers,
                 Customer,
-                id => Position(shop.Ids.NumberOfCustomer(id) - 1, options.Customers)
+                id => Position(_shop.Ids.NumberOfCustomer(id) - 1, _options.Customers)
             ),
-            DemoSet.Of(products),
+            DemoSet.Of(_products),
             new DemoSet<DemoCheckout>(
-                options.Orders / 12,
+                _options.Orders / 12,
                 Checkout,
-                id => Position(shop.Ids.NumberOfCheckout(id) - 1, options.Orders / 12)
+                id => Position(_shop.Ids.NumberOfCheckout(id) - 1, _options.Orders / 12)
             )
         );
 
@@ -157,11 +157,11 @@ public sealed class GeneratedStore
 
     private DemoOrder Order(int index)
     {
-        var dice = new Dice(options.Seed, index);
+        var dice = new Dice(_options.Seed, index);
         var at = TimeOf(index, ref dice);
         var customer = CustomerOf(ref dice);
-        var builder = new DemoOrderBuilder(shop, FirstNumber + index, at).Customer(
-            customer is { } buyer ? shop.Ids.Customer(buyer + 1) : null,
+        var builder = new DemoOrderBuilder(_shop, FirstNumber + index, at).Customer(
+            customer is { } buyer ? _shop.Ids.Customer(buyer + 1) : null,
             customer is { } known ? EmailOf(known) : null
         );
         var taxed = dice.Below(100) < 60;
@@ -169,7 +169,7 @@ public sealed class GeneratedStore
         var lines = 1 + dice.Below(5);
         for (var i = 0; i < lines; i++)
         {
-            var product = products[(int)(products.Length * dice.Fraction() * dice.Fraction())];
+            var product = _products[(int)(_products.Length * dice.Fraction() * dice.Fraction())];
             var quantity = 1 + dice.Below(3);
             var price = product.Price.Minor * quantity;
             var discount = discounted ? price / 10 : 0;
@@ -186,10 +186,10 @@ public sealed class GeneratedStore
         }
         if (dice.Below(100) < 60)
         {
-            builder.Shipping("Standard", (long)(5 * shop.Currency.UnitsPerOne));
+            builder.Shipping("Standard", (long)(5 * _shop.Currency.UnitsPerOne));
         }
         var refundAt = at.AddHours(dice.Below(20 * 24)).AddMinutes(dice.Below(60));
-        if (dice.Below(100) < 6 && refundAt < end)
+        if (dice.Below(100) < 6 && refundAt < _end)
         {
             builder.Refund(refundAt, [(dice.Below(lines), 1)]);
         }
@@ -198,58 +198,58 @@ public sealed class GeneratedStore
 
     private DemoCustomer Customer(int index)
     {
-        var of = totals.Value[index];
-        var dice = new Dice(options.Seed + 1, index);
+        var of = _totals.Value[index];
+        var dice = new Dice(_options.Seed + 1, index);
         return new DemoCustomer
         {
-            Id = shop.Ids.Customer(index + 1),
-            CreatedAt = of.Orders == 0 ? start : of.First,
-            UpdatedAt = of.Orders == 0 ? start : of.Updated,
-            FirstName = FirstNames[dice.Below(FirstNames.Length)],
-            LastName = LastNames[dice.Below(LastNames.Length)],
+            Id = _shop.Ids.Customer(index + 1),
+            CreatedAt = of.Orders == 0 ? _start : of.First,
+            UpdatedAt = of.Orders == 0 ? _start : of.Updated,
+            FirstName = _firstNames[dice.Below(_firstNames.Length)],
+            LastName = _lastNames[dice.Below(_lastNames.Length)],
             Email = EmailOf(index),
             AcceptsMarketing = dice.Below(3) == 0,
             NumberOfOrders = of.Orders,
-            AmountSpent = shop.Money(of.Spent),
-            LastOrderId = of.Orders == 0 ? null : shop.Ids.Order(FirstNumber + of.LastIndex),
+            AmountSpent = _shop.Money(of.Spent),
+            LastOrderId = of.Orders == 0 ? null : _shop.Ids.Order(FirstNumber + of.LastIndex),
         };
     }
 
     private DemoProduct Product(int index)
     {
-        var dice = new Dice(options.Seed + 2, index);
-        var title = $"{Materials[index % Materials.Length]} {Things[index / Materials.Length % Things.Length]}";
-        var edition = index / (Materials.Length * Things.Length);
+        var dice = new Dice(_options.Seed + 2, index);
+        var title = $"{_materials[index % _materials.Length]} {_things[index / _materials.Length % _things.Length]}";
+        var edition = index / (_materials.Length * _things.Length);
         return new DemoProduct
         {
-            Id = shop.Ids.Product(index + 1),
-            VariantId = shop.Ids.Variant(index + 1),
+            Id = _shop.Ids.Product(index + 1),
+            VariantId = _shop.Ids.Variant(index + 1),
             Title = edition == 0 ? title : string.Create(CultureInfo.InvariantCulture, $"{title} no. {edition + 1}"),
             Sku = string.Create(CultureInfo.InvariantCulture, $"GEN-{index + 1:0000}"),
-            Price = shop.Money(
-                (long)((3 + dice.Below(87)) * shop.Currency.UnitsPerOne) - (shop.Currency.Decimals > 0 ? 1 : 0)
+            Price = _shop.Money(
+                (long)((3 + dice.Below(87)) * _shop.Currency.UnitsPerOne) - (_shop.Currency.Decimals > 0 ? 1 : 0)
             ),
-            Vendor = shop.Name,
-            ProductType = Things[index / Materials.Length % Things.Length],
-            CreatedAt = start,
-            UpdatedAt = start,
+            Vendor = _shop.Name,
+            ProductType = _things[index / _materials.Length % _things.Length],
+            CreatedAt = _start,
+            UpdatedAt = _start,
         };
     }
 
     private DemoCheckout Checkout(int index)
     {
         var order = Order(index * 12);
-        var dice = new Dice(options.Seed + 3, index);
+        var dice = new Dice(_options.Seed + 3, index);
         var created = order.CreatedAt.AddMinutes(-dice.Below(120));
         DateTimeOffset? completed = dice.Below(100) < 15 ? created.AddMinutes(dice.Below(60)) : null;
         return new DemoCheckout
         {
-            Id = shop.Ids.Checkout(index + 1),
+            Id = _shop.Ids.Checkout(index + 1),
             CreatedAt = created,
             UpdatedAt = completed ?? created,
             CompletedAt = completed,
             CustomerId = order.CustomerId,
-            Currency = shop.Currency,
+            Currency = _shop.Currency,
             Lines =
             [
                 .. order.Lines.Select(l => new DemoCheckoutLine(
@@ -268,8 +268,8 @@ public sealed class GeneratedStore
     /// <summary>Each order has its own slice of the time, so that numbers and dates go together.</summary>
     private DateTimeOffset TimeOf(int index, ref Dice dice)
     {
-        var slice = TimeSpan.FromDays(options.Days) / options.Orders;
-        var at = start + (slice * index) + (slice * dice.Fraction());
+        var slice = TimeSpan.FromDays(_options.Days) / _options.Orders;
+        var at = _start + (slice * index) + (slice * dice.Fraction());
         return DateTimeOffset.FromUnixTimeSeconds(at.ToUnixTimeSeconds());
     }
 
@@ -277,19 +277,19 @@ public sealed class GeneratedStore
     private int? CustomerOf(ref Dice dice)
     {
         var rank = dice.Fraction();
-        return dice.Below(100) < 8 ? null : (int)(options.Customers * rank * rank * rank);
+        return dice.Below(100) < 8 ? null : (int)(_options.Customers * rank * rank * rank);
     }
 
     private string EmailOf(int customer) =>
-        string.Create(CultureInfo.InvariantCulture, $"buyer-{customer + 1}@{shop.Handle}.example.com");
+        string.Create(CultureInfo.InvariantCulture, $"buyer-{customer + 1}@{_shop.Handle}.example.com");
 
     private Totals[] CountTotals()
     {
-        var counted = new Totals[options.Customers];
-        for (var i = 0; i < options.Orders; i++)
+        var counted = new Totals[_options.Customers];
+        for (var i = 0; i < _options.Orders; i++)
         {
             var order = Order(i);
-            if (shop.Ids.NumberOfCustomer(order.CustomerId ?? 0) is { } number)
+            if (_shop.Ids.NumberOfCustomer(order.CustomerId ?? 0) is { } number)
             {
                 ref var customer = ref counted[number - 1];
                 customer.First = customer.Orders++ == 0 ? order.CreatedAt : customer.First;
@@ -313,7 +313,7 @@ public sealed class GeneratedStore
     /// <summary>SplitMix64: the same throws for the same seed, for ever.</summary>
     private struct Dice(int seed, int index)
     {
-        private ulong state = ((ulong)(uint)seed << 32) + (uint)index;
+        private ulong _state = ((ulong)(uint)seed << 32) + (uint)index;
 
         public int Below(int limit) => (int)(Next() % (ulong)limit);
 
@@ -321,7 +321,7 @@ public sealed class GeneratedStore
 
         private ulong Next()
         {
-            var z = state += 0x9E3779B97F4A7C15;
+            var z = _state += 0x9E3779B97F4A7C15;
             z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
             z = (z ^ (z >> 27)) * 0x94D049BB133111EB;
             return z ^ (z >> 31);

@@ -13,108 +13,114 @@ public sealed class OnlineRetail
     public const string Domain = "online-retail.myshopify.com";
 
     private const int Guest = -1;
-    private static readonly HashSet<string> ShippingCodes = ["POST", "DOT", "C2"];
-    private static readonly HashSet<string> ManualCodes = ["M", "m"];
+    private static readonly HashSet<string> _shippingCodes = ["POST", "DOT", "C2"];
+    private static readonly HashSet<string> _manualCodes = ["M", "m"];
 
-    private readonly DemoShop shop;
-    private readonly DemoIds ids;
+    private readonly DemoShop _shop;
+    private readonly DemoIds _ids;
 
     // One entry per order, in the file's order; lines and refunds of order i are those from First[i] up to First[i +
     // 1].
-    private readonly int[] orderNumber,
-        orderCustomer,
-        firstLine,
-        firstRefundPart;
-    private readonly byte[] orderCountry;
-    private readonly DateTimeOffset[] orderTime;
-    private readonly Dictionary<int, int> orderAt = [];
+    private readonly int[] _orderNumber,
+        _orderCustomer,
+        _firstLine,
+        _firstRefundPart;
+    private readonly byte[] _orderCountry;
+    private readonly DateTimeOffset[] _orderTime;
+    private readonly Dictionary<int, int> _orderAt = [];
 
     // One entry per line, shipping lines among them. Prices in pence.
-    private readonly int[] lineCode,
-        lineQuantity,
-        linePrice;
+    private readonly int[] _lineCode,
+        _lineQuantity,
+        _linePrice;
 
-    private readonly RefundPart[] refundParts;
-    private readonly string[] codes,
-        countries;
-    private readonly int[] customerNumber;
-    private readonly Dictionary<int, int> customerAt = [];
-    private readonly DemoProduct[] products;
-    private readonly (int Orders, long Spent, int FirstOrder, int LastOrder, DateTimeOffset UpdatedAt)[] customerTotals;
-    private readonly (int Order, DateTimeOffset Created, DateTimeOffset? Completed)[] checkouts;
+    private readonly RefundPart[] _refundParts;
+    private readonly string[] _codes,
+        _countries;
+    private readonly int[] _customerNumber;
+    private readonly Dictionary<int, int> _customerAt = [];
+    private readonly DemoProduct[] _products;
+    private readonly (
+        int Orders,
+        long Spent,
+        int FirstOrder,
+        int LastOrder,
+        DateTimeOffset UpdatedAt
+    )[] _customerTotals;
+    private readonly (int Order, DateTimeOffset Created, DateTimeOffset? Completed)[] _checkouts;
 
     /// <summary>What the file held and what became of it.</summary>
     public OnlineRetailCounts Counts { get; }
 
     private OnlineRetail(DemoShop shop, TimeProvider time)
     {
-        this.shop = shop;
-        ids = shop.Ids;
+        _shop = shop;
+        _ids = shop.Ids;
         var file = OnlineRetailFile.Read();
-        codes = file.Codes;
-        countries = file.Countries;
-        customerNumber = file.Customers;
-        for (var i = 0; i < customerNumber.Length; i++)
+        _codes = file.Codes;
+        _countries = file.Countries;
+        _customerNumber = file.Customers;
+        for (var i = 0; i < _customerNumber.Length; i++)
         {
-            customerAt[customerNumber[i]] = i;
+            _customerAt[_customerNumber[i]] = i;
         }
 
         var kept = file.Invoices.Where(invoice => !invoice.IsCancellation && invoice.Lines.Any(IsSale)).ToArray();
         var lines = kept.Sum(invoice => invoice.Lines.Count(IsSale));
-        orderNumber = new int[kept.Length];
-        orderCustomer = new int[kept.Length];
-        orderCountry = new byte[kept.Length];
-        orderTime = new DateTimeOffset[kept.Length];
-        firstLine = new int[kept.Length + 1];
-        (lineCode, lineQuantity, linePrice) = (new int[lines], new int[lines], new int[lines]);
+        _orderNumber = new int[kept.Length];
+        _orderCustomer = new int[kept.Length];
+        _orderCountry = new byte[kept.Length];
+        _orderTime = new DateTimeOffset[kept.Length];
+        _firstLine = new int[kept.Length + 1];
+        (_lineCode, _lineQuantity, _linePrice) = (new int[lines], new int[lines], new int[lines]);
         var weeks = WeeksToNow(file.Invoices.Max(i => i.LocalTime), time);
         for (int order = 0, line = 0; order < kept.Length; order++)
         {
             var invoice = kept[order];
-            orderNumber[order] = invoice.Number;
-            orderCustomer[order] = invoice.Customer;
-            orderCountry[order] = invoice.Country;
-            orderTime[order] = Moved(invoice.LocalTime, weeks);
-            orderAt[invoice.Number] = order;
+            _orderNumber[order] = invoice.Number;
+            _orderCustomer[order] = invoice.Customer;
+            _orderCountry[order] = invoice.Country;
+            _orderTime[order] = Moved(invoice.LocalTime, weeks);
+            _orderAt[invoice.Number] = order;
             foreach (var sold in invoice.Lines.Where(IsSale))
             {
-                (lineCode[line], lineQuantity[line], linePrice[line]) = (sold.Code, sold.Quantity, sold.Price);
+                (_lineCode[line], _lineQuantity[line], _linePrice[line]) = (sold.Code, sold.Quantity, sold.Price);
                 line++;
             }
-            firstLine[order + 1] = line;
+            _firstLine[order + 1] = line;
         }
 
         var cancellations = file.Invoices.Where(invoice => invoice.IsCancellation).ToArray();
-        (refundParts, var unmatched) = Match(cancellations, weeks);
-        firstRefundPart = new int[kept.Length + 1];
-        foreach (var part in refundParts)
+        (_refundParts, var unmatched) = Match(cancellations, weeks);
+        _firstRefundPart = new int[kept.Length + 1];
+        foreach (var part in _refundParts)
         {
-            firstRefundPart[part.Order + 1]++;
+            _firstRefundPart[part.Order + 1]++;
         }
-        for (var i = 1; i < firstRefundPart.Length; i++)
+        for (var i = 1; i < _firstRefundPart.Length; i++)
         {
-            firstRefundPart[i] += firstRefundPart[i - 1];
+            _firstRefundPart[i] += _firstRefundPart[i - 1];
         }
 
-        products = Products(file);
-        customerTotals = CustomerTotals();
-        checkouts = Checkouts();
+        _products = Products(file);
+        _customerTotals = CustomerTotals();
+        _checkouts = Checkouts();
         Counts = new()
         {
             FileRows = file.Rows,
             Orders = kept.Length,
-            LineItems = lines - lineCode.Count(IsShipping),
-            ShippingLines = lineCode.Count(IsShipping),
+            LineItems = lines - _lineCode.Count(IsShipping),
+            ShippingLines = _lineCode.Count(IsShipping),
             GrossPence = Enumerable
                 .Range(0, lines)
-                .Where(i => !IsShipping(lineCode[i]))
-                .Sum(i => (long)lineQuantity[i] * linePrice[i]),
+                .Where(i => !IsShipping(_lineCode[i]))
+                .Sum(i => (long)_lineQuantity[i] * _linePrice[i]),
             CancellationLines = cancellations.Sum(invoice => invoice.Lines.Count),
-            Refunds = refundParts.Select(p => (p.Order, p.Cancellation)).Distinct().Count(),
-            RefundedPence = refundParts.Sum(p => (long)p.Quantity * linePrice[p.Line]),
+            Refunds = _refundParts.Select(p => (p.Order, p.Cancellation)).Distinct().Count(),
+            RefundedPence = _refundParts.Sum(p => (long)p.Quantity * _linePrice[p.Line]),
             UnmatchedCancellationLines = unmatched.Lines,
             UnmatchedUnits = unmatched.Units,
-            Checkouts = checkouts.Length,
+            Checkouts = _checkouts.Length,
         };
     }
 
@@ -137,27 +143,27 @@ public sealed class OnlineRetail
     public DemoData Data() =>
         new(
             new DemoSet<DemoOrder>(
-                orderNumber.Length,
+                _orderNumber.Length,
                 Order,
-                id => ids.NumberOfOrder(id) is { } number && orderAt.TryGetValue((int)number, out var i) ? i : null
+                id => _ids.NumberOfOrder(id) is { } number && _orderAt.TryGetValue((int)number, out var i) ? i : null
             ),
             new DemoSet<DemoCustomer>(
-                customersByFirstOrder.Length,
-                position => Customer(customersByFirstOrder[position]),
+                _customersByFirstOrder.Length,
+                position => Customer(_customersByFirstOrder[position]),
                 PositionOfCustomer
             ),
-            DemoSet.Of(products),
-            new DemoSet<DemoCheckout>(checkouts.Length, Checkout, PositionOfCheckout)
+            DemoSet.Of(_products),
+            new DemoSet<DemoCheckout>(_checkouts.Length, Checkout, PositionOfCheckout)
         );
 
-    private bool IsShipping(int code) => ShippingCodes.Contains(codes[code]);
+    private bool IsShipping(int code) => _shippingCodes.Contains(_codes[code]);
 
     private static bool IsSale(FileLine line) => line is { Quantity: > 0, Price: > 0 };
 
     /// <summary>So that no event lies in the future; the year's last day is then at most seven days ago.</summary>
     private int WeeksToNow(DateTime last, TimeProvider time)
     {
-        var now = TimeZoneInfo.ConvertTime(time.GetUtcNow(), shop.Zone).DateTime;
+        var now = TimeZoneInfo.ConvertTime(time.GetUtcNow(), _shop.Zone).DateTime;
         return (int)Math.Floor((now - last).TotalDays / 7);
     }
 
@@ -165,22 +171,22 @@ public sealed class OnlineRetail
     private DateTimeOffset Moved(DateTime local, int weeks)
     {
         var moved = local.AddDays(7 * weeks);
-        if (shop.Zone.IsInvalidTime(moved))
+        if (_shop.Zone.IsInvalidTime(moved))
         {
             moved = moved.AddHours(1);
         }
-        return new DateTimeOffset(moved, shop.Zone.GetUtcOffset(moved)).ToUniversalTime();
+        return new DateTimeOffset(moved, _shop.Zone.GetUtcOffset(moved)).ToUniversalTime();
     }
 
     private (RefundPart[] Parts, (int Lines, long Units) Unmatched) Match(FileInvoice[] cancellations, int weeks)
     {
-        var left = (int[])lineQuantity.Clone();
+        var left = (int[])_lineQuantity.Clone();
         var bought = new Dictionary<(int Customer, int Code), List<(int Order, int Line)>>();
-        for (var order = 0; order < orderNumber.Length; order++)
+        for (var order = 0; order < _orderNumber.Length; order++)
         {
-            for (var line = firstLine[order]; line < firstLine[order + 1] && orderCustomer[order] != Guest; line++)
+            for (var line = _firstLine[order]; line < _firstLine[order + 1] && _orderCustomer[order] != Guest; line++)
             {
-                var key = (orderCustomer[order], lineCode[line]);
+                var key = (_orderCustomer[order], _lineCode[line]);
                 if (!bought.TryGetValue(key, out var list))
                 {
                     bought[key] = list = [];
@@ -199,10 +205,10 @@ public sealed class OnlineRetail
                 var open = -returned.Quantity;
                 if (open > 0 && bought.TryGetValue((cancellation.Customer, returned.Code), out var candidates))
                 {
-                    var samePriceOnly = ManualCodes.Contains(codes[returned.Code]);
+                    var samePriceOnly = _manualCodes.Contains(_codes[returned.Code]);
                     open = Take(
                         candidates,
-                        l => linePrice[l] == returned.Price,
+                        l => _linePrice[l] == returned.Price,
                         at,
                         cancellation.Number,
                         open,
@@ -238,7 +244,7 @@ public sealed class OnlineRetail
         for (var i = candidates.Count - 1; i >= 0 && open > 0; i--)
         {
             var (order, line) = candidates[i];
-            if (orderTime[order] > at || left[line] == 0 || !fits(line))
+            if (_orderTime[order] > at || left[line] == 0 || !fits(line))
             {
                 continue;
             }
@@ -252,33 +258,33 @@ public sealed class OnlineRetail
 
     private DemoOrder Order(int i)
     {
-        var number = orderNumber[i];
-        var time = orderTime[i];
-        var parts = refundParts.AsSpan(firstRefundPart[i], firstRefundPart[i + 1] - firstRefundPart[i]);
+        var number = _orderNumber[i];
+        var time = _orderTime[i];
+        var parts = _refundParts.AsSpan(_firstRefundPart[i], _firstRefundPart[i + 1] - _firstRefundPart[i]);
         var lines = new List<DemoLine>();
         var shippingLines = new List<DemoShippingLine>();
         var lineItemOf = new Dictionary<int, DemoLine>();
         var shippingLineOf = new Dictionary<int, DemoShippingLine>();
-        var sales = new List<DemoSale>(firstLine[i + 1] - firstLine[i]);
+        var sales = new List<DemoSale>(_firstLine[i + 1] - _firstLine[i]);
         var total = 0L;
-        for (var line = firstLine[i]; line < firstLine[i + 1]; line++)
+        for (var line = _firstLine[i]; line < _firstLine[i + 1]; line++)
         {
-            var part = line - firstLine[i] + 1;
+            var part = line - _firstLine[i] + 1;
             var refunded = 0;
             foreach (var refund in parts)
             {
                 refunded += refund.Line == line ? refund.Quantity : 0;
             }
-            var worth = (long)lineQuantity[line] * linePrice[line];
+            var worth = (long)_lineQuantity[line] * _linePrice[line];
             total += worth;
-            if (IsShipping(lineCode[line]))
+            if (IsShipping(_lineCode[line]))
             {
                 var shipping = new DemoShippingLine
                 {
-                    Id = ids.Part(number, part),
+                    Id = _ids.Part(number, part),
                     Title = ProductOf(line).Title,
-                    Price = shop.Money(worth),
-                    Refunded = shop.Money((long)refunded * linePrice[line]),
+                    Price = _shop.Money(worth),
+                    Refunded = _shop.Money((long)refunded * _linePrice[line]),
                 };
                 shippingLines.Add(shipping);
                 shippingLineOf[line] = shipping;
@@ -289,13 +295,13 @@ public sealed class OnlineRetail
                 var product = ProductOf(line);
                 var item = new DemoLine
                 {
-                    Id = ids.Part(number, part),
+                    Id = _ids.Part(number, part),
                     Title = product.Title,
                     Sku = product.Sku,
                     Vendor = product.Vendor,
-                    Quantity = lineQuantity[line],
-                    CurrentQuantity = lineQuantity[line] - refunded,
-                    UnitPrice = shop.Money(linePrice[line]),
+                    Quantity = _lineQuantity[line],
+                    CurrentQuantity = _lineQuantity[line] - refunded,
+                    UnitPrice = _shop.Money(_linePrice[line]),
                     ProductId = product.Id,
                     VariantId = product.VariantId,
                 };
@@ -308,9 +314,9 @@ public sealed class OnlineRetail
             }
         }
 
-        var agreements = new List<DemoAgreement> { new(ids.Part(number, 1), AgreementKind.Order, time, sales) };
+        var agreements = new List<DemoAgreement> { new(_ids.Part(number, 1), AgreementKind.Order, time, sales) };
         var refunds = new List<DemoRefund>();
-        var transactions = new List<DemoTransaction> { new(ids.Part(number, 1), "SALE", shop.Money(total), time) };
+        var transactions = new List<DemoTransaction> { new(_ids.Part(number, 1), "SALE", _shop.Money(total), time) };
         const int firstReturn = 50_000;
         for (var from = 0; from < parts.Length; )
         {
@@ -326,13 +332,13 @@ public sealed class OnlineRetail
             for (var p = from; p < to; p++)
             {
                 var part = parts[p];
-                var worth = (long)part.Quantity * linePrice[part.Line];
+                var worth = (long)part.Quantity * _linePrice[part.Line];
                 amount += worth;
                 if (lineItemOf.TryGetValue(part.Line, out var item))
                 {
                     returns.Add(Sale(number, firstReturn + p, SaleAction.Return, -part.Quantity, -worth, item));
                     refundLines.Add(
-                        new(ids.Part(number, firstReturn + p), item, part.Quantity, shop.Money(worth), shop.Money(0))
+                        new(_ids.Part(number, firstReturn + p), item, part.Quantity, _shop.Money(worth), _shop.Money(0))
                     );
                 }
                 else
@@ -340,30 +346,30 @@ public sealed class OnlineRetail
                     var shipping = shippingLineOf[part.Line];
                     returns.Add(Sale(number, firstReturn + p, SaleAction.Return, -1, -worth, shippingLine: shipping));
                     refundShipping.Add(
-                        new(ids.Part(number, firstReturn + p), shipping, shop.Money(worth), shop.Money(0))
+                        new(_ids.Part(number, firstReturn + p), shipping, _shop.Money(worth), _shop.Money(0))
                     );
                 }
             }
             var transaction = new DemoTransaction(
-                ids.Part(number, transactions.Count + 1),
+                _ids.Part(number, transactions.Count + 1),
                 "REFUND",
-                shop.Money(amount),
+                _shop.Money(amount),
                 parts[from].At
             );
             transactions.Add(transaction);
             var refund = new DemoRefund
             {
-                Id = ids.Part(number, refunds.Count + 1),
+                Id = _ids.Part(number, refunds.Count + 1),
                 CreatedAt = parts[from].At,
                 Note = string.Create(CultureInfo.InvariantCulture, $"C{parts[from].Cancellation}"),
-                Total = shop.Money(amount),
+                Total = _shop.Money(amount),
                 Lines = refundLines,
                 Shipping = refundShipping,
                 Transactions = [transaction],
             };
             refunds.Add(refund);
             agreements.Add(
-                new(ids.Part(number, refunds.Count + 1), AgreementKind.Refund, refund.CreatedAt, returns)
+                new(_ids.Part(number, refunds.Count + 1), AgreementKind.Refund, refund.CreatedAt, returns)
                 {
                     Refund = refund,
                 }
@@ -374,16 +380,16 @@ public sealed class OnlineRetail
         var refundedTotal = refunds.Sum(r => r.Total.Minor);
         return new DemoOrder
         {
-            Id = ids.Order(number),
+            Id = _ids.Order(number),
             Number = number,
             Name = string.Create(CultureInfo.InvariantCulture, $"#{number}"),
             CreatedAt = time,
             ProcessedAt = time,
             UpdatedAt = UpdatedAt(i),
-            Currency = shop.Currency,
-            CustomerId = orderCustomer[i] == Guest ? null : ids.Customer(customerNumber[orderCustomer[i]]),
-            Email = orderCustomer[i] == Guest ? null : OnlineRetailNames.Email(customerNumber[orderCustomer[i]]),
-            Address = AddressOf(orderCountry[i]),
+            Currency = _shop.Currency,
+            CustomerId = _orderCustomer[i] == Guest ? null : _ids.Customer(_customerNumber[_orderCustomer[i]]),
+            Email = _orderCustomer[i] == Guest ? null : OnlineRetailNames.Email(_customerNumber[_orderCustomer[i]]),
+            Address = AddressOf(_orderCountry[i]),
             FinancialStatus = refundedTotal switch
             {
                 0 => FinancialStatus.Paid,
@@ -410,54 +416,54 @@ public sealed class OnlineRetail
     ) =>
         new()
         {
-            Id = ids.Part(number, part),
+            Id = _ids.Part(number, part),
             Action = action,
             Line = lineItem is null ? SaleLine.Shipping : SaleLine.Product,
             Quantity = quantity,
-            Total = shop.Money(worth),
-            Tax = shop.Money(0),
-            DiscountBeforeTaxes = shop.Money(0),
-            DiscountAfterTaxes = shop.Money(0),
+            Total = _shop.Money(worth),
+            Tax = _shop.Money(0),
+            DiscountBeforeTaxes = _shop.Money(0),
+            DiscountAfterTaxes = _shop.Money(0),
             LineItem = lineItem,
             ShippingLine = shippingLine,
         };
 
     private DateTimeOffset UpdatedAt(int order) =>
-        firstRefundPart[order + 1] > firstRefundPart[order]
-            ? refundParts[firstRefundPart[order + 1] - 1].At
-            : orderTime[order];
+        _firstRefundPart[order + 1] > _firstRefundPart[order]
+            ? _refundParts[_firstRefundPart[order + 1] - 1].At
+            : _orderTime[order];
 
-    private DemoProduct ProductOf(int line) => products[productAt[lineCode[line]]];
+    private DemoProduct ProductOf(int line) => _products[_productAt[_lineCode[line]]];
 
-    private readonly Dictionary<int, int> productAt = [];
+    private readonly Dictionary<int, int> _productAt = [];
 
     private DemoProduct[] Products(OnlineRetailFile file)
     {
         var made = new List<DemoProduct>();
-        var price = new int[codes.Length];
-        for (var line = 0; line < lineCode.Length; line++)
+        var price = new int[_codes.Length];
+        for (var line = 0; line < _lineCode.Length; line++)
         {
-            price[lineCode[line]] = linePrice[line];
+            price[_lineCode[line]] = _linePrice[line];
         }
-        for (var order = 0; order < orderNumber.Length; order++)
+        for (var order = 0; order < _orderNumber.Length; order++)
         {
-            for (var line = firstLine[order]; line < firstLine[order + 1]; line++)
+            for (var line = _firstLine[order]; line < _firstLine[order + 1]; line++)
             {
-                var code = lineCode[line];
-                if (productAt.TryAdd(code, made.Count))
+                var code = _lineCode[line];
+                if (_productAt.TryAdd(code, made.Count))
                 {
                     made.Add(
                         new DemoProduct
                         {
-                            Id = ids.Product(code + 1),
-                            VariantId = ids.Variant(code + 1),
+                            Id = _ids.Product(code + 1),
+                            VariantId = _ids.Variant(code + 1),
                             Title = Tidy(file.TitleOf(code)),
-                            Sku = codes[code],
-                            Price = shop.Money(price[code]),
+                            Sku = _codes[code],
+                            Price = _shop.Money(price[code]),
                             Vendor = "Online Retail",
                             ProductType = "Gifts",
-                            CreatedAt = orderTime[order],
-                            UpdatedAt = orderTime[order],
+                            CreatedAt = _orderTime[order],
+                            UpdatedAt = _orderTime[order],
                         }
                     );
                 }
@@ -472,132 +478,132 @@ public sealed class OnlineRetail
         return words.Length == 0 ? "Untitled" : char.ToUpperInvariant(words[0]) + words[1..];
     }
 
-    private int[] customersByFirstOrder = [];
-    private int[] positionOfCustomer = [];
+    private int[] _customersByFirstOrder = [];
+    private int[] _positionOfCustomer = [];
 
     private (int, long, int, int, DateTimeOffset)[] CustomerTotals()
     {
         var totals = new (int Orders, long Spent, int FirstOrder, int LastOrder, DateTimeOffset UpdatedAt)[
-            customerNumber.Length
+            _customerNumber.Length
         ];
-        for (var order = 0; order < orderNumber.Length; order++)
+        for (var order = 0; order < _orderNumber.Length; order++)
         {
-            if (orderCustomer[order] == Guest)
+            if (_orderCustomer[order] == Guest)
             {
                 continue;
             }
-            ref var customer = ref totals[orderCustomer[order]];
+            ref var customer = ref totals[_orderCustomer[order]];
             customer.FirstOrder = customer.Orders++ == 0 ? order : customer.FirstOrder;
             customer.LastOrder = order;
             var updated = UpdatedAt(order);
             customer.UpdatedAt = updated > customer.UpdatedAt ? updated : customer.UpdatedAt;
-            for (var line = firstLine[order]; line < firstLine[order + 1]; line++)
+            for (var line = _firstLine[order]; line < _firstLine[order + 1]; line++)
             {
-                customer.Spent += (long)lineQuantity[line] * linePrice[line];
+                customer.Spent += (long)_lineQuantity[line] * _linePrice[line];
             }
             foreach (
-                var part in refundParts.AsSpan(
-                    firstRefundPart[order],
-                    firstRefundPart[order + 1] - firstRefundPart[order]
+                var part in _refundParts.AsSpan(
+                    _firstRefundPart[order],
+                    _firstRefundPart[order + 1] - _firstRefundPart[order]
                 )
             )
             {
-                customer.Spent -= (long)part.Quantity * linePrice[part.Line];
+                customer.Spent -= (long)part.Quantity * _linePrice[part.Line];
             }
         }
-        customersByFirstOrder =
+        _customersByFirstOrder =
         [
             .. Enumerable.Range(0, totals.Length).Where(c => totals[c].Orders > 0).OrderBy(c => totals[c].FirstOrder),
         ];
-        positionOfCustomer = new int[totals.Length];
-        Array.Fill(positionOfCustomer, -1);
-        for (var position = 0; position < customersByFirstOrder.Length; position++)
+        _positionOfCustomer = new int[totals.Length];
+        Array.Fill(_positionOfCustomer, -1);
+        for (var position = 0; position < _customersByFirstOrder.Length; position++)
         {
-            positionOfCustomer[customersByFirstOrder[position]] = position;
+            _positionOfCustomer[_customersByFirstOrder[position]] = position;
         }
         return totals;
     }
 
     private int? PositionOfCustomer(long id) =>
-        ids.NumberOfCustomer(id) is { } number
-        && customerAt.TryGetValue((int)number, out var customer)
-        && positionOfCustomer[customer] >= 0
-            ? positionOfCustomer[customer]
+        _ids.NumberOfCustomer(id) is { } number
+        && _customerAt.TryGetValue((int)number, out var customer)
+        && _positionOfCustomer[customer] >= 0
+            ? _positionOfCustomer[customer]
             : null;
 
     private DemoCustomer Customer(int customer)
     {
-        var totals = customerTotals[customer];
-        var number = customerNumber[customer];
+        var totals = _customerTotals[customer];
+        var number = _customerNumber[customer];
         var (first, last) = OnlineRetailNames.Of(number);
         return new DemoCustomer
         {
-            Id = ids.Customer(number),
-            CreatedAt = orderTime[totals.FirstOrder],
+            Id = _ids.Customer(number),
+            CreatedAt = _orderTime[totals.FirstOrder],
             UpdatedAt = totals.UpdatedAt,
             FirstName = first,
             LastName = last,
             Email = OnlineRetailNames.Email(number),
             AcceptsMarketing = number % 3 == 0,
-            Address = AddressOf(orderCountry[totals.LastOrder]),
+            Address = AddressOf(_orderCountry[totals.LastOrder]),
             NumberOfOrders = totals.Orders,
-            AmountSpent = shop.Money(totals.Spent),
-            LastOrderId = ids.Order(orderNumber[totals.LastOrder]),
+            AmountSpent = _shop.Money(totals.Spent),
+            LastOrderId = _ids.Order(_orderNumber[totals.LastOrder]),
         };
     }
 
-    private DemoAddress? AddressOf(byte country) => OnlineRetailNames.Country(countries[country]);
+    private DemoAddress? AddressOf(byte country) => OnlineRetailNames.Country(_countries[country]);
 
     /// <summary>
-    /// Made up: eight baskets in a hundred are given up first, and fifteen in a hundred of those are then completed.
+    /// Made up: eight baskets in a hundred are abandoned first, and fifteen in a hundred of those are then completed.
     /// </summary>
     private (int, DateTimeOffset, DateTimeOffset?)[] Checkouts()
     {
         var made = new List<(int Order, DateTimeOffset Created, DateTimeOffset? Completed)>();
-        for (var order = 0; order < orderNumber.Length; order++)
+        for (var order = 0; order < _orderNumber.Length; order++)
         {
-            var dice = new Random(orderNumber[order]);
+            var dice = new Random(_orderNumber[order]);
             if (dice.Next(100) < 8)
             {
                 var recovered = dice.Next(100) < 15;
-                var created = orderTime[order].AddMinutes(-dice.Next(60, 48 * 60));
+                var created = _orderTime[order].AddMinutes(-dice.Next(60, 48 * 60));
                 made.Add(
-                    (order, created, recovered ? created + ((orderTime[order] - created) * dice.NextDouble()) : null)
+                    (order, created, recovered ? created + ((_orderTime[order] - created) * dice.NextDouble()) : null)
                 );
             }
         }
-        checkoutAt = [];
+        _checkoutAt = [];
         made.Sort((a, b) => (a.Created, a.Order).CompareTo((b.Created, b.Order)));
         for (var i = 0; i < made.Count; i++)
         {
-            checkoutAt[orderNumber[made[i].Order]] = i;
+            _checkoutAt[_orderNumber[made[i].Order]] = i;
         }
         return [.. made];
     }
 
-    private Dictionary<int, int> checkoutAt = [];
+    private Dictionary<int, int> _checkoutAt = [];
 
     private int? PositionOfCheckout(long id) =>
-        ids.NumberOfCheckout(id) is { } number && checkoutAt.TryGetValue((int)number, out var position)
+        _ids.NumberOfCheckout(id) is { } number && _checkoutAt.TryGetValue((int)number, out var position)
             ? position
             : null;
 
     private DemoCheckout Checkout(int position)
     {
-        var (order, created, completed) = checkouts[position];
+        var (order, created, completed) = _checkouts[position];
         var lines = new List<DemoCheckoutLine>();
-        for (var line = firstLine[order]; line < firstLine[order + 1]; line++)
+        for (var line = _firstLine[order]; line < _firstLine[order + 1]; line++)
         {
-            if (!IsShipping(lineCode[line]))
+            if (!IsShipping(_lineCode[line]))
             {
                 var product = ProductOf(line);
                 lines.Add(
                     new(
-                        ids.Part(orderNumber[order], lines.Count + 1),
+                        _ids.Part(_orderNumber[order], lines.Count + 1),
                         product.Title,
                         product.Sku,
-                        lineQuantity[line],
-                        shop.Money(linePrice[line]),
+                        _lineQuantity[line],
+                        _shop.Money(_linePrice[line]),
                         product.Id,
                         product.VariantId
                     )
@@ -606,13 +612,13 @@ public sealed class OnlineRetail
         }
         return new DemoCheckout
         {
-            Id = ids.Checkout(orderNumber[order]),
+            Id = _ids.Checkout(_orderNumber[order]),
             CreatedAt = created,
             UpdatedAt = completed ?? created,
             CompletedAt = completed,
-            CustomerId = orderCustomer[order] == Guest ? null : ids.Customer(customerNumber[orderCustomer[order]]),
-            Address = AddressOf(orderCountry[order]),
-            Currency = shop.Currency,
+            CustomerId = _orderCustomer[order] == Guest ? null : _ids.Customer(_customerNumber[_orderCustomer[order]]),
+            Address = AddressOf(_orderCountry[order]),
+            Currency = _shop.Currency,
             Lines = lines,
         };
     }
@@ -658,25 +664,25 @@ internal sealed record FileInvoice(int Number, bool IsCancellation, DateTime Loc
 /// </summary>
 internal sealed class OnlineRetailFile
 {
-    private readonly Dictionary<string, int> codeAt = [],
-        countryAt = [],
-        titleAt = [];
-    private readonly Dictionary<int, int> customerAt = [];
-    private readonly Dictionary<(int Code, int Title), int> titleUses = [];
-    private readonly Dictionary<(int Number, bool Cancellation), FileInvoice> invoiceAt = [];
+    private readonly Dictionary<string, int> _codeAt = [],
+        _countryAt = [],
+        _titleAt = [];
+    private readonly Dictionary<int, int> _customerAt = [];
+    private readonly Dictionary<(int Code, int Title), int> _titleUses = [];
+    private readonly Dictionary<(int Number, bool Cancellation), FileInvoice> _invoiceAt = [];
 
     public List<FileInvoice> Invoices { get; } = [];
 
     public int Rows { get; private set; }
 
-    public string[] Codes => [.. codeAt.Keys];
+    public string[] Codes => [.. _codeAt.Keys];
 
-    public string[] Countries => [.. countryAt.Keys];
+    public string[] Countries => [.. _countryAt.Keys];
 
-    public int[] Customers => [.. customerAt.Keys];
+    public int[] Customers => [.. _customerAt.Keys];
 
-    private Dictionary<int, int>? bestTitle;
-    private string[] titles = [];
+    private Dictionary<int, int>? _bestTitle;
+    private string[] _titles = [];
 
     public static OnlineRetailFile Read()
     {
@@ -702,18 +708,18 @@ internal sealed class OnlineRetailFile
 
     public string TitleOf(int code)
     {
-        if (bestTitle is null)
+        if (_bestTitle is null)
         {
-            (bestTitle, titles) = ([], [.. titleAt.Keys]);
-            foreach (var ((titled, title), uses) in titleUses)
+            (_bestTitle, _titles) = ([], [.. _titleAt.Keys]);
+            foreach (var ((titled, title), uses) in _titleUses)
             {
-                if (!bestTitle.TryGetValue(titled, out var best) || uses > titleUses[(titled, best)])
+                if (!_bestTitle.TryGetValue(titled, out var best) || uses > _titleUses[(titled, best)])
                 {
-                    bestTitle[titled] = title;
+                    _bestTitle[titled] = title;
                 }
             }
         }
-        return bestTitle.TryGetValue(code, out var found) ? titles[found] : "";
+        return _bestTitle.TryGetValue(code, out var found) ? _titles[found] : "";
     }
 
     private static Range Field(string row, ref int start)
@@ -744,7 +750,7 @@ internal sealed class OnlineRetailFile
         }
         var cancellation = invoice[0] == 'C';
         var number = int.Parse(cancellation ? invoice[1..] : invoice, CultureInfo.InvariantCulture);
-        if (!invoiceAt.TryGetValue((number, cancellation), out var kept))
+        if (!_invoiceAt.TryGetValue((number, cancellation), out var kept))
         {
             var customer = row.AsSpan(fields[6]);
             var dot = customer.IndexOf('.');
@@ -754,14 +760,17 @@ internal sealed class OnlineRetailFile
                 DateTime.ParseExact(row.AsSpan(fields[4]), "yyyy-MM-dd HH:mm:ss", CultureInfo.InvariantCulture),
                 customer.IsEmpty
                     ? -1
-                    : Number(customerAt, int.Parse(dot < 0 ? customer : customer[..dot], CultureInfo.InvariantCulture)),
-                (byte)Number(countryAt, row.AsSpan(fields[7]))
+                    : Number(
+                        _customerAt,
+                        int.Parse(dot < 0 ? customer : customer[..dot], CultureInfo.InvariantCulture)
+                    ),
+                (byte)Number(_countryAt, row.AsSpan(fields[7]))
             );
-            invoiceAt.Add((number, cancellation), kept);
+            _invoiceAt.Add((number, cancellation), kept);
             Invoices.Add(kept);
         }
         var line = new FileLine(
-            Number(codeAt, row.AsSpan(fields[1])),
+            Number(_codeAt, row.AsSpan(fields[1])),
             int.Parse(row.AsSpan(fields[3]), NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture),
             Pence(row.AsSpan(fields[5]))
         );
@@ -769,8 +778,8 @@ internal sealed class OnlineRetailFile
         var title = row.AsSpan(fields[2]).Trim();
         if (!cancellation && line is { Quantity: > 0, Price: > 0 } && !title.IsEmpty)
         {
-            var use = (line.Code, Number(titleAt, title));
-            titleUses[use] = titleUses.GetValueOrDefault(use) + 1;
+            var use = (line.Code, Number(_titleAt, title));
+            _titleUses[use] = _titleUses.GetValueOrDefault(use) + 1;
         }
     }
 
@@ -808,7 +817,7 @@ internal sealed class OnlineRetailFile
 /// <summary>Invented names for the file's customer numbers; nobody is called like this on purpose.</summary>
 internal static class OnlineRetailNames
 {
-    private static readonly string[] First =
+    private static readonly string[] _first =
     [
         "Wren",
         "Tamsin",
@@ -836,7 +845,7 @@ internal static class OnlineRetailNames
         "Thea",
     ];
 
-    private static readonly string[] Last =
+    private static readonly string[] _last =
     [
         "Hollowbrook",
         "Thistlewick",
@@ -864,7 +873,7 @@ internal static class OnlineRetailNames
         "Yarrowfield",
     ];
 
-    private static readonly string[] Trade =
+    private static readonly string[] _trade =
     [
         "Copper Kettle",
         "Blue Lantern",
@@ -884,9 +893,9 @@ internal static class OnlineRetailNames
         "Crooked Spire",
     ];
 
-    private static readonly string[] Kind = ["Gifts", "Trading", "Homewares", "Stores", "Emporium", "Supplies"];
+    private static readonly string[] _kind = ["Gifts", "Trading", "Homewares", "Stores", "Emporium", "Supplies"];
 
-    private static readonly Dictionary<string, string> CountryCodes = new()
+    private static readonly Dictionary<string, string> _countryCodes = new()
     {
         ["United Kingdom"] = "GB",
         ["France"] = "FR",
@@ -930,8 +939,8 @@ internal static class OnlineRetailNames
     {
         var dice = new Random(customer);
         return dice.Next(3) == 0
-            ? (First[dice.Next(First.Length)], Last[dice.Next(Last.Length)])
-            : (Trade[dice.Next(Trade.Length)], Kind[dice.Next(Kind.Length)]);
+            ? (_first[dice.Next(_first.Length)], _last[dice.Next(_last.Length)])
+            : (_trade[dice.Next(_trade.Length)], _kind[dice.Next(_kind.Length)]);
     }
 
     public static string Email(int customer) =>
@@ -939,7 +948,7 @@ internal static class OnlineRetailNames
 
     /// <summary>Nothing for "Unspecified" and "European Community".</summary>
     public static DemoAddress? Country(string name) =>
-        CountryCodes.TryGetValue(name, out var code)
+        _countryCodes.TryGetValue(name, out var code)
             ? new DemoAddress(
                 code,
                 name switch

@@ -7,17 +7,17 @@ using XenoInsights.Tenants;
 namespace XenoInsights.Tests.Benchmarks;
 
 /// <summary>
-/// The ingestion door alone: orders with three lines, from memory into a durable PostgreSQL, against <c>\copy</c> of
+/// The ingestion alone: orders with three lines, from memory into a durable PostgreSQL, against <c>\copy</c> of
 /// the same rows into the same indexed tables.
 /// </summary>
-internal static class DoorBenchmark
+internal static class IngestionBenchmark
 {
     private const int BatchOrders = 5000;
 
     public static async Task RunAsync(int orders)
     {
         await using var server = await BenchmarkServer.StartAsync();
-        var database = await server.CreateDatabaseAsync("door");
+        var database = await server.CreateDatabaseAsync("ingestion");
         await using var transactions = new TenantTransactions(database, NullLoggerFactory.Instance);
         var tenants = new TenantDatabase(transactions);
         var shop = new StoreCalendar(Guid.CreateVersion7(), "GBP", "Europe/London");
@@ -25,17 +25,17 @@ internal static class DoorBenchmark
         var watch = Stopwatch.StartNew();
         foreach (var batch in Orders(orders).Chunk(BatchOrders))
             await tenants.RunAsync(shop.TenantId, db => IngestionWriter.ApplyAsync(db, shop, batch));
-        var door = watch.Elapsed;
+        var ingestion = watch.Elapsed;
         var rows = await BenchmarkServer.RowsAsync(database);
         Console.WriteLine(
-            $"door   {rows, 12:N0} rows in {door.TotalSeconds, 6:N1} s = {rows / door.TotalSeconds, 9:N0} "
-                + $"rows/s ({orders / door.TotalSeconds:N0} orders/s)"
+            $"ingestion {rows, 9:N0} rows in {ingestion.TotalSeconds, 6:N1} s = {rows / ingestion.TotalSeconds, 9:N0} "
+                + $"rows/s ({orders / ingestion.TotalSeconds:N0} orders/s)"
         );
 
         var copy = await BenchmarkServer.CopyAsync(database);
         Console.WriteLine(
-            $"\\copy  {rows, 12:N0} rows in {copy.TotalSeconds, 6:N1} s = {rows / copy.TotalSeconds, 9:N0} rows/s; "
-                + $"the door reaches {copy / door:P0} of it"
+            $"\\copy     {rows, 9:N0} rows in {copy.TotalSeconds, 6:N1} s = {rows / copy.TotalSeconds, 9:N0} rows/s; "
+                + $"the ingestion reaches {copy / ingestion:P0} of it"
         );
     }
 

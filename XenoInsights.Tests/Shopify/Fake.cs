@@ -70,9 +70,9 @@ internal sealed class Fake : IAsyncDisposable
         builder.WebHost.UseUrls("http://127.0.0.1:0");
         var server = builder.Build();
         var queue = new Queue<RequestDelegate>(answers);
-        var standIn = new Fake(server, queue, new HurriedTime());
+        var fake = new Fake(server, queue, new HurriedTime());
         await server.StartAsync();
-        return standIn;
+        return fake;
     }
 
     public static RequestDelegate Json(string body, int status = 200, params (string Name, string Value)[] headers) =>
