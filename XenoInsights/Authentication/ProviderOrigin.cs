@@ -1,6 +1,5 @@
 using Microsoft.AspNetCore.Authentication.OpenIdConnect;
 using Microsoft.Extensions.Options;
-using XenoInsights.App;
 using XenoInsights.Hosting;
 using XenoInsights.Operations;
 

@@ -3,8 +3,6 @@ using Microsoft.AspNetCore.DataProtection.KeyManagement;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Options;
 using Npgsql;
-using XenoInsights.App;
-using XenoInsights.Tenants;
 
 namespace XenoInsights.Data;
 

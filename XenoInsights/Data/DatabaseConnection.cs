@@ -1,5 +1,4 @@
 using Npgsql;
-using XenoInsights.App;
 
 namespace XenoInsights.Data;
 

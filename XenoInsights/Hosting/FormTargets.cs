@@ -1,5 +1,4 @@
 using System.Collections.Immutable;
-using XenoInsights.App;
 
 namespace XenoInsights.Hosting;
 

@@ -11,7 +11,6 @@ using Serilog;
 using Serilog.Events;
 using Serilog.Filters;
 using Serilog.Formatting.Compact;
-using XenoInsights.App;
 using XenoInsights.Data;
 
 namespace XenoInsights.Hosting;

@@ -1,5 +1,4 @@
 using Microsoft.Extensions.Options;
-using XenoInsights.App;
 
 namespace XenoInsights.Hosting;
 

@@ -1,6 +1,5 @@
 using Microsoft.AspNetCore.HttpOverrides;
 using Microsoft.Extensions.Options;
-using XenoInsights.App;
 using XenoInsights.Data;
 
 namespace XenoInsights.Hosting;

@@ -4,7 +4,6 @@ using System.Text;
 using Microsoft.AspNetCore.Components;
 using Microsoft.Extensions.Options;
 using Scalar.AspNetCore;
-using XenoInsights.App;
 
 namespace XenoInsights.Hosting;
 

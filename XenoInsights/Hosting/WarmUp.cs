@@ -2,7 +2,6 @@ using System.ComponentModel.DataAnnotations;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Options;
-using XenoInsights.App;
 using XenoInsights.Data;
 
 namespace XenoInsights.Hosting;

@@ -1,6 +1,5 @@
 using Microsoft.EntityFrameworkCore;
 using Quartz;
-using XenoInsights.App;
 using XenoInsights.Connect;
 using XenoInsights.Data;
 using XenoInsights.Hosting;
