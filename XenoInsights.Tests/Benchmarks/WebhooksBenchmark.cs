@@ -75,7 +75,9 @@ internal static class WebhooksBenchmark
         );
     }
 
-    /// <summary>The same row from prepared statements, a commit each, without row-level security, signature or parsing.</summary>
+    /// <summary>
+    /// The same row from prepared statements, a commit each, without row-level security, signature or parsing.
+    /// </summary>
     private static async Task<(double PerSecond, double Milliseconds)> PgBenchAsync(Run run, int clients)
     {
         var script = Path.GetTempFileName();

@@ -166,7 +166,8 @@ public sealed class EmbeddedPostgresTests : IDisposable
         Directory.CreateDirectory(_root);
         if (!OperatingSystem.IsWindows())
             File.SetUnixFileMode(_root, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
-        var moves = Environment.IsPrivilegedProcess && !OperatingSystem.IsWindows(); // only root starts the server as somebody else
+        // Only root starts the server as somebody else.
+        var moves = Environment.IsPrivilegedProcess && !OperatingSystem.IsWindows();
 
         string data;
         await using (

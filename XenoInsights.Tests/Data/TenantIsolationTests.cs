@@ -7,8 +7,8 @@ using XenoInsights.Tests.Support;
 namespace XenoInsights.Tests.Data;
 
 /// <summary>
-/// Row-level security, seen from the database: what the roles may do is asked of every table there is, not of a list that
-/// someone keeps.
+/// Row-level security, seen from the database: what the roles may do is asked of every table there is, not of a list
+/// that someone keeps.
 /// </summary>
 public sealed class TenantIsolationTests(PostgresServer server)
 {

@@ -8,7 +8,8 @@ namespace XenoInsights.Tests.Ingestion;
 /// </summary>
 internal sealed class OrderVersions(int seed)
 {
-    private static readonly DateTimeOffset _epoch = new(2026, 3, 27, 22, 30, 0, TimeSpan.Zero); // the night of a change to summer time is near
+    // The night of a change to summer time is near.
+    private static readonly DateTimeOffset _epoch = new(2026, 3, 27, 22, 30, 0, TimeSpan.Zero);
 
     private readonly Random _random = new(seed);
 
@@ -19,7 +20,8 @@ internal sealed class OrderVersions(int seed)
         return new OrderRecord
         {
             ShopifyId = id,
-            UpdatedAt = _epoch.AddDays(20).AddSeconds(version / 2), // every second version shares its second with the one before
+            // Every second version shares its second with the one before.
+            UpdatedAt = _epoch.AddDays(20).AddSeconds(version / 2),
             Source = _random.Next(2) == 0 ? RecordSource.Webhook : RecordSource.AdminApi,
             Deleted = deleted,
             Name = $"#{id}-{version}",

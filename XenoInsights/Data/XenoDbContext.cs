@@ -25,8 +25,8 @@ public interface ITenantOwned
 
 /// <summary>
 /// The whole model. Contexts are made by <see cref="TenantDatabase"/> and <see cref="SystemDatabase"/> only, inside a
-/// transaction under row-level security. New migration: <c>dotnet ef migrations add Name --project XenoInsights --output-dir
-/// Data/Migrations</c>.
+/// transaction under row-level security. New migration: <c>dotnet ef migrations add Name --project XenoInsights
+/// --output-dir Data/Migrations</c>.
 /// </summary>
 public sealed class XenoDbContext : DbContext
 {

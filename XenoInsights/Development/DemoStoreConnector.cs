@@ -114,7 +114,8 @@ internal sealed class DemoStoreConnector(
         }
     }
 
-    // A store that was uninstalled by hand stays so; one whose tokens the fake Shopify no longer has is connected again.
+    // A store that was uninstalled by hand stays so; one whose tokens the fake Shopify no longer has is connected
+    // again.
     private Task<bool> IsConnectedAsync(CancellationToken ct) =>
         system.RunAsync(
             db =>

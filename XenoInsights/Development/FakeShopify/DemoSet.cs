@@ -79,8 +79,9 @@ public static class DemoSet
 }
 
 /// <summary>
-/// The objects of one kind in a store: computed from their position when asked for, so that a store of any size stays small,
-/// with the changes made since kept on top. Positions are in order of creation. Safe for concurrent use.
+/// The objects of one kind in a store: computed from their position when asked for, so that a store of any size
+/// stays small, with the changes made since kept on top. Positions are in order of creation. Safe for concurrent
+/// use.
 /// </summary>
 public sealed class DemoSet<T>(int computed, Func<int, T> compute, Func<long, int?> positionOf)
     where T : class, IDemoObject

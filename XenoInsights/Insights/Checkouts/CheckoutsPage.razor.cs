@@ -51,6 +51,14 @@ public sealed partial class CheckoutsPage : RangePage<CheckoutsPage.Question, Ch
 
     private string ApiQuery => $"tenant_id={Store.TenantId}&from={Iso(Range.From)}&to={Iso(Range.To)}";
 
+    private static string Further(CheckoutSort sort) =>
+        sort switch
+        {
+            CheckoutSort.Newest => "Older",
+            CheckoutSort.Oldest => "Newer",
+            _ => "More",
+        };
+
     private static string CsvQuery => CsvSeparator.QueryFor(CultureInfo.CurrentCulture);
 
     private string OpenCsv =>

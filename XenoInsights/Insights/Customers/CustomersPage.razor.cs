@@ -10,6 +10,10 @@ public sealed partial class CustomersPage : RangePage<CustomersPage.Question, Cu
 {
     private const int PageSize = 50;
 
+    private const string MapLabel =
+        "Segments by how recently customers ordered, from bottom to top, and how often and for how much, "
+        + "from left to right. The table holds the same.";
+
     private CustomerFilter _filter = null!;
     private CustomerSort _sort;
     private string? _search,

@@ -85,6 +85,8 @@ public sealed partial class OrdersPage : RangePage<OrdersPage.Question, OrdersPa
 
     private static string Number(long id) => id.ToString(CultureInfo.InvariantCulture);
 
+    private string TotalRule => HasToday ? "pending" : "double";
+
     private static string Further(EntrySort sort) =>
         sort switch
         {
