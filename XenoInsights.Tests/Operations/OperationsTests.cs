@@ -169,10 +169,7 @@ public sealed class OperationsTests(PostgresServer postgres)
     [InlineData("ForwardedHeaders:KnownNetworks:0", "127.0.0.0/8")]
     [InlineData("Unrelated", "")]
     [InlineData("FORWARDEDHEADERS_ENABLED", "true")]
-    public async Task A_known_proxy_tells_scheme_and_address_for_one_hop_only(
-        string key,
-        string value
-    )
+    public async Task A_known_proxy_tells_scheme_and_address_for_one_hop_only(string key, string value)
     {
         await using var app = await StartAsync((key, value));
         using var http = new HttpClient { BaseAddress = new Uri(app.Urls.First()) };
