@@ -277,7 +277,7 @@ public sealed class TenantIsolationTests(PostgresServer server)
     }
 
     [Fact]
-    public async Task A_command_outside_a_transaction_throws_and_every_transaction_is_walled()
+    public async Task A_command_outside_a_transaction_throws_and_every_transaction_has_a_role()
     {
         await using var stores = await TestStores.CreateAsync(server);
         await stores.Tenants.RunAsync(

@@ -61,7 +61,7 @@ public sealed class FleetIncidentTests(PostgresServer server) : IAsyncLifetime
         await MailsAsync("duty@insights.test", "operator@demo.test");
         Assert.All(
             _mail.Mails,
-            mail => Assert.Equal("XenoInsights: 10 stores at once: deliveries were given up", mail.Subject)
+            mail => Assert.Equal("XenoInsights: 10 stores at once: webhooks failed", mail.Subject)
         );
         Assert.Equal(10, await OpenIncidentsAsync());
         using var operators = await _app.SignInAsync("operator@demo.test");

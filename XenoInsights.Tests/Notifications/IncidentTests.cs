@@ -277,12 +277,12 @@ public sealed class IncidentTests(PostgresServer server) : IAsyncLifetime
         using var owner = await _app.SignInAsync("owner@demo.test");
 
         Assert.Contains(
-            "Deliveries were given up",
+            "Webhooks failed",
             await owner.GetStringAsync(new Uri("/stores/teapots/notifications", UriKind.Relative), Ct),
             StringComparison.Ordinal
         );
         Assert.Contains(
-            "Teapots &amp; More: deliveries were given up",
+            "Teapots &amp; More: webhooks failed",
             await owner.GetStringAsync(new Uri("/outbox", UriKind.Relative), Ct),
             StringComparison.Ordinal
         );

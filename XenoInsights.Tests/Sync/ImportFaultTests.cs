@@ -255,11 +255,11 @@ public sealed class ImportFaultTests(FaultyStores stores) : IClassFixture<Faulty
         store.Faults.BreakBulkStart = 1;
 
         var (_, asked) = await Host.StartImportAsync(tenant);
-        var putOff = await Host.NewestAsync(tenant, job => job is { Status: SyncJobStatus.Queued, Error: not null });
+        var rescheduled = await Host.NewestAsync(tenant, job => job is { Status: SyncJobStatus.Queued, Error: not null });
         var ended = await Host.EndOfNewestAsync(tenant);
 
-        Assert.Equal((asked.Id, asked.Id), (putOff.Id, ended.Id));
-        Assert.Contains("Trying again by itself.", putOff.Error, StringComparison.Ordinal);
+        Assert.Equal((asked.Id, asked.Id), (rescheduled.Id, ended.Id));
+        Assert.Contains("Trying again by itself.", rescheduled.Error, StringComparison.Ordinal);
         Assert.Null(ended.Error);
         AssertCounts(ended, expected: first.ObjectsRead, stored: 0, unchanged: first.ObjectsRead);
     }

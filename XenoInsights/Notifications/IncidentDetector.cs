@@ -485,7 +485,7 @@ internal sealed record Letter(string Subject, string Text, string Html)
             IncidentKind.Behind => "figures lag behind",
             IncidentKind.Silent => "Shopify has gone silent",
             IncidentKind.ObjectsRejected => "objects could not be read",
-            _ => "deliveries were given up",
+            _ => "webhooks failed",
         };
 
     private static string Recovered(IncidentKind kind) =>

@@ -40,7 +40,7 @@ public sealed record StoreBacklog(
     double? P99Seconds
 );
 
-/// <summary>Asks across stores, as the role that may not read what deliveries say (<see cref="Walls"/>).</summary>
+/// <summary>Asks across stores, as the role that may not read what deliveries say (<see cref="RowLevelSecurity"/>).</summary>
 public sealed class QueueStatuses(Operators operators)
 {
     public const int Shown = 50;

@@ -14,7 +14,7 @@ public static class RequireTenant
 {
     public const string Parameter = "tenant_id";
 
-    private const string Meaning = "the id of one of your stores, as GET /api/tenants lists them.";
+    private const string Explanation = "the id of one of your stores, as GET /api/tenants lists them.";
 
     public static TBuilder RequireTenantId<TBuilder>(this TBuilder builder)
         where TBuilder : IEndpointConventionBuilder
@@ -44,7 +44,7 @@ public static class RequireTenant
         {
             return new TenantRefusal(
                 TypedResults.ValidationProblem(
-                    new Dictionary<string, string[]> { [Parameter] = [$"Required: {Meaning}"] },
+                    new Dictionary<string, string[]> { [Parameter] = [$"Required: {Explanation}"] },
                     detail: $"{Parameter} is missing or not a store id."
                 )
             );
@@ -77,7 +77,7 @@ public static class RequireTenant
             Name = Parameter,
             In = ParameterLocation.Query,
             Required = true,
-            Description = $"Required: {Meaning}",
+            Description = $"Required: {Explanation}",
             Schema = new OpenApiSchema { Type = JsonSchemaType.String, Format = "uuid" },
         };
 }

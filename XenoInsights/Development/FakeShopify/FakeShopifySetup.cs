@@ -7,7 +7,7 @@ public static class FakeShopifySetup
 {
     private const string EnabledKey = "FakeShopify:Enabled";
 
-    /// <summary>In Development without credentials of a real app, points the product at the pretend Shopify and runs it beside the product.</summary>
+    /// <summary>In Development without credentials of a real app, points the product at the fake Shopify and runs it beside the product.</summary>
     /// <exception cref="ConfigurationException">It was switched on outside Development.</exception>
     public static WebApplicationBuilder AddFakeShopify(this WebApplicationBuilder builder)
     {

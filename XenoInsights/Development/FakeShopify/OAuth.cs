@@ -23,7 +23,7 @@ internal sealed record DemoTokens(
 );
 
 /// <summary>
-/// The app's install in one store. Tokens carry their own meaning under a signature, so that those an app has kept
+/// The app's install in one store. Tokens carry what they say under a signature, so that those an app has kept
 /// still work after this process was restarted, as they would on the platform.
 /// </summary>
 internal sealed class DemoGrant
