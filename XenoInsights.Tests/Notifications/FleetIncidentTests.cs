@@ -59,10 +59,7 @@ public sealed class FleetIncidentTests(PostgresServer server) : IAsyncLifetime
         await LookAsync();
 
         await MailsAsync("duty@insights.test", "operator@demo.test");
-        Assert.All(
-            _mail.Mails,
-            mail => Assert.Equal("XenoInsights: 10 stores at once: webhooks failed", mail.Subject)
-        );
+        Assert.All(_mail.Mails, mail => Assert.Equal("XenoInsights: 10 stores at once: webhooks failed", mail.Subject));
         Assert.Equal(10, await OpenIncidentsAsync());
         using var operators = await _app.SignInAsync("operator@demo.test");
         var page = await operators.GetStringAsync(new Uri("/operations", UriKind.Relative), Ct);

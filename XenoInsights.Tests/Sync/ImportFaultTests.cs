@@ -255,7 +255,10 @@ public sealed class ImportFaultTests(FaultyStores stores) : IClassFixture<Faulty
         store.Faults.BreakBulkStart = 1;
 
         var (_, asked) = await Host.StartImportAsync(tenant);
-        var rescheduled = await Host.NewestAsync(tenant, job => job is { Status: SyncJobStatus.Queued, Error: not null });
+        var rescheduled = await Host.NewestAsync(
+            tenant,
+            job => job is { Status: SyncJobStatus.Queued, Error: not null }
+        );
         var ended = await Host.EndOfNewestAsync(tenant);
 
         Assert.Equal((asked.Id, asked.Id), (rescheduled.Id, ended.Id));
