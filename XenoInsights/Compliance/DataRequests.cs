@@ -1,6 +1,8 @@
 using System.Text;
+using Microsoft.AspNetCore.Http.HttpResults;
 using Microsoft.EntityFrameworkCore;
 using XenoInsights.Data;
+using XenoInsights.Hosting;
 using XenoInsights.Tenants;
 using XenoInsights.Webhooks;
 
@@ -40,11 +42,9 @@ internal static class DataRequestsApi
             .RequireTenantId()
             .WithTags("Events")
             .WithSummary("What is stored of a person who asked for it; for owners")
-            .Produces(StatusCodes.Status200OK, contentType: "application/json")
-            .ProducesProblem(StatusCodes.Status403Forbidden)
-            .ProducesProblem(StatusCodes.Status404NotFound);
+            .Produces(StatusCodes.Status200OK, contentType: "application/json");
 
-    private static async Task<IResult> DownloadAsync(
+    private static async Task<Results<FileContentHttpResult, ForbiddenProblem, NotFoundProblem>> DownloadAsync(
         HttpContext http,
         Guid id,
         DataRequests requests,
@@ -52,12 +52,9 @@ internal static class DataRequestsApi
     )
     {
         if (http.Store().Role != MemberRole.Owner)
-            return TypedResults.Problem(
-                "Only the store's owner may download a person's data.",
-                statusCode: StatusCodes.Status403Forbidden
-            );
+            return new ForbiddenProblem("Only the store's owner may download a person's data.");
         if (await requests.FindAsync(id, ct) is not { } request)
-            return TypedResults.Problem("This store has no such request.", statusCode: StatusCodes.Status404NotFound);
+            return new NotFoundProblem("This store has no such request.");
         return TypedResults.File(
             Encoding.UTF8.GetBytes(request.File),
             "application/json",
