@@ -432,10 +432,13 @@ public sealed class SetAsideTests(FaultyStores stores) : IClassFixture<FaultySto
                 (await db.SyncJobs.Where(j => j.Type == SyncJobType.Full).Select(j => j.Cursor).SingleAsync(Ct))!
         );
 
-    private async Task<string> PageAsync(DemoStore store, string page) =>
-        WebUtility.HtmlDecode(
-            await Host.Owner.GetStringAsync(new Uri($"/stores/{store.Shop.Handle}/{page}", UriKind.Relative), Ct)
-        );
+    /// <summary>The page's HTML as a browser reads it: one space wherever its source breaks a line.</summary>
+    private async Task<string> PageAsync(DemoStore store, string page)
+    {
+        var address = new Uri($"/stores/{store.Shop.Handle}/{page}", UriKind.Relative);
+        var html = WebUtility.HtmlDecode(await Host.Owner.GetStringAsync(address, Ct));
+        return string.Join(' ', html.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries));
+    }
 
     private static async Task EventuallyAsync(Func<Task<bool>> isSo)
     {
