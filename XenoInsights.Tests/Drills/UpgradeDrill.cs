@@ -2,10 +2,12 @@ using System.Collections.Concurrent;
 using System.Globalization;
 using System.Net;
 using System.Text;
+using Microsoft.Extensions.Logging.Abstractions;
 using Npgsql;
 using XenoInsights.Data;
 using XenoInsights.Development;
 using XenoInsights.Development.Postgres;
+using XenoInsights.Ingestion.Rollups;
 using XenoInsights.Tests.Benchmarks;
 
 namespace XenoInsights.Tests.Drills;
@@ -86,7 +88,7 @@ internal sealed class UpgradeDrill(string earlier, string owner, string superuse
         await using var first = await Instance.StartAsync(earlier, owner, _key);
         await using var second = await Instance.StartAsync(earlier, owner, _key);
         _serving = [first, second];
-        await MakeRollupsAsync(first);
+        await MakeRollupsAsync();
         foreach (var statement in _wear)
             await ExecuteAsync(superuser, statement);
 
@@ -198,23 +200,21 @@ internal sealed class UpgradeDrill(string earlier, string owner, string superuse
         }
     }
 
-    /// <summary>
-    /// The earlier version itself computes its rollups from the ledger: a shop that moves to another time zone makes it
-    /// do so.
-    /// </summary>
-    private async Task MakeRollupsAsync(Instance instance)
+    /// <summary>As if the earlier version had applied the orders: what its rollups lack of the ledger is added.</summary>
+    private async Task MakeRollupsAsync()
     {
-        for (var store = 1; store <= Stores; store++)
-        {
-            var body = Encoding.UTF8.GetBytes(
-                $$"""{"id":{{store}},"name":"Drill {{store}}","currency":"EUR","iana_timezone":"Europe/Berlin"}"""
-            );
-            while (await instance.SendAsync("shop/update", Domain(store), $"move-{store}", body) != HttpStatusCode.OK)
-                await Task.Delay(_repeatAfter);
-        }
-        await AppliedAsync();
+        await using var transactions = new TenantTransactions(owner, NullLoggerFactory.Instance);
+        var tenants = new TenantDatabase(transactions);
+        var stores = await new SystemDatabase(transactions).QueryAsync(
+            "select tenant_id from tenants",
+            [],
+            reader => reader.GetGuid(0),
+            CancellationToken.None
+        );
+        foreach (var store in stores)
+            await RollupRepair.RunAsync(tenants, store);
         if ((long)(await ScalarAsync("select count(*) from order_entries"))! < _orders)
-            throw new InvalidOperationException("The earlier version has not made its rollups.");
+            throw new InvalidOperationException("The rollups were not made.");
         await ExecuteAsync(superuser, "analyze");
     }
 
