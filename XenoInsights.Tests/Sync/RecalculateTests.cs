@@ -104,6 +104,31 @@ public sealed class RecalculateTests(PostgresServer server) : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Settings_that_change_and_change_back_send_the_run_back_as_well()
+    {
+        var (shop, orders) = await StoreAsync("Europe/London");
+        await ChangeAsync(shop, "Pacific/Auckland");
+        var (lease, _) = await TakeAsync(shop.TenantId);
+        var moved = new StoreCalendar(shop.TenantId, "GBP", "Pacific/Auckland");
+        var recalculate = new Recalculate(_stores.Tenants);
+        await lease.SaveAsync(new("", 0, 0, 0, 0, 0), RecalculateCursor.Start, Ct);
+        var cursor = await recalculate.OrdersAsync(lease, moved, "", RecalculateCursor.Start, Ct);
+        // What is applied in between has days that the run has passed by.
+        await ChangeAsync(shop, "America/Los_Angeles");
+        var newer = Newer(orders.First(o => o.ShopifyId == 7));
+        await _stores.ApplyAsync(new StoreCalendar(shop.TenantId, "GBP", "America/Los_Angeles"), newer);
+        await ChangeAsync(shop, "Pacific/Auckland");
+
+        await Assert.ThrowsAsync<ShopChangedException>(() => recalculate.OrdersAsync(lease, moved, "", cursor, Ct));
+        await lease.ReturnAsync(TimeSpan.Zero, null, Ct);
+        await RunAsync(shop.TenantId);
+
+        var fresh = await _stores.AddAsync(timeZone: "Pacific/Auckland");
+        await _stores.ApplyAsync(fresh, [.. orders.Where(o => o.ShopifyId != 7), newer]);
+        await AssertEqualAsync(fresh.TenantId, shop.TenantId);
+    }
+
+    [Fact]
     public async Task A_run_that_was_interrupted_goes_on_where_it_was()
     {
         var (shop, orders) = await StoreAsync("Europe/London");

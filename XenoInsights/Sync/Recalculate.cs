@@ -63,6 +63,7 @@ internal sealed class Recalculate(TenantDatabase tenants)
     public static async Task ConcludeAsync(XenoDbContext db, Tenant tenant, CancellationToken ct)
     {
         await RollupWriter.LockSharedAsync(db, CalendarOf(tenant), ct);
+        await ThrowIfSentBackAsync(db, ct);
         // Pages show that it has ended.
         await IngestionWriter.BumpDataVersionAsync(db, tenant.TenantId, ct);
     }
@@ -80,7 +81,9 @@ internal sealed class Recalculate(TenantDatabase tenants)
         return RecalculateCursor.Start;
     }
 
-    private Task<RecalculateCursor> OrdersAsync(
+    /// <summary>One unit of work.</summary>
+    /// <exception cref="ShopChangedException">The settings changed: the run begins anew.</exception>
+    internal Task<RecalculateCursor> OrdersAsync(
         SyncLease lease,
         StoreCalendar shop,
         string phase,
@@ -92,6 +95,7 @@ internal sealed class Recalculate(TenantDatabase tenants)
             async db =>
             {
                 var step = await Recalculation.OrdersAsync(db, shop, cursor.After, OrdersAtOnce, ct);
+                await ThrowIfSentBackAsync(db, ct);
                 var next = step.Last is { } last ? cursor with { After = last } : new(OrdersDone: true, After: 0);
                 await CountAsync(db, lease, phase, step, next, ct);
                 return next;
@@ -111,12 +115,27 @@ internal sealed class Recalculate(TenantDatabase tenants)
             async db =>
             {
                 var step = await Recalculation.CheckoutsAsync(db, shop, cursor.After, CheckoutsAtOnce, ct);
+                await ThrowIfSentBackAsync(db, ct);
                 var next = step.Last is { } last ? cursor with { After = last } : cursor;
                 await CountAsync(db, lease, phase, step, next, ct);
                 return (next, step.Last is null);
             },
             ct
         );
+
+    /// <summary>
+    /// Settings that changed and changed back look as they did, but what was applied in between is on other days. Under
+    /// the store's lock, which whoever changes them takes exclusively.
+    /// </summary>
+    private static async Task ThrowIfSentBackAsync(XenoDbContext db, CancellationToken ct)
+    {
+        var goesOn = await db.SyncJobs.AnyAsync(
+            j => j.Type == SyncJobType.Recalculate && j.Status == SyncJobStatus.Running && j.Cursor != null,
+            ct
+        );
+        if (!goesOn)
+            throw new ShopChangedException();
+    }
 
     private static Task CountAsync(
         XenoDbContext db,
