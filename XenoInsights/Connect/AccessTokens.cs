@@ -282,7 +282,7 @@ public sealed class AccessTokens(
                 or HttpRequestException { StatusCode: null or >= HttpStatusCode.InternalServerError };
 }
 
-internal static partial class ShopifyTokensLog
+internal static partial class AccessTokensLog
 {
     [LoggerMessage(
         LogLevel.Warning,

@@ -365,7 +365,7 @@ public sealed class ConnectStore(
     private static byte[] Hash(string state) => SHA256.HashData(Encoding.UTF8.GetBytes(state));
 }
 
-internal static partial class StoreInstallLog
+internal static partial class ConnectStoreLog
 {
     [LoggerMessage(LogLevel.Information, "Connected {Shop} as tenant {TenantId}")]
     public static partial void Connected(this ILogger logger, string shop, Guid tenantId);

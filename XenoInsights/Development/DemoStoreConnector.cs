@@ -201,7 +201,7 @@ internal sealed class DemoStoreConnector(
         );
 }
 
-internal static partial class DemoConnectionLog
+internal static partial class DemoStoreConnectorLog
 {
     [LoggerMessage(LogLevel.Information, "Connected the demo store {Shop}; its import begins")]
     public static partial void Connected(this ILogger logger, string shop);
