@@ -1,7 +1,6 @@
 using System.Net;
 using System.Net.WebSockets;
 using XenoInsights.Tests.Connect;
-using XenoInsights.Tests.Support;
 
 namespace XenoInsights.Tests.Authentication;
 

@@ -1,5 +1,4 @@
 using System.Net;
-using XenoInsights.Tests.Support;
 
 namespace XenoInsights.Tests.Authentication;
 

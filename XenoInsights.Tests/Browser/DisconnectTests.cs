@@ -1,7 +1,6 @@
 using System.Text.RegularExpressions;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Playwright;
-using XenoInsights.Development.FakeShopify;
 using XenoInsights.Tenants;
 using XenoInsights.Tests.Support;
 using XenoInsights.Tests.Sync;

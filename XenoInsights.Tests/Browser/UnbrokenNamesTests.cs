@@ -1,7 +1,6 @@
 using Microsoft.Extensions.DependencyInjection;
 using XenoInsights.Data;
 using XenoInsights.Ingestion;
-using XenoInsights.Tenants;
 using XenoInsights.Tests.Insights;
 using XenoInsights.Tests.Support;
 

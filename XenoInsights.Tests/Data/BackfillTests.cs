@@ -1,6 +1,5 @@
 using Npgsql;
 using XenoInsights.Data;
-using XenoInsights.Ingestion;
 using XenoInsights.Tenants;
 using XenoInsights.Tests.Ingestion;
 using XenoInsights.Tests.Support;

@@ -2,7 +2,6 @@ using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Hosting.Internal;
 using Npgsql;
-using XenoInsights.App;
 using XenoInsights.Data;
 
 namespace XenoInsights.Tests.Data;

@@ -1,7 +1,6 @@
 using System.Diagnostics;
 using Npgsql;
 using XenoInsights.Data;
-using XenoInsights.Development;
 using XenoInsights.Development.Postgres;
 
 namespace XenoInsights.Tests.Data;

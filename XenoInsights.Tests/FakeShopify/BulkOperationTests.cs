@@ -1,7 +1,6 @@
 using System.Net;
 using System.Net.Http.Headers;
 using System.Text.Json;
-using XenoInsights.Development.FakeShopify;
 using XenoInsights.Development.FakeShopify.Stores;
 
 namespace XenoInsights.Tests.FakeShopify;

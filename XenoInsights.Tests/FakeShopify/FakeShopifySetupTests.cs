@@ -2,7 +2,6 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
-using XenoInsights.App;
 using XenoInsights.Data;
 using XenoInsights.Development.FakeShopify;
 

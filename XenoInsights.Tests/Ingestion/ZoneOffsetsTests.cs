@@ -1,7 +1,6 @@
 using System.Text.RegularExpressions;
 using Npgsql;
 using XenoInsights.Data;
-using XenoInsights.Ingestion;
 using XenoInsights.Tenants;
 using XenoInsights.Tests.Support;
 

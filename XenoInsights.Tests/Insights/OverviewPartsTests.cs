@@ -6,7 +6,6 @@ using XenoInsights.Formatting;
 using XenoInsights.Insights;
 using XenoInsights.Insights.Overview;
 using XenoInsights.Tenants;
-using XenoInsights.Ui;
 
 namespace XenoInsights.Tests.Insights;
 

@@ -3,8 +3,6 @@ using System.Text.Json;
 using Microsoft.Extensions.DependencyInjection;
 using XenoInsights.Data;
 using XenoInsights.Ingestion;
-using XenoInsights.Tenants;
-using XenoInsights.Tests.Sync;
 
 namespace XenoInsights.Tests.Insights;
 

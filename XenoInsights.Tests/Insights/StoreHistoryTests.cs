@@ -5,9 +5,7 @@ using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.DependencyInjection;
 using XenoInsights.Data;
 using XenoInsights.Ingestion;
-using XenoInsights.Insights;
 using XenoInsights.Insights.Cohorts;
-using XenoInsights.Tenants;
 using XenoInsights.Tests.Sync;
 
 namespace XenoInsights.Tests.Insights;

@@ -2,7 +2,6 @@ using System.Net;
 using System.Net.Http.Json;
 using System.Text.Json;
 using Microsoft.EntityFrameworkCore;
-using XenoInsights.Compliance;
 using XenoInsights.Sync;
 using XenoInsights.Tenants;
 using XenoInsights.Webhooks;

@@ -5,7 +5,6 @@ using Microsoft.Playwright;
 using MudBlazor.Services;
 using Scalar.AspNetCore;
 using XenoInsights.Hosting;
-using XenoInsights.Operations;
 using XenoInsights.Tests.Support;
 
 namespace XenoInsights.Tests.Operations;

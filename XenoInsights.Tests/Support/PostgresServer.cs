@@ -1,6 +1,5 @@
 using Npgsql;
 using XenoInsights.Data;
-using XenoInsights.Development;
 using XenoInsights.Development.Postgres;
 using XenoInsights.Tests.Support;
 

@@ -1,13 +1,11 @@
 using System.Net;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.DependencyInjection;
-using XenoInsights.Data;
 using XenoInsights.Development.FakeShopify;
 using XenoInsights.Ingestion;
 using XenoInsights.Notifications;
 using XenoInsights.Shopify;
 using XenoInsights.Sync;
-using XenoInsights.Webhooks;
 
 namespace XenoInsights.Tests.Sync;
 

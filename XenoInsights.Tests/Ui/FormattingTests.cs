@@ -1,6 +1,5 @@
 using System.Globalization;
 using XenoInsights.Formatting;
-using XenoInsights.Ui;
 
 namespace XenoInsights.Tests.Ui;
 

@@ -1,5 +1,4 @@
 using XenoInsights.Formatting;
-using XenoInsights.Ui;
 
 namespace XenoInsights.Tests.Ui;
 

@@ -7,7 +7,6 @@ using Microsoft.Extensions.DependencyInjection;
 using XenoInsights.Data;
 using XenoInsights.Development.FakeShopify.Stores;
 using XenoInsights.Ingestion;
-using XenoInsights.Insights;
 using XenoInsights.Tenants;
 using XenoInsights.Tests.Support;
 using XenoInsights.Tests.Sync;

@@ -1,7 +1,6 @@
 using Microsoft.AspNetCore.Authentication.OpenIdConnect;
 using Microsoft.Extensions.Options;
 using XenoInsights.Hosting;
-using XenoInsights.Operations;
 
 namespace XenoInsights.Authentication;
 

@@ -1,4 +1,3 @@
-using XenoInsights.App;
 using XenoInsights.Shopify;
 
 namespace XenoInsights.Connect;

@@ -1,6 +1,5 @@
 using Microsoft.Extensions.Options;
 using XenoInsights.Hosting;
-using XenoInsights.Operations;
 using XenoInsights.Shopify;
 
 namespace XenoInsights.Connect;

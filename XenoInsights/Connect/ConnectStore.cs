@@ -4,7 +4,6 @@ using System.Text;
 using Microsoft.AspNetCore.WebUtilities;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Options;
-using XenoInsights.App;
 using XenoInsights.Data;
 using XenoInsights.Hosting;
 using XenoInsights.Shopify;

@@ -1,5 +1,4 @@
 using System.Security.Claims;
-using XenoInsights.Authentication;
 
 namespace XenoInsights.Data;
 

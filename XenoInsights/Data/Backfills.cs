@@ -2,8 +2,6 @@ using Microsoft.EntityFrameworkCore;
 using Microsoft.EntityFrameworkCore.Metadata.Builders;
 using Npgsql;
 using NpgsqlTypes;
-using XenoInsights.Ingestion;
-using XenoInsights.Ingestion.Rollups;
 using XenoInsights.Tenants;
 
 namespace XenoInsights.Data;

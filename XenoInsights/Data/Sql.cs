@@ -1,6 +1,5 @@
 using Npgsql;
 using NpgsqlTypes;
-using XenoInsights.Tenants;
 
 namespace XenoInsights.Data;
 

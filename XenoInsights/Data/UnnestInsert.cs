@@ -1,6 +1,5 @@
 using Npgsql;
 using NpgsqlTypes;
-using XenoInsights.Ingestion;
 
 namespace XenoInsights.Data;
 

@@ -7,7 +7,6 @@ using XenoInsights.Connect;
 using XenoInsights.Hosting;
 using XenoInsights.Ingestion;
 using XenoInsights.Notifications;
-using XenoInsights.Operations;
 using XenoInsights.Sync;
 using XenoInsights.Sync.Reconciliation;
 using XenoInsights.Tenants;

@@ -8,7 +8,6 @@ using Microsoft.Extensions.Options;
 using Microsoft.IdentityModel.Tokens;
 using OpenIddict.Abstractions;
 using OpenIddict.Server.AspNetCore;
-using XenoInsights.App;
 using XenoInsights.Authentication;
 using XenoInsights.Data;
 using XenoInsights.Hosting;

@@ -1,6 +1,5 @@
 using System.Collections.Frozen;
 using System.Globalization;
-using XenoInsights.Shopify;
 
 namespace XenoInsights.Formatting;
 

@@ -1,6 +1,5 @@
 using Npgsql;
 using XenoInsights.Data;
-using XenoInsights.Ingestion.Rollups;
 
 namespace XenoInsights.Ingestion;
 

@@ -1,7 +1,6 @@
 using XenoInsights.Formatting;
 using XenoInsights.Insights.Overview;
 using XenoInsights.Tenants;
-using XenoInsights.Ui;
 
 namespace XenoInsights.Insights;
 

@@ -1,6 +1,5 @@
 using System.Globalization;
 using Microsoft.AspNetCore.Components;
-using XenoInsights.App;
 using XenoInsights.Data;
 using XenoInsights.Formatting;
 using XenoInsights.Ingestion;
@@ -8,7 +7,6 @@ using XenoInsights.Insights.Overview;
 using XenoInsights.Navigation;
 using XenoInsights.Sync;
 using XenoInsights.Tenants;
-using XenoInsights.Ui;
 
 namespace XenoInsights.Insights;
 

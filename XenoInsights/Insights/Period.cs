@@ -1,7 +1,6 @@
 using System.Globalization;
 using XenoInsights.Formatting;
 using XenoInsights.Ingestion;
-using XenoInsights.Ui;
 
 namespace XenoInsights.Insights;
 

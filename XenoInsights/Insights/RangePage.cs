@@ -1,8 +1,6 @@
 using Microsoft.AspNetCore.Components;
-using XenoInsights.App;
 using XenoInsights.Formatting;
 using XenoInsights.Navigation;
-using XenoInsights.Ui;
 
 namespace XenoInsights.Insights;
 

@@ -6,7 +6,6 @@ using Microsoft.Extensions.Options;
 using MimeKit;
 using Npgsql;
 using XenoInsights.Data;
-using XenoInsights.Ingestion;
 using XenoInsights.Queues;
 using XenoInsights.Tenants;
 

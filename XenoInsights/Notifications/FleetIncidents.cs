@@ -1,11 +1,9 @@
 using System.Globalization;
 using Microsoft.Extensions.Options;
 using Npgsql;
-using XenoInsights.App;
 using XenoInsights.Authentication;
 using XenoInsights.Data;
 using XenoInsights.Hosting;
-using XenoInsights.Ingestion;
 
 namespace XenoInsights.Notifications;
 

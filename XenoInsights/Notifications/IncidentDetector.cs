@@ -4,10 +4,8 @@ using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Options;
 using Npgsql;
 using Quartz;
-using XenoInsights.App;
 using XenoInsights.Data;
 using XenoInsights.Hosting;
-using XenoInsights.Ingestion;
 using XenoInsights.Sync;
 using XenoInsights.Tenants;
 

@@ -5,7 +5,6 @@ using MimeKit;
 using XenoInsights.Authentication;
 using XenoInsights.Data;
 using XenoInsights.Hosting;
-using XenoInsights.Tenants;
 
 namespace XenoInsights.Notifications;
 

@@ -3,7 +3,6 @@ using System.Text.Json;
 using Microsoft.EntityFrameworkCore;
 using Npgsql;
 using XenoInsights.Data;
-using XenoInsights.Ingestion;
 using XenoInsights.Shopify;
 using XenoInsights.Tenants;
 

@@ -2,7 +2,6 @@ using System.Text;
 using System.Text.Json;
 using Microsoft.EntityFrameworkCore;
 using XenoInsights.Data;
-using XenoInsights.Ingestion;
 using XenoInsights.Shopify;
 using XenoInsights.Tenants;
 

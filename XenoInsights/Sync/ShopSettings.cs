@@ -1,9 +1,7 @@
 using Microsoft.EntityFrameworkCore;
 using XenoInsights.Data;
 using XenoInsights.Ingestion;
-using XenoInsights.Ingestion.Rollups;
 using XenoInsights.Sync.Reconciliation;
-using XenoInsights.Tenants;
 
 namespace XenoInsights.Sync;
 

@@ -2,7 +2,6 @@ using System.Globalization;
 using Microsoft.Extensions.Options;
 using Npgsql;
 using XenoInsights.Data;
-using XenoInsights.Ingestion;
 using XenoInsights.Ingestion.Rollups;
 using XenoInsights.Shopify;
 

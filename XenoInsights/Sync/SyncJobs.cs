@@ -3,9 +3,7 @@ using Microsoft.EntityFrameworkCore;
 using Npgsql;
 using NpgsqlTypes;
 using XenoInsights.Data;
-using XenoInsights.Ingestion;
 using XenoInsights.Queues;
-using XenoInsights.Tenants;
 
 namespace XenoInsights.Sync;
 

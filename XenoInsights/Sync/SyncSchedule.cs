@@ -6,7 +6,6 @@ using Npgsql;
 using NpgsqlTypes;
 using Quartz;
 using XenoInsights.Data;
-using XenoInsights.Ingestion;
 using XenoInsights.Queues;
 using XenoInsights.Sync.Reconciliation;
 using XenoInsights.Tenants;

@@ -2,7 +2,6 @@ using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Options;
 using XenoInsights.Data;
 using XenoInsights.Hosting;
-using XenoInsights.Ingestion;
 using XenoInsights.Queues;
 using XenoInsights.Shopify;
 using XenoInsights.Sync.Reconciliation;

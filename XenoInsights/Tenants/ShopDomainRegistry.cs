@@ -1,7 +1,6 @@
 using Microsoft.EntityFrameworkCore;
 using Npgsql;
 using XenoInsights.Data;
-using XenoInsights.Ingestion;
 
 namespace XenoInsights.Tenants;
 

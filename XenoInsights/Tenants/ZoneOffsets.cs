@@ -4,7 +4,6 @@ using Microsoft.EntityFrameworkCore;
 using Npgsql;
 using NpgsqlTypes;
 using XenoInsights.Data;
-using XenoInsights.Ingestion;
 
 namespace XenoInsights.Tenants;
 

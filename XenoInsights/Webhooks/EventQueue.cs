@@ -1,7 +1,6 @@
 using Npgsql;
 using NpgsqlTypes;
 using XenoInsights.Data;
-using XenoInsights.Ingestion;
 
 namespace XenoInsights.Webhooks;
 

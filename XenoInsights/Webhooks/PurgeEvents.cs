@@ -3,7 +3,6 @@ using Microsoft.Extensions.Options;
 using Npgsql;
 using Quartz;
 using XenoInsights.Data;
-using XenoInsights.Ingestion;
 using XenoInsights.Queues;
 using XenoInsights.Tenants;
 

@@ -3,7 +3,6 @@ using Npgsql;
 using NpgsqlTypes;
 using XenoInsights.Data;
 using XenoInsights.Ingestion;
-using XenoInsights.Tenants;
 
 namespace XenoInsights.Webhooks;
 

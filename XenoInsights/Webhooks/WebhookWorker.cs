@@ -2,7 +2,6 @@ using Microsoft.Extensions.Options;
 using XenoInsights.Data;
 using XenoInsights.Hosting;
 using XenoInsights.Queues;
-using XenoInsights.Tenants;
 
 namespace XenoInsights.Webhooks;
 

@@ -1,7 +1,6 @@
 using Npgsql;
 using XenoInsights.Data;
 using XenoInsights.Ingestion;
-using XenoInsights.Tenants;
 
 namespace XenoInsights.Insights.Cohorts;
 

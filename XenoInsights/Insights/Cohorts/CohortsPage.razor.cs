@@ -1,7 +1,6 @@
 using System.Globalization;
 using Microsoft.AspNetCore.Components;
 using XenoInsights.Formatting;
-using XenoInsights.Ui;
 
 namespace XenoInsights.Insights.Cohorts;
 

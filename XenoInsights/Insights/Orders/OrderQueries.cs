@@ -5,7 +5,6 @@ using NpgsqlTypes;
 using XenoInsights.Data;
 using XenoInsights.Ingestion;
 using XenoInsights.Insights.Products;
-using XenoInsights.Tenants;
 
 namespace XenoInsights.Insights.Orders;
 

@@ -4,7 +4,6 @@ using Microsoft.JSInterop;
 using XenoInsights.Formatting;
 using XenoInsights.Ingestion;
 using XenoInsights.Sync.Reconciliation;
-using XenoInsights.Ui;
 
 namespace XenoInsights.Insights.Orders;
 

@@ -1,7 +1,6 @@
 using System.Globalization;
 using XenoInsights.Formatting;
 using XenoInsights.Tenants;
-using XenoInsights.Ui;
 
 namespace XenoInsights.Insights.Overview;
 

@@ -2,7 +2,6 @@ using Microsoft.AspNetCore.Components;
 using Microsoft.JSInterop;
 using XenoInsights.Formatting;
 using XenoInsights.Insights.Orders;
-using XenoInsights.Ui;
 
 namespace XenoInsights.Insights.Products;
 

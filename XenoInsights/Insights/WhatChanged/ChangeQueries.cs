@@ -2,7 +2,6 @@ using Npgsql;
 using XenoInsights.Data;
 using XenoInsights.Formatting;
 using XenoInsights.Insights.Products;
-using XenoInsights.Tenants;
 
 namespace XenoInsights.Insights.WhatChanged;
 

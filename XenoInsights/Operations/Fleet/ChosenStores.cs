@@ -2,7 +2,6 @@ using Npgsql;
 using NpgsqlTypes;
 using XenoInsights.Authentication;
 using XenoInsights.Data;
-using XenoInsights.Ingestion;
 using XenoInsights.Tenants;
 
 namespace XenoInsights.Operations.Fleet;

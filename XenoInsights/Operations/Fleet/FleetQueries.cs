@@ -3,7 +3,6 @@ using Npgsql;
 using NpgsqlTypes;
 using XenoInsights.Authentication;
 using XenoInsights.Data;
-using XenoInsights.Ingestion;
 using XenoInsights.Notifications;
 using XenoInsights.Sync;
 using XenoInsights.Tenants;

@@ -1,6 +1,5 @@
 using XenoInsights.Authentication;
 using XenoInsights.Data;
-using XenoInsights.Ingestion;
 using XenoInsights.Webhooks;
 
 namespace XenoInsights.Operations.Fleet;
