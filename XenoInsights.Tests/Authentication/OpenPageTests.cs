@@ -281,7 +281,7 @@ public sealed class OpenPageTests(StoreHost host) : IClassFixture<StoreHost>
 
     private Task<ApplyResult> AddOrderAsync(Tenant shop, string name)
     {
-        var now = DateTimeOffset.UtcNow;
+        var now = TimeProvider.System.GetUtcNow();
         var id = Interlocked.Increment(ref _orders);
         var order = new OrderRecord
         {
@@ -368,11 +368,11 @@ public sealed class OpenPageTests(StoreHost host) : IClassFixture<StoreHost>
 
         public async Task ShowsAsync(string text)
         {
-            var until = DateTime.UtcNow + _patience;
+            var began = TimeProvider.System.GetTimestamp();
             while (!Has(text))
             {
                 Assert.True(
-                    DateTime.UtcNow < until,
+                    TimeProvider.System.GetElapsedTime(began) < _patience,
                     $"'{text}' was not drawn. {_circuit.Failure} {string.Concat(_drawn)}"
                 );
                 await Task.Delay(100, Ct);

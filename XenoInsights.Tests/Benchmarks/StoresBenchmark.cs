@@ -141,7 +141,7 @@ internal sealed class StoresBenchmark
         return refused;
     }
 
-    /// <summary>Whoever applies orders of the store waits for this row at the end of the batch.</summary>
+    /// <summary>A process that applies orders of the store waits for this row at the end of the batch.</summary>
     private async Task LockAsync()
     {
         await using var connection = new NpgsqlConnection(_run.Database);

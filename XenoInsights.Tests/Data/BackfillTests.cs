@@ -27,6 +27,7 @@ public sealed class BackfillTests(PostgresServer server)
                 parts.Add((store, from));
                 if (fails && store == shops[0].TenantId && from is not null)
                     throw new InvalidOperationException("The power went.");
+                return Task.CompletedTask;
             }
         );
 
@@ -64,7 +65,7 @@ public sealed class BackfillTests(PostgresServer server)
             for (var id = 1; id < 200; id += 5)
                 await stores.ApplyAsync(shop, [.. Enumerable.Range(id, 5).Select(i => versions.Next(i, 3))]);
         });
-        await FinishAsync(stores, Months((_, _) => Thread.Sleep(50)));
+        await FinishAsync(stores, Months((_, _) => Task.Delay(50, Ct)));
         await storing;
 
         Assert.Empty(await stores.RollupDifferencesAsync(shop));
@@ -77,7 +78,11 @@ public sealed class BackfillTests(PostgresServer server)
         await stores.AddAsync();
         string? required = null;
         var backfill = Months(
-            (_, _) => required = (string?)Scalar(stores.ConnectionString, "select required_migration from schema_info")
+            (_, _) =>
+            {
+                required = (string?)Scalar(stores.ConnectionString, "select required_migration from schema_info");
+                return Task.CompletedTask;
+            }
         );
 
         Assert.Equal(DBNull.Value, Scalar(stores.ConnectionString, "select required_migration from schema_info"));
@@ -87,13 +92,13 @@ public sealed class BackfillTests(PostgresServer server)
     }
 
     /// <summary>One month of products a part.</summary>
-    private static Backfill Months(Action<Guid, string?> before) =>
+    private static Backfill Months(Func<Guid, string?, Task> before) =>
         new(
             Name,
             Schema.Known[^1],
             async (db, tenant, from, ct) =>
             {
-                before(tenant, from);
+                await before(tenant, from);
                 await using var next = Command(
                     """
                     select min(date_trunc('month', day::timestamp)::date)::text from product_days

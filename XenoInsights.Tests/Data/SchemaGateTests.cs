@@ -8,7 +8,7 @@ using XenoInsights.Webhooks;
 namespace XenoInsights.Tests.Data;
 
 /// <summary>
-/// A version and a schema that do not fit together: nothing is read or written, and whoever asks is told which of the
+/// A version and a schema that do not fit together: nothing is read or written, and every caller is told which of the
 /// two is older.
 /// </summary>
 public sealed class SchemaGateTests(PostgresServer server)

@@ -119,7 +119,7 @@ internal sealed class Instance : IAsyncDisposable
         }
     }
 
-    /// <summary>SIGTERM, as whoever runs it would; returns when it has ended by itself.</summary>
+    /// <summary>SIGTERM, as a service manager sends it; returns when it has ended by itself.</summary>
     public async Task StopAsync()
     {
         using (var kill = Process.Start("kill", ["-TERM", $"{_process.Id}"]))

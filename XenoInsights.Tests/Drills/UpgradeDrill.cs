@@ -127,7 +127,7 @@ internal sealed class UpgradeDrill(string earlier, string owner, string superuse
     }
 
     /// <summary>
-    /// As Shopify does: what is not acknowledged is sent again, to whoever serves then. Half of the orders are there
+    /// As Shopify does: what is not acknowledged is sent again, to the instance that serves then. Half of the orders are there
     /// already.
     /// </summary>
     private async Task DeliverAsync(int i)

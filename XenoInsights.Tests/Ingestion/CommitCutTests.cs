@@ -9,7 +9,7 @@ using XenoInsights.Tests.Support;
 namespace XenoInsights.Tests.Ingestion;
 
 /// <summary>
-/// The outcome of a commit whose answer is lost is unknown; whoever tries again must not count twice.
+/// The outcome of a commit whose answer is lost is unknown; a caller that tries again must not count twice.
 /// </summary>
 public sealed class CommitCutTests(PostgresServer server)
 {

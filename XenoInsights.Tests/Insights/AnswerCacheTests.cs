@@ -121,7 +121,7 @@ public sealed class AnswerCacheTests(PostgresServer postgres)
             Interlocked.Increment(ref computations);
             begun.TrySetResult();
             await goOn.Task.WaitAsync(token);
-            // Its unit of work sees the store, although whoever asked first has gone.
+            // Its unit of work sees the store, although its first caller has gone.
             await using var command = db.Command(
                 "select shop_domain from tenants where tenant_id = current_setting('app.tenant_id')::uuid"
             );

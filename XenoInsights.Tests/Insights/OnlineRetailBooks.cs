@@ -187,7 +187,7 @@ internal sealed class OnlineRetailBooks
         return [.. invoices.Values];
     }
 
-    /// <param name="At">London's wall clock, as in the file.</param>
+    /// <param name="At">London's local time, as in the file.</param>
     internal sealed record Invoice(string Number, DateTime At, int? Customer, List<Line> Lines)
     {
         public bool IsCancellation => Number.StartsWith('C');

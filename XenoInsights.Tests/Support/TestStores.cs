@@ -68,7 +68,8 @@ public sealed class TestStores : IAsyncDisposable
     public async Task<Caller> AddPersonAsync()
     {
         var caller = new Caller(Guid.CreateVersion7(), Guid.CreateVersion7());
-        var (began, ends) = (DateTimeOffset.UtcNow, DateTimeOffset.UtcNow.AddDays(1));
+        var began = TimeProvider.System.GetUtcNow();
+        var ends = began.AddDays(1);
         await System.RunAsync(async db =>
         {
             db.Users.Add(
